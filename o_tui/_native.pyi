@@ -1,0 +1,3 @@
+__version__: str
+
+def check_frame(payload: bytes, depth: int = 32) -> None: ...

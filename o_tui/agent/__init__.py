@@ -1,0 +1,1 @@
+"""What runs inside an instance: the kernel and the words that genes are written in."""

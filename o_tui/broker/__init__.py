@@ -1,0 +1,1 @@
+"""The supervised process that does effects for instances; the only one with keys."""

@@ -1,0 +1,1 @@
+"""The commands: every action of the screen has one, each with --json."""

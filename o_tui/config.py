@@ -1,0 +1,169 @@
+"""Settings: one tree of structs with a sentence under each field; the settings screen and `o-tui config` show it.
+
+Order of force: flags, environment (`O_TUI_BRAIN__MODEL`), `config.toml`, defaults.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from o_tui.protocol.errors import UsageError
+
+Meta = msgspec.Meta
+
+
+class HealthConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When an instance counts as dead."""
+
+    heartbeat_s: Annotated[float, Meta(gt=0, le=60, description="Seconds between heartbeats of an instance.")] = 1.0
+    death_s: Annotated[float, Meta(gt=0, le=600, description="Seconds of silence after which it is killed.")] = 5.0
+    max_restarts: Annotated[int, Meta(ge=0, description="Restarts allowed within the period below.")] = 10
+    max_seconds: Annotated[float, Meta(gt=0, description="The period, in seconds (OTP's restart intensity).")] = 60.0
+
+
+class VaultConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When checkpoints are taken, and how many stay."""
+
+    interval_s: Annotated[float, Meta(gt=0, description="Seconds between checkpoints.")] = 300.0
+    operations: Annotated[int, Meta(gt=0, description="Operations after which one is taken at once.")] = 10_000
+    keep: Annotated[int, Meta(ge=1, description="Unpinned checkpoints that are kept.")] = 50
+
+
+class BrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which model answers."""
+
+    provider: Annotated[
+        Literal["offline", "openai", "anthropic", "ollama"],
+        Meta(description="offline: no model. openai: any OpenAI-compatible endpoint."),
+    ] = "offline"
+    model: Annotated[str, Meta(description="The model's name at the provider.")] = ""
+    base_url: Annotated[str, Meta(description="The endpoint; empty: the provider's own.")] = ""
+    timeout_s: Annotated[float, Meta(gt=0, description="Seconds without a byte after which a call fails.")] = 60.0
+    onboarded: Annotated[bool, Meta(description="The first questions have been answered or skipped.")] = False
+
+
+class EvolutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a change is tried."""
+
+    pairs: Annotated[
+        int, Meta(ge=1, le=10_000, description="Paired requests given to main's code and to a shadow.")
+    ] = 60
+    request_s: Annotated[float, Meta(gt=0, description="Seconds after which a shadow's request is stopped.")] = 5.0
+
+
+class ScreenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the screen looks and behaves."""
+
+    theme: Annotated[str, Meta(description="A theme's name; auto: by the terminal's background.")] = "auto"
+    quit: Annotated[Literal["ask", "stop", "detach"], Meta(description="What Ctrl+Q does with the guardian.")] = "ask"
+    ascii: Annotated[bool, Meta(description="Draw with ASCII characters only.")] = False
+    profile: Annotated[
+        Literal["auto", "local", "remote"], Meta(description="remote: fewer frames and no animation, for SSH.")
+    ] = "auto"
+    keys: Annotated[dict[str, str], Meta(description="Action id -> keys, comma separated.")] = {}
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings."""
+
+    health: HealthConfig = HealthConfig()
+    vault: VaultConfig = VaultConfig()
+    brain: BrainConfig = BrainConfig()
+    evolution: EvolutionConfig = EvolutionConfig()
+    screen: ScreenConfig = ScreenConfig()
+
+
+SECTIONS: dict[str, type[msgspec.Struct]] = {field.name: field.type for field in msgspec.structs.fields(Config)}
+_PREFIX = "O_TUI_"
+
+
+def load(file: Path, environment: Mapping[str, str] | None = None) -> Config:
+    """Reads the settings.
+
+    Raises:
+        UsageError: The file is not TOML, a key is unknown (the nearest right one is named), or a value is wrong.
+    """
+    tree: dict[str, Any] = {}
+    try:
+        tree = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        pass
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{file}: {error}", hint="mend the file, or move it away: the defaults are good") from error
+    for name, text in (os.environ if environment is None else environment).items():
+        section, separator, key = name.removeprefix(_PREFIX).lower().partition("__")
+        if name.startswith(_PREFIX) and separator:
+            tree.setdefault(section, {})[key] = text
+    return convert(tree, str(file))
+
+
+def convert(tree: dict[str, Any], source: str) -> Config:
+    """Checks a tree of settings; raises UsageError that names `source` and the key."""
+    _check_names(tree, list(SECTIONS), source, "")
+    for section, values in tree.items():
+        if not isinstance(values, dict):
+            raise UsageError(f"{source}: {section} is a section: write [{section}]")
+        _check_names(values, [field.name for field in msgspec.structs.fields(SECTIONS[section])], source, section + ".")
+    try:
+        return msgspec.convert(tree, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{source}: {error}") from error
+
+
+def _check_names(found: Mapping[str, Any], known: list[str], source: str, prefix: str) -> None:
+    for name in found:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(known)}"
+            raise UsageError(f"{source}: unknown setting {prefix}{name}", hint=hint)
+
+
+def describe() -> list[dict[str, Any]]:
+    """Every setting with its section, name, default and sentence: what the settings screen is made from."""
+    rows: list[dict[str, Any]] = []
+    for section, struct in SECTIONS.items():
+        for info, typed in zip(msgspec.structs.fields(struct), msgspec.inspect.type_info(struct).fields, strict=True):  # type: ignore[attr-defined]
+            kind = typed.type
+            text = ""
+            if isinstance(kind, msgspec.inspect.Metadata):
+                text = (kind.extra_json_schema or {}).get("description", "")
+                kind = kind.type
+            default = info.default_factory() if info.default is msgspec.NODEFAULT else info.default
+            choices = list(kind.values) if isinstance(kind, msgspec.inspect.LiteralType) else []
+            rows.append({"section": section, "name": info.name, "default": default, "text": text, "choices": choices})
+    return rows
+
+
+def set_value(file: Path, key: str, value: Any) -> Config:
+    """Changes one setting (`brain.model`) in the file, comments and layout kept; returns all settings.
+
+    Raises:
+        UsageError: There is no such setting, or the value is wrong; the file is unchanged.
+    """
+    import tomlkit  # here, because only this function needs it
+
+    section, _, name = key.partition(".")
+    _check_names({section: {}}, list(SECTIONS), str(file), "")
+    _check_names(
+        {name: 0}, [field.name for field in msgspec.structs.fields(SECTIONS[section])], str(file), section + "."
+    )
+    text = file.read_text("utf-8") if file.exists() else ""
+    document = tomlkit.parse(text)
+    table = document.setdefault(section, tomlkit.table())
+    table[name] = value
+    config = convert(tomllib.loads(tomlkit.dumps(document)), str(file))
+    # what is written is the converted value, so that "12" becomes a number
+    table[name] = msgspec.to_builtins(getattr(getattr(config, section), name))
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(tomlkit.dumps(document), "utf-8")
+    temporary.chmod(0o600)
+    temporary.replace(file)
+    return config

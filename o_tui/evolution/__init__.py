@@ -1,0 +1,1 @@
+"""The pure parts of evolution: genome, validation, evidence, arbiter. No process control."""

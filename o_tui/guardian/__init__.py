@@ -1,0 +1,1 @@
+"""The supervision layer: everything that must not die."""

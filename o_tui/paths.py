@@ -1,0 +1,115 @@
+"""Where O keeps things: a workspace (the data folder) and a config folder, after the XDG base directories."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from o_tui.protocol.errors import RefusedError
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The files of one workspace."""
+
+    data: Path
+    config: Path
+
+    @property
+    def database(self) -> Path:
+        """The one SQLite file."""
+        return self.data / "o.db"
+
+    @property
+    def checkpoints(self) -> Path:
+        """`.ckpt` files, the redundant copies of the vault."""
+        return self.data / "checkpoints"
+
+    @property
+    def mirror(self) -> Path:
+        """Segments of the WAL in the seeds' form, and the head."""
+        return self.data / "wal"
+
+    @property
+    def genome(self) -> Path:
+        """The genome's git repository."""
+        return self.data / "genome"
+
+    @property
+    def run(self) -> Path:
+        """Lock, socket, pid: what only a running guardian has."""
+        return self.data / "run"
+
+    @property
+    def socket(self) -> Path:
+        """Where views connect."""
+        return self.run / "guardian.sock"
+
+    @property
+    def lock(self) -> Path:
+        """The lock that says who is guardian."""
+        return self.run / "guardian.lock"
+
+    @property
+    def log(self) -> Path:
+        """What the processes write to stderr."""
+        return self.data / "o.log"
+
+    @property
+    def config_file(self) -> Path:
+        """Settings."""
+        return self.config / "config.toml"
+
+    @property
+    def keys_file(self) -> Path:
+        """Provider keys, 0600; read by the broker only."""
+        return self.config / "keys.toml"
+
+    @property
+    def user_themes(self) -> Path:
+        """The operator's own themes."""
+        return self.config / "themes"
+
+    def prepare(self) -> None:
+        """Makes the folders (0700).
+
+        Raises:
+            RefusedError: The data folder belongs to another user or cannot be written.
+        """
+        for folder in (self.data, self.config, self.checkpoints, self.mirror, self.run):
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise RefusedError(
+                    f"cannot make the folder {folder}: {error.strerror}", hint="choose another with --data-dir"
+                ) from error
+        owner = self.data.stat().st_uid
+        if owner != os.geteuid():
+            raise RefusedError(
+                f"the data folder {self.data} belongs to uid {owner}, you are {os.geteuid()}",
+                hint="choose another with --data-dir",
+            )
+        self.data.chmod(0o700)
+        self.run.chmod(0o700)
+
+
+def locate(data_dir: str | None = None) -> Paths:
+    """The workspace: `data_dir`, else O_TUI_DATA_DIR, else the XDG folders.
+
+    A workspace that is chosen explicitly keeps its settings inside, in `config/`.
+    """
+    chosen = data_dir or os.environ.get("O_TUI_DATA_DIR")
+    if chosen:
+        data = Path(chosen).expanduser().absolute()
+        return Paths(data, data / "config")
+    home = Path.home()
+    data_home = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    config_home = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
+    return Paths(data_home / "o-tui", config_home / "o-tui")
+
+
+def shipped(name: str) -> Path:
+    """A folder that comes with O: `themes` or `data`."""
+    return Path(str(resources.files("o_tui"))) / name

@@ -1,0 +1,126 @@
+"""Frames: `length: u32 big-endian` + a MessagePack map `{type, timestamp, data, metadata}` (seeds, ADR-002).
+
+A frame is checked before anything decodes it: its size by its header, its structure by one pass of the extension
+(depth, extension types, UTF-8, lengths). Nothing of the announced size is ever allocated.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from o_tui import _native
+from o_tui.protocol import messages
+from o_tui.protocol.errors import FrameError
+
+FRAME_LIMIT_BYTES = 256 * 1024
+"""Largest payload of one frame."""
+DEPTH_LIMIT = 32
+"""Deepest nesting of a payload."""
+HEADER_BYTES = 4
+
+
+class Metadata(msgspec.Struct, omit_defaults=True, frozen=True):
+    """What travels beside the data: whose it is."""
+
+    request_id: str = ""
+    instance: str = ""
+    epoch: int = 0
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One decoded frame; `data` is the struct that docs/PROTOCOL.md lists for `type`."""
+
+    type: str
+    timestamp: int
+    data: Any
+    metadata: Metadata
+
+
+class _Incoming(msgspec.Struct):
+    type: str
+    timestamp: int
+    data: msgspec.Raw
+    metadata: Metadata
+
+
+_NO_METADATA = Metadata()
+_encoder = msgspec.msgpack.Encoder()
+_envelope = msgspec.msgpack.Decoder(_Incoming)
+_decoders = {name: msgspec.msgpack.Decoder(struct) for name, struct in messages.TYPES.items()}
+
+
+def encode_any(data: messages.Message, metadata: Metadata) -> bytes:
+    """Packs one message of any size, header included: the raw material of `encode` and `chunks.encode`."""
+    frame = Frame(messages.NAMES[type(data)], time.time_ns(), data, metadata)
+    buffer = bytearray(HEADER_BYTES)
+    _encoder.encode_into(frame, buffer, HEADER_BYTES)
+    buffer[:HEADER_BYTES] = (len(buffer) - HEADER_BYTES).to_bytes(HEADER_BYTES, "big")
+    return bytes(buffer)
+
+
+def encode(data: messages.Message, metadata: Metadata = _NO_METADATA) -> bytes:
+    """Packs one message into a frame, header included.
+
+    Raises:
+        FrameError: The payload passes `FRAME_LIMIT_BYTES`; send it with `chunks.encode`.
+    """
+    frame = encode_any(data, metadata)
+    if len(frame) - HEADER_BYTES > FRAME_LIMIT_BYTES:
+        raise FrameError(f"a frame of {len(frame)} bytes passes the limit of {FRAME_LIMIT_BYTES}")
+    return frame
+
+
+def decode(payload: bytes) -> Frame:
+    """Unpacks one payload (without its header).
+
+    Raises:
+        FrameError: The payload breaks a limit, is not MessagePack, or is of an unknown type.
+    """
+    try:
+        _native.check_frame(payload, DEPTH_LIMIT)
+        envelope = _envelope.decode(payload)
+        decoder = _decoders.get(envelope.type)
+        if decoder is None:
+            raise FrameError(f"a frame of unknown type {envelope.type[:40]!r}")
+        return Frame(envelope.type, envelope.timestamp, decoder.decode(envelope.data), envelope.metadata)
+    except (ValueError, msgspec.DecodeError) as error:
+        raise FrameError(f"a bad frame: {error}") from error
+
+
+class FrameReader:
+    """Cuts a byte stream into payloads.
+
+    `feed` keeps at most one frame and one read beyond it.
+    """
+
+    def __init__(self, limit_bytes: int = FRAME_LIMIT_BYTES) -> None:
+        self._buffer = bytearray()
+        self._limit_bytes = limit_bytes
+
+    def feed(self, data: bytes | memoryview) -> list[bytes]:
+        """Adds received bytes; returns the payloads that are now whole.
+
+        Raises:
+            FrameError: A header announces more than the limit.
+        """
+        buffer = self._buffer
+        buffer += data
+        payloads: list[bytes] = []
+        position = 0
+        available = len(buffer)
+        while available - position >= HEADER_BYTES:
+            size = int.from_bytes(buffer[position : position + HEADER_BYTES], "big")
+            if size > self._limit_bytes:
+                buffer.clear()
+                raise FrameError(f"a frame announces {size} bytes, the limit is {self._limit_bytes}")
+            end = position + HEADER_BYTES + size
+            if end > available:
+                break
+            payloads.append(bytes(buffer[position + HEADER_BYTES : end]))
+            position = end
+        if position:
+            del buffer[:position]
+        return payloads

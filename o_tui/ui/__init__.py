@@ -1,0 +1,1 @@
+"""Views: one Textual app over the guardian's public API."""

@@ -1,0 +1,3 @@
+//! What O computes natively. Nothing here knows of Python.
+
+pub mod frame;

@@ -1,0 +1,104 @@
+"""What a trial is made of: requests to replay, and how each side answered them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Source = Literal["recorded", "workload"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedReply:
+    """What main was answered when it asked for an effect.
+
+    Attributes:
+        kind: `llm.chat`, `tool.clock`, ...
+        digest: SHA-256 of the arguments (see `replay.digest_arguments`).
+        state: How it ended: "done" or "error".
+        data: The reply's data, as in `messages.BrokerReply`.
+    """
+
+    kind: str
+    digest: bytes
+    data: dict[str, Any]
+    state: Literal["done", "error"] = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRequest:
+    """One request that both sides of a trial are given: from the journal, or from a gene's workload."""
+
+    id: str
+    text: str
+    kind: str = "chat"
+    session: str = "main"
+    time_ns: int = 0
+    brain: str = ""
+    replies: tuple[RecordedReply, ...] = ()
+    source: Source = "recorded"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one side answered one request.
+
+    Attributes:
+        ok: The request ended well.
+        text: The answer.
+        error: One line, empty when `ok`.
+        wall_ns: From the frame's sending to `done`, taken by the guardian (monotonic).
+        operations: What it proposed, in order: (name, packed data); kept out of the log.
+        effects: Effects answered from the record.
+        diverged: Effects that main was not recorded to have asked for: "llm.chat 1f0c…" each.
+        cpu_ns: CPU time of the process over the request; 0 where it could not be taken.
+    """
+
+    ok: bool
+    text: str = ""
+    error: str = ""
+    wall_ns: int = 0
+    operations: tuple[tuple[str, bytes], ...] = ()
+    effects: int = 0
+    diverged: tuple[str, ...] = ()
+    cpu_ns: int = 0
+
+
+Ending = Literal["answered", "error", "crash", "hang"]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """An outcome as it counts: with how the process took it."""
+
+    ending: Ending
+    text: str = ""
+    error: str = ""
+    wall_ns: int = 0
+    cpu_ns: int = 0
+    effects: int = 0
+    diverged: tuple[str, ...] = ()
+    operations: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the request was answered."""
+        return self.ending == "answered"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The same request, given to main's code and to the candidate's, one after the other."""
+
+    request: RecordedRequest
+    main: Side
+    candidate: Side
+
+
+@dataclass(slots=True)
+class Trial:
+    """All pairs of one evolution, and the largest memory that each side had (bytes, 0: unknown)."""
+
+    pairs: list[Pair] = field(default_factory=list)
+    main_peak_bytes: int = 0
+    candidate_peak_bytes: int = 0

@@ -1,0 +1,159 @@
+"""What an evolution needs of the rest of the guardian. `main.py` implements these, tests stand in for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from o_tui.evolution.samples import Outcome, RecordedRequest
+from o_tui.protocol.errors import OError
+
+
+class InstanceDiedError(OError):
+    """An instance under trial ended in the middle of a request; the message says how ("exit 3", "signal 11")."""
+
+
+class GenomeLoadError(OError):
+    """An instance could not load a revision; the message is its one line (exception, file, line)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who acts: named in the audit.
+
+    Attributes:
+        name: The login name behind `uid`, or what identified the operator.
+        uid: The user id of the socket's peer.
+        how: How that is known: "socket peer", "ssh key SHA256:...".
+        where: From where: "local", a terminal's name, an address.
+        viewer: May only look.
+    """
+
+    name: str
+    uid: int
+    how: str = "socket peer"
+    where: str = "local"
+    viewer: bool = False
+
+
+class ShadowInstance(Protocol):
+    """One forked instance that runs a revision without effects: its operations go to an overlay that is thrown away."""
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+
+    async def request(self, request: RecordedRequest) -> Outcome:
+        """Gives it one request and waits for `done`.
+
+        Its proposals are answered as if they were durable, to it alone. Its effects are answered by
+        `evolution.replay.Replay(request.replies)`; "none" is answered with an error. `wall_ns` and, where it can be
+        had, `cpu_ns` are filled in by the guardian's side.
+
+        Cancelling this coroutine (the caller's time limit) leaves the instance unusable: it is killed next.
+
+        Raises:
+            InstanceDiedError: The process ended, or broke the protocol.
+        """
+
+    def cpu_ns(self) -> int:
+        """CPU time of the process so far, ns; 0 if unknown (see `shadows.process_cpu_ns`)."""
+
+    def rss_bytes(self) -> int:
+        """Resident memory now; 0 if unknown (see `shadows.process_rss_bytes`)."""
+
+    async def kill(self) -> None:
+        """SIGKILL, and wait until it is reaped. May be called twice, and after its death."""
+
+
+class Instances(Protocol):
+    """The instance manager, as far as an evolution needs it."""
+
+    async def fork_shadow(
+        self, files: Mapping[str, str], revision: str, version: str, role_name: str
+    ) -> ShadowInstance:
+        """Forks an instance at the present state, with this genome loaded. `role_name` is "twin" or "shadow".
+
+        Raises:
+            GenomeLoadError: The genome was not accepted, or loading it killed or hung the process.
+            OError: No instance could be forked.
+        """
+
+    async def hot_reload(self, files: Mapping[str, str], revision: str, version: str, reason: str) -> None:
+        """Main, standby and whatever is forked from now on run this revision; no request is lost.
+
+        Also logs the `genome_switch` operation. All or nothing: on an error the old revision still runs everywhere.
+
+        Raises:
+            GenomeLoadError: An instance did not accept it.
+        """
+
+    async def verify(self, revision: str, timeout_s: float) -> None:
+        """Main says that it runs `revision` and answers a probe request that leaves no trace.
+
+        Raises:
+            OError: It does not, or not in time.
+        """
+
+
+class Checkpoints(Protocol):
+    """The vault, as far as an evolution needs it."""
+
+    async def create(self, reason: str) -> str:
+        """Takes a checkpoint of the present state; returns its id once it is durable."""
+
+
+class Recorded(Protocol):
+    """The journal's requests with the replies that main got from the broker."""
+
+    async def requests(self, limit: int) -> Sequence[RecordedRequest]:
+        """The newest `limit` requests that ended well, newest first."""
+
+
+class Rows(Protocol):
+    """The evolutions in the database; a row is plain data with the keys of the public API."""
+
+    async def add(self, row: Mapping[str, Any]) -> None:
+        """A new evolution."""
+
+    async def update(self, evolution: str, fields: Mapping[str, Any]) -> None:
+        """Some of its keys change; returns once that is durable."""
+
+    async def get(self, evolution: str) -> dict[str, Any] | None:
+        """One row, with diff, stages and evidence."""
+
+    async def page(self, limit: int, states: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """The newest rows, newest first; only those in `states`, where given."""
+
+
+class Approvals(Protocol):
+    """The append-only, hash-chained audit."""
+
+    async def add(self, row: Mapping[str, Any]) -> None:
+        """Keys: evolution, verdict ("approve" | "reject" | "rollback"), base, revision, diff_sha256,
+        evidence_sha256, by, uid, how, place, reason. Returns once it is durable.
+        """
+
+    async def find(self, evolution: str) -> list[dict[str, Any]]:
+        """The rows of one evolution, oldest first."""
+
+
+class Surroundings(Protocol):
+    """Everything else."""
+
+    def publish(self, topic: str, data: Mapping[str, Any]) -> None:
+        """A notice to the views that follow."""
+
+    def event(self, level: str, text: str, data: Mapping[str, Any]) -> None:
+        """A row of the event log, source "evolution"."""
+
+    async def ask_model(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """One answer of the configured model.
+
+        Raises:
+            PeerError: There is no model, or it failed.
+        """
+
+    def held(self) -> str:
+        """Why nothing may be evolved just now (storage is read-only, ...); empty: nothing holds."""

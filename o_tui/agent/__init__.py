@@ -1,1 +1,1 @@
-"""What runs inside an instance: the kernel and the words that genes are written in."""
+"""What runs inside an instance: the kernel (not evolvable) and what the genome's genes may use (`dsl`)."""

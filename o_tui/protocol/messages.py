@@ -22,12 +22,16 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Ready(Message, frozen=True, kw_only=True):
-    """An instance (or the nursery, or the broker) can be used: it has the state at `seq` and runs `revision`."""
+    """An instance (or the nursery, or the broker) can be used: it has the state at `seq` and runs `revision`.
+
+    `tier` is the confinement that the process is under (docs/EVOLUTION.md: A, B, C, or X for none).
+    """
 
     pid: int
     seq: int = 0
     digest: bytes = b""
     revision: str = ""
+    tier: str = ""
 
 
 class Heartbeat(Message, frozen=True, kw_only=True):

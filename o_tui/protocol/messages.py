@@ -120,6 +120,7 @@ class ProcessRequest(Message, frozen=True, kw_only=True):
     text: str
     kind: str = "chat"
     session: str = "main"
+    time_ns: int = 0
     attempt: int = 1
     committed: int = 0
     brain: str = ""

@@ -1,20 +1,15 @@
 //! The module `o_tui._native`: registers what `o-core` offers, converts arguments and errors, nothing else.
 
-use pyo3::exceptions::PyValueError;
-use pyo3::prelude::*;
+mod frame;
+mod text;
 
-/// Checks that `payload` is one MessagePack value nested at most `depth` deep.
-///
-/// Raises ValueError with the reason where it is not.
-#[pyfunction]
-#[pyo3(signature = (payload, depth=32))]
-fn check_frame(payload: &[u8], depth: usize) -> PyResult<()> {
-    o_core::frame::check(payload, depth).map_err(|refusal| PyValueError::new_err(refusal.text()))
-}
+use pyo3::prelude::*;
 
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    module.add_function(wrap_pyfunction!(check_frame, module)?)?;
+    module.add_function(wrap_pyfunction!(frame::check_frame, module)?)?;
+    module.add_function(wrap_pyfunction!(text::safe_text, module)?)?;
+    module.add_function(wrap_pyfunction!(text::hidden, module)?)?;
     Ok(())
 }

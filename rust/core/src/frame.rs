@@ -154,8 +154,14 @@ mod tests {
 
     #[test]
     fn announced_lengths_are_not_believed() {
-        assert_eq!(check(&[0xdd, 0xff, 0xff, 0xff, 0xff], 32), Err(Refusal::Truncated));
-        assert_eq!(check(&[0xc6, 0xff, 0xff, 0xff, 0xff], 32), Err(Refusal::Truncated));
+        assert_eq!(
+            check(&[0xdd, 0xff, 0xff, 0xff, 0xff], 32),
+            Err(Refusal::Truncated)
+        );
+        assert_eq!(
+            check(&[0xc6, 0xff, 0xff, 0xff, 0xff], 32),
+            Err(Refusal::Truncated)
+        );
     }
 
     #[test]
@@ -174,6 +180,9 @@ mod tests {
         assert_eq!(check(&[0xa1, 0xff], 32), Err(Refusal::NotUtf8));
         assert_eq!(check(&[1, 2], 32), Err(Refusal::Trailing));
         assert_eq!(check(&[], 32), Err(Refusal::Truncated));
-        assert_eq!(check(&[0xcb, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0], 32), Err(Refusal::NotFinite));
+        assert_eq!(
+            check(&[0xcb, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0], 32),
+            Err(Refusal::NotFinite)
+        );
     }
 }

@@ -1,0 +1,5 @@
+//! What the native parts cost: `cargo bench`.
+
+fn main() {
+    divan::main();
+}

@@ -1,0 +1,256 @@
+"""The words of supervision: specs, state, events and actions (`supervision.py` is the machine over them)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+Restart = Literal["permanent", "transient", "temporary"]
+Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
+Shutdown: TypeAlias = float | Literal["brutal_kill", "infinity"]
+Status = Literal["down", "starting", "running", "stopping", "dead"]
+Phase = Literal["new", "init", "running", "stopping", "ended"]
+Change = Literal[
+    "starting",
+    "started",
+    "start_failed",
+    "exited",
+    "restarting",
+    "stopping",
+    "killed",
+    "stopped",
+    "removed",
+    "ready",
+    "escalated",
+    "ended",
+]
+
+INTENSITY_EXCEEDED = "reached the maximum restart intensity"
+
+
+@dataclass(frozen=True, slots=True)
+class ExitReason:
+    """Why a child ended. `normal` and `shutdown` are not abnormal: a transient child is not started again."""
+
+    kind: Literal["normal", "shutdown", "failure", "killed"] = "normal"
+    detail: str = ""
+
+    @property
+    def abnormal(self) -> bool:
+        """It crashed, or was killed by someone else."""
+        return self.kind in ("failure", "killed")
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """How one child is started, and what its end means.
+
+    Attributes:
+        id: Its name among its siblings.
+        start: What the driver starts: an async function that returns a handle, or a `SupervisorSpec`.
+        restart: permanent: always started again; transient: only after an abnormal exit; temporary: never.
+        shutdown: Seconds to end in by itself before it is killed; `brutal_kill`: at once; `infinity`: no limit.
+        type: `supervisor` for a nested tree.
+    """
+
+    id: str
+    start: Callable[[], Any] | SupervisorSpec
+    restart: Restart = "permanent"
+    shutdown: Shutdown = 5.0
+    type: Literal["worker", "supervisor"] = "worker"
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorSpec:
+    """A supervisor: its children in starting order, its strategy and its restart intensity."""
+
+    children: tuple[ChildSpec, ...] = ()
+    strategy: Strategy = "one_for_one"
+    max_restarts: int = 3
+    max_seconds: float = 5.0
+
+
+def nested(
+    name: str, spec: SupervisorSpec, *, restart: Restart = "permanent", shutdown: Shutdown = "infinity"
+) -> ChildSpec:
+    """The child spec of a supervisor under a supervisor."""
+    return ChildSpec(name, spec, restart, shutdown, "supervisor")
+
+
+# --- state
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One child as it stands. `generation` counts its starts: events of an older one are not heard."""
+
+    spec: ChildSpec
+    status: Status = "down"
+    generation: int = 0
+    restarts: int = 0
+    started_ns: int = 0
+    kill_at_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A part of a plan that is carried out one after the other."""
+
+    what: Literal["start", "stop", "remove"]
+    id: str
+    why: Literal["init", "restart", "command"] = "command"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything a supervisor knows."""
+
+    spec: SupervisorSpec
+    phase: Phase = "new"
+    children: tuple[Child, ...] = ()
+    restarts_ns: tuple[int, ...] = ()
+    plan: tuple[Step, ...] = ()
+    waiting: tuple[Event, ...] = ()
+    reason: ExitReason = field(default_factory=ExitReason)
+    brutal: bool = False
+
+
+# --- events
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Start all children."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A start that was asked for is done."""
+
+    id: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailed:
+    """A start that was asked for did not succeed; nothing of it is left."""
+
+    id: str
+    generation: int
+    reason: ExitReason
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """A child that had started has ended."""
+
+    id: str
+    generation: int
+    reason: ExitReason
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """End the supervisor: in reverse order, or with `brutal` all at once."""
+
+    brutal: bool = False
+    reason: ExitReason = field(default_factory=lambda: ExitReason("shutdown"))
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed (see `deadline_ns`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddChild:
+    """A new last child, started at once; if that fails it is forgotten."""
+
+    spec: ChildSpec
+
+
+@dataclass(frozen=True, slots=True)
+class StartChild:
+    """Start a child that is down."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopChild:
+    """Stop a child and leave it down; a temporary one is forgotten."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveChild:
+    """Stop a child and forget it."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A restart whose start failed: it is tried, and counted, again."""
+
+    id: str
+    reason: ExitReason
+
+
+Event: TypeAlias = (
+    Begin | Started | StartFailed | Exited | StopRequested | Tick | AddChild | StartChild | StopChild | RemoveChild
+) | Retry
+
+
+# --- actions
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start this child; answer with Started or StartFailed."""
+
+    id: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Ask this child to end within `timeout_s` (None: no limit); answer with Exited (StartFailed if it only starts)."""
+
+    id: str
+    generation: int
+    timeout_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """End this child at once; answer as to Stop."""
+
+    id: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """All children have started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The supervisor is over and has no children."""
+
+    reason: ExitReason
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """For the event log: what happened to `id` (empty: to the supervisor itself)."""
+
+    id: str
+    change: Change
+    reason: ExitReason | None = None
+
+
+Action: TypeAlias = Start | Stop | Kill | Ready | Ended | Transition

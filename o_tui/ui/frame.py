@@ -1,0 +1,152 @@
+"""The screen that holds header, tabs, the five panes and footer, and arranges them by its size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.reactive import var
+from textual.screen import Screen
+from textual.widget import Widget
+
+from o_tui.ui import arrangement, boundary
+from o_tui.ui.messages import PaneRequested
+from o_tui.ui.panes.base import Pane
+from o_tui.ui.panes.chat import ChatPane
+from o_tui.ui.panes.events import EventsPane
+from o_tui.ui.panes.review import ReviewPane
+from o_tui.ui.panes.shadows import ShadowsPane
+from o_tui.ui.panes.vault import VaultPane
+from o_tui.ui.snapshot_model import Model, Part
+from o_tui.ui.widgets.banner import Banner
+from o_tui.ui.widgets.footer import Footer, Tabs
+from o_tui.ui.widgets.header import Header
+from o_tui.ui.widgets.line import Line
+
+if TYPE_CHECKING:
+    from o_tui.ui.app import OApp
+
+PANES: tuple[type[Pane], ...] = (ChatPane, ShadowsPane, VaultPane, ReviewPane, EventsPane)
+
+
+class Frame(boundary.Guarded, Screen[None]):
+    """The one screen of a view; others open above it and go again."""
+
+    active: var[str] = var("chat")
+    zoomed: var[bool] = var(False)
+
+    def __init__(self) -> None:
+        super().__init__(id="frame")
+        self.panes: dict[str, Pane] = {pane.pane_id: pane() for pane in PANES}
+        self.mode: arrangement.Mode = "narrow"
+
+    @property
+    def view(self) -> OApp:
+        """The app, typed."""
+        return cast("OApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        """Everything, always mounted; `rearrange` shows what fits."""
+        panes = self.panes
+        yield Header(id="header")
+        yield Tabs(id="tabs")
+        yield Banner(id="banner")
+        with Horizontal(id="body"):
+            yield panes["chat"]
+            with Vertical(id="side"):
+                yield panes["shadows"]
+                yield panes["vault"]
+                yield panes["events"]
+            yield panes["review"]
+        yield Line(id="ready")
+        yield Footer(id="footer")
+        yield Line(id="small")
+
+    def on_mount(self) -> None:
+        """Arranges for the size that the terminal has now."""
+        self.mode = arrangement.mode(*self.app.size)
+        self.rearrange()
+        self.panes["chat"].call_after_refresh(self.focus_pane)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Arranges anew when the terminal has another size."""
+        self.mode = arrangement.mode(*event.size)
+        self.rearrange()
+
+    def watch_active(self) -> None:
+        """Another pane is in front."""
+        self.rearrange()
+
+    def watch_zoomed(self) -> None:
+        """One pane, or all that fit."""
+        self.rearrange()
+
+    def rearrange(self) -> None:
+        """Shows the panes that fit, and hides the rest."""
+        if not self.is_mounted:
+            return
+        shown = arrangement.visible(self.mode, self.active, self.zoomed)
+        for pane_id, pane in self.panes.items():
+            pane.display = pane_id in shown
+            pane.set_class(pane_id == self.active, "-active")
+        self.query_one("#side").display = bool(shown & arrangement.SIDE)
+        for name in ("small", "narrow", "medium", "wide"):
+            self.set_class(self.mode == name, f"-{name}")
+        self.set_class(len(shown) == 1, "-single")
+        width, height = self.app.size
+        self.query_one("#small", Line).show(
+            Text(
+                f"{width}x{height} is too small.\nO needs {arrangement.LEAST_WIDTH}x{arrangement.LEAST_HEIGHT}.",
+                justify="center",
+            )
+        )
+        self.present(self.view.model, frozenset())
+        if self.focused is None or not _seen(self.focused):
+            self.call_after_refresh(self.focus_pane)
+
+    def focus_pane(self) -> None:
+        """Gives the keys to the pane in front."""
+        target = self.panes[self.active].focus_target()
+        if target is not None and self.is_current:
+            target.focus()
+
+    def go(self, pane_id: str, argument: str = "") -> None:
+        """Brings a pane to the front and puts the keys there."""
+        self.active = pane_id
+        pane = self.panes[pane_id]
+        pane.present(self.view.model, frozenset())
+        self.call_after_refresh(self.focus_pane)
+        if argument:
+            self.call_after_refresh(pane.show_item, argument)
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """The pane that has the keys is the one in front."""
+        pane = next((node for node in event.widget.ancestors_with_self if isinstance(node, Pane)), None)
+        if pane is not None:
+            self.active = pane.pane_id
+        self.view.refresh_lines()
+
+    def on_pane_requested(self, message: PaneRequested) -> None:
+        """Another part of the view asks for a pane."""
+        self.go(message.pane_id, message.argument)
+
+    def on_tabs_chosen(self, message: Tabs.Chosen) -> None:
+        """A tab was clicked."""
+        self.go(message.pane_id)
+
+    async def on_footer_pressed(self, message: Footer.Pressed) -> None:
+        """A key in the footer was clicked."""
+        await self.view.perform(message.action_id)
+
+    def present(self, model: Model, changed: frozenset[Part]) -> None:
+        """Hands the model down."""
+        for pane in self.panes.values():
+            pane.present(model, changed)
+        self.view.refresh_lines()
+
+
+def _seen(widget: Widget) -> bool:
+    return all(node.display for node in widget.ancestors_with_self if isinstance(node, Widget))

@@ -1,0 +1,56 @@
+"""Every drawn character has an ASCII twin: terminals without UTF-8, screen readers, logs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """One set. State is never told by these or by colour alone: a word stands beside."""
+
+    line: str = "─"
+    bar: str = "│"
+    dot: str = "·"
+    bullet: str = "•"
+    prompt: str = "›"
+    up: str = "↑"
+    down: str = "↓"
+    right: str = "→"
+    ellipsis: str = "…"
+    quote: str = "▎"
+    mark: str = "▌"
+    full: str = "█"
+    empty: str = "░"
+    sparks: str = "▁▂▃▄▅▆▇█"
+    cursor: str = "▏"
+    expanded: str = "[-]"
+    collapsed: str = "[+]"
+    ok: str = "[OK]"
+    bad: str = "[!!]"
+    wait: str = "[..]"
+
+
+UNICODE = Glyphs()
+ASCII = Glyphs(
+    line="-",
+    bar="|",
+    dot="-",
+    bullet="*",
+    prompt=">",
+    up="^",
+    down="v",
+    right="->",
+    ellipsis="..",
+    quote="|",
+    mark="|",
+    full="#",
+    empty=".",
+    sparks="_.-=*%#@",
+    cursor="|",
+)
+
+
+def glyphs(ascii_only: bool) -> Glyphs:
+    """The set for a terminal."""
+    return ASCII if ascii_only else UNICODE

@@ -1,0 +1,1 @@
+"""The view's end of the guardian's socket."""

@@ -1,0 +1,33 @@
+"""The pane Review."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from o_tui.ui.panes.base import Pane
+from o_tui.ui.snapshot_model import Model, Part
+
+FIELDS = ("id", "gene", "state", "goal")
+
+
+class ReviewPane(Pane):
+    """Lists what the model has."""
+
+    pane_id = "review"
+    number = 4
+    title = "Review"
+    empty = "Nothing waits for you. A change that a shadow has tried appears here."
+    parts = frozenset({"evolutions"})
+
+    def compose_content(self) -> ComposeResult:
+        """One list."""
+        with VerticalScroll(can_focus=True):
+            yield Static(Text(self.empty), classes="rows")
+
+    def update(self, model: Model, changed: frozenset[Part]) -> None:
+        """Writes the rows."""
+        lines = ["  ".join(str(row.get(name, "-")) for name in FIELDS) for row in model.evolutions.values()]
+        self.query_one(".rows", Static).update(Text("\n".join(lines) or self.empty))

@@ -1,0 +1,37 @@
+"""One line below the header while something is not as it should be; gone otherwise."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from o_tui.ui.glyphs import Glyphs
+from o_tui.ui.snapshot_model import Model
+from o_tui.ui.widgets.line import Line
+
+
+class Banner(Line):
+    """Says what is wrong and what happens about it."""
+
+    def present(self, model: Model, glyphs: Glyphs) -> None:
+        """Shows or hides itself."""
+        text = sentence(model)
+        self.display = bool(text)
+        self.show(Text(f" {glyphs.bad if text.startswith('!') else glyphs.wait} {text.lstrip('! ')}", no_wrap=True))
+
+
+def sentence(model: Model) -> str:
+    """The line for a state of the connection; empty while all is well. A leading `!` marks what needs the operator."""
+    detail = f": {model.link_detail}" if model.link_detail else ""
+    match model.link:
+        case "starting":
+            return "Starting the guardian. You can write already."
+        case "connecting":
+            return "Waiting for the guardian. You can write already."
+        case "lost":
+            return f"! Guardian lost{detail}. Looking for it; what you write is kept."
+        case "stopped":
+            return f"! The guardian has stopped{detail}. Space g starts it again."
+        case "refused":
+            return f"! No guardian{detail}"
+        case _:
+            return "! The disk takes no writes: the guardian is read-only until it does." if model.read_only else ""

@@ -1,0 +1,97 @@
+"""The last lines: tabs, what waits for the operator, and the keys that work now; all made from the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.text import Text
+from textual import events
+from textual.message import Message
+
+from o_tui.ui.actions import Action
+from o_tui.ui.keys import shown
+from o_tui.ui.widgets.line import Line
+
+Style = Callable[[str], str]
+
+
+class Footer(Line):
+    """Key and title of the actions that work here, as many as fit."""
+
+    class Pressed(Message):
+        """An action was clicked."""
+
+        def __init__(self, action_id: str) -> None:
+            super().__init__()
+            self.action_id = action_id
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._places: list[tuple[int, int, str]] = []
+
+    def present(self, actions: Sequence[tuple[Action, str]], width: int, style: Style) -> None:
+        """Shows actions, each with the first of its keys as they are bound now."""
+        line = Text(" ", no_wrap=True, end="")
+        self._places = []
+        last = next((item for item in actions if item[0].id == "app.quit_view"), None)
+        room = width - (len(shown(last[1])) + len(last[0].title) + 3 if last else 0)
+        for action, key in actions:
+            if (action, key) == last or not key:
+                continue
+            piece = len(shown(key)) + 1 + len(action.title)
+            if line.cell_len + piece + 2 > room:
+                break
+            self._add(line, action, key, style)
+            line.append("  ")
+        if last is not None:
+            line.append(" " * max(0, room - line.cell_len + 1))
+            self._add(line, *last, style)
+        self.show(line)
+
+    def _add(self, line: Text, action: Action, key: str, style: Style) -> None:
+        start = line.cell_len
+        line.append(shown(key), style("key"))
+        line.append(f" {action.title}", style("muted"))
+        self._places.append((start, line.cell_len, action.id))
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on a key is the key."""
+        for start, end, action_id in self._places:
+            if start <= event.x < end:
+                self.post_message(self.Pressed(action_id))
+
+
+class Tabs(Line):
+    """The panes by number, where only one of them fits."""
+
+    class Chosen(Message):
+        """A tab was clicked."""
+
+        def __init__(self, pane_id: str) -> None:
+            super().__init__()
+            self.pane_id = pane_id
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._places: list[tuple[int, int, str]] = []
+
+    def present(self, tabs: Sequence[tuple[str, int, str, str]], active: str, width: int, style: Style) -> None:
+        """Shows `(pane id, number, title, badge)`; short titles where the long ones do not fit."""
+        full = sum(len(title) + len(badge) + 6 for _id, _number, title, badge in tabs) <= width
+        line = Text(no_wrap=True, end="")
+        self._places = []
+        for pane_id, number, title, badge in tabs:
+            start = line.cell_len
+            chosen = pane_id == active
+            # cut titles still differ: Chat Shad Vaul Revi Even
+            name = title if full or chosen else title[:4]
+            label = f"{number} {name}" + (f"({badge})" if badge else "")
+            line.append(f"[{label}]" if chosen else f" {label} ", style("tab" if chosen else "muted"))
+            self._places.append((start, line.cell_len, pane_id))
+        self.show(line)
+
+    def on_click(self, event: events.Click) -> None:
+        """A click chooses the tab."""
+        for start, end, pane_id in self._places:
+            if start <= event.x < end:
+                self.post_message(self.Chosen(pane_id))

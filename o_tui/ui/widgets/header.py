@@ -1,0 +1,133 @@
+"""The first line: how the guardian, main, standby and the log are, what waits for the operator, and the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from rich.text import Text
+
+from o_tui.ui import format
+from o_tui.ui.glyphs import Glyphs
+from o_tui.ui.snapshot_model import Model, Row
+from o_tui.ui.widgets.line import Line
+
+GOOD_STATES = frozenset({"running", "ready"})
+NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of the line. Where there is no room, the piece of the highest rank goes first."""
+
+    rank: int
+    text: str
+    role: str = ""
+    right: bool = False
+
+
+class Header(Line):
+    """One line about everything."""
+
+    def present(self, model: Model, now_ns: int, glyphs: Glyphs, style: Callable[[str], str], remote: bool) -> None:
+        """Shows the model at a time."""
+        width = self.size.width or self.app.size.width
+        self.show(compose_line(parts(model, now_ns, glyphs, remote), width, style))
+
+
+def parts(model: Model, now_ns: int, glyphs: Glyphs, remote: bool = False) -> list[Part]:
+    """What there is to say, in reading order."""
+    found = [Part(0, "O", "brand")]
+    version = (model.status.get("genome") or {}).get("version")
+    if version:
+        found.append(Part(40, f"genome {version}", "muted"))
+    if model.link != "connected":
+        found.append(Part(1, f"{glyphs.wait} {_link_word(model.link)}", "warning"))
+    else:
+        found += _health(model, glyphs)
+    waiting = len(model.pending)
+    if waiting:
+        found.append(Part(2, f"! REVIEW {waiting}", "warning", right=True))
+    if remote:
+        found.append(Part(70, "ssh", "muted", right=True))
+    found.append(Part(30, f"{datetime.fromtimestamp(now_ns / NS).astimezone():%H:%M}", "muted", right=True))
+    return found
+
+
+def _link_word(state: str) -> str:
+    return {"starting": "starting", "connecting": "connecting", "lost": "guardian lost"}.get(state, state)
+
+
+def _health(model: Model, glyphs: Glyphs) -> list[Part]:
+    found = []
+    for rank, role in ((3, "main"), (20, "standby")):
+        row = model.instance(role)
+        state = str(row.get("state", "running")) if row else "missing"
+        good = state in GOOD_STATES
+        text = f"{role} {glyphs.ok}" if good else f"{role} {glyphs.bad} {state}"
+        found.append(Part(rank, text, "success" if good else "error"))
+    running = model.running
+    if running:
+        found.append(Part(10, "agent busy", "accent"))
+    shadows = [row for row in model.shadows.values() if row.get("state") == "running"]
+    if shadows:
+        found.append(Part(15, f"shadows {len(shadows)}", "accent"))
+    found.append(_wal(model, glyphs))
+    delay = (model.status.get("loop") or {}).get("p99_ms")
+    if isinstance(delay, int | float):
+        # rounded up to whole steps: a number that trembles would send bytes all day
+        found.append(Part(50, "guardian <1 ms" if delay < 1 else f"guardian {format.milliseconds(_step(delay))}"))
+    found.append(_brain(model.brain))
+    return found
+
+
+def _step(value: float) -> int:
+    for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000):
+        if value <= step:
+            return step
+    return 10_000
+
+
+def _wal(model: Model, glyphs: Glyphs) -> Part:
+    wal = model.status.get("wal") or {}
+    if model.read_only:
+        return Part(4, f"WAL {glyphs.bad} read-only", "error")
+    return Part(35, f"WAL {format.count(wal.get('seq') or 0)}", "muted")
+
+
+def _brain(brain: Row) -> Part:
+    provider = brain.get("provider") or "offline"
+    if provider == "offline":
+        return Part(25, "offline", "muted")
+    name = str(brain.get("model") or provider)
+    if brain.get("ok", True):
+        return Part(25, name[:24], "muted")
+    return Part(12, f"{name[:24]} !", "warning")
+
+
+def compose_line(found: list[Part], width: int, style: Callable[[str], str]) -> Text:
+    """Fits the pieces into a width; two spaces between them, the right ones at the right edge."""
+    kept = list(found)
+    while len(kept) > 1 and _needed(kept) > width:
+        kept.remove(max(kept, key=lambda part: part.rank))
+    line = Text(" ", no_wrap=True, end="")
+    line.append_text(_join([part for part in kept if not part.right], style))
+    right = _join([part for part in kept if part.right], style)
+    gap = width - line.cell_len - right.cell_len - 1
+    line.append(" " * max(1, gap))
+    line.append_text(right)
+    return line
+
+
+def _needed(kept: list[Part]) -> int:
+    return 1 + sum(len(part.text) + 2 for part in kept)
+
+
+def _join(kept: list[Part], style: Callable[[str], str]) -> Text:
+    text = Text()
+    for index, part in enumerate(kept):
+        if index:
+            text.append("  ")
+        text.append(part.text, style(part.role))
+    return text

@@ -1,0 +1,71 @@
+"""Base of the small screens that open above the panes when the operator asked for something: a box, Esc closes."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Generic, TypeVar
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+T = TypeVar("T")
+
+
+class Dialog(ModalScreen[T], Generic[T]):
+    """A box with a title in its frame; `compose_box` yields what is in it. Esc or a click outside gives None."""
+
+    DEFAULT_CSS = """
+    Dialog { align: center middle; }
+    Dialog > .box {
+        width: 76; max-width: 96%; height: auto; max-height: 94%;
+        border: round $border; border-title-style: bold; border-title-color: $foreground;
+        border-subtitle-color: $text-muted;
+        background: $background; padding: 0 1;
+    }
+    Dialog .error { color: $text-error; height: auto; display: none; }
+    Dialog .error.-shown { display: block; }
+    Dialog Static { height: auto; }
+    Dialog Input { border: none; height: 1; padding: 0 1; background: $panel; margin: 1 0 0 0; }
+    Dialog Input:focus { border: none; }
+    """
+    BINDINGS: ClassVar = [Binding("escape", "leave", "Close", show=False)]
+    box_title: ClassVar[str] = ""
+    keys_line: ClassVar[str] = "Esc close"
+
+    def compose(self) -> ComposeResult:
+        """The box."""
+        with Vertical(classes="box"):
+            yield from self.compose_box()
+
+    def compose_box(self) -> ComposeResult:
+        """What is in the box."""
+        yield from ()
+
+    def on_mount(self) -> None:
+        """Title and keys stand in the frame."""
+        box = self.query_one(".box")
+        box.border_title = Text(self.heading()).markup
+        box.border_subtitle = Text(self.keys_line).markup
+
+    def heading(self) -> str:
+        """The title, as data."""
+        return self.box_title
+
+    def action_leave(self) -> None:
+        """Closes without an answer."""
+        self.dismiss(None)
+
+    def on_click(self, event: events.Click) -> None:
+        """A click outside the box closes it."""
+        if event.widget is self:
+            self.action_leave()
+
+    def complain(self, text: str) -> None:
+        """Shows what is wrong, in the box."""
+        line = self.query_one(".error", Static)
+        line.update(Text(f"[!] {text}"))
+        line.set_class(bool(text), "-shown")

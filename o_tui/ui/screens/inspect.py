@@ -1,0 +1,133 @@
+"""Shows one thing in full: a checkpoint, an event, an instance. Keys and values, whatever is there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from o_tui.protocol.errors import OError
+from o_tui.ui.format import block, count, shown, size, stamp
+from o_tui.ui.screens.dialog import Dialog
+
+Fact = tuple[str, str]
+_LONGEST_VALUE = 4_000
+_DEEPEST = 6
+
+
+class InspectScreen(Dialog[None]):
+    """A scrolling box of facts; `v` runs the check that was given, if there is one."""
+
+    DEFAULT_CSS = """
+    InspectScreen VerticalScroll { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }
+    InspectScreen .verdict { margin: 1 0 0 0; }
+    """
+    BINDINGS: ClassVar = [Binding("v", "verify", "Verify", show=False), Binding("q", "leave", "Close", show=False)]
+
+    def __init__(
+        self, title: str, found: Sequence[Fact], verify: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
+    ) -> None:
+        super().__init__()
+        self._title_text = title
+        self._facts = found
+        self._verify = verify
+
+    def heading(self) -> str:
+        """What it is."""
+        return shown(self._title_text, 60)
+
+    def on_mount(self) -> None:
+        """Which keys there are depends on what is shown."""
+        super().on_mount()
+        keys = "v verify   Esc close" if self._verify else "Esc close"
+        self.query_one(".box").border_subtitle = keys
+
+    def compose_box(self) -> ComposeResult:
+        """The facts, and a line for the verdict."""
+        with VerticalScroll(can_focus=True):
+            yield Static(table(self._facts))
+            yield Static(classes="verdict")
+
+    def action_verify(self) -> None:
+        """Runs the check in the background and writes its verdict."""
+        if self._verify is not None:
+            self.query_one(".verdict", Static).update(Text("checking ..."))
+            self.run_worker(self._check(self._verify), exclusive=True, exit_on_error=False)
+
+    async def _check(self, verify: Callable[[], Awaitable[Mapping[str, Any]]]) -> None:
+        try:
+            answer = await verify()
+        except OError as error:
+            text = f"[!] {error}" + (f"\n{error.hint}" if error.hint else "")
+        else:
+            problems = [f"[!!] {shown(problem, 300)}" for problem in answer.get("problems") or ()]
+            text = "[OK] every section has the digest it should have" if answer.get("ok") else "\n".join(
+                problems or ["[!!] not intact"]
+            )  # fmt: skip
+        self.query_one(".verdict", Static).update(Text(text))
+
+
+def table(found: Sequence[Fact]) -> Text:
+    """Facts in two columns; a name without a value is a heading."""
+    width = max((len(name) for name, value in found if value), default=0)
+    text = Text()
+    for name, value in found:
+        if not value:
+            text.append(f"\n{name}\n" if text else f"{name}\n", "bold")
+            continue
+        first, *rest = value.split("\n")
+        text.append(f"{name:<{width}}  ", "dim")
+        text.append(first + "\n")
+        for line in rest:
+            text.append(" " * (width + 2) + line + "\n")
+    text.rstrip()
+    return text
+
+
+def facts(value: Mapping[str, Any], *, skip: Sequence[str] = ()) -> list[Fact]:
+    """Any plain data as facts: times, sizes and digests by the names that they have."""
+    return [fact for key, item in value.items() if key not in skip for fact in _fact(str(key), item, 0)]
+
+
+def _fact(name: str, value: Any, depth: int) -> Iterator[Fact]:
+    label = shown(name, 40)
+    if isinstance(value, Mapping) and depth < _DEEPEST:
+        yield label, ""
+        for key, item in value.items():
+            yield from _fact(f"  {key}", item, depth + 1)
+    elif isinstance(value, (list, tuple)) and value and all(isinstance(item, Mapping) for item in value):
+        yield label, ""
+        for item in value:
+            yield "  " + shown(item.get("name", item.get("id", "-")), 30), _inline(item)
+    else:
+        yield label, _one(name.strip(), value)
+
+
+def _inline(row: Mapping[str, Any]) -> str:
+    parts = [f"{key} {_one(str(key), item)}" for key, item in row.items() if key not in ("name", "id")]
+    return shown("  ".join(parts), 400) or "-"
+
+
+def _one(name: str, value: Any) -> str:
+    if value is None or value == "" or value == []:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, int):
+        if name.endswith("_ns") and value > 10**15:
+            return stamp(value)
+        if name.endswith("bytes"):
+            return f"{size(value)} ({count(value)} bytes)"
+        return count(value) if abs(value) >= 10_000 and name not in ("pid",) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, (list, tuple)):
+        return block(", ".join(str(item) for item in value), _LONGEST_VALUE)
+    return block(value, _LONGEST_VALUE)

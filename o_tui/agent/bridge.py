@@ -1,0 +1,147 @@
+"""The instance's socket: frames in, frames out, a heartbeat, and the end when the guardian ends.
+
+One read may bring many frames; what they cause is collected and leaves in one send. There is no event loop library
+here: an instance has one socket and one clock.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from o_tui.protocol import chunks, frames, messages
+from o_tui.protocol.frames import Frame, Metadata
+
+READ_BYTES = 256 * 1024
+SEND_AT_BYTES = 256 * 1024
+"""Collected output beyond this is sent at once: the socket's own back-pressure is the bound."""
+_GONE = select.POLLHUP | select.POLLERR | select.POLLRDHUP
+_PLAIN = Metadata()
+
+
+class Bridge:
+    """Frames over one stream socket, until it ends or `stop` is called.
+
+    Attributes:
+        flushing: Called before collected frames are sent; it may add some (text that was held back).
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        on_frame: Callable[[Frame], None],
+        on_beat: Callable[[], None],
+        heartbeat_s: float = 1.0,
+    ) -> None:
+        sock.setblocking(True)
+        self._sock = sock
+        self._on_frame = on_frame
+        self._on_beat = on_beat
+        self._heartbeat_s = heartbeat_s
+        self._reader = frames.FrameReader()
+        self._joiner = chunks.Joiner()
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._status: int | None = None
+        self.flushing: Callable[[], None] = lambda: None
+
+    def send(self, message: messages.Message, metadata: Metadata = _PLAIN) -> None:
+        """Adds a message of any size to what leaves next.
+
+        Raises:
+            FrameError: It passes even the limit of chunked payloads.
+            UnicodeEncodeError: A text in it is not Unicode (a lone surrogate).
+        """
+        frame = frames.encode_any(message, metadata)
+        if len(frame) > frames.FRAME_LIMIT_BYTES:
+            frame = chunks.encode(message, metadata)
+        self._out.append(frame)
+        self._out_bytes += len(frame)
+        if self._out_bytes > SEND_AT_BYTES:
+            self._send()
+
+    def flush(self) -> None:
+        """Sends what was collected; blocks while the guardian does not read."""
+        self.flushing()
+        self._send()
+
+    def stop(self, status: int) -> None:
+        """Makes `run` return `status` once what was collected has been sent."""
+        if self._status is None:
+            self._status = status
+
+    def run(self) -> int:
+        """Handles frames until the guardian's end (0) or `stop`; returns the exit status.
+
+        Raises:
+            FrameError: The guardian broke the protocol.
+        """
+        buffer = bytearray(READ_BYTES)
+        view = memoryview(buffer)
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        beat_at = 0.0
+        try:
+            while self._status is None:
+                now = time.monotonic()
+                if now >= beat_at:
+                    beat_at = now + self._heartbeat_s
+                    self._on_beat()
+                    self.flush()
+                    continue
+                if not poll.poll((beat_at - now) * 1000):
+                    continue
+                size = self._sock.recv_into(buffer)
+                if not size:
+                    return 0
+                self._handle(view[:size])
+                self.flush()
+        except (BrokenPipeError, ConnectionResetError):
+            return 0
+        return self._status or 0
+
+    def _handle(self, data: memoryview) -> None:
+        on_frame = self._on_frame
+        decode = frames.decode
+        add = self._joiner.add
+        for payload in self._reader.feed(data):
+            frame = decode(payload)
+            if frame.type == "chunk":
+                whole = add(frame)
+                if whole is None:
+                    continue
+                frame = whole
+            on_frame(frame)
+            if self._status is not None:
+                return
+
+    def _send(self) -> None:
+        if self._out:
+            data = b"".join(self._out)
+            self._out.clear()
+            self._out_bytes = 0
+            self._sock.sendall(data)
+
+
+def watch_for_end(sock: socket.socket, period_s: float = 1.0) -> None:
+    """Ends this process within `period_s` after the guardian's end, even while a gene loops and nobody reads.
+
+    A timer's signal looks at the socket: a hang-up is seen although unread frames stand before it. Python code is
+    interrupted anywhere; an endless loop inside one C function is not (there the nursery's SIGKILL comes in).
+    """
+    poll = select.poll()
+    poll.register(sock, select.POLLRDHUP)
+
+    def look(_number: int, _frame: FrameType | None) -> None:
+        for _descriptor, events in poll.poll(0):
+            if events & _GONE:
+                os._exit(0)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, period_s, period_s)

@@ -1,0 +1,218 @@
+"""Loads a genome from its sources, without files: one package a revision, several beside each other.
+
+What stands here is the first defence (a gene that imports `os` is not loaded); confinement is the one that counts.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+from o_tui.agent import tools
+from o_tui.agent.dsl import ToolSpec
+from o_tui.agent.gene_errors import GENOME_PREFIX, GeneError, describe
+from o_tui.protocol import contracts
+from o_tui.protocol.errors import OError
+
+PACKAGE_PREFIX = "genome_"
+
+
+class GenomeError(OError):
+    """A genome that cannot be loaded; the message is one line: what, in which file."""
+
+
+def package_of(revision: str) -> str:
+    """The package that a revision is loaded under."""
+    return PACKAGE_PREFIX + revision[:12]
+
+
+class Genome:
+    """A loaded revision: its genes, tools and prompts."""
+
+    def __init__(self, revision: str, version: str, files: Mapping[str, str]) -> None:
+        """Loads it.
+
+        Raises:
+            GenomeError: It does not compile, imports what it may not, raises, or breaks a contract.
+        """
+        self.revision = revision
+        self.version = version
+        self.package = package_of(revision)
+        self.prompts = {
+            path.removeprefix("prompts/").removesuffix(".md"): text
+            for path, text in sorted(files.items())
+            if path.startswith("prompts/") and path.endswith(".md")
+        }
+        self._finder = _Finder(self.package, files)
+        self._forget_modules()
+        sys.meta_path.insert(0, self._finder)
+        try:
+            self._load(sorted(filter(None, map(contracts.gene_of, files))))
+        except GenomeError:
+            self.unload()
+            raise
+        except BaseException as error:  # noqa: BLE001 - the border to a genome's own code, that may raise anything
+            self.unload()
+            raise GenomeError(describe(error)) from None
+
+    def _load(self, genes: Sequence[str]) -> None:
+        for missing in sorted(set(contracts.CONTRACTS) - set(genes)):
+            raise GenomeError(f"the gene {missing} is missing ({contracts.path_of(missing)})")
+        modules = {gene: self.module(gene) for gene in genes}
+        wrong = [text for gene, module in modules.items() for text in contracts.problems(gene, functions(module))]
+        if wrong:
+            raise GenomeError("; ".join(wrong))
+        self.respond: Callable[..., Iterator[Any]] = modules["respond"].respond
+        self.recall: Callable[..., Any] = modules["recall"].recall
+        self.chunk: Callable[..., Any] = modules["remember"].chunk
+        self.importance: Callable[..., Any] = modules["remember"].importance
+        self.consolidate: Callable[..., Any] = modules["remember"].consolidate
+        self.tools = tools.find(module for gene, module in modules.items() if gene.startswith("tools/"))
+        self.specs: tuple[ToolSpec, ...] = tuple(tool.spec for _name, tool in sorted(self.tools.items()))
+
+    def module(self, gene: str) -> ModuleType:
+        """A module of the genome by its path without `.py` ("tools/dates"), imported if need be."""
+        return importlib.import_module(f"{self.package}.{gene.replace('/', '.')}")
+
+    def test_modules(self) -> list[str]:
+        """The genome's own tests, as `module` takes them."""
+        return self._finder.tests()
+
+    def unload(self) -> None:
+        """Forgets it: its modules leave `sys.modules`; generators that still run keep what they need."""
+        if self._finder in sys.meta_path:
+            sys.meta_path.remove(self._finder)
+        self._forget_modules()
+
+    def _forget_modules(self) -> None:
+        for name in [name for name in sys.modules if name == self.package or name.startswith(self.package + ".")]:
+            del sys.modules[name]
+
+
+class GenomeShelf:
+    """The revisions that are loaded: the present one and the one before, so that going back costs nothing."""
+
+    KEPT = 2
+
+    def __init__(self) -> None:
+        self._kept: list[Genome] = []
+
+    def adopt(self, revision: str, version: str, files: Mapping[str, str]) -> Genome:
+        """The revision, loaded beside the others if it is not there yet; the oldest one beyond two is unloaded.
+
+        Raises:
+            GenomeError: It cannot be loaded; nothing has changed.
+        """
+        genome = next((kept for kept in self._kept if kept.revision == revision), None)
+        if genome is None:
+            genome = Genome(revision, version, files)
+        else:
+            self._kept.remove(genome)
+        self._kept.append(genome)
+        while len(self._kept) > self.KEPT:
+            self._kept.pop(0).unload()
+        return genome
+
+
+def functions(module: ModuleType) -> dict[str, contracts.FoundFunction]:
+    """The functions that a module defines itself, as a contract sees them."""
+    found: dict[str, contracts.FoundFunction] = {}
+    for name, value in vars(module).items():
+        if not inspect.isfunction(value) or value.__module__ != module.__name__:
+            continue
+        parameters = inspect.signature(value).parameters.values()
+        named = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        found[name] = contracts.FoundFunction(
+            parameters=tuple(p.name for p in named),
+            required=sum(p.default is p.empty for p in named),
+            generator=inspect.isgeneratorfunction(value),
+            asynchronous=inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value),
+            tool=getattr(value, "__o_tool__", False) is True,
+        )
+    return found
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds and executes the modules of one revision."""
+
+    def __init__(self, package: str, files: Mapping[str, str]) -> None:
+        if len(files) > contracts.FILES_LIMIT:
+            raise GenomeError(f"a genome of {len(files)} files; the limit is {contracts.FILES_LIMIT}")
+        self._package = package
+        self._files: dict[str, tuple[str, str]] = {}
+        self._builtins = _guarded(package)
+        for path, source in files.items():
+            if not path.endswith(".py"):
+                continue
+            if len(source.encode("utf-8", "replace")) > contracts.FILE_LIMIT_BYTES:
+                raise GenomeError(f"{path} is larger than {contracts.FILE_LIMIT_BYTES // 1024} KiB")
+            name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+            self._files[f"{package}.{name}" if name != "__init__" else package] = (path, source)
+        for name in list(self._files):  # a folder is a package without an __init__.py too
+            while "." in name:
+                name = name.rpartition(".")[0]
+                self._files.setdefault(name, ("", ""))
+
+    def tests(self) -> list[str]:
+        paths = sorted(path for path, _source in self._files.values())
+        return [path.removesuffix(".py") for path in paths if path.startswith("tests/test_")]
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname not in self._files:
+            return None
+        is_package = any(name.startswith(fullname + ".") for name in self._files)
+        return importlib.util.spec_from_loader(fullname, self, is_package=is_package)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        path, source = self._files[module.__name__]
+        revision = self._package.removeprefix(PACKAGE_PREFIX)
+        filename = f"{GENOME_PREFIX}{revision}/{path}"
+        tree = ast.parse(source, filename)
+        _check_imports(tree, path)
+        module.__dict__["__builtins__"] = self._builtins
+        exec(compile(tree, filename, "exec", dont_inherit=True), module.__dict__)
+
+
+def _check_imports(tree: ast.AST, path: str) -> None:
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [node.module or ""]
+        for name in names:
+            if not contracts.allowed_import(name):
+                raise GeneError(f"{path}:{getattr(node, 'lineno', 0)}: a gene may not import {name}")
+
+
+def _guarded(package: str) -> dict[str, Any]:
+    """The built-in names that genes find: without those that open doors, and an import that asks the allow-list."""
+    names = {name: value for name, value in vars(builtins).items() if name not in contracts.FORBIDDEN_NAMES}
+
+    def guarded_import(
+        name: str,
+        globals: Mapping[str, Any] | None = None,
+        locals: Mapping[str, Any] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        if level == 0 and not contracts.allowed_import(name) and name.split(".", 1)[0] != package:
+            raise ImportError(f"a gene may not import {name}")
+        return builtins.__import__(name, globals, locals, fromlist or (), level)
+
+    names["__import__"] = guarded_import
+    return names

@@ -1,0 +1,127 @@
+"""Tools of the genome: found by their mark, described by their hints and docstrings, called with checked arguments."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Annotated, Any
+
+import msgspec
+
+from o_tui.agent.dsl import Context, ToolSpec
+
+RESULT_LIMIT_CHARS = 100_000
+"""Longest text of a result; the rest is cut, and said to be."""
+_ARGUMENT = re.compile(r"\s*(\w+):\s*(.+)")
+
+
+class ArgumentError(Exception):
+    """Arguments that do not fit the tool; the message says which and why."""
+
+
+class Tool:
+    """One function of the genome that a model, or another gene, may call.
+
+    Attributes:
+        name: The function's name.
+        spec: What a model is told of it.
+        steps: It is a generator of steps.
+    """
+
+    __slots__ = ("_context", "_function", "_struct", "name", "spec", "steps")
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        """Reads a decorated function.
+
+        Raises:
+            TypeError: A parameter has no hint, a hint that JSON cannot say, or is positional-only or variadic.
+        """
+        self.name = function.__name__
+        self.steps = inspect.isgeneratorfunction(function)
+        self._function = function
+        text, arguments = _documented(inspect.getdoc(function) or "")
+        hints = typing.get_type_hints(function, include_extras=True)
+        self._context = ""
+        fields: list[Any] = []
+        for parameter in inspect.signature(function).parameters.values():
+            hint = hints.get(parameter.name)
+            if hint is Context:
+                self._context = parameter.name
+                continue
+            if hint is None or parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                raise TypeError(f"tool {self.name}: the parameter {parameter.name} needs a name and a type hint")
+            if parameter.name in arguments:
+                hint = Annotated[hint, msgspec.Meta(description=arguments[parameter.name])]
+            required = parameter.default is parameter.empty
+            fields.append((parameter.name, hint) if required else (parameter.name, hint, parameter.default))
+        self._struct = msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True)
+        self.spec = ToolSpec(self.name, text, _schema(self._struct))
+
+    def call(self, arguments: dict[str, Any], context: Context) -> Any:
+        """Calls it: its text, or its generator of steps.
+
+        Raises:
+            ArgumentError: The arguments are not what its schema says. What the tool raises goes through.
+        """
+        try:
+            # models write "3" where a number is asked for, so the lax conversion
+            checked = msgspec.convert(arguments, self._struct, strict=False)
+        except msgspec.ValidationError as error:
+            raise ArgumentError(f"wrong arguments for {self.name}: {error}") from None
+        values = {name: getattr(checked, name) for name in self._struct.__struct_fields__}
+        if self._context:
+            values[self._context] = context
+        return self._function(**values)
+
+
+def find(modules: Iterable[ModuleType]) -> dict[str, Tool]:
+    """The tools of a genome's modules, by name.
+
+    Raises:
+        TypeError: One is not well declared, or two share a name.
+    """
+    found: dict[str, Tool] = {}
+    for module in modules:
+        for value in vars(module).values():
+            if getattr(value, "__o_tool__", False) is True and getattr(value, "__module__", "") == module.__name__:
+                tool = Tool(value)
+                if tool.name in found:
+                    raise TypeError(f"two tools are called {tool.name}")
+                found[tool.name] = tool
+    return found
+
+
+def as_text(value: Any) -> str:
+    """A tool's result as text, within the limit."""
+    text = value if isinstance(value, str) else str(value)
+    if len(text) > RESULT_LIMIT_CHARS:
+        text = f"{text[:RESULT_LIMIT_CHARS]}\n… ({len(text) - RESULT_LIMIT_CHARS} more characters)"
+    return text
+
+
+def _documented(text: str) -> tuple[str, dict[str, str]]:
+    head, _, rest = text.partition("\n\n")
+    _, _, block = rest.partition("Args:")
+    arguments = {}
+    for line in block.splitlines():
+        match = _ARGUMENT.match(line)
+        if match:
+            arguments[match[1]] = match[2].strip()
+    return " ".join(head.split()), arguments
+
+
+def _schema(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    try:
+        (schema,), _components = msgspec.json.schema_components([struct], ref_template="#/$defs/{name}")
+    except TypeError as error:
+        raise TypeError(f"a hint that JSON cannot say: {error}") from error
+    name = str(schema["$ref"]).rsplit("/", 1)[-1]
+    definition = dict(_components[name])
+    definition.pop("title", None)
+    others = {key: value for key, value in _components.items() if key != name}
+    if others:
+        definition["$defs"] = others
+    return definition

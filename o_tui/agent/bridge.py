@@ -25,31 +25,17 @@ _PLAIN = Metadata()
 
 
 class Bridge:
-    """Frames over one stream socket, until it ends or `stop` is called.
+    """Frames over one stream socket, until it ends or `stop` is called."""
 
-    Attributes:
-        flushing: Called before collected frames are sent; it may add some (text that was held back).
-    """
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        *,
-        on_frame: Callable[[Frame], None],
-        on_beat: Callable[[], None],
-        heartbeat_s: float = 1.0,
-    ) -> None:
+    def __init__(self, sock: socket.socket, heartbeat_s: float = 1.0) -> None:
         sock.setblocking(True)
         self._sock = sock
-        self._on_frame = on_frame
-        self._on_beat = on_beat
         self._heartbeat_s = heartbeat_s
         self._reader = frames.FrameReader()
         self._joiner = chunks.Joiner()
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._status: int | None = None
-        self.flushing: Callable[[], None] = lambda: None
 
     def send(self, message: messages.Message, metadata: Metadata = _PLAIN) -> None:
         """Adds a message of any size to what leaves next.
@@ -64,20 +50,28 @@ class Bridge:
         self._out.append(frame)
         self._out_bytes += len(frame)
         if self._out_bytes > SEND_AT_BYTES:
-            self._send()
+            self.flush()
 
     def flush(self) -> None:
         """Sends what was collected; blocks while the guardian does not read."""
-        self.flushing()
-        self._send()
+        if self._out:
+            data = b"".join(self._out)
+            self._out.clear()
+            self._out_bytes = 0
+            self._sock.sendall(data)
 
     def stop(self, status: int) -> None:
         """Makes `run` return `status` once what was collected has been sent."""
         if self._status is None:
             self._status = status
 
-    def run(self) -> int:
+    def run(self, handle: Callable[[Frame], None], beat: Callable[[], None], settle: Callable[[], None]) -> int:
         """Handles frames until the guardian's end (0) or `stop`; returns the exit status.
+
+        Args:
+            handle: Is given each frame.
+            beat: Is called every heartbeat.
+            settle: Is called after the frames of one read, before what they caused is sent; may add to it.
 
         Raises:
             FrameError: The guardian broke the protocol.
@@ -92,41 +86,30 @@ class Bridge:
                 now = time.monotonic()
                 if now >= beat_at:
                     beat_at = now + self._heartbeat_s
-                    self._on_beat()
-                    self.flush()
-                    continue
-                if not poll.poll((beat_at - now) * 1000):
-                    continue
-                size = self._sock.recv_into(buffer)
-                if not size:
-                    return 0
-                self._handle(view[:size])
+                    beat()
+                elif poll.poll((beat_at - now) * 1000):
+                    size = self._sock.recv_into(buffer)
+                    if not size:
+                        return 0
+                    self._handle(view[:size], handle)
+                settle()
                 self.flush()
         except (BrokenPipeError, ConnectionResetError):
             return 0
-        return self._status or 0
+        return self._status
 
-    def _handle(self, data: memoryview) -> None:
-        on_frame = self._on_frame
+    def _handle(self, data: memoryview, handle: Callable[[Frame], None]) -> None:
         decode = frames.decode
-        add = self._joiner.add
         for payload in self._reader.feed(data):
             frame = decode(payload)
             if frame.type == "chunk":
-                whole = add(frame)
+                whole = self._joiner.add(frame)
                 if whole is None:
                     continue
                 frame = whole
-            on_frame(frame)
+            handle(frame)
             if self._status is not None:
                 return
-
-    def _send(self) -> None:
-        if self._out:
-            data = b"".join(self._out)
-            self._out.clear()
-            self._out_bytes = 0
-            self._sock.sendall(data)
 
 
 def watch_for_end(sock: socket.socket, period_s: float = 1.0) -> None:

@@ -56,25 +56,19 @@ def run(sock: socket.socket, state: State, role: messages.Role, *, heartbeat_s: 
     0: the guardian ended or asked for the end. 70 (after a `failed` frame): an entry could not be applied, a genome
     not be loaded, or the kernel itself failed.
     """
-    bridge: Bridge
-    output: LogStream
+    bridge = Bridge(sock, heartbeat_s)
+    kernel = Kernel(state, role, bridge.send, bridge.stop, tier)
+    output = LogStream(kernel)
 
     def beat() -> None:
         output.beat()
         kernel.beat()
 
-    kernel = Kernel(
-        state, role, lambda message, metadata: bridge.send(message, metadata), lambda s: bridge.stop(s), tier
-    )
-    bridge = Bridge(sock, on_frame=kernel.handle, on_beat=beat, heartbeat_s=heartbeat_s)
-    bridge.flushing = kernel.flush
-    output = LogStream(kernel)
-    kernel.send = bridge.send
     sys.stdout = sys.stderr = output
     watch_for_end(sock)
     kernel.ready()
     try:
-        return bridge.run()
+        return bridge.run(kernel.handle, beat, kernel.flush)
     except Exception as error:  # noqa: BLE001 - the kernel's last line: it says why before it ends
         try:
             bridge.send(messages.Failed(what="kernel", text=describe(error), seq=state.seq))

@@ -131,12 +131,12 @@ def recall(kernel: Kernel, task: Task, step: dsl.Recall) -> list[dsl.Hit]:
         hits = task.genome.recall(query, search, k, task.context.now_ns)
     if not isinstance(hits, list) or not all(type(hit) is dsl.Hit for hit in hits):
         raise GeneError("recall returns a list of Hit")
-    hits = cast("list[dsl.Hit]", hits)[: max(0, k)]
-    for hit in hits:
+    best: list[dsl.Hit] = hits[: max(0, k)]
+    for hit in best:
         kernel.accessed[hit.block.id] = kernel.accessed.get(hit.block.id, 0) + 1
-    found = [{"id": hit.block.id, "score": float(hit.score)} for hit in hits]
+    found = [{"id": hit.block.id, "score": float(hit.score)} for hit in best]
     kernel.event(task, "recall", {"query": query[:500], "hits": found})
-    return hits
+    return best
 
 
 def ask_model(kernel: Kernel, task: Task, step: dsl.AskModel) -> Any:

@@ -1,0 +1,234 @@
+"""What the pairs of a trial show: every figure is on paired differences, none is taken from what a shadow says.
+
+Intervals are of the median, by order statistics (the sign test turned round): exact whatever the distribution, and
+so they need six pairs at least.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+import msgspec
+
+from o_tui.evolution.samples import Pair, Side, Trial
+
+NO_INTERVAL = (0.0, 999.0)
+"""The interval of a ratio of which too little is known."""
+MIN_PAIRS = 6
+"""With fewer pairs there is no 95 % interval of a median."""
+BLOW_UP = 2.0
+"""A pair in which one side took this many times longer, and `BLOW_UP_NS` longer."""
+BLOW_UP_NS = 1_000_000
+_EXAMPLES = 5
+_EXAMPLE_CHARS = 240
+_TREND = 120
+
+
+class Ratio(msgspec.Struct, frozen=True, kw_only=True):
+    """Candidate over main: below 1 the candidate is faster. Times in ms over the pairs that both answered."""
+
+    main_p50_ms: float = 0.0
+    candidate_p50_ms: float = 0.0
+    main_p95_ms: float = 0.0
+    candidate_p95_ms: float = 0.0
+    ratio_median: float = 1.0
+    ci_low: float = NO_INTERVAL[0]
+    ci_high: float = NO_INTERVAL[1]
+    pairs: int = 0
+
+
+class Errors(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests that ended in an error, a crash or a hang, on each side; `both` counts the same request."""
+
+    main: int = 0
+    candidate: int = 0
+    both: int = 0
+    candidate_crashes: int = 0
+    candidate_hangs: int = 0
+    first: str = ""
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """Peak resident memory; 0: unknown."""
+
+    main_bytes: int = 0
+    candidate_bytes: int = 0
+
+
+class Example(msgspec.Struct, frozen=True, kw_only=True):
+    """One request that was answered differently, cut short."""
+
+    request: str
+    main: str
+    candidate: str
+
+
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
+    """The texts of the answers compared, over the pairs that both answered."""
+
+    same: int = 0
+    different: int = 0
+    examples: list[Example] = []
+
+
+class Effects(msgspec.Struct, frozen=True, kw_only=True):
+    """The candidate's effects: answered from the record, or not asked by main like this (`main_diverged`: its twin's)."""
+
+    recorded: int = 0
+    diverged: int = 0
+    main_diverged: int = 0
+    examples: list[str] = []
+
+
+class Sources(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the requests came from, in pairs."""
+
+    recorded: int = 0
+    workload: int = 0
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a decision is made from, and shown beside the diff."""
+
+    pairs: int
+    latency: Ratio
+    cpu: Ratio
+    errors: Errors
+    memory: Memory
+    answers: Answers
+    effects: Effects
+    requests_from: Sources
+    blow_ups: dict[str, int] = {}
+    trend: list[float] = []
+    decision: str = ""
+    reasons: list[str] = []
+
+    def row(self) -> dict[str, Any]:
+        """As plain data."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
+
+def measure(trial: Trial) -> Evidence:
+    """The evidence of a trial; `decision` and `reasons` are still empty (see arbiter.decide)."""
+    both = [pair for pair in trial.pairs if pair.main.ok and pair.candidate.ok]
+    walls = [(pair.main.wall_ns, pair.candidate.wall_ns) for pair in both]
+    slow = sum(theirs > BLOW_UP * ours and theirs - ours > BLOW_UP_NS for ours, theirs in walls)
+    fast = sum(ours > BLOW_UP * theirs and ours - theirs > BLOW_UP_NS for ours, theirs in walls)
+    return Evidence(
+        pairs=len(trial.pairs),
+        latency=_ratio(walls),
+        cpu=_ratio([(pair.main.cpu_ns, pair.candidate.cpu_ns) for pair in both]),
+        errors=_errors(trial.pairs),
+        memory=Memory(main_bytes=trial.main_peak_bytes, candidate_bytes=trial.candidate_peak_bytes),
+        answers=_answers(both),
+        effects=_effects(trial.pairs),
+        requests_from=Sources(
+            recorded=sum(pair.request.source == "recorded" for pair in trial.pairs),
+            workload=sum(pair.request.source == "workload" for pair in trial.pairs),
+        ),
+        blow_ups={"candidate": slow, "main": fast},
+        trend=trend(trial.pairs, _TREND),
+    )
+
+
+def digest(row: dict[str, Any]) -> str:
+    """SHA-256 over the evidence as plain data, as hex: what an approval names beside the diff."""
+    text = json.dumps(row, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """The 95 % interval of the median, exact for any distribution; None for fewer than six values."""
+    count = len(values)
+    if count < MIN_PAIRS:
+        return None
+    # the largest k with P(Binomial(n, 1/2) < k) <= 2.5 %: from the k-th smallest to the k-th largest value
+    tail, below = 0, 0
+    while (tail + math.comb(count, below)) * 40 <= 2**count:
+        tail += math.comb(count, below)
+        below += 1
+    ordered = sorted(values)
+    return ordered[below - 1], ordered[count - below]
+
+
+def trend(pairs: Sequence[Pair], limit: int) -> list[float]:
+    """Candidate over main of the last pairs that both answered, oldest first: what a sparkline shows."""
+    ratios = [
+        round(pair.candidate.wall_ns / pair.main.wall_ns, 4)
+        for pair in pairs
+        if pair.main.ok and pair.candidate.ok and pair.main.wall_ns > 0
+    ]
+    return ratios[-limit:]
+
+
+def percentile_ms(times_ns: Sequence[int], share: float) -> float:
+    """A percentile of times in ns, in ms (nearest rank); 0 for none."""
+    if not times_ns:
+        return 0.0
+    ordered = sorted(times_ns)
+    return round(ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)] / 1e6, 4)
+
+
+def _ratio(times_ns: Sequence[tuple[int, int]]) -> Ratio:
+    times_ns = [(ours, theirs) for ours, theirs in times_ns if ours > 0 and theirs > 0]
+    if not times_ns:
+        return Ratio()
+    logs = [math.log(theirs / ours) for ours, theirs in times_ns]
+    interval = median_interval(logs)
+    low, high = (math.exp(interval[0]), math.exp(interval[1])) if interval else NO_INTERVAL
+    ours, theirs = [pair[0] for pair in times_ns], [pair[1] for pair in times_ns]
+    return Ratio(
+        main_p50_ms=percentile_ms(ours, 0.5),
+        candidate_p50_ms=percentile_ms(theirs, 0.5),
+        main_p95_ms=percentile_ms(ours, 0.95),
+        candidate_p95_ms=percentile_ms(theirs, 0.95),
+        ratio_median=round(math.exp(median(logs)), 4),
+        ci_low=round(low, 4),
+        ci_high=round(high, 4),
+        pairs=len(logs),
+    )
+
+
+def _errors(pairs: Sequence[Pair]) -> Errors:
+    alone = [pair for pair in pairs if pair.main.ok and not pair.candidate.ok]
+    return Errors(
+        main=sum(not pair.main.ok for pair in pairs),
+        candidate=sum(not pair.candidate.ok for pair in pairs),
+        both=sum(not pair.main.ok and not pair.candidate.ok for pair in pairs),
+        candidate_crashes=sum(pair.candidate.ending == "crash" for pair in alone),
+        candidate_hangs=sum(pair.candidate.ending == "hang" for pair in alone),
+        first=next((_short(_said(pair.candidate)) for pair in alone), ""),
+    )
+
+
+def _said(side: Side) -> str:
+    return f"{side.ending}: {side.error}" if side.error else side.ending
+
+
+def _answers(both: Sequence[Pair]) -> Answers:
+    different = [pair for pair in both if pair.main.text != pair.candidate.text]
+    examples = [
+        Example(request=_short(p.request.text), main=_short(p.main.text), candidate=_short(p.candidate.text))
+        for p in different[:_EXAMPLES]
+    ]
+    return Answers(same=len(both) - len(different), different=len(different), examples=examples)
+
+
+def _effects(pairs: Sequence[Pair]) -> Effects:
+    diverged = [what for pair in pairs for what in pair.candidate.diverged]
+    return Effects(
+        recorded=sum(pair.candidate.effects for pair in pairs),
+        diverged=len(diverged),
+        main_diverged=sum(len(pair.main.diverged) for pair in pairs),
+        examples=[_short(what) for what in diverged[:_EXAMPLES]],
+    )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _EXAMPLE_CHARS else text[: _EXAMPLE_CHARS - 1] + "…"

@@ -1,15 +1,32 @@
 //! The module `o_tui._native`: registers what `o-core` offers, converts arguments and errors, nothing else.
 
+#![deny(unsafe_code)]
+
+mod errors;
 mod frame;
+mod process;
 mod text;
+mod vectors;
 
 use pyo3::prelude::*;
 
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("EMBEDDER", o_core::vectors::EMBEDDER)?;
     module.add_function(wrap_pyfunction!(frame::check_frame, module)?)?;
     module.add_function(wrap_pyfunction!(text::safe_text, module)?)?;
     module.add_function(wrap_pyfunction!(text::hidden, module)?)?;
+    module.add_function(wrap_pyfunction!(vectors::embed, module)?)?;
+    module.add_class::<vectors::VectorIndex>()?;
+    module.add_function(wrap_pyfunction!(process::set_parent_death_signal, module)?)?;
+    module.add_function(wrap_pyfunction!(
+        process::set_no_new_privs_not_dumpable,
+        module
+    )?)?;
+    module.add_function(wrap_pyfunction!(process::close_range, module)?)?;
+    module.add_function(wrap_pyfunction!(process::process_rss_pss, module)?)?;
+    module.add_function(wrap_pyfunction!(process::process_rss, module)?)?;
+    module.add_function(wrap_pyfunction!(process::process_cpu_ns, module)?)?;
     Ok(())
 }

@@ -1,4 +1,6 @@
 //! What O computes natively. Nothing here knows of Python.
 
 pub mod frame;
+pub mod process;
 pub mod text;
+pub mod vectors;

@@ -134,10 +134,14 @@ fn lookalikes(line: &str, start: usize, found: &mut Vec<Finding>) {
 /// Scripts that show themselves in the line by a letter which is not like a Latin one: then a short word that
 /// is like a Latin word is most likely just a word.
 fn honest_scripts(line: &str) -> Vec<Script> {
-    line.chars()
-        .filter(|c| !c.is_ascii() && c.is_alphabetic() && latin_twin(*c).is_none())
-        .map(|c| c.script())
-        .collect()
+    let mut scripts = Vec::new();
+    for c in line.chars().filter(|c| !c.is_ascii() && c.is_alphabetic()) {
+        let script = c.script();
+        if !scripts.contains(&script) && latin_twin(c).is_none() {
+            scripts.push(script);
+        }
+    }
+    scripts
 }
 
 fn look_at(name: &str, start: usize, honest: &[Script], found: &mut Vec<Finding>) {

@@ -1,0 +1,453 @@
+//! Rows by id in one matrix, and the exact nearest of them.
+
+use super::dot::Dots;
+use super::slots::Slots;
+use super::top::Top;
+use super::{VectorError, check_dimensions, floats, le_floats, normalise};
+
+const MAGIC: &[u8; 8] = b"O_VECTOR";
+const VERSION: u32 = 1;
+const HEADER_BYTES: usize = 64;
+
+/// Vectors of length 1 under ids, and the exact best by cosine.
+///
+/// Three arrays and nothing else: no threads, no allocation a row, so that forks share it. Saved as
+/// `O_VECTOR`, version u32, dimensions u32, rows u64, zeros up to 64 bytes, the ids (u64), the rows (f32), all
+/// little-endian.
+pub struct VectorIndex {
+    dimensions: usize,
+    ids: Vec<u64>,
+    rows: Vec<f32>,
+    slots: Slots,
+}
+
+impl VectorIndex {
+    /// An empty index.
+    ///
+    /// # Errors
+    /// [`VectorError::Dimensions`].
+    pub fn new(dimensions: usize) -> Result<Self, VectorError> {
+        Ok(VectorIndex {
+            dimensions: check_dimensions(dimensions)?,
+            ids: Vec::new(),
+            rows: Vec::new(),
+            slots: Slots::new(),
+        })
+    }
+
+    /// Numbers in a row.
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// Rows.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// No rows.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Bytes of its arrays.
+    pub fn memory_bytes(&self) -> usize {
+        8 * self.ids.capacity() + 4 * self.rows.capacity() + self.slots.memory_bytes()
+    }
+
+    /// Puts a vector (float32, little-endian) under `id`, in the place of the one that was there. It is stored with
+    /// length 1; zeros stay zeros and are like nothing.
+    ///
+    /// # Errors
+    /// A wrong size, a number that is not finite, no memory; then nothing has changed.
+    pub fn add(&mut self, id: u64, vector: &[u8]) -> Result<(), VectorError> {
+        let mut row = floats(vector, self.dimensions)?;
+        normalise(&mut row);
+        if let Some(place) = self.slots.row(id, &self.ids) {
+            self.rows[place * self.dimensions..][..self.dimensions].copy_from_slice(&row);
+            return Ok(());
+        }
+        self.ids
+            .try_reserve(1)
+            .map_err(|_| VectorError::OutOfMemory)?;
+        self.rows
+            .try_reserve(self.dimensions)
+            .map_err(|_| VectorError::OutOfMemory)?;
+        self.slots.reserve_one(&self.ids)?;
+        self.slots.insert(id, self.ids.len(), &self.ids);
+        self.ids.push(id);
+        self.rows.extend_from_slice(&row);
+        Ok(())
+    }
+
+    /// Takes a row out; the last one moves into its place. False where there was none.
+    pub fn remove(&mut self, id: u64) -> bool {
+        let Some(row) = self.slots.row(id, &self.ids) else {
+            return false;
+        };
+        self.slots.remove(id, &self.ids);
+        let last = self.ids.len() - 1;
+        if row < last {
+            self.slots.shift(self.ids[last], row, &self.ids);
+            let (from, size) = (last * self.dimensions, self.dimensions);
+            self.rows.copy_within(from..from + size, row * size);
+        }
+        self.ids.swap_remove(row);
+        self.rows.truncate(last * self.dimensions);
+        true
+    }
+
+    /// The vector under `id`, as it is stored.
+    pub fn get(&self, id: u64) -> Option<&[f32]> {
+        self.slots.row(id, &self.ids).map(|row| self.row(row))
+    }
+
+    fn row(&self, row: usize) -> &[f32] {
+        &self.rows[row * self.dimensions..][..self.dimensions]
+    }
+
+    /// The `k` rows nearest to `query` by cosine, `(id, score)`, best first; equal scores by id. With `among`, only
+    /// rows of these ids (those that there are; each at most once).
+    ///
+    /// # Errors
+    /// A query of a wrong size, or with a number that is not finite.
+    pub fn search(
+        &self,
+        query: &[u8],
+        k: usize,
+        among: Option<&[u64]>,
+    ) -> Result<Vec<(u64, f32)>, VectorError> {
+        let mut query = floats(query, self.dimensions)?;
+        normalise(&mut query);
+        match among {
+            None => Ok(self.search_all(&query, k)),
+            Some(ids) => Ok(self.search_some(&query, k, ids)),
+        }
+    }
+
+    fn search_all(&self, query: &[f32], k: usize) -> Vec<(u64, f32)> {
+        let mut top = Top::new(k.min(self.len()));
+        let dots = Dots::detect();
+        let size = self.dimensions;
+        let blocks = self.rows.chunks_exact(4 * size);
+        let tail = blocks.remainder().chunks_exact(size);
+        let whole = self.len() / 4 * 4;
+        for (block, ids) in blocks.zip(self.ids.chunks_exact(4)) {
+            let (a, rest) = block.split_at(size);
+            let (b, rest) = rest.split_at(size);
+            let (c, d) = rest.split_at(size);
+            for (score, id) in dots.four([a, b, c, d], query).into_iter().zip(ids) {
+                top.offer(score, *id);
+            }
+        }
+        for (row, id) in tail.zip(&self.ids[whole..]) {
+            top.offer(dots.one(row, query), *id);
+        }
+        top.finish()
+    }
+
+    fn search_some(&self, query: &[f32], k: usize, ids: &[u64]) -> Vec<(u64, f32)> {
+        let mut places: Vec<usize> = ids
+            .iter()
+            .filter_map(|id| self.slots.row(*id, &self.ids))
+            .collect();
+        // In the order of memory, and no row twice.
+        places.sort_unstable();
+        places.dedup();
+        let mut top = Top::new(k.min(places.len()));
+        let dots = Dots::detect();
+        for place in places {
+            top.offer(dots.one(self.row(place), query), self.ids[place]);
+        }
+        top.finish()
+    }
+
+    /// How many bytes [`VectorIndex::write`] writes.
+    pub fn saved_bytes(&self) -> usize {
+        HEADER_BYTES + 8 * self.ids.len() + 4 * self.rows.len()
+    }
+
+    /// Saves it into `out`, which has [`VectorIndex::saved_bytes`].
+    pub fn write(&self, out: &mut [u8]) {
+        let (header, body) = out.split_at_mut(HEADER_BYTES);
+        let (ids, rows) = body.split_at_mut(8 * self.ids.len());
+        header.fill(0);
+        header[..8].copy_from_slice(MAGIC);
+        header[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        header[12..16].copy_from_slice(&(self.dimensions as u32).to_le_bytes());
+        header[16..24].copy_from_slice(&(self.ids.len() as u64).to_le_bytes());
+        for (place, id) in ids.chunks_exact_mut(8).zip(&self.ids) {
+            place.copy_from_slice(&id.to_le_bytes());
+        }
+        for (place, number) in rows.chunks_exact_mut(4).zip(&self.rows) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+    }
+
+    /// Reads what [`VectorIndex::write`] wrote: the rows are copied as they are; only the table of ids is made.
+    ///
+    /// # Errors
+    /// [`VectorError::Format`] where the bytes are not exactly an index; no memory.
+    pub fn read(saved: &[u8]) -> Result<Self, VectorError> {
+        Self::read_from(saved.len(), |at, out| {
+            out.copy_from_slice(&saved[at..at + out.len()])
+        })
+    }
+
+    /// [`VectorIndex::read`] of `length` bytes that cannot be borrowed: `copy(at, out)` fetches `out.len()` of them.
+    ///
+    /// # Errors
+    /// As [`VectorIndex::read`].
+    pub fn read_from(
+        length: usize,
+        mut copy: impl FnMut(usize, &mut [u8]),
+    ) -> Result<Self, VectorError> {
+        let body = length
+            .checked_sub(HEADER_BYTES)
+            .ok_or(VectorError::Format("the header is cut off"))?;
+        let mut header = [0; HEADER_BYTES];
+        copy(0, &mut header);
+        if header[..8] != MAGIC[..] {
+            return Err(VectorError::Format("these are not vectors"));
+        }
+        if number(&header[8..12]) != u64::from(VERSION) {
+            return Err(VectorError::Format("another version"));
+        }
+        let mut index = VectorIndex::new(number(&header[12..16]) as usize)?;
+        let count = number(&header[16..24]);
+        // Checked against what is there before anything of that size is allocated.
+        let row_bytes = 8 + 4 * index.dimensions as u64;
+        if count.checked_mul(row_bytes) != Some(body as u64) {
+            return Err(VectorError::Format("not as long as its header says"));
+        }
+        let count = count as usize;
+        let numbers = count * index.dimensions;
+        index
+            .ids
+            .try_reserve_exact(count)
+            .map_err(|_| VectorError::OutOfMemory)?;
+        index
+            .rows
+            .try_reserve_exact(numbers)
+            .map_err(|_| VectorError::OutOfMemory)?;
+        let rows = HEADER_BYTES + 8 * count;
+        in_steps(HEADER_BYTES, rows, &mut copy, |ids| {
+            index.ids.extend(ids.chunks_exact(8).map(number));
+        });
+        in_steps(rows, length, &mut copy, |rows| {
+            index.rows.extend(le_floats(rows))
+        });
+        index.slots = Slots::of(&index.ids)?;
+        Ok(index)
+    }
+}
+
+/// Hands the bytes `from..to` on in steps that stay in the first cache.
+fn in_steps(
+    from: usize,
+    to: usize,
+    copy: &mut impl FnMut(usize, &mut [u8]),
+    mut take: impl FnMut(&[u8]),
+) {
+    const STEP: usize = 16 * 1024;
+    let mut step = [0; STEP];
+    for at in (from..to).step_by(STEP) {
+        let part = &mut step[..STEP.min(to - at)];
+        copy(at, part);
+        take(part);
+    }
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn bytes(numbers: &[f32]) -> Vec<u8> {
+        numbers
+            .iter()
+            .flat_map(|number| number.to_le_bytes())
+            .collect()
+    }
+
+    /// A small generator, so that the test needs no crate: the same numbers on every run.
+    struct Dice(u64);
+
+    impl Dice {
+        fn roll(&mut self, sides: u64) -> u64 {
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) % sides
+        }
+
+        fn vector(&mut self, size: usize) -> Vec<f32> {
+            (0..size)
+                .map(|_| self.roll(2001) as f32 / 1000.0 - 1.0)
+                .collect()
+        }
+    }
+
+    fn plain_search(rows: &BTreeMap<u64, Vec<f32>>, query: &[f32], k: usize) -> Vec<(u64, f64)> {
+        let length = |v: &[f32]| v.iter().map(|n| f64::from(*n).powi(2)).sum::<f64>().sqrt();
+        let mut scores: Vec<(u64, f64)> = rows
+            .iter()
+            .map(|(id, row)| {
+                let dot: f64 = row
+                    .iter()
+                    .zip(query)
+                    .map(|(a, b)| f64::from(*a) * f64::from(*b))
+                    .sum();
+                (*id, dot / length(row) / length(query))
+            })
+            .collect();
+        scores.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        scores.truncate(k);
+        scores
+    }
+
+    #[test]
+    fn it_is_what_a_plain_map_is() {
+        for size in [1, 3, 16, 33] {
+            let mut dice = Dice(size as u64);
+            let mut index = VectorIndex::new(size).unwrap();
+            let mut model = BTreeMap::new();
+            for step in 0..2000 {
+                let id = dice.roll(300) * 0x1_0000_0001;
+                if dice.roll(3) == 0 {
+                    assert_eq!(index.remove(id), model.remove(&id).is_some());
+                } else {
+                    let row = dice.vector(size);
+                    index.add(id, &bytes(&row)).unwrap();
+                    model.insert(id, row);
+                }
+                assert_eq!(index.len(), model.len());
+                if step % 50 == 0 {
+                    let mut saved = vec![1; index.saved_bytes()];
+                    index.write(&mut saved);
+                    index = VectorIndex::read(&saved).unwrap();
+                }
+                if step % 20 == 0 && size > 1 {
+                    let query = dice.vector(size);
+                    let k = dice.roll(20) as usize;
+                    let found = index.search(&bytes(&query), k, None).unwrap();
+                    let expected = plain_search(&model, &query, k);
+                    assert_eq!(found.len(), expected.len());
+                    for (found, expected) in found.iter().zip(&expected) {
+                        assert!(
+                            (f64::from(found.1) - expected.1).abs() < 1e-5,
+                            "{found:?} {expected:?}"
+                        );
+                    }
+                }
+            }
+            for (id, row) in &model {
+                let stored = index.get(*id).unwrap();
+                let dot: f32 = stored.iter().zip(row).map(|(a, b)| a * b).sum();
+                let length = row.iter().map(|n| n * n).sum::<f32>().sqrt();
+                assert!((dot - length).abs() < 1e-4);
+            }
+        }
+    }
+
+    #[test]
+    fn only_among_the_ids_asked_for() {
+        let mut index = VectorIndex::new(2).unwrap();
+        for (id, row) in [
+            (1, [1.0, 0.0]),
+            (2, [0.9, 0.1]),
+            (3, [0.0, 1.0]),
+            (9, [1.0, 0.0]),
+        ] {
+            index.add(id, &bytes(&row)).unwrap();
+        }
+        let ids = |found: Vec<(u64, f32)>| found.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+        let query = bytes(&[2.0, 0.0]);
+        assert_eq!(ids(index.search(&query, 10, None).unwrap()), [1, 9, 2, 3]);
+        assert_eq!(
+            ids(index.search(&query, 10, Some(&[3, 2, 7, 2])).unwrap()),
+            [2, 3]
+        );
+        assert_eq!(ids(index.search(&query, 1, Some(&[3, 2])).unwrap()), [2]);
+        assert_eq!(index.search(&query, 0, None).unwrap(), []);
+        assert_eq!(index.search(&query, 5, Some(&[])).unwrap(), []);
+        assert_eq!(index.search(&query, usize::MAX, None).unwrap().len(), 4);
+    }
+
+    #[test]
+    fn bad_vectors_change_nothing() {
+        let mut index = VectorIndex::new(2).unwrap();
+        assert_eq!(
+            index.add(1, &[0; 7]),
+            Err(VectorError::Size {
+                expected: 8,
+                got: 7
+            })
+        );
+        assert_eq!(
+            index.add(1, &bytes(&[f32::NAN, 0.0])),
+            Err(VectorError::NotFinite)
+        );
+        assert_eq!(
+            index.search(&bytes(&[f32::INFINITY, 0.0]), 1, None),
+            Err(VectorError::NotFinite)
+        );
+        assert!(index.is_empty());
+        index.add(1, &bytes(&[0.0, 0.0])).unwrap();
+        assert_eq!(
+            index.search(&bytes(&[1.0, 0.0]), 1, None).unwrap(),
+            [(1, 0.0)]
+        );
+        index.add(2, &bytes(&[f32::MAX, f32::MAX])).unwrap();
+        assert!((index.search(&bytes(&[1e-30, 1e-30]), 1, None).unwrap()[0].1 - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn damaged_bytes_are_refused() {
+        let mut index = VectorIndex::new(3).unwrap();
+        index.add(7, &bytes(&[1.0, 2.0, 3.0])).unwrap();
+        index.add(8, &bytes(&[3.0, 2.0, 3.0])).unwrap();
+        let mut saved = vec![0; index.saved_bytes()];
+        index.write(&mut saved);
+        for length in 0..saved.len() {
+            assert!(VectorIndex::read(&saved[..length]).is_err());
+        }
+        for byte in 0..24 {
+            let mut damaged = saved.clone();
+            damaged[byte] ^= 0x80;
+            assert!(VectorIndex::read(&damaged).is_err(), "byte {byte}");
+        }
+        let mut twice = saved.clone();
+        twice[64] = 8;
+        assert!(matches!(
+            VectorIndex::read(&twice),
+            Err(VectorError::Format("an id twice"))
+        ));
+        let mut huge = saved;
+        huge[16..24].fill(0xff);
+        assert!(VectorIndex::read(&huge).is_err());
+    }
+
+    #[test]
+    fn saving_keeps_every_bit() {
+        let mut dice = Dice(5);
+        let mut index = VectorIndex::new(5).unwrap();
+        for id in 0..50 {
+            index.add(id, &bytes(&dice.vector(5))).unwrap();
+        }
+        let mut saved = vec![0; index.saved_bytes()];
+        index.write(&mut saved);
+        let again = VectorIndex::read(&saved).unwrap();
+        let mut twice = vec![0; again.saved_bytes()];
+        again.write(&mut twice);
+        assert_eq!(saved, twice);
+    }
+}

@@ -1,0 +1,96 @@
+//! Vectors: hashed n-grams of a text, and the exact nearest rows of a matrix.
+
+mod dot;
+mod embed;
+mod index;
+mod slots;
+mod top;
+
+pub use dot::dot;
+pub use embed::{EMBEDDER, READ_BYTES, embed};
+pub use index::VectorIndex;
+
+/// Most dimensions that a vector may have.
+pub const MOST_DIMENSIONS: usize = 16_384;
+
+/// Why vectors were refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VectorError {
+    /// A number of dimensions that is 0 or more than [`MOST_DIMENSIONS`].
+    Dimensions(usize),
+    /// A vector of another size.
+    Size {
+        /// Bytes that it should have.
+        expected: usize,
+        /// Bytes that it has.
+        got: usize,
+    },
+    /// A number in a vector is NaN or infinite.
+    NotFinite,
+    /// Saved bytes that are not an index, or not a whole one.
+    Format(&'static str),
+    /// More rows than an index can have.
+    TooMany,
+    /// The memory for it is not there.
+    OutOfMemory,
+}
+
+impl std::fmt::Display for VectorError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            VectorError::Dimensions(got) => {
+                write!(f, "{got} dimensions; allowed are 1 to {MOST_DIMENSIONS}")
+            }
+            VectorError::Size { expected, got } => {
+                write!(f, "a vector of {got} bytes; it should have {expected}")
+            }
+            VectorError::NotFinite => f.write_str("a vector with NaN or infinity in it"),
+            VectorError::Format(what) => write!(f, "saved vectors are damaged: {what}"),
+            VectorError::TooMany => f.write_str("more rows than an index can have"),
+            VectorError::OutOfMemory => f.write_str("no memory for more vectors"),
+        }
+    }
+}
+
+impl std::error::Error for VectorError {}
+
+fn check_dimensions(dimensions: usize) -> Result<usize, VectorError> {
+    match dimensions {
+        1..=MOST_DIMENSIONS => Ok(dimensions),
+        _ => Err(VectorError::Dimensions(dimensions)),
+    }
+}
+
+/// Reads float32 little-endian numbers, all of them finite.
+fn floats(bytes: &[u8], dimensions: usize) -> Result<Vec<f32>, VectorError> {
+    let expected = 4 * dimensions;
+    if bytes.len() != expected {
+        let got = bytes.len();
+        return Err(VectorError::Size { expected, got });
+    }
+    let numbers: Vec<f32> = le_floats(bytes).collect();
+    match numbers.iter().all(|number| number.is_finite()) {
+        true => Ok(numbers),
+        false => Err(VectorError::NotFinite),
+    }
+}
+
+fn le_floats(bytes: &[u8]) -> impl ExactSizeIterator<Item = f32> + '_ {
+    bytes
+        .chunks_exact(4)
+        .map(|number| f32::from_le_bytes([number[0], number[1], number[2], number[3]]))
+}
+
+/// Divides `row` by its length, unless it has length 1 (to a rounding) or 0 already.
+fn normalise(row: &mut [f32]) {
+    let squares: f64 = row
+        .iter()
+        .map(|number| f64::from(*number) * f64::from(*number))
+        .sum();
+    if squares > 0.0 && (squares - 1.0).abs() > 1e-6 {
+        let scale = 1.0 / squares.sqrt();
+        for number in row {
+            *number = (f64::from(*number) * scale) as f32;
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Errors of the core as Python's.
+
+use o_core::vectors::VectorError;
+use pyo3::exceptions::{PyMemoryError, PyOSError, PyValueError};
+use pyo3::prelude::*;
+
+/// ValueError, or MemoryError.
+pub fn vector(error: VectorError) -> PyErr {
+    match error {
+        VectorError::OutOfMemory => PyMemoryError::new_err(error.to_string()),
+        _ => PyValueError::new_err(error.to_string()),
+    }
+}
+
+/// OSError with its errno; Python makes ProcessLookupError, PermissionError and the like of it.
+pub fn os(error: std::io::Error) -> PyErr {
+    match error.raw_os_error() {
+        Some(errno) => PyOSError::new_err((errno, error.to_string())),
+        None => PyOSError::new_err(error.to_string()),
+    }
+}

@@ -1,0 +1,44 @@
+//! Processes.
+
+use o_core::process;
+use pyo3::prelude::*;
+
+use crate::errors;
+
+/// Has `signal` sent to this process when the thread that made it ends; 0 takes that back.
+#[pyfunction]
+pub fn set_parent_death_signal(signal: i32) -> PyResult<()> {
+    process::set_parent_death_signal(signal).map_err(errors::os)
+}
+
+/// No program that this process runs gains rights, and no other process of the user may look into it.
+#[pyfunction]
+pub fn set_no_new_privs_not_dumpable() -> PyResult<()> {
+    process::set_no_new_privs_not_dumpable().map_err(errors::os)
+}
+
+/// Closes the file descriptors `first..=last`, those that are open.
+#[pyfunction]
+pub fn close_range(first: u32, last: u32) -> PyResult<()> {
+    process::close_range(first, last).map_err(errors::os)
+}
+
+/// Resident, proportional and private bytes of a process.
+#[pyfunction]
+pub fn process_rss_pss(py: Python<'_>, pid: u32) -> PyResult<(u64, u64, u64)> {
+    // The kernel walks all pages: milliseconds for a large process.
+    let memory = py.detach(|| process::memory(pid)).map_err(errors::os)?;
+    Ok((memory.rss, memory.pss, memory.private))
+}
+
+/// Resident bytes of a process: cheap, and allowed for every process.
+#[pyfunction]
+pub fn process_rss(pid: u32) -> PyResult<u64> {
+    process::rss(pid).map_err(errors::os)
+}
+
+/// CPU time of a process in nanoseconds.
+#[pyfunction]
+pub fn process_cpu_ns(pid: u32) -> PyResult<u64> {
+    process::cpu_ns(pid).map_err(errors::os)
+}

@@ -1,0 +1,13 @@
+"""What the broker does for others: one module per kind, found by name."""
+
+from __future__ import annotations
+
+from o_tui.broker.calls import Handler
+from o_tui.broker.kinds import chat, clock, detect, models
+
+KINDS: dict[str, Handler] = {
+    "llm.chat": chat.run,
+    "llm.models": models.run,
+    "brain.detect": detect.run,
+    "tool.clock": clock.run,
+}

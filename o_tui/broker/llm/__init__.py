@@ -1,0 +1,1 @@
+"""Language models: what a chat is, how it is sent, what can go wrong on the way."""

@@ -1,0 +1,342 @@
+"""The guardian's public API: what views and commands may call. Plain data in, plain data out."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from o_tui import config as settings
+from o_tui.guardian import doctor
+from o_tui.guardian.backup import backup
+from o_tui.guardian.core import Guardian
+from o_tui.guardian.dispatch import Ticket
+from o_tui.guardian.evolutions import Evolutions
+from o_tui.guardian.imports import read_locomo
+from o_tui.guardian.seams import Operator
+from o_tui.protocol.errors import NotFoundError, OError, UsageError
+
+Method = Callable[..., Awaitable[Any]]
+LIST_LIMIT = 1_000
+IMPORT_IN_FLIGHT = 64
+_MEMORY = "memory."
+
+
+class Api:
+    """The methods by name; `acting` are those that a viewer may not call."""
+
+    def __init__(self, guardian: Guardian, evolutions: Evolutions) -> None:
+        self._guardian = guardian
+        self._evolutions = evolutions
+        self._stores = guardian.stores
+        reading: dict[str, Method] = {
+            "status": self.status,
+            "tree": self.tree,
+            "requests.list": self._stores.journal.page,
+            "events.list": self.events_list,
+            "checkpoint.list": self.checkpoint_list,
+            "checkpoint.show": self._stores.vault.show,
+            "checkpoint.compare": self._stores.vault.compare,
+            "checkpoint.verify": self._stores.vault.verify,
+            "wal.tail": self.wal_tail,
+            "wal.verify": self._stores.wal.verify,
+            "memory.search": self.memory_search,
+            "memory.list": self.memory_list,
+            "pending": evolutions.pending,
+            "history": evolutions.history,
+            "evolution.show": evolutions.show,
+            "evolution.wait": evolutions.wait,
+            "genome.log": evolutions.genome_log,
+            "genome.diff": evolutions.genome_diff,
+            "genome.show": evolutions.genome_show,
+            "doctor": self.doctor,
+            "config.get": self.config_get,
+            "brain.detect": self.brain_detect,
+            "brain.models": self.brain_models,
+        }
+        acting: dict[str, Method] = {
+            "say": self.say,
+            "cancel": self.cancel,
+            "checkpoint.create": self.checkpoint_create,
+            "checkpoint.restore": guardian.restore_checkpoint,
+            "checkpoint.export": self._stores.vault.export,
+            "checkpoint.import": self.checkpoint_import,
+            "checkpoint.delete": self.checkpoint_delete,
+            "checkpoint.undelete": self.checkpoint_undelete,
+            "checkpoint.pin": self.checkpoint_pin,
+            "memory.add": self.memory_add,
+            "memory.import": self.memory_import,
+            "evolve": evolutions.evolve,
+            "approve": self.approve,
+            "reject": self.reject,
+            "rollback": self.rollback,
+            "kill": self.kill,
+            "backup": self.backup,
+            "config.set": self.config_set,
+            "brain.set": self.brain_set,
+            "brain.key": self.brain_key,
+            "stop": self.stop,
+        }
+        self.methods: Mapping[str, Method] = reading | acting
+        self.acting = frozenset(acting)
+
+    # --- what is
+
+    async def status(self) -> dict[str, Any]:
+        """The state of everything, as `o-tui status` prints it."""
+        guardian, stores = self._guardian, self._stores
+        newest = await stores.vault.list(limit=1)
+        return {
+            "guardian": {
+                "pid": guardian.pid,
+                "epoch": stores.database.epoch,
+                "placement": guardian.placement,
+                "uptime_s": round((time.monotonic_ns() - guardian.started_ns) / 1e9, 1),
+            },
+            "instances": guardian.instance_rows(),
+            "wal": guardian.telemetry()["wal"],
+            "checkpoint": {key: newest[0][key] for key in ("id", "seq", "time_ns")} if newest else {},
+            "pending": len(await self._evolutions.pending()),
+            "brain": guardian.brain_row(),
+            "genome": {"revision": guardian.fleet.genome.revision, "version": guardian.fleet.genome.version},
+            "loop": guardian.loop_monitor.summary(),
+            "tier": "none",
+            "in_flight": guardian.dispatch.in_flight,
+            "recovery_ms": guardian.last_recovery_ms,
+        }
+
+    async def tree(self) -> dict[str, Any]:
+        """The supervision tree."""
+        return self._guardian.tree.tree()
+
+    async def snapshot(self) -> dict[str, Any]:
+        """All that a view shows when it comes."""
+        status, requests, checkpoints, events, history = await asyncio.gather(
+            self.status(),
+            self._stores.journal.page("", 100),
+            self.checkpoint_list(200),
+            self.events_list(limit=200),
+            self._evolutions.history(50),
+        )
+        return {
+            "status": status,
+            "requests": requests[::-1],
+            "checkpoints": checkpoints,
+            "events": events[::-1],
+            "evolutions": history,
+            "pending": await self._evolutions.pending(),
+            "shadows": self._evolutions.shadow_rows(),
+            "brain": self._guardian.brain_row(),
+            "config": await self.config_get(),
+            "tree": await self.tree(),
+        }
+
+    async def events_list(self, before: int = 0, limit: int = 200, filter: str = "") -> list[dict[str, Any]]:  # noqa: A002
+        """Event rows, newest first; `filter` is part of their text, or `level:` and `source:` words."""
+        words: dict[str, str] = {}
+        text: list[str] = []
+        for word in filter.split():
+            key, separator, value = word.partition(":")
+            if separator and key in ("level", "source", "kind"):
+                words[key] = value
+            else:
+                text.append(word)
+        return await self._stores.events.page(before, min(limit, LIST_LIMIT), text=" ".join(text), **words)
+
+    async def doctor(self) -> dict[str, Any]:
+        """What is well and what is not."""
+        checks = await asyncio.to_thread(doctor.checks, self._guardian.paths)
+        return {"ok": all(check["ok"] for check in checks), "tier": "none", "checks": checks}
+
+    async def stop(self) -> dict[str, Any]:
+        """Ends the guardian, after this answer."""
+        asyncio.get_running_loop().call_later(0.05, self._guardian.request_stop, "an operator stopped it")
+        return {"stopped": True, "pid": self._guardian.pid}
+
+    # --- chat
+
+    async def say(self, text: str, session: str = "main", kind: str = "chat") -> dict[str, Any]:
+        """Gives the agent a request and waits for its end."""
+        if not text.strip():
+            raise UsageError("there is nothing to say", hint="o-tui say TEXT")
+        if kind.startswith(_MEMORY):
+            raise UsageError(f"{kind} is not a kind of request that can be said")
+        return _said(await self._guardian.dispatch.ask(text, kind, session))
+
+    async def cancel(self, request_id: str) -> dict[str, Any]:
+        """Stops a request."""
+        return {"cancelled": self._guardian.dispatch.cancel(request_id)}
+
+    # --- memory: requests of their own kinds, done by the kernel
+
+    async def memory_add(self, text: str, source: str = "operator", kind: str = "semantic") -> dict[str, Any]:
+        """Puts a text into the agent's memory."""
+        value: dict[str, Any] = await self._memory("add", {"text": text, "source": source, "kind": kind})
+        return value
+
+    async def memory_search(self, text: str, k: int = 5) -> dict[str, Any]:
+        """What the agent recalls."""
+        value: dict[str, Any] = await self._memory("search", {"text": text, "k": k}, journalled=False)
+        return value
+
+    async def memory_list(self, kind: str = "", limit: int = 100, before: str = "") -> dict[str, Any]:
+        """The newest memories."""
+        arguments = {"kind": kind, "limit": min(limit, LIST_LIMIT), "before": before}
+        value: dict[str, Any] = await self._memory("list", arguments, journalled=False)
+        return value
+
+    async def memory_import(self, path: str, format: str = "locomo") -> dict[str, Any]:  # noqa: A002
+        """Puts the turns of conversations into memory."""
+        if format != "locomo":
+            raise UsageError(f"unknown format {format!r}", hint="known: locomo")
+        turns = await asyncio.to_thread(read_locomo, Path(path))
+        skipped = 0
+        for start in range(0, len(turns), IMPORT_IN_FLIGHT):
+            asked = [self._memory("add", turn) for turn in turns[start : start + IMPORT_IN_FLIGHT]]
+            for result in await asyncio.gather(*asked, return_exceptions=True):
+                skipped += isinstance(result, OError)
+        return {"blocks": len(turns) - skipped, "skipped": skipped}
+
+    async def _memory(self, verb: str, arguments: dict[str, Any], *, journalled: bool = True) -> Any:
+        text = msgspec.json.encode(arguments).decode()
+        ticket = await self._guardian.dispatch.ask(text, _MEMORY + verb, "memory", journalled=journalled)
+        if not ticket.ok:
+            raise OError(ticket.error)
+        return msgspec.json.decode(ticket.answer)
+
+    # --- checkpoints and the log
+
+    async def checkpoint_list(self, limit: int = 200) -> list[dict[str, Any]]:
+        """Rows, newest first."""
+        return await self._stores.vault.list(limit=min(limit, LIST_LIMIT))
+
+    async def checkpoint_create(self, reason: str = "asked for") -> dict[str, Any]:
+        """Takes one now."""
+        return await self._guardian.checkpoint(reason)
+
+    async def checkpoint_import(self, path: str) -> dict[str, Any]:
+        """Adds a `.ckpt` file to the vault."""
+        row = await self._stores.vault.import_(path)
+        return self._changed("imported", row)
+
+    async def checkpoint_delete(self, id: str) -> dict[str, Any]:  # noqa: A002
+        """Marks one as deleted; `checkpoint.undelete` takes it back."""
+        return self._changed("deleted", await self._stores.vault.delete(id))
+
+    async def checkpoint_undelete(self, id: str) -> dict[str, Any]:  # noqa: A002
+        """Takes a deletion back."""
+        return self._changed("undeleted", await self._stores.vault.undelete(id))
+
+    async def checkpoint_pin(self, id: str, pinned: bool = True) -> dict[str, Any]:  # noqa: A002
+        """A pinned one is never removed by age."""
+        return self._changed("pinned", await self._stores.vault.pin(id, pinned))
+
+    def _changed(self, action: str, row: dict[str, Any]) -> dict[str, Any]:
+        self._guardian.publish("checkpoint", {"action": action, "row": row})
+        return row
+
+    async def wal_tail(self, n: int = 20) -> list[dict[str, Any]]:
+        """The last entries, decoded."""
+        return await self._stores.wal.describe(min(n, LIST_LIMIT))
+
+    # --- evolution
+
+    async def approve(self, id: str, digest: str) -> dict[str, Any]:  # noqa: A002
+        """An operator's yes to the exact diff."""
+        return await self._evolutions.approve(id, digest, _operator())
+
+    async def reject(self, id: str, reason: str) -> dict[str, Any]:  # noqa: A002
+        """An operator's no."""
+        return await self._evolutions.reject(id, reason, _operator())
+
+    async def rollback(self, revision: str = "") -> dict[str, Any]:
+        """Back to an earlier revision."""
+        return await self._evolutions.rollback(revision, _operator())
+
+    # --- drills and upkeep
+
+    async def kill(self, role: str) -> dict[str, Any]:
+        """SIGKILL, to see that nothing is lost."""
+        guardian, fleet = self._guardian, self._guardian.fleet
+        if role in ("main", "standby"):
+            instance = fleet.main if role == "main" else fleet.standby
+            if instance is None:
+                raise NotFoundError(f"there is no {role} just now")
+            instance.kill("drill: an operator killed it")
+            pid = instance.pid
+        elif role in ("nursery", "broker"):
+            process = fleet.nursery if role == "nursery" else guardian.broker
+            if process is None or not process.alive:
+                raise NotFoundError(f"there is no {role} just now")
+            pid = process.watch.pid
+            process.watch.kill()
+        else:
+            raise UsageError(f"{role!r} cannot be killed", hint="main, standby, nursery or broker")
+        guardian.event("operator", "kill", "warning", f"the {role} (pid {pid}) was killed by an operator")
+        return {"pid": pid, "role": role}
+
+    async def backup(self, path: str) -> dict[str, Any]:
+        """Everything into one file."""
+        return await backup(self._stores.database, self._guardian.paths, path)
+
+    # --- settings and the brain
+
+    async def config_get(self) -> dict[str, Any]:
+        """All settings."""
+        values: dict[str, Any] = msgspec.to_builtins(self._guardian.config)
+        return values
+
+    async def config_set(self, key: str, value: Any) -> dict[str, Any]:
+        """Changes one."""
+        guardian = self._guardian
+        guardian.config = await asyncio.to_thread(settings.set_value, guardian.paths.config_file, key, value)
+        if key.startswith("brain.") and guardian.broker is not None:
+            guardian.broker.configure(guardian.config.brain)
+        values = await self.config_get()
+        guardian.publish("config", values)
+        return values
+
+    async def brain_detect(self) -> dict[str, Any]:
+        """Keys and local models that are there."""
+        return await self._guardian.ask_broker("brain.detect", {}, 10.0)
+
+    async def brain_models(self) -> dict[str, Any]:
+        """The models that the provider offers."""
+        return await self._guardian.ask_broker("llm.models", {}, 20.0)
+
+    async def brain_set(self, provider: str, model: str = "", base_url: str = "") -> dict[str, Any]:
+        """Chooses the brain, for good."""
+        for key, value in (("provider", provider), ("model", model), ("base_url", base_url), ("onboarded", True)):
+            await self.config_set(f"brain.{key}", value)
+        return self._guardian.brain_row()
+
+    async def brain_key(self, provider: str, key: str) -> dict[str, Any]:
+        """Gives the broker a key to keep (0600); it is not kept here."""
+        return await self._guardian.ask_broker("brain.key", {"provider": provider, "key": key}, 10.0)
+
+
+def _said(ticket: Ticket) -> dict[str, Any]:
+    return {
+        "request_id": ticket.request_id,
+        "text": ticket.answer,
+        "elapsed_ms": round(ticket.elapsed_ms, 3),
+        "recovered": ticket.recovered,
+        "ok": ticket.ok,
+        "error": ticket.error,
+        "state": ticket.state,
+    }
+
+
+def _operator() -> Operator:
+    # views of another uid are turned away at the socket, so the peer is the guardian's own user
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):
+        name = f"uid {os.geteuid()}"
+    return Operator(name=name, uid=os.geteuid())

@@ -1,0 +1,470 @@
+"""The guardian: what must not die, put together. Starts, wires, tells, ends; every part has its own module."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from o_tui.config import Config
+from o_tui.evolution.replay import digest_arguments
+from o_tui.guardian import supervision as sv
+from o_tui.guardian.broker_link import Broker
+from o_tui.guardian.dispatch import Dispatch, Ticket
+from o_tui.guardian.fleet import Fleet, Genome, InstanceHandle
+from o_tui.guardian.health import HealthMonitor
+from o_tui.guardian.instances import Instance
+from o_tui.guardian.replication import Replication
+from o_tui.guardian.runner import Happened, Supervisor
+from o_tui.guardian.stores import Stores
+from o_tui.guardian.supervision import ChildSpec, ExitReason
+from o_tui.guardian.telemetry import LoopMonitor
+from o_tui.guardian.wal import Proposed
+from o_tui.paths import Paths
+from o_tui.protocol import frames, messages, operations
+from o_tui.protocol.errors import OError, PeerError
+
+Placement = Literal["process", "embedded"]
+EFFECTS = frozenset({"llm.chat", "tool.clock"})
+"""Effects that an instance may ask for."""
+TELEMETRY_S = 0.5
+RETRIES_PER_ENTRY = 2
+
+
+class Guardian:
+    """One guardian over one workspace.
+
+    Attributes:
+        publish: `(topic, data)` to the views that follow; set by whoever serves views.
+        restarts: How often each child of the supervision tree was started again.
+    """
+
+    def __init__(self, paths: Paths, config: Config, stores: Stores, genome: Genome, placement: Placement) -> None:
+        self.paths = paths
+        self.config = config
+        self.stores = stores
+        self.placement: Placement = placement
+        self.started_ns = time.monotonic_ns()
+        self.publish: Callable[[str, dict[str, Any]], None] = lambda _topic, _data: None
+        self.followers: Callable[[], int] = lambda: 0
+        self.loop_monitor = LoopMonitor()
+        self.health = HealthMonitor(config.health.heartbeat_s, config.health.death_s, self._dead)
+        self.brain = messages.BrainState(
+            provider=config.brain.provider, model=config.brain.model, ok=False, detail="starting"
+        )
+        self.broker: Broker | None = None
+        self.last_recovery_ms = 0.0
+        self.stopped = asyncio.Event()
+        self.stopping = asyncio.Event()
+        self.stop_reason = ""
+        self._lost_ns = 0
+        self._absolvable: dict[str, list[Ticket]] = {}
+        self._failures: dict[int, int] = {}
+        self._genome_failures = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._snapshot_lock = asyncio.Lock()
+        self.replication = Replication(stores.wal, {})
+        self.dispatch = Dispatch(
+            stores.journal,
+            stores.wal,
+            self.replication,
+            on_event=self._chat_event,
+            on_change=self._chat_changed,
+            on_effect=self._effect,
+            on_quarantine=self._quarantined,
+            brain=self._brain_name,
+        )
+        self.fleet = Fleet(
+            paths, stores.wal, stores.vault, self.replication, genome, self, self.health, stores.database.epoch
+        )
+        self.tree = Supervisor("guardian", self._specs(), on_happened=self._happened)
+
+    @property
+    def pid(self) -> int:
+        """The guardian's process."""
+        return os.getpid()
+
+    # --- life
+
+    def request_stop(self, reason: str) -> None:
+        """Ends the guardian soon; whoever runs it waits for `stopping`."""
+        self.stop_reason = reason
+        self.stopping.set()
+
+    async def start(self) -> None:
+        """Starts everything; returns when main serves.
+
+        Raises:
+            OError: It could not be started; what was started is stopped again.
+        """
+        self.stores.database.start(self._storage_state)
+        for finding in self.stores.database.findings:
+            self.event("storage", finding.kind, finding.level, finding.text, finding.data)
+        self.event("guardian", "start", "info", f"guardian started, epoch {self.stores.database.epoch}")
+        self.dispatch.resume(await self.stores.journal.load())
+        await self.tree.start()
+        self.loop_monitor.start()
+        self.health.start()
+        for work in (self._take_checkpoints(), self._tell_telemetry()):
+            self.spawn(work)
+
+    async def stop(self, reason: str) -> None:
+        """Ends everything in order: requests get a moment, then instances, broker, nursery, storage."""
+        if self.stopped.is_set():
+            return
+        self.publish("stopping", {"reason": reason})
+        self.dispatch.hold("the guardian stops")
+        await self.dispatch.drain(2.0)
+        for task in self._tasks:
+            task.cancel()
+        self.tree.stop()
+        await self.tree.exited
+        self.loop_monitor.stop()
+        self.health.stop()
+        self.event("guardian", "stop", "info", f"guardian stopped: {reason}")
+        await self.stores.close()
+        self.stopped.set()
+
+    def spawn(self, work: Any) -> asyncio.Task[Any]:
+        """Runs a coroutine beside everything else, until the guardian stops; its failure is an event."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_ended)
+        return task
+
+    def event(self, source: str, kind: str, level: str, text: str, data: dict[str, Any] | None = None) -> None:
+        """A row of the event log, and a notice of it."""
+        row = self.stores.events.add(source, kind, level, text, data or {})
+        self.publish("event", row)
+
+    async def append_own(self, name: str, data: bytes) -> None:
+        """An operation of the guardian's own: durable, and sent to every replica in its place.
+
+        Raises:
+            OError: The disk does not take it.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def committed(result: list[bytes] | OError) -> None:
+            if isinstance(result, OError):
+                future.set_exception(result)
+                return
+            self.replication.add(result)
+            future.set_result(None)
+
+        self.stores.wal.append([Proposed("", 0, name, data)], committed)
+        await future
+
+    # --- checkpoints
+
+    async def checkpoint(self, reason: str) -> dict[str, Any]:
+        """Takes a checkpoint; returns its row.
+
+        Raises:
+            OError: It could not be taken; nothing was changed.
+        """
+        async with self._snapshot_lock:
+            row = await self.fleet.snapshot(reason)
+        self.event("vault", "checkpoint", "info", f"checkpoint {row['id'][:8]} written: {reason}", {"id": row["id"]})
+        self.publish("checkpoint", {"action": "created", "row": row})
+        return row
+
+    async def restore_checkpoint(self, checkpoint_id: str) -> dict[str, Any]:
+        """The agent's state becomes a checkpoint's. Nothing is lost: it is an operation in the log like any other.
+
+        Raises:
+            NotFoundError: There is no such checkpoint.
+            CorruptError: No copy of it is good.
+        """
+        row = await self.stores.vault.get(checkpoint_id)
+        report = await self.stores.vault.verify(row["id"])
+        if not report["ok"]:
+            raise OError(f"checkpoint {row['id'][:8]} is damaged: {report['problems'][0]}", hint="choose another one")
+        await self.checkpoint(f"before restoring {row['id'][:8]}")
+        self.dispatch.hold("the state is being restored")
+        try:
+            await self.dispatch.drain(5.0)
+            self.dispatch.take_back()
+            operation = operations.StateRestore(checkpoint_id=row["id"], checkpoint_seq=row["seq"])
+            seq = await self.stores.wal.append_one("", 0, *operations.pack(operation))
+            digest = await self.stores.wal.digest_at(seq)
+            await self.fleet.replace_all(messages.Restore(checkpoint_id=row["id"], seq=seq, digest=digest))
+        finally:
+            self.dispatch.release()
+        self.event(
+            "vault", "restore", "warning", f"the state is that of checkpoint {row['id'][:8]} now", {"id": row["id"]}
+        )
+        self.publish("checkpoint", {"action": "restored", "row": row})
+        await self.checkpoint(f"restored {row['id'][:8]}")
+        return row
+
+    # --- the fleet tells (fleet.Listener)
+
+    def frame(self, instance: Instance, frame: frames.Frame) -> None:
+        """A frame of main."""
+        data, request_id = frame.data, frame.metadata.request_id
+        kind = type(data)
+        if kind is messages.Event:
+            self.dispatch.event(instance, request_id, data)
+        elif kind is messages.Done:
+            self.dispatch.done(instance, request_id, data)
+        elif kind is messages.OperationProposal:
+            self.dispatch.propose(instance, request_id, [data])
+        elif kind is messages.OperationProposals:
+            self.dispatch.propose(instance, request_id, data.items)
+        elif kind is messages.BrokerRequest:
+            self.dispatch.effect(instance, request_id, data)
+        elif kind is messages.Log:
+            self.log(instance.name, data)
+        elif kind is messages.EvolutionIntent:
+            self.event("agent", "intent", "info", f"the agent would like {data.gene} changed: {data.reason}")
+        elif kind is not messages.Metrics:
+            instance.kill(f"it sent a {frame.type}, which is not an instance's to send")
+
+    def serving(self, main: Instance, promoted: bool) -> None:
+        """Requests go to this instance from now on."""
+        self.dispatch.serve(main)
+        if self._lost_ns:
+            self.last_recovery_ms = (time.monotonic_ns() - self._lost_ns) / 1e6
+            self._lost_ns = 0
+            how = "the standby" if promoted else "a fork of the nursery"
+            self.event("fleet", "recovered", "info", f"{main.name} serves: {how}, {self.last_recovery_ms:.1f} ms")
+
+    def ended(self, instance: Instance) -> None:
+        """An instance has ended."""
+        if instance is self.fleet.main:
+            self._lost_ns = time.monotonic_ns()
+            tickets = self.dispatch.lost(instance)
+            if tickets:
+                self._absolvable[instance.name] = tickets
+        if self.broker is not None:
+            self.broker.forget(instance)
+
+    def reaped(self, instance: Instance, status: int) -> None:
+        """The exit status is known: a SIGKILL that was not ours is nobody's fault here."""
+        tickets = self._absolvable.pop(instance.name, [])
+        if status == -9 and (not instance.killed_by_us or instance.killed_by_us.startswith("drill")):
+            self.dispatch.absolve(tickets)
+
+    def failed(self, who: str, message: messages.Failed) -> None:
+        """An instance or the nursery could not do something: a row, and the ladder where it happens again."""
+        self.event(who, f"failed.{message.what}", "error", message.text, {"seq": message.seq})
+        if message.what == "reduce" and message.seq:
+            count = self._failures[message.seq] = self._failures.get(message.seq, 0) + 1
+            if count == RETRIES_PER_ENTRY:
+                self.spawn(self._quarantine_entry(message.seq, message.text))
+
+    def log(self, who: str, message: messages.Log) -> None:
+        """A line of a process."""
+        self.event(who, "log", message.level, message.text, message.data)
+
+    # --- inside: the tree
+
+    def _specs(self) -> sv.SupervisorSpec:
+        health = self.config.health
+        agents = sv.SupervisorSpec(
+            (
+                ChildSpec("main", self.fleet.start_main, shutdown=3.0),
+                ChildSpec("standby", self.fleet.start_standby, shutdown=1.0),
+            ),
+            "one_for_one",
+            health.max_restarts,
+            health.max_seconds,
+        )
+        return sv.SupervisorSpec(
+            (
+                ChildSpec("nursery", self.fleet.start_nursery, shutdown=2.0),
+                ChildSpec("broker", self._start_broker, shutdown=2.0),
+                sv.nested("agents", agents),
+            ),
+            "one_for_one",
+            health.max_restarts,
+            health.max_seconds,
+        )
+
+    async def _start_broker(self) -> InstanceHandle:
+        broker = Broker(
+            self.paths, on_brain=self._brain_changed, on_log=self.log, on_beat=lambda: self.health.beat("broker")
+        )
+        await broker.spawn()
+        self.health.watch("broker")
+        broker.configure(self.config.brain)
+        self.broker = broker
+        exited: asyncio.Future[ExitReason] = asyncio.get_running_loop().create_future()
+
+        def ended(status: asyncio.Future[int]) -> None:
+            self.health.forget("broker")
+            reason = ExitReason("normal") if status.result() == 0 else ExitReason("killed", f"status {status.result()}")
+            exited.set_result(reason)
+
+        broker.watch.exited.add_done_callback(ended)
+        return InstanceHandle(broker.watch.pid, exited, broker.stop)
+
+    def _happened(self, happened: Happened) -> None:
+        reason = happened.reason.detail if happened.reason is not None else ""
+        level = "warning" if happened.change in ("exited", "start_failed", "killed", "escalated") else "info"
+        if happened.change in ("exited", "start_failed", "escalated", "started", "ended"):
+            text = f"{happened.path} {happened.change.replace('_', ' ')}" + (f": {reason}" if reason else "")
+            self.event("supervisor", happened.change, level, text, {"pid": happened.pid, "restarts": happened.restarts})
+        self.publish("instance", {"instances": self.instance_rows()})
+
+    def instance_rows(self) -> list[dict[str, Any]]:
+        """One row for each process that runs."""
+        return [instance.row() for instance in self.fleet.instances.values() if instance.alive]
+
+    async def _quarantine_entry(self, seq: int, why: str) -> None:
+        (packed,) = await self.stores.wal.read(seq - 1, 1)
+        entry = operations.unpack_entry(packed)
+        skip = operations.Skip(digest=operations.chain(b"", packed).hex(), reason=why)
+        name, data = operations.pack(skip)
+        stand_in = operations.Entry(seq, entry.time_ns, entry.epoch, entry.request_id, entry.position, name, data)
+        self.replication.quarantine(seq, operations.pack_entry(stand_in))
+        self.event("wal", "quarantine", "error", f"entry {seq} ended two replicas and is skipped: {why}", {"seq": seq})
+
+    # --- inside: requests
+
+    def _chat_changed(self, topic: str, ticket: Ticket) -> None:
+        if ticket.kind == "chat":
+            self.publish(topic, ticket.row())
+
+    def _chat_event(self, ticket: Ticket, kind: str, data: dict[str, Any]) -> None:
+        self.publish("chat.event", {"request_id": ticket.request_id, "kind": kind, "data": data})
+
+    def _quarantined(self, ticket: Ticket) -> None:
+        self.event(
+            "dispatch",
+            "quarantine",
+            "error",
+            f"request {ticket.request_id[:8]} ended two instances and is quarantined",
+            {"request_id": ticket.request_id},
+        )
+
+    def _brain_name(self) -> str:
+        brain = self.config.brain
+        return "" if brain.provider == "offline" else brain.model or brain.provider
+
+    def _effect(self, ticket: Ticket, instance: Instance, asked: messages.BrokerRequest) -> None:
+        """An effect is asked for: answered from the record if this request asked it before, else by the broker."""
+
+        def deliver(reply: messages.BrokerReply) -> None:
+            if instance.alive:
+                answer = messages.BrokerReply(call_id=asked.call_id, state=reply.state, data=reply.data)
+                instance.send(answer, ticket.request_id)
+
+        if asked.kind not in EFFECTS:
+            error = {"error": f"an instance may not ask for {asked.kind[:40]!r}", "kind": "refused", "retryable": False}
+            deliver(messages.BrokerReply(call_id=asked.call_id, state="error", data=error))
+        else:
+            self.spawn(self._do_effect(ticket, instance, asked, deliver))
+
+    async def _do_effect(
+        self,
+        ticket: Ticket,
+        instance: Instance,
+        asked: messages.BrokerRequest,
+        deliver: Callable[[messages.BrokerReply], None],
+    ) -> None:
+        digest = digest_arguments(asked.arguments)
+        record = self.stores.brokered
+        if ticket.attempts > 1:
+            known = await record.find(ticket.request_id, asked.kind, digest)
+            if known is not None:
+                deliver(messages.BrokerReply(call_id=asked.call_id, state="done", data=known))
+                return
+        broker = self.broker
+        if broker is None or not broker.alive:
+            error = {"error": "the broker is being started again; try again", "kind": "lost", "retryable": True}
+            deliver(messages.BrokerReply(call_id=asked.call_id, state="error", data=error))
+            return
+
+        def on_reply(reply: messages.BrokerReply) -> None:
+            if reply.state != "delta":
+                record.record(
+                    ticket.request_id, asked.call_id, asked.kind, digest, asked.arguments, reply.state, reply.data
+                )
+            deliver(reply)
+
+        broker.call(asked.kind, asked.arguments, instance, on_reply)
+
+    def _brain_changed(self, brain: messages.BrainState) -> None:
+        self.brain = brain
+        self.publish("brain", self.brain_row())
+
+    def brain_row(self) -> dict[str, Any]:
+        """What `status` says of the brain."""
+        brain = self.brain
+        return {
+            "provider": brain.provider,
+            "model": brain.model,
+            "ok": brain.ok,
+            "detail": brain.detail,
+            "key": brain.key,
+        }
+
+    async def ask_broker(self, kind: str, arguments: dict[str, Any], timeout_s: float = 120.0) -> dict[str, Any]:
+        """An effect that the guardian itself wants; raises PeerError."""
+        if self.broker is None or not self.broker.alive:
+            raise PeerError("the broker is being started again", hint="try again in a moment")
+        await self.broker.ready()
+        return await self.broker.ask(kind, arguments, timeout_s)
+
+    # --- inside: what runs beside
+
+    def _dead(self, name: str, silence_s: float) -> None:
+        """Somebody was silent for too long: killed, so that the tree starts it anew."""
+        why = f"silent for {silence_s:.1f} s"
+        self.event("health", "silent", "warning", f"{name} was {why} and is killed", {"name": name})
+        instance = self.fleet.instances.get(name)
+        if instance is not None:
+            instance.kill(why)
+        elif name == "nursery" and self.fleet.nursery is not None:
+            self.fleet.nursery.watch.kill()
+        elif name == "broker" and self.broker is not None:
+            self.broker.watch.kill()
+
+    async def _take_checkpoints(self) -> None:
+        last_seq, last_ns = await self.stores.vault.newest_seq(), time.monotonic_ns()
+        while True:
+            await asyncio.sleep(1.0)
+            behind = self.stores.wal.seq - last_seq
+            due = (time.monotonic_ns() - last_ns) / 1e9 >= self.config.vault.interval_s
+            if behind <= 0 or not (due or behind >= self.config.vault.operations) or self.stores.database.read_only:
+                continue
+            reason = "every so often" if due else f"{behind} operations"
+            try:
+                row = await self.checkpoint(reason)
+                last_seq = row["seq"]
+                await self.stores.vault.retain(self.config.vault.keep)
+                await self.stores.wal.compact(await self.stores.vault.oldest_seq())
+            except OError as error:
+                self.event("vault", "checkpoint", "error", f"no checkpoint could be taken: {error}")
+            last_ns = time.monotonic_ns()
+
+    async def _tell_telemetry(self) -> None:
+        while True:
+            await asyncio.sleep(TELEMETRY_S)
+            if self.followers():
+                self.publish("telemetry", self.telemetry())
+
+    def telemetry(self) -> dict[str, Any]:
+        """What changes all the time: latest wins."""
+        wal = self.stores.wal
+        return {
+            "instances": self.instance_rows(),
+            "wal": {"seq": wal.seq, "digest": wal.digest.hex(), "read_only": self.stores.database.read_only},
+            "loop": self.loop_monitor.summary(),
+            "brain": self.brain_row(),
+            "in_flight": self.dispatch.in_flight,
+            "recovery_ms": self.last_recovery_ms,
+        }
+
+    def _storage_state(self, read_only: bool, text: str) -> None:
+        self.publish("storage", {"read_only": read_only, "text": text})
+        self.event("storage", "state", "error" if read_only else "info", text)
+
+    def _task_ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.event("guardian", "defect", "error", f"{type(error).__name__}: {error}")

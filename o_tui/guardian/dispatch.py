@@ -1,0 +1,405 @@
+"""The life of a request in the guardian: journalled, sent, followed, sent again when an instance dies, answered.
+
+A request is accepted once it is durable, and answered once its end is durable. Whatever dies in between, it is
+delivered again under the same id; operations that are in the log already are not proposed again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from o_tui.guardian.instances import Instance
+from o_tui.guardian.journal import Journal, Outcome, Request
+from o_tui.guardian.replication import Replication
+from o_tui.guardian.wal import Proposed, Wal
+from o_tui.protocol import messages, operations
+from o_tui.protocol.errors import OError, RefusedError
+
+QUEUE_LIMIT = 10_000
+"""Requests that may wait; more are refused."""
+CRASHES_LIMIT = 2
+"""Deaths of an instance that a request may be the cause of, before it is quarantined."""
+KILLS_LIMIT = 20
+"""The same for deaths that somebody else caused (a SIGKILL that was not ours)."""
+OPERATION_LIMIT_BYTES = 192 * 1024
+LOOKS_ONLY = "this request may only look"
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A request on its way."""
+
+    request_id: str
+    text: str
+    kind: str
+    session: str
+    time_ns: int
+    answered: Callable[[Ticket], None]
+    journalled: bool = True
+    started_ns: int = field(default_factory=time.monotonic_ns)
+    state: str = "accepted"
+    instance: Instance | None = None
+    attempts: int = 0
+    proposed: int = 0
+    crashes: int = 0
+    kills: int = 0
+    recovered: bool = False
+    ok: bool = False
+    answer: str = ""
+    error: str = ""
+    elapsed_ms: float = 0.0
+
+    def row(self) -> dict[str, Any]:
+        """What views are shown."""
+        return {
+            "request_id": self.request_id,
+            "text": self.text,
+            "kind": self.kind,
+            "answer": self.answer,
+            "state": self.state,
+            "error": self.error,
+            "session": self.session,
+            "time_ns": self.time_ns,
+            "elapsed_ms": round(self.elapsed_ms, 3),
+            "recovered": self.recovered,
+            "attempts": self.attempts,
+        }
+
+
+class Dispatch:
+    """Gives requests to main and follows them to their end.
+
+    Args:
+        on_event: `(ticket, kind, data)` while a request runs.
+        on_change: `(topic, ticket)`, topic `chat.request` or `chat.done`.
+        on_effect: A broker request of a ticket's instance.
+        on_quarantine: A request killed two instances.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        wal: Wal,
+        replication: Replication,
+        *,
+        on_event: Callable[[Ticket, str, dict[str, Any]], None],
+        on_change: Callable[[str, Ticket], None],
+        on_effect: Callable[[Ticket, Instance, messages.BrokerRequest], None],
+        on_quarantine: Callable[[Ticket], None],
+        brain: Callable[[], str],
+    ) -> None:
+        self._journal = journal
+        self._wal = wal
+        self._replication = replication
+        self._on_event = on_event
+        self._on_change = on_change
+        self._on_effect = on_effect
+        self._on_quarantine = on_quarantine
+        self._brain = brain
+        self._main: Instance | None = None
+        self._tickets: dict[str, Ticket] = {}
+        self._waiting: deque[Ticket] = deque()
+        self._suspects: deque[Ticket] = deque()
+        self._alone: Ticket | None = None
+        self._held = ""
+        self._idle: asyncio.Event = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are accepted and have not ended."""
+        return len(self._tickets)
+
+    def submit(
+        self,
+        text: str,
+        kind: str = "chat",
+        session: str = "main",
+        answered: Callable[[Ticket], None] | None = None,
+        *,
+        journalled: bool = True,
+    ) -> Ticket:
+        """Accepts a request: journalled, then sent. `answered` is called once, when its end is durable.
+
+        A request that only looks (`journalled` false) leaves no trace, and may not change the agent's state.
+
+        Raises:
+            RefusedError: Too many requests wait.
+        """
+        if len(self._tickets) >= QUEUE_LIMIT:
+            raise RefusedError(f"{QUEUE_LIMIT} requests wait already", hint="try again when some have ended")
+        ticket = Ticket(uuid.uuid4().hex, text, kind, session, time.time_ns(), answered or _nobody, journalled)
+        self._enter(ticket)
+        if not journalled:
+            self._waiting.append(ticket)
+            self._pump()
+            return ticket
+        request = Request(ticket.request_id, text, kind, session, ticket.time_ns)
+        self._journal.accept(request, lambda error: self._accepted(ticket, error))
+        return ticket
+
+    async def ask(self, text: str, kind: str = "chat", session: str = "main", *, journalled: bool = True) -> Ticket:
+        """`submit`, and wait for the answer."""
+        future: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
+
+        def answered(ended: Ticket) -> None:
+            if not future.done():
+                future.set_result(ended)
+
+        self.submit(text, kind, session, answered, journalled=journalled)
+        return await future
+
+    def resume(self, requests: list[Request]) -> None:
+        """Takes up the requests that the last guardian left unfinished."""
+        for request in requests:
+            ticket = Ticket(
+                request.request_id,
+                request.text,
+                request.kind,
+                request.session,
+                request.time_ns,
+                _nobody,
+                attempts=request.attempts,
+                proposed=request.committed,
+                recovered=True,
+            )
+            self._enter(ticket)
+            self._waiting.append(ticket)
+        self._pump()
+
+    def cancel(self, request_id: str) -> bool:
+        """The answer is not wanted any more; False if there is no such request under way."""
+        ticket = self._tickets.get(request_id)
+        if ticket is None:
+            return False
+        if ticket.instance is not None:
+            ticket.instance.send(messages.CancelRequest(), request_id)
+        else:
+            self._end(ticket, False, "", "cancelled by the operator")
+        return True
+
+    # --- main comes and goes
+
+    def serve(self, main: Instance) -> None:
+        """From now on requests go to this instance."""
+        self._main = main
+        self._pump()
+
+    def lost(self, instance: Instance) -> list[Ticket]:
+        """An instance has died: its requests wait for the next one. Returns them."""
+        if self._main is instance:
+            self._main = None
+        mine = [ticket for ticket in self._tickets.values() if ticket.instance is instance]
+        for ticket in reversed(mine):
+            ticket.instance = None
+            ticket.recovered = True
+            ticket.crashes += 1
+            self._again(ticket)
+        self._alone = None
+        return mine
+
+    def absolve(self, tickets: list[Ticket]) -> None:
+        """The death that these were counted for was somebody else's doing."""
+        for ticket in tickets:
+            ticket.crashes -= 1
+            ticket.kills += 1
+
+    def hold(self, why: str) -> None:
+        """Nothing more is sent until `release`; what is accepted waits."""
+        self._held = why
+
+    def release(self) -> None:
+        """Ends a hold."""
+        self._held = ""
+        self._pump()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Waits until nothing is at an instance; False if that took too long."""
+        deadline = time.monotonic() + timeout_s
+        while any(ticket.instance for ticket in self._tickets.values()):
+            self._idle.clear()
+            try:
+                await asyncio.wait_for(self._idle.wait(), deadline - time.monotonic())
+            except TimeoutError:
+                return False
+        return True
+
+    def take_back(self) -> None:
+        """What is still at an instance waits again (its instance is about to be replaced on purpose)."""
+        for ticket in list(self._tickets.values()):
+            if ticket.instance is not None:
+                ticket.instance = None
+                ticket.recovered = True
+                self._waiting.appendleft(ticket)
+
+    # --- frames of main
+
+    def event(self, instance: Instance, request_id: str, data: messages.Event) -> None:
+        """A piece of an answer."""
+        ticket = self._of(instance, request_id)
+        if ticket is not None:
+            self._on_event(ticket, data.kind, data.data)
+
+    def effect(self, instance: Instance, request_id: str, data: messages.BrokerRequest) -> None:
+        """An effect is asked for."""
+        ticket = self._of(instance, request_id)
+        if ticket is not None:
+            self._on_effect(ticket, instance, data)
+
+    def propose(self, instance: Instance, request_id: str, items: list[messages.OperationProposal]) -> None:
+        """Changes of state: checked, made durable, then sent to every replica."""
+        ticket = self._of(instance, request_id) if request_id else None
+        if request_id and ticket is None:
+            return
+        proposed: list[Proposed] = []
+        for item in items:
+            problem = self._check(ticket, item, len(proposed))
+            if problem:
+                instance.send(messages.Refused(position=item.position, error=problem), request_id)
+                return
+            proposed.append(Proposed(request_id, item.position, item.operation, item.data))
+        if ticket is not None:
+            if not ticket.journalled:
+                instance.send(messages.Refused(position=items[0].position, error=LOOKS_ONLY), request_id)
+                return
+            ticket.proposed += len(proposed)
+
+        def committed(result: list[bytes] | OError) -> None:
+            if isinstance(result, OError):
+                instance.send(messages.Refused(position=items[0].position, error=str(result)), request_id)
+                return
+            self._replication.add(result)
+
+        self._wal.append(proposed, committed)
+
+    def done(self, instance: Instance, request_id: str, data: messages.Done) -> None:
+        """The end of a request, as the instance sees it."""
+        ticket = self._of(instance, request_id)
+        if ticket is not None:
+            instance.requests += 1
+            self._end(ticket, data.ok, data.text, data.error)
+
+    # --- inside
+
+    def _enter(self, ticket: Ticket) -> None:
+        self._tickets[ticket.request_id] = ticket
+
+    def _accepted(self, ticket: Ticket, error: OError | None) -> None:
+        if error is not None:
+            self._tickets.pop(ticket.request_id, None)
+            ticket.state, ticket.error = "failed", str(error)
+            ticket.answered(ticket)
+            return
+        self._on_change("chat.request", ticket)
+        if ticket.state == "accepted":
+            self._waiting.append(ticket)
+            self._pump()
+
+    def _again(self, ticket: Ticket) -> None:
+        if ticket.crashes >= CRASHES_LIMIT or ticket.kills >= KILLS_LIMIT:
+            ticket.state = "quarantined"
+            self._on_quarantine(ticket)
+            self._end(ticket, False, "", "this request ended two instances and is quarantined")
+        elif ticket.crashes:
+            self._suspects.append(ticket)
+        else:
+            self._waiting.appendleft(ticket)
+
+    def _pump(self) -> None:
+        main = self._main
+        if main is None or self._held or self._alone is not None:
+            return
+        # a request that may have ended an instance runs with nobody else at risk
+        if self._suspects:
+            if not any(ticket.instance for ticket in self._tickets.values()):
+                ticket = self._suspects.popleft()
+                if ticket.crashes:
+                    self._alone = ticket
+                self._send(main, ticket)
+                if self._alone is None:
+                    self._pump()
+            return
+        while self._waiting:
+            self._send(main, self._waiting.popleft())
+
+    def _send(self, main: Instance, ticket: Ticket) -> None:
+        if ticket.request_id not in self._tickets:
+            return
+        ticket.instance = main
+        ticket.state = "running"
+        ticket.attempts += 1
+        # what the last instance proposed is in the writer's queue or in the log: it is not proposed again
+        request = messages.ProcessRequest(
+            text=ticket.text,
+            kind=ticket.kind,
+            session=ticket.session,
+            time_ns=ticket.time_ns,
+            attempt=ticket.attempts,
+            committed=ticket.proposed,
+            brain=self._brain(),
+        )
+        main.send(request, ticket.request_id)
+
+    def _of(self, instance: Instance, request_id: str) -> Ticket | None:
+        ticket = self._tickets.get(request_id)
+        return ticket if ticket is not None and ticket.instance is instance else None
+
+    def _check(self, ticket: Ticket | None, item: messages.OperationProposal, before: int) -> str:
+        if item.operation not in operations.TYPES or item.operation in operations.GUARDIAN_ONLY:
+            return f"an instance may not propose {item.operation[:40]!r}"
+        if len(item.data) > OPERATION_LIMIT_BYTES:
+            return f"an operation of {len(item.data)} bytes passes the limit of {OPERATION_LIMIT_BYTES}"
+        if ticket is not None and item.position != ticket.proposed + before:
+            return f"operation {item.position} is out of order"
+        try:
+            operations.unpack(item.operation, item.data)
+        except msgspec.DecodeError as error:
+            return f"not a {item.operation}: {error}"
+        return ""
+
+    def _end(self, ticket: Ticket, ok: bool, answer: str, error: str) -> None:
+        if self._tickets.pop(ticket.request_id, None) is None:
+            return
+        ticket.ok, ticket.answer, ticket.error = ok, answer, error
+        ticket.elapsed_ms = (time.monotonic_ns() - ticket.started_ns) / 1e6
+        ticket.instance = None
+        if ticket is self._alone:
+            self._alone = None
+        if not ticket.journalled:
+            ticket.state = "done" if ok else "failed"
+            ticket.answered(ticket)
+            self._idle.set()
+            self._pump()
+            return
+        outcome: Outcome = "quarantined" if ticket.state == "quarantined" else "done" if ok else "failed"
+        ticket.state = outcome
+        self._journal.finish(
+            ticket.request_id,
+            outcome,
+            answer,
+            error,
+            ticket.elapsed_ms,
+            ticket.recovered,
+            lambda problem: self._finished(ticket, problem),
+        )
+        self._idle.set()
+        self._pump()
+
+    def _finished(self, ticket: Ticket, problem: OError | None) -> None:
+        if problem is not None:
+            ticket.ok = False
+            ticket.error = f"{problem}; the answer was not kept and will be given again"
+        self._on_change("chat.done", ticket)
+        ticket.answered(ticket)
+
+
+def _nobody(_ticket: Ticket) -> None:
+    """Nobody waits for this answer."""

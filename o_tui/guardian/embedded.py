@@ -1,0 +1,49 @@
+"""The guardian inside the app's own process: the same `run`, on a loop and a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+
+from o_tui.config import Config
+from o_tui.guardian.core import Guardian
+from o_tui.guardian.main import run
+from o_tui.paths import Paths
+
+
+class Embedded:
+    """A guardian in a thread. Views reach it over the same socket as any other."""
+
+    def __init__(self, place: Paths, settings: Config) -> None:
+        self._place = place
+        self._settings = settings
+        self._ready: Future[Guardian] = Future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._work, name="guardian", daemon=False)
+
+    def start(self, timeout_s: float = 30.0) -> None:
+        """Returns when it serves.
+
+        Raises:
+            OError: It could not be started.
+        """
+        self._thread.start()
+        self._ready.result(timeout_s)
+
+    def stop(self, reason: str = "the screen was closed", timeout_s: float = 15.0) -> None:
+        """Ends it and waits."""
+        if self._loop is not None and self._ready.done() and self._ready.exception() is None:
+            self._loop.call_soon_threadsafe(self._ready.result().request_stop, reason)
+        self._thread.join(timeout_s)
+
+    def _work(self) -> None:
+        try:
+            asyncio.run(self._run())
+        except BaseException as error:  # noqa: BLE001 - the thread's border: the error is the starter's to see
+            if not self._ready.done():
+                self._ready.set_exception(error)
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await run(self._place, self._settings, "embedded", self._ready.set_result)

@@ -1,0 +1,398 @@
+"""Main, standby and the nursery: who runs, who takes over, and with which genome.
+
+The supervisor calls the `start_*` functions; what must not wait for it happens here at once: when main ends, the
+standby is main before anything else is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from o_tui.guardian.health import HealthMonitor
+from o_tui.guardian.instances import GenomeError, Instance, death_cause
+from o_tui.guardian.nursery import Nursery
+from o_tui.guardian.replication import Replication
+from o_tui.guardian.supervision import ExitReason
+from o_tui.guardian.vault import Vault
+from o_tui.guardian.wal import Wal
+from o_tui.paths import Paths
+from o_tui.protocol import frames, messages
+from o_tui.protocol.errors import OError, PeerError
+
+NURSERY_WAIT_S = 20.0
+SNAPSHOT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Genome:
+    """What instances run: a revision and its files."""
+
+    revision: str
+    version: str
+    files: dict[str, str]
+
+
+class Listener(Protocol):
+    """What the fleet tells of."""
+
+    def frame(self, instance: Instance, frame: frames.Frame) -> None:
+        """A frame of main, or of an instance that was main."""
+
+    def serving(self, main: Instance, promoted: bool) -> None:
+        """An instance is main from now on."""
+
+    def ended(self, instance: Instance) -> None:
+        """An instance has ended; called before the next one serves."""
+
+    def reaped(self, instance: Instance, status: int) -> None:
+        """The exit status of an instance that has ended."""
+
+    def failed(self, who: str, message: messages.Failed) -> None:
+        """An instance or the nursery could not do something."""
+
+    def log(self, who: str, message: messages.Log) -> None:
+        """A line for the event log."""
+
+
+class InstanceHandle:
+    """An instance (or the nursery) as a child of the supervisor."""
+
+    def __init__(
+        self, pid: int, exited: asyncio.Future[ExitReason], stop: Callable[[float], Awaitable[object]]
+    ) -> None:
+        self.pid = pid
+        self.exited = exited
+        self._stop = stop
+
+    def stop(self, timeout_s: float | None) -> Awaitable[object]:
+        """Asks it to end; see runner.Handle."""
+        return self._stop(3600.0 if timeout_s is None else timeout_s)
+
+
+class NurseryReplica:
+    """The nursery as a replica of the log."""
+
+    def __init__(self, nursery: Nursery, seq: int) -> None:
+        self._nursery = nursery
+        self.seq = seq
+
+    @property
+    def alive(self) -> bool:
+        """It runs."""
+        return self._nursery.alive
+
+    def send_entries(self, raw: bytes) -> None:
+        """Forwards to its stream."""
+        self._nursery.channel.send_bytes(raw)
+
+
+class InstanceReplica:
+    """An instance as a replica of the log."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+
+    @property
+    def seq(self) -> int:
+        """The last entry that it was sent."""
+        return self._instance.seq
+
+    @seq.setter
+    def seq(self, value: int) -> None:
+        self._instance.seq = value
+
+    @property
+    def alive(self) -> bool:
+        """It runs."""
+        return self._instance.alive
+
+    def send_entries(self, raw: bytes) -> None:
+        """Forwards to its socket."""
+        self._instance.channel.send_bytes(raw)
+
+
+class Fleet:
+    """The instances of one guardian."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        wal: Wal,
+        vault: Vault,
+        replication: Replication,
+        genome: Genome,
+        listener: Listener,
+        health: HealthMonitor,
+        epoch: int,
+    ) -> None:
+        self.genome = genome
+        self.main: Instance | None = None
+        self.standby: Instance | None = None
+        self.nursery: Nursery | None = None
+        self.instances: dict[str, Instance] = {}
+        self._paths = paths
+        self._wal = wal
+        self._vault = vault
+        self._replication = replication
+        self._listener = listener
+        self._health = health
+        self._epoch = epoch
+        self._numbers = itertools.count(1)
+        self._nursery_ready = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._handles: dict[str, asyncio.Future[ExitReason]] = {}
+        self._restoring: messages.Restore | None = None
+
+    # --- the supervisor's children
+
+    async def start_nursery(self) -> InstanceHandle:
+        """Starts the fork server and gives it the newest good state."""
+        exited: asyncio.Future[ExitReason] = asyncio.get_running_loop().create_future()
+        nursery = Nursery(
+            self._paths,
+            heartbeat=lambda: self._health.beat("nursery"),
+            reaped=self._reaped,
+            failed=lambda message: self._listener.failed("nursery", message),
+            log=self._listener.log,
+        )
+        await nursery.spawn()
+        try:
+            await self._restore(nursery)
+        except BaseException:
+            nursery.watch.kill()
+            raise
+        self.nursery = nursery
+        self._nursery_ready.set()
+        self._health.watch("nursery")
+
+        def ended(status: asyncio.Future[int]) -> None:
+            if self.nursery is nursery:
+                self.nursery = None
+                self._nursery_ready.clear()
+                self._health.forget("nursery")
+            exited.set_result(_reason(status.result(), ""))
+
+        nursery.watch.exited.add_done_callback(ended)
+        return InstanceHandle(nursery.watch.pid, exited, nursery.stop)
+
+    async def start_main(self) -> InstanceHandle:
+        """The instance that took over, or a fork of the nursery."""
+        main = self.main
+        if main is None:
+            main = await self._fork("main")
+            self.main = main
+            self._run(main)
+        return self._handle(main)
+
+    async def start_standby(self) -> InstanceHandle:
+        """A fork of the nursery that follows the log."""
+        standby = await self._fork("standby")
+        self.standby = standby
+        self._run(standby)
+        return self._handle(standby)
+
+    # --- what evolutions and drills need
+
+    async def fork_shadow(
+        self, genome: Genome, on_frame: Callable[[Instance, frames.Frame], None], name: str = "shadow"
+    ) -> Instance:
+        """An instance with another genome, fed nothing: its own copy of the present state.
+
+        Raises:
+            GenomeError: The genome could not be loaded.
+            PeerError: There is no nursery.
+        """
+        shadow = await self._fork("shadow", on_frame, name)
+        await shadow.load(genome.revision, genome.version, genome.files)
+        return shadow
+
+    async def reload(self, genome: Genome) -> None:
+        """Main and standby swap to a genome; whatever is forked later has it too.
+
+        Raises:
+            GenomeError: Main did not take it; then the old one runs everywhere.
+        """
+        old, main, standby = self.genome, self.main, self.standby
+        if main is None:
+            raise GenomeError("there is no main instance to reload")
+        await main.reload(genome.revision, genome.version, genome.files)
+        self.genome = genome
+        if standby is not None and standby.alive:
+            try:
+                await standby.reload(genome.revision, genome.version, genome.files)
+            except GenomeError as error:
+                self.genome = old
+                await main.reload(old.revision, old.version, old.files)
+                raise GenomeError(f"the standby did not take it: {error}") from error
+
+    def use(self, genome: Genome) -> None:
+        """Whatever starts from now on runs this genome."""
+        self.genome = genome
+
+    async def snapshot(self, reason: str) -> dict[str, Any]:
+        """Takes a checkpoint: a fork of the nursery writes it while everybody works on.
+
+        Raises:
+            OError: No nursery, or the disk does not take it.
+        """
+        nursery = await self._wait_nursery()
+        checkpoint_id = uuid.uuid4()
+        pending = await self._vault.begin(checkpoint_id, reason)
+        try:
+            watch, _seq = await nursery.snapshot(
+                messages.Snapshot(
+                    instance=f"checkpoint-{next(self._numbers)}",
+                    checkpoint_id=str(checkpoint_id),
+                    time_ns=time.time_ns(),
+                    revision=self.genome.revision,
+                ),
+                pending.fd,
+            )
+            await watch.stop(SNAPSHOT_S)
+            return await self._vault.commit(pending)
+        except OError:
+            await self._vault.abandon(pending)
+            raise
+
+    async def replace_all(self, restore: messages.Restore) -> None:
+        """The state becomes another one: nursery, main and standby are started anew from it."""
+        self._restoring = restore
+        old = [instance for instance in (self.main, self.standby) if instance is not None]
+        self.main = self.standby = None
+        self._nursery_ready.clear()
+        nursery = self.nursery
+        if nursery is not None:
+            nursery.watch.kill()
+        for instance in old:
+            instance.kill("the state was restored")
+        for instance in old:
+            await instance.exited
+        await self._wait_nursery()
+
+    # --- inside
+
+    async def _restore(self, nursery: Nursery) -> None:
+        plan = self._restoring
+        if plan is None:
+            await self._restore_newest(nursery)
+        else:
+            self._restoring = None
+            await nursery.restore(plan, await self._vault.open_fd(plan.checkpoint_id))
+        await self._replication.attach(NurseryReplica(nursery, nursery.seq))
+
+    async def _restore_newest(self, nursery: Nursery) -> None:
+        """The newest good checkpoint, then older ones, then the empty state."""
+        for step in await self._vault.recovery_plans():
+            try:
+                descriptor = await self._vault.open_fd(step.checkpoint_id)
+                message = messages.Restore(checkpoint_id=step.checkpoint_id, seq=step.seq, digest=step.digest)
+                await nursery.restore(message, descriptor)
+                return
+            except OError as error:
+                text = f"checkpoint {step.checkpoint_id[:8]} could not be loaded: {error}"
+                self._listener.failed("nursery", messages.Failed(what="restore", text=text))
+                if not nursery.alive:
+                    raise
+        await nursery.restore(messages.Restore(), None)
+
+    async def _wait_nursery(self) -> Nursery:
+        try:
+            await asyncio.wait_for(self._nursery_ready.wait(), NURSERY_WAIT_S)
+        except TimeoutError as error:
+            raise PeerError("there is no nursery to fork from") from error
+        assert self.nursery is not None
+        return self.nursery
+
+    async def _fork(
+        self,
+        role: messages.Role,
+        on_frame: Callable[[Instance, frames.Frame], None] | None = None,
+        name: str = "",
+    ) -> Instance:
+        nursery = await self._wait_nursery()
+        fork = await nursery.fork(f"{name or role}-{next(self._numbers)}", role)
+        instance = Instance(fork, role, on_frame or self._frame, self._ended, self._health.beat, self._epoch)
+        self.instances[instance.name] = instance
+        await instance.connect()
+        return instance
+
+    def _run(self, instance: Instance) -> None:
+        task = asyncio.create_task(self._bring_up(instance), name=f"bring up {instance.name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _bring_up(self, instance: Instance) -> None:
+        """A fresh fork gets what it missed and its genome; a main that is up serves."""
+        genome = self.genome
+        try:
+            await self._replication.attach(InstanceReplica(instance))
+            await instance.load(genome.revision, genome.version, genome.files)
+            if self.genome is not genome:
+                await instance.reload(self.genome.revision, self.genome.version, self.genome.files)
+        except OError as error:
+            self._listener.failed(instance.name, messages.Failed(what="genome", text=str(error)))
+            instance.kill(str(error))
+            return
+        self._health.watch(instance.name)
+        if instance is self.main:
+            self._listener.serving(instance, False)
+        elif instance is self.standby and self.main is None:
+            self._promote()
+
+    def _promote(self) -> bool:
+        standby = self.standby
+        if standby is None or standby.state != "running":
+            return False
+        standby.role = "main"
+        standby.send(messages.RoleChange(role="main"))
+        self.main, self.standby = standby, None
+        self._listener.serving(standby, True)
+        taken = self._handles.pop(standby.name, None)
+        if taken is not None and not taken.done():
+            taken.set_result(ExitReason("shutdown", "it is main now"))
+        return True
+
+    def _handle(self, instance: Instance) -> InstanceHandle:
+        exited: asyncio.Future[ExitReason] = asyncio.get_running_loop().create_future()
+        self._handles[instance.name] = exited
+
+        def ended(status: asyncio.Future[int]) -> None:
+            if not exited.done():
+                exited.set_result(_reason(status.result(), instance.cause))
+
+        instance.exited.add_done_callback(ended)
+        return InstanceHandle(instance.pid, exited, instance.stop)
+
+    def _frame(self, instance: Instance, frame: frames.Frame) -> None:
+        if isinstance(frame.data, messages.Failed):
+            self._listener.failed(instance.name, frame.data)
+        else:
+            self._listener.frame(instance, frame)
+
+    def _ended(self, instance: Instance) -> None:
+        self._handles.pop(instance.name, None)
+        self._health.forget(instance.name)
+        self._listener.ended(instance)
+        if instance is self.main:
+            self.main = None
+            self._promote()
+        elif instance is self.standby:
+            self.standby = None
+
+    def _reaped(self, name: str, status: int) -> None:
+        instance = self.instances.pop(name, None)
+        if instance is not None:
+            instance.reaped(status)
+            self._listener.reaped(instance, status)
+
+
+def _reason(status: int, cause: str) -> ExitReason:
+    if status == 0:
+        return ExitReason("shutdown" if cause else "normal", cause)
+    return ExitReason("killed" if status < 0 else "failure", cause or death_cause(status))

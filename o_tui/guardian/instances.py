@@ -1,0 +1,220 @@
+"""One agent process as the guardian sees it: its socket, its pidfd, what it has said of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from o_tui import _native
+from o_tui.guardian.channel import Channel
+from o_tui.guardian.nursery import Fork
+from o_tui.guardian.processes import Watch
+from o_tui.protocol import frames, messages
+from o_tui.protocol.errors import FrameError, OError, PeerError
+
+InstanceState = Literal["starting", "loading", "running", "stopping", "ended"]
+LOAD_S = 10.0
+
+
+class GenomeError(OError):
+    """A genome could not be loaded into an instance."""
+
+    code = 1
+
+
+def death_cause(status: int) -> str:
+    """How a process ended, in words."""
+    if status < 0:
+        try:
+            return f"killed by {signal.Signals(-status).name}"
+        except ValueError:
+            return f"killed by signal {-status}"
+    return f"ended with exit code {status}"
+
+
+class Instance:
+    """An instance from its fork to its end.
+
+    Attributes:
+        name: Unique in this guardian's life: role and number.
+        seq: The last entry that it was sent.
+        revision: The genome that it runs; empty before one is loaded.
+        exited: Its exit status, once the nursery has reaped it or its socket has ended.
+        cause: Why it ended, in words; set when `exited` is.
+    """
+
+    def __init__(
+        self,
+        fork: Fork,
+        role: messages.Role,
+        on_frame: Callable[[Instance, frames.Frame], None],
+        on_end: Callable[[Instance], None],
+        on_beat: Callable[[str], None],
+        epoch: int = 0,
+    ) -> None:
+        self.name = fork.instance
+        self.role: messages.Role = role
+        self.pid = fork.watch.pid
+        self.seq = fork.seq
+        self.revision = ""
+        self.version = ""
+        self.state: InstanceState = "starting"
+        self.started_ns = time.monotonic_ns()
+        self.heard_ns = self.started_ns
+        self.last = messages.Heartbeat()
+        self.requests = 0
+        self.cause = ""
+        self.killed_by_us = ""
+        self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._watch = fork.watch
+        self._on_frame = on_frame
+        self._on_end = on_end
+        self._on_beat = on_beat
+        self._loaded: asyncio.Future[messages.Ready] = asyncio.get_running_loop().create_future()
+        self._reload: asyncio.Future[messages.Reloaded] | None = None
+        self._status: int | None = None
+        self._metadata = frames.Metadata(instance=self.name, epoch=epoch)
+        self._sock = fork.sock
+        self.channel: Channel
+
+    async def connect(self) -> None:
+        """Opens its socket; from here on it is heard, and its end is seen."""
+        self.channel = await Channel.connect(self._sock, self._frame, self._closed)
+        self._watch.exited.add_done_callback(lambda _status: self.end())
+
+    @property
+    def alive(self) -> bool:
+        """Not seen to end."""
+        return not self.exited.done()
+
+    async def load(self, revision: str, version: str, files: dict[str, str]) -> None:
+        """Gives a fresh fork its genome and waits until it runs.
+
+        Raises:
+            GenomeError: It refused the genome, or ended over it.
+        """
+        self.state = "loading"
+        self.send(messages.LoadGenome(revision=revision, version=version, files=files))
+        try:
+            await asyncio.wait_for(asyncio.shield(self._loaded), LOAD_S)
+        except TimeoutError as error:
+            self.kill("it did not load its genome in time")
+            raise GenomeError(f"revision {revision[:12]} was not loaded within {LOAD_S:.0f} s") from error
+        self.revision, self.version = revision, version
+        self.state = "running"
+
+    async def reload(self, revision: str, version: str, files: dict[str, str]) -> None:
+        """Swaps the genome of a running instance between two requests.
+
+        Raises:
+            GenomeError: It kept the old one.
+        """
+        self._reload = asyncio.get_running_loop().create_future()
+        self.send(messages.HotReload(revision=revision, version=version, files=files))
+        try:
+            answer = await asyncio.wait_for(self._reload, LOAD_S)
+        except TimeoutError as error:
+            raise GenomeError(f"{self.name} did not answer the reload within {LOAD_S:.0f} s") from error
+        finally:
+            self._reload = None
+        if not answer.ok:
+            raise GenomeError(answer.error)
+        self.revision, self.version = revision, version
+
+    def send(self, message: messages.Message, request_id: str = "") -> None:
+        """One message of any size; what an ended instance is sent goes nowhere."""
+        self.channel.send(message, frames.Metadata(request_id=request_id) if request_id else self._metadata)
+
+    def signal(self, number: int) -> None:
+        """Sends a signal."""
+        self._watch.signal(number)
+
+    def kill(self, why: str) -> None:
+        """SIGKILL; `why` is what the event log says."""
+        if self.alive:
+            self.killed_by_us = self.killed_by_us or why
+            self._watch.kill()
+
+    async def stop(self, grace_s: float) -> None:
+        """Asks it to finish, waits, kills."""
+        if self.alive:
+            self.state = "stopping"
+            self.killed_by_us = self.killed_by_us or "it was stopped"
+            self.channel.send(messages.Shutdown(grace_s=grace_s))
+            await self._watch.stop(grace_s)
+
+    def reaped(self, status: int) -> None:
+        """The nursery says how it ended."""
+        self._status = status
+        self.end()
+
+    def row(self) -> dict[str, Any]:
+        """What `status` says of it."""
+        return {
+            "name": self.name,
+            "role": self.role,
+            "pid": self.pid,
+            "state": self.state,
+            "revision": self.revision,
+            "version": self.version,
+            "requests": self.requests,
+            "busy": self.last.busy,
+            "errors": self.last.errors,
+            "seq": self.seq,
+            "heartbeat_age_ms": (time.monotonic_ns() - self.heard_ns) // 1_000_000,
+            "rss_bytes": self.resident_bytes(),
+            "uptime_s": (time.monotonic_ns() - self.started_ns) / 1e9,
+            "tier": "none",
+        }
+
+    def resident_bytes(self) -> int:
+        """Resident memory from /proc; 0 when it has ended."""
+        try:
+            return _native.process_rss_bytes(self.pid)
+        except OSError:
+            return 0
+
+    def end(self) -> None:
+        """Its end was seen: by its pidfd, its socket or the nursery, whatever came first."""
+        if self.exited.done():
+            return
+        status = self._status if self._status is not None else Watch.UNKNOWN
+        self.cause = self.killed_by_us or (death_cause(status) if status != Watch.UNKNOWN else "it ended")
+        self.state = "ended"
+        self.exited.set_result(status)
+        self.channel.close()
+        self._watch.kill()
+        error = GenomeError(f"the instance ended over its genome: {self.cause}")
+        for future in (self._loaded, self._reload):
+            if future is not None and not future.done():
+                future.set_exception(error)
+                future.exception()  # seen: nobody may be waiting for it
+        self._on_end(self)
+
+    def _frame(self, frame: frames.Frame) -> None:
+        self.heard_ns = time.monotonic_ns()
+        self._on_beat(self.name)
+        data = frame.data
+        if type(data) is messages.Heartbeat:
+            self.last = data
+        elif type(data) is messages.Ready:
+            if data.revision and not self._loaded.done():
+                self._loaded.set_result(data)
+        elif type(data) is messages.Reloaded:
+            if self._reload is not None and not self._reload.done():
+                self._reload.set_result(data)
+        elif type(data) is messages.Failed and data.what == "genome" and not self._loaded.done():
+            self._loaded.set_exception(GenomeError(data.text))
+            self._loaded.exception()
+        else:
+            self._on_frame(self, frame)
+
+    def _closed(self, error: OError | None) -> None:
+        if isinstance(error, FrameError):
+            self.killed_by_us = self.killed_by_us or f"it broke the protocol: {error}"
+        elif isinstance(error, PeerError):
+            self.killed_by_us = self.killed_by_us or str(error)
+        self.end()

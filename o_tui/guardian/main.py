@@ -1,0 +1,135 @@
+"""The guardian's process: takes the lock, opens the storage, starts the tree, serves views until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+import msgspec
+
+from o_tui import __version__, config, paths
+from o_tui.evolution.genome import Genome as Repository
+from o_tui.guardian.api import Api
+from o_tui.guardian.core import Guardian, Placement
+from o_tui.guardian.evolutions import Evolutions
+from o_tui.guardian.fleet import Genome
+from o_tui.guardian.lock import GuardianLock
+from o_tui.guardian.stores import Stores
+from o_tui.guardian.surroundings import FleetInstances, GuardianSurroundings, JournalRecorded, VaultCheckpoints
+from o_tui.guardian.views import Identity, Views
+from o_tui.protocol.errors import OError
+
+
+def open_genome(place: paths.Paths) -> tuple[Repository, Genome]:
+    """The operator's genome, made from the seed at the first start. Blocking."""
+    repository = Repository.open(place.genome, paths.shipped("data") / "genome")
+    head = repository.head()
+    return repository, Genome(head, repository.version(head), repository.files(head))
+
+
+async def run(
+    place: paths.Paths, settings: config.Config, placement: Placement, ready: Callable[[Guardian], None]
+) -> None:
+    """Runs one guardian until `Guardian.request_stop`.
+
+    Raises:
+        BusyError: Another guardian holds the workspace.
+        OError: It could not be started.
+    """
+    place.prepare()
+    lock = GuardianLock.acquire(place, placement)
+    try:
+        stores = await asyncio.to_thread(Stores.open, place)
+        lock.set_epoch(stores.database.epoch)
+        try:
+            repository, genome = await asyncio.to_thread(open_genome, place)
+        except BaseException:
+            stores.database.close_blocking()
+            raise
+        guardian = Guardian(place, settings, stores, genome, placement)
+        evolutions = Evolutions(
+            repository,
+            instances=FleetInstances(guardian),
+            checkpoints=VaultCheckpoints(guardian),
+            recorded=JournalRecorded(guardian),
+            rows=stores.evolutions,
+            approvals=stores.audit,
+            surroundings=GuardianSurroundings(guardian),
+            settings=settings.evolution,
+        )
+        api = Api(guardian, evolutions)
+        views = Views(
+            place,
+            api,
+            Identity(
+                build=__version__,
+                instance=f"guardian-{stores.database.epoch}",
+                epoch=stores.database.epoch,
+                placement=placement,
+            ),
+        )
+        guardian.publish = views.publish
+        guardian.followers = lambda: views.followers
+        try:
+            await guardian.start()
+            await evolutions.recover()
+            await views.start()
+            # what lives as long as the guardian is not looked at again by every collection
+            gc.collect()
+            gc.freeze()
+            ready(guardian)
+            await guardian.stopping.wait()
+        finally:
+            await guardian.stop(guardian.stop_reason or "it was interrupted")
+            await views.stop()
+    finally:
+        lock.release()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`python -m o_tui.guardian.main`: the guardian in a process of its own."""
+    parser = argparse.ArgumentParser(prog="o-tui-guardian")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--ready-fd", type=int, default=-1)
+    arguments = parser.parse_args(argv)
+    place = paths.locate(arguments.data_dir)
+    try:
+        settings = config.load(place.config_file)
+        asyncio.run(_serve(place, settings, lambda pid: _tell(arguments.ready_fd, {"ok": True, "pid": pid})))
+    except OError as error:
+        _tell(arguments.ready_fd, {"ok": False, "error": str(error), "code": error.code, "hint": error.hint})
+        print(f"o-tui: {error}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
+        return error.code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+async def _serve(place: paths.Paths, settings: config.Config, told: Callable[[int], None]) -> None:
+    loop = asyncio.get_running_loop()
+
+    def ready(guardian: Guardian) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, guardian.request_stop, f"{number.name} came")
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        told(os.getpid())
+
+    await run(place, settings, "process", ready)
+
+
+def _tell(descriptor: int, message: dict[str, object]) -> None:
+    """One JSON line for whoever started this process and waits."""
+    if descriptor >= 0:
+        with contextlib.suppress(OSError):
+            os.write(descriptor, msgspec.json.encode(message) + b"\n")
+            os.close(descriptor)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""All that one guardian keeps, opened together and closed together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from o_tui.guardian.audit import Audit
+from o_tui.guardian.brokered import Brokered
+from o_tui.guardian.database import Database
+from o_tui.guardian.eventlog import EventLog
+from o_tui.guardian.evolution_rows import EvolutionRows
+from o_tui.guardian.journal import Journal
+from o_tui.guardian.vault import Vault
+from o_tui.guardian.wal import Wal
+from o_tui.paths import Paths
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The parts of the storage, over one database."""
+
+    database: Database
+    wal: Wal
+    vault: Vault
+    journal: Journal
+    events: EventLog
+    audit: Audit
+    brokered: Brokered
+    evolutions: EvolutionRows
+
+    @classmethod
+    def open(cls, paths: Paths) -> Stores:
+        """Opens, checks, repairs. Blocking; raises what `Database.open` raises."""
+        database = Database.open(paths)
+        wal = Wal(database)
+        return cls(
+            database,
+            wal,
+            Vault(database),
+            Journal(database, wal),
+            EventLog(database),
+            Audit(database),
+            Brokered(database),
+            EvolutionRows(database),
+        )
+
+    async def close(self) -> None:
+        """Writes what is queued and closes."""
+        await self.database.close()

@@ -1,0 +1,131 @@
+"""What `seams.py` asks for, over the real guardian: the evolution's view of fleet, vault, journal and broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from o_tui.evolution.samples import RecordedReply, RecordedRequest
+from o_tui.guardian.core import Guardian
+from o_tui.guardian.fleet import Genome
+from o_tui.guardian.instances import GenomeError, Instance
+from o_tui.guardian.seams import GenomeLoadError, ShadowInstance
+from o_tui.guardian.trial import Trial
+from o_tui.protocol import operations
+from o_tui.protocol.errors import OError, PeerError
+
+PROBE = "state.digest"
+"""A kind of request that the kernel answers without a gene and without a trace."""
+
+
+class FleetInstances:
+    """Implements `seams.Instances`."""
+
+    def __init__(self, guardian: Guardian) -> None:
+        self._guardian = guardian
+
+    async def fork_shadow(
+        self, files: Mapping[str, str], revision: str, version: str, role_name: str
+    ) -> ShadowInstance:
+        """See the seam."""
+        trial = Trial()
+        try:
+            trial.instance = await self._guardian.fleet.fork_shadow(
+                Genome(revision, version, dict(files)), trial.frame, role_name
+            )
+        except GenomeError as error:
+            raise GenomeLoadError(str(error)) from error
+        return trial
+
+    async def hot_reload(self, files: Mapping[str, str], revision: str, version: str, reason: str) -> None:
+        """See the seam."""
+        genome = Genome(revision, version, dict(files))
+        try:
+            await self._guardian.fleet.reload(genome)
+        except GenomeError as error:
+            raise GenomeLoadError(str(error)) from error
+        name, data = operations.pack(operations.GenomeSwitch(revision=revision, version=version, reason=reason))
+        await self._guardian.append_own(name, data)
+        self._guardian.event("genome", "switch", "info", f"the agent runs v{version} ({revision[:12]}): {reason}")
+
+    async def verify(self, revision: str, timeout_s: float) -> None:
+        """See the seam."""
+        main: Instance | None = self._guardian.fleet.main
+        if main is None or main.revision != revision:
+            raise OError(f"main does not run {revision[:12]}")
+        try:
+            ticket = await asyncio.wait_for(self._guardian.dispatch.ask("{}", PROBE, journalled=False), timeout_s)
+        except TimeoutError as error:
+            raise OError(f"main did not answer a probe within {timeout_s:g} s") from error
+        if not ticket.ok:
+            raise OError(f"main failed a probe: {ticket.error}")
+
+
+class VaultCheckpoints:
+    """Implements `seams.Checkpoints`."""
+
+    def __init__(self, guardian: Guardian) -> None:
+        self._guardian = guardian
+
+    async def create(self, reason: str) -> str:
+        """See the seam."""
+        row = await self._guardian.checkpoint(reason)
+        return str(row["id"])
+
+
+class JournalRecorded:
+    """Implements `seams.Recorded`."""
+
+    def __init__(self, guardian: Guardian) -> None:
+        self._guardian = guardian
+
+    async def requests(self, limit: int) -> Sequence[RecordedRequest]:
+        """See the seam."""
+        stores = self._guardian.stores
+        rows = [
+            row for row in await stores.journal.page("", limit * 2) if row["kind"] == "chat" and row["state"] == "done"
+        ]
+        found: list[RecordedRequest] = []
+        for row in rows[:limit]:
+            asked = await stores.brokered.of_request(row["request_id"])
+            replies = tuple(
+                RecordedReply(reply["kind"], reply["digest"], reply["data"], reply["state"])
+                for reply in asked
+                if reply["state"] in ("done", "error")
+            )
+            brain = "recorded" if any(reply.kind.startswith("llm.") for reply in replies) else ""
+            found.append(
+                RecordedRequest(
+                    row["request_id"], row["text"], row["kind"], row["session"], row["time_ns"], brain, replies
+                )
+            )
+        return found
+
+
+class GuardianSurroundings:
+    """Implements `seams.Surroundings`."""
+
+    def __init__(self, guardian: Guardian) -> None:
+        self._guardian = guardian
+
+    def publish(self, topic: str, data: Mapping[str, Any]) -> None:
+        """See the seam."""
+        self._guardian.publish(topic, dict(data))
+
+    def event(self, level: str, text: str, data: Mapping[str, Any]) -> None:
+        """See the seam."""
+        self._guardian.event("evolution", "evolution", level, text, dict(data))
+
+    async def ask_model(self, conversation: Sequence[Mapping[str, str]]) -> str:
+        """See the seam."""
+        if self._guardian.config.brain.provider == "offline":
+            raise PeerError("there is no model to write a candidate", hint="give a file, or choose a brain first")
+        answer = await self._guardian.ask_broker(
+            "llm.chat", {"messages": [dict(message) for message in conversation]}, 600.0
+        )
+        return str(answer.get("text", ""))
+
+    def held(self) -> str:
+        """See the seam."""
+        return "storage takes nothing just now" if self._guardian.stores.database.read_only else ""

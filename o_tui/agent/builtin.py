@@ -4,7 +4,7 @@ A request of these kinds carries JSON in its text and is answered with JSON (`do
 
 | kind | text | answer |
 |---|---|---|
-| `memory.add` | {"items": [item]}, or an item: {"text", "source"?, "kind"?, "importance"?, "context"?, "time_ns"?} | {"ids"} |
+| `memory.add` | {"text", "source"?, "kind"?, "importance"?, "context"?, "time_ns"?}, or {"items": [those]} | {"ids"} |
 | `memory.search` | {"text", "k"?} | [block + "score"] |
 | `memory.list` | {"kind"?, "limit"?, "before"? (time_ns)} | {"blocks": [block], "count"} |
 | `memory.remove` | {"ids": [...]} | {"ids": [...]} |

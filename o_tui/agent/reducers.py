@@ -6,7 +6,6 @@ an entry that one replica cannot reduce, none can.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -98,10 +97,9 @@ def _integer(number: int) -> int:
 
 def _memory_add(state: State, operation: operations.MemoryAdd) -> None:
     _forget(state, operation.id)
-    given = operation.vector if len(operation.vector) == VECTOR_BYTES else b""
     number = state.database.execute(
-        "INSERT INTO blocks(id, kind, text, source, context, time_ns, importance, accesses, vector)"
-        " VALUES(?, ?, ?, ?, ?, ?, ?, 0, ?)",
+        "INSERT INTO blocks(id, kind, text, source, context, time_ns, importance, accesses)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?, 0)",
         (
             operation.id,
             operation.kind,
@@ -110,7 +108,6 @@ def _memory_add(state: State, operation: operations.MemoryAdd) -> None:
             operation.context,
             _integer(operation.time_ns),
             _unit(operation.importance),
-            hashlib.sha256(given).digest() if given else None,
         ),
     ).lastrowid
     assert number is not None
@@ -118,7 +115,13 @@ def _memory_add(state: State, operation: operations.MemoryAdd) -> None:
         "INSERT INTO words(rowid, text, context, source) VALUES(?, ?, ?, ?)",
         (number, operation.text, operation.context, operation.source),
     )
-    state.vectors.add(number, given or _native.embed(operation.text, DIMENSIONS))
+    if len(operation.vector) == VECTOR_BYTES:
+        try:
+            state.vectors.add(number, operation.vector)
+            return
+        except ValueError:
+            pass  # not a number in it: as good as none
+    state.vectors.add(number, _native.embed(operation.text, DIMENSIONS))
 
 
 def _forget(state: State, block_id: str) -> None:

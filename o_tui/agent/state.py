@@ -20,17 +20,21 @@ from o_tui.protocol.errors import CorruptError
 DIMENSIONS = 256
 """Of the hashed n-grams that stand for a block's text where its operation brings no vector."""
 VECTOR_BYTES = 4 * DIMENSIONS
+_RESERVE_BYTES = 512 * 1024
 FORMAT = 1
 """Of the sections; another one is refused."""
 
+# The index merges its segments less eagerly than by default (4, 16): 70 instead of 150 us an addition to 20,000 blocks,
+# for 0.2 ms more a search.
 _SCHEMA = """
 CREATE TABLE blocks(
   n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, text TEXT NOT NULL, source TEXT NOT NULL,
-  context TEXT NOT NULL, time_ns INTEGER NOT NULL, importance REAL NOT NULL, accesses INTEGER NOT NULL, vector BLOB);
+  context TEXT NOT NULL, time_ns INTEGER NOT NULL, importance REAL NOT NULL, accesses INTEGER NOT NULL);
 CREATE INDEX blocks_time ON blocks(time_ns);
 CREATE INDEX blocks_kind ON blocks(kind, time_ns);
 CREATE VIRTUAL TABLE words USING fts5(
   text, context, source, content='blocks', content_rowid='n', tokenize='porter unicode61');
+INSERT INTO words(words, rank) VALUES('automerge', 16), ('crisismerge', 64);
 CREATE TABLE turns(
   n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, session TEXT NOT NULL, role TEXT NOT NULL, text TEXT NOT NULL,
   time_ns INTEGER NOT NULL);
@@ -49,8 +53,8 @@ _PRAGMAS = (
     "cache_size=-2048",
     "trusted_schema=OFF",
 )
+_BLOCKS = "SELECT n, id, kind, text, source, context, time_ns, importance, accesses FROM blocks ORDER BY id"
 _LOGICAL = (
-    "SELECT id, kind, text, source, context, time_ns, importance, accesses, vector FROM blocks ORDER BY id",
     "SELECT id, session, role, text, time_ns FROM turns ORDER BY n",
     "SELECT key, value FROM state_values ORDER BY key",
     "SELECT name, description, parameters, revision FROM tools ORDER BY name",
@@ -131,7 +135,18 @@ class State:
             raise CorruptError(f"a checkpoint's state cannot be read: {error}") from error
         if len(vectors) != blocks:
             raise CorruptError(f"a checkpoint with {blocks} memories but {len(vectors)} vectors")
-        return cls(database, vectors, meta)
+        state = cls(database, vectors, meta)
+        state._reserve()
+        return state
+
+    def _reserve(self) -> None:
+        """Lets both arenas grow now, before they are shared: a fork that has to grow one copies all of it."""
+        self.database.execute("CREATE TABLE reserve(data BLOB)")
+        self.database.execute("INSERT INTO reserve VALUES(zeroblob(?))", (_RESERVE_BYTES,))
+        self.database.execute("DROP TABLE reserve")
+        spare = 2**63 - 1
+        self.vectors.add(spare, _native.embed("", DIMENSIONS))
+        self.vectors.remove(spare)
 
     @property
     def seq(self) -> int:
@@ -154,11 +169,13 @@ class State:
     def logical_digest(self) -> bytes:
         """SHA-256 of what the state says, whatever its pages look like: equal in every replica at the same entry."""
         digest = hashlib.sha256(_encoder.encode(self.meta))
+        for number, *block in self.rows(_BLOCKS):
+            digest.update(_encoder.encode(block))
+            digest.update(self.vectors.get(number) or b"")
         for query in _LOGICAL:
             digest.update(query.encode())
             for row in self.rows(query):
                 digest.update(_encoder.encode(row))
-        digest.update(len(self.vectors).to_bytes(8, "big"))
         return digest.digest()
 
     def rows(self, query: str, parameters: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

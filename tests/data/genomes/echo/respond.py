@@ -1,0 +1,9 @@
+"""Says what it is told: for measuring everything around a gene."""
+
+from __future__ import annotations
+
+from o_tui.agent.dsl import Context, Request, Say, Steps
+
+
+def respond(request: Request, context: Context) -> Steps:
+    yield Say(request.text)

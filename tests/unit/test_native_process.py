@@ -1,0 +1,153 @@
+"""What the guardian asks of Linux about processes, on real ones."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from o_tui import _native
+
+NOBODY = 0x7FFFFFF0
+
+
+def run(program: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_memory_of_a_process() -> None:
+    before = _native.process_rss_pss(os.getpid())
+    held = bytearray(b"x" * (32 << 20))
+    rss, pss, private = _native.process_rss_pss(os.getpid())
+    assert private <= pss <= rss
+    assert private - before[2] > 30 << 20
+    assert abs(_native.process_rss(os.getpid()) - rss) < 8 << 20
+    assert len(held) == 32 << 20
+
+
+def test_cpu_time_of_a_process() -> None:
+    def spent() -> float:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return usage.ru_utime + usage.ru_stime
+
+    ours, theirs = spent(), _native.process_cpu_ns(os.getpid())
+    while spent() - ours < 0.05:
+        sum(range(1000))
+    grown_ns = _native.process_cpu_ns(os.getpid()) - theirs
+    assert 40e6 < grown_ns < 200e6
+
+
+def test_a_process_that_has_gone() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # a zombie now
+    with pytest.raises(ProcessLookupError):
+        _native.process_rss_pss(child.pid)
+    child.wait()
+    for ask in (_native.process_rss_pss, _native.process_rss, _native.process_cpu_ns):
+        for pid in (child.pid, NOBODY):
+            with pytest.raises(ProcessLookupError):
+                ask(pid)
+        with pytest.raises(OverflowError):
+            ask(-1)
+
+
+def test_descriptors_are_closed() -> None:
+    assert run(
+        "import os\n"
+        "from o_tui import _native\n"
+        "fds = [os.open('/dev/null', os.O_RDONLY) for _ in range(5)]\n"
+        "_native.close_range(fds[1], fds[3])\n"
+        "def is_open(fd):\n"
+        "    try:\n"
+        "        return bool(os.fstat(fd))\n"
+        "    except OSError:\n"
+        "        return False\n"
+        "print([is_open(fd) for fd in fds])\n"
+        "_native.close_range(3, 2**32 - 1)\n"
+        "assert not is_open(fds[0])\n"
+    ) == "[True, False, False, False, True]"  # fmt: skip
+    with pytest.raises(OSError, match="Invalid") as caught:
+        _native.close_range(9, 8)
+    assert caught.value.errno == 22
+
+
+def test_a_child_dies_with_its_parent() -> None:
+    read, write = os.pipe()
+    parent = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import os, signal, sys\n"
+            "from o_tui import _native\n"
+            "write = int(sys.argv[1])\n"
+            "if os.fork() == 0:\n"
+            "    _native.set_parent_death_signal(signal.SIGKILL)\n"
+            "    os.write(write, f'{os.getpid()} '.encode())\n"
+            "while True:\n"
+            "    signal.pause()\n",
+            str(write),
+        ],
+        pass_fds=[write],
+    )
+    os.close(write)
+    child = int(os.read(read, 100))
+    pidfd = os.pidfd_open(child)
+    parent.kill()
+    parent.wait()
+    # The last writer of the pipe has gone: the child is dead, and nothing else keeps it open.
+    assert os.read(read, 1) == b""
+    os.close(read)
+    os.close(pidfd)
+
+
+def test_bad_signals() -> None:
+    for number in (-1, 999):
+        with pytest.raises(OSError, match="Invalid"):
+            _native.set_parent_death_signal(number)
+
+
+def test_locked_down() -> None:
+    out = run(
+        "import ctypes\n"
+        "from o_tui import _native\n"
+        "_native.set_no_new_privs_not_dumpable()\n"
+        "libc = ctypes.CDLL(None)\n"
+        "print(libc.prctl(39, 0, 0, 0, 0), libc.prctl(3, 0, 0, 0, 0))\n"
+    )
+    assert out == "1 0"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, and needs to be root for that")
+def test_what_another_user_may_ask() -> None:
+    sleeper = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    try:
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            answers = []
+            try:
+                os.setuid(65534)
+                for ask in (_native.process_rss_pss, _native.process_rss, _native.process_cpu_ns):
+                    try:
+                        ask(sleeper.pid)
+                        answers.append("ok")
+                    except PermissionError:
+                        answers.append("refused")
+                os.write(write, " ".join(answers).encode())
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        assert os.read(read, 100) == b"refused ok ok"
+        os.close(read)
+        os.close(write)
+    finally:
+        sleeper.send_signal(signal.SIGKILL)
+        sleeper.wait()

@@ -1,0 +1,199 @@
+"""Vectors: the embedding against its description, the search against numpy, saved indexes against damage."""
+
+from __future__ import annotations
+
+import os
+import sys
+import unicodedata
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from o_tui import _native
+from o_tui._native import VectorIndex, embed
+
+MASK = (1 << 64) - 1
+
+
+def reference(text: str, dimensions: int) -> np.ndarray:
+    """The description in rust/core/src/vectors/embed.rs once more, in words of one syllable."""
+    features: Counter[tuple[str, str]] = Counter()
+    for word in "".join(c if c.isalnum() else " " for c in text.lower()).split(" "):
+        wide = any(c >= "\u2e80" for c in word)
+        letters, widths = (word, (1, 2, 3)) if wide else (f"<{word}>", (3, 4, 5))
+        if word:
+            features["w", word] += 1
+        if wide or len(word) > 3:
+            for width in widths:
+                for start in range(len(letters) - width + 1):
+                    features["c", letters[start : start + width]] += 1
+    sums = np.zeros(dimensions)
+    for (kind, part), times in features.items():
+        value = 0xCBF29CE484222325
+        for byte in (kind + part).encode():
+            value = ((value ^ byte) * 0x100000001B3) & MASK
+        value = ((value ^ (value >> 33)) * 0xFF51AFD7ED558CCD) & MASK
+        value = ((value ^ (value >> 33)) * 0xC4CEB9FE1A85EC53) & MASK
+        value ^= value >> 33
+        weight = times**0.5 * (0.3 if kind == "w" and len(part) <= 3 else 1.0)
+        sums[((value & 0xFFFFFFFF) * dimensions) >> 32] += -weight if value >> 63 else weight
+    length = float(np.sqrt((sums**2).sum()))
+    return sums / length if length else sums
+
+
+def known_letters(text: str) -> bool:
+    """Rust and Python may know different versions of Unicode; so only letters that are old, and no odd cases."""
+    return all(unicodedata.category(c) in ("Lu", "Ll", "Lo", "Nd", "Po", "Zs") and c not in "İΣ" for c in text)
+
+
+@given(
+    st.text(st.sampled_from("abcdefgh ABC 012 ,.éßЖд東京都ひ"), max_size=80).filter(known_letters),
+    st.integers(1, 300),
+)
+def test_embedding_is_as_described(text: str, dimensions: int) -> None:
+    vector = np.frombuffer(embed(text, dimensions), "<f4")
+    np.testing.assert_allclose(vector, reference(text, dimensions), atol=1e-6)
+
+
+def test_embedding_takes_anything() -> None:
+    assert _native.EMBEDDER == "ngram-256-v1"
+    assert len(embed("words")) == 1024
+    assert embed("") == bytes(1024)
+    assert embed("a lone \ud800 surrogate") == embed("a lone \ufffd surrogate")
+    long = "many words " * 100_000
+    assert abs(float(np.linalg.norm(np.frombuffer(embed(long), "<f4"))) - 1) < 1e-5
+    for dimensions in (0, 16_385, 1 << 40):
+        with pytest.raises(ValueError, match="dimensions"):
+            embed("x", dimensions)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.data())
+def test_search_is_what_numpy_finds(data: st.DataObject) -> None:
+    size = data.draw(st.sampled_from([2, 3, 8, 17, 64]))
+    count = data.draw(st.integers(0, 60))
+    random = np.random.default_rng(data.draw(st.integers(0, 1 << 30)))
+    rows = random.standard_normal((count, size)).astype("<f4")
+    ids = random.choice(1 << 60, count, replace=False)
+    index = VectorIndex(size)
+    for id, row in zip(ids, rows, strict=True):
+        index.add(int(id), row.tobytes())
+    for gone in range(0, count, 3):
+        assert index.remove(int(ids[gone]))
+        assert not index.remove(int(ids[gone]))
+    kept = [i for i in range(count) if i % 3]
+    among = kept[::2] if data.draw(st.booleans()) else None
+    query = random.standard_normal(size).astype("<f4")
+    k = data.draw(st.integers(0, 70))
+    scores = {
+        int(ids[i]): float(rows[i] @ query / np.linalg.norm(rows[i]) / np.linalg.norm(query))
+        for i in (kept if among is None else among)
+    }
+    best = sorted(scores, key=lambda id: -scores[id])[:k]
+    asked = None if among is None else [int(ids[i]) for i in among] + [12345]
+    found = VectorIndex.from_bytes(index.to_bytes()).search(query.tobytes(), k, asked)
+    assert [id for id, _ in found] == best
+    np.testing.assert_allclose([score for _, score in found], [scores[id] for id in best], atol=1e-5)
+    assert len(index) == len(kept)
+    assert all(int(ids[i]) in index for i in kept)
+
+
+def small() -> VectorIndex:
+    index = VectorIndex(4)
+    for id in range(5):
+        index.add(id, np.array([id, 1, 2, 3], "<f4").tobytes())
+    return index
+
+
+def test_saved_and_read_from_any_buffer() -> None:
+    saved = small().to_bytes()
+    assert len(saved) == 64 + 5 * (8 + 16)
+    padded = memoryview(b"xx" + saved + b"yy")[2:-2]
+    for data in (saved, bytearray(saved), memoryview(saved), padded, np.frombuffer(saved, "u1")):
+        index = VectorIndex.from_bytes(data)
+        assert index.to_bytes() == saved
+        assert index.dimensions == 4
+        assert 0 < index.memory_bytes < 1000
+    with pytest.raises(BufferError):
+        VectorIndex.from_bytes(memoryview(saved)[::2])
+    with pytest.raises(TypeError):
+        VectorIndex.from_bytes("text")  # type: ignore[arg-type]
+
+
+@given(st.binary(max_size=200) | st.integers(0, 183).map(lambda end: small().to_bytes()[:end]))
+def test_damaged_indexes_are_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match="damaged"):
+        VectorIndex.from_bytes(data)
+
+
+def test_a_header_is_not_believed() -> None:
+    saved = bytearray(small().to_bytes())
+    for count in (4, 6, 1 << 32, (1 << 64) - 1, (1 << 64) // 24):
+        saved[16:24] = count.to_bytes(8, "little")
+        with pytest.raises(ValueError, match="not as long"):
+            VectorIndex.from_bytes(bytes(saved))
+
+
+def test_bad_arguments_are_typed_errors() -> None:
+    index = small()
+    for vector in (b"", bytes(15), bytes(17), np.array([1, 2, np.nan, 3], "<f4").tobytes()):
+        with pytest.raises(ValueError, match="vector"):
+            index.add(9, vector)
+        with pytest.raises(ValueError, match="vector"):
+            index.search(vector)
+    for id in (-1, 1 << 64):
+        with pytest.raises(OverflowError):
+            index.add(id, bytes(16))
+    assert len(index) == 5
+    assert index.get(9) is None
+    with pytest.raises(ValueError, match="dimensions"):
+        VectorIndex(0)
+
+
+def test_threads_may_search_while_one_adds() -> None:
+    index = VectorIndex(256)
+    random = np.random.default_rng(1)
+    rows = random.standard_normal((3000, 256)).astype("<f4")
+    for id in range(1500):
+        index.add(id, rows[id].tobytes())
+
+    def search() -> list[int]:
+        return [index.search(rows[id].tobytes(), 3)[0][0] for id in range(100)]
+
+    with ThreadPoolExecutor(3) as pool:
+        searches = [pool.submit(search) for _ in range(3)]
+        for id in range(1500, 3000):
+            index.add(id, rows[id].tobytes())
+        for done in searches:
+            assert done.result(60) == list(range(100))
+    assert len(index) == 3000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_fork_shares_the_rows() -> None:
+    index = VectorIndex(256)
+    row = np.ones(256, "<f4").tobytes()
+    for id in range(20_000):
+        index.add(id, row)
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            before = _native.process_rss_pss(os.getpid())[2]
+            found = index.search(row, 5)
+            grown = _native.process_rss_pss(os.getpid())[2] - before
+            os.write(write, f"{len(found)} {grown}".encode())
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(write)
+    answer = os.read(read, 100).decode().split()
+    os.close(read)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert answer[0] == "5"
+    assert int(answer[1]) < 2 << 20, "a search in the child copies nothing of 20 MB"

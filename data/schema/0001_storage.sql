@@ -32,6 +32,8 @@ CREATE TABLE wal_base (
   sum    INTEGER NOT NULL
 ) STRICT;
 
+-- `origin` is own or imported: an imported one is of another log, so recovery does not start from it by itself.
+-- `parts` counts the rows of `checkpoint_parts`, 0 until all are there; `proven_ns`: an instance has loaded it.
 CREATE TABLE checkpoints (
   id                 TEXT NOT NULL UNIQUE,
   seq                INTEGER NOT NULL,
@@ -44,6 +46,7 @@ CREATE TABLE checkpoints (
   digest             BLOB NOT NULL,
   chain_digest       BLOB NOT NULL,
   base               TEXT NOT NULL,
+  origin             TEXT NOT NULL,
   pinned             INTEGER NOT NULL,
   deleted_ns         INTEGER NOT NULL,
   proven_ns          INTEGER NOT NULL,
@@ -139,7 +142,9 @@ CREATE TABLE approvals (
   number          INTEGER PRIMARY KEY,
   time_ns         INTEGER NOT NULL,
   who             TEXT NOT NULL,
+  uid             INTEGER NOT NULL,
   how             TEXT NOT NULL,
+  place           TEXT NOT NULL,
   verdict         TEXT NOT NULL,
   evolution       TEXT NOT NULL,
   base            TEXT NOT NULL,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import time
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -15,6 +16,7 @@ from o_tui.protocol.operations import GENESIS
 
 _encode = msgspec.msgpack.Encoder().encode
 _COLUMNS = ", ".join(APPROVALS.columns)
+_ARGUMENTS = frozenset(APPROVALS.columns) - {"number", "time_ns", "who", "digest"}
 
 
 class Audit:
@@ -28,21 +30,38 @@ class Audit:
         *,
         who: str,
         how: str,
-        verdict: Literal["approved", "rejected", "rolled_back"],
+        verdict: str,
         evolution: str,
         base: str,
         revision: str,
         diff_sha256: str,
         evidence_sha256: str,
         reason: str = "",
+        uid: int = -1,
+        place: str = "",
     ) -> dict[str, Any]:
-        """Appends a verdict; returns its row, durable. `how`: how the operator was identified (uid, view).
+        """Appends a verdict (approve, reject, rollback); returns its row, durable.
+
+        Args:
+            who: The operator's name; `uid` their user id, -1 if unknown.
+            how: How that is known; `place`: from where.
 
         Raises:
             PeerError, BusyError, FencedError: Nothing was kept.
         """
-        values = (time.time_ns(), who, how, verdict, evolution, base, revision, diff_sha256, evidence_sha256, reason)
-        return APPROVALS.as_dict(await self._database.write(lambda connection: self._append(connection, values)))
+        digests = (diff_sha256, evidence_sha256)
+        values = (time.time_ns(), who, uid, how, place, verdict, evolution, base, revision, *digests, reason)
+        return _public(await self._database.write(lambda connection: self._append(connection, values)))
+
+    async def add(self, row: Mapping[str, Any]) -> None:
+        """`approve_row` from a mapping with `by` for `who`."""
+        values = {key: row[key] for key in _ARGUMENTS if key in row}
+        await self.approve_row(who=str(row["by"]), **values)
+
+    async def find(self, evolution: str) -> list[dict[str, Any]]:
+        """The verdicts of one evolution, oldest first."""
+        sql = f"SELECT {_COLUMNS} FROM approvals WHERE evolution = ? ORDER BY number"
+        return [_public(row) for row in await self._database.read(sql, [evolution])]
 
     def _append(self, connection: sqlite3.Connection, values: tuple[Any, ...]) -> tuple[Any, ...]:
         last = connection.execute("SELECT number, digest FROM approvals ORDER BY number DESC LIMIT 1").fetchone()
@@ -55,12 +74,16 @@ class Audit:
     async def page(self, limit: int = 200) -> list[dict[str, Any]]:
         """Verdicts, newest first; digests as hex."""
         sql = f"SELECT {_COLUMNS} FROM approvals ORDER BY number DESC LIMIT ?"
-        rows = [APPROVALS.as_dict(row) for row in await self._database.read(sql, [limit])]
-        return [{**row, "digest": row["digest"].hex()} for row in rows]
+        return [_public(row) for row in await self._database.read(sql, [limit])]
 
     async def verify(self) -> dict[str, Any]:
         """Verifies the chain: {ok, approvals, first_bad}; `first_bad` is 0 if all is well."""
         return await self._database.call_reader(verify)
+
+
+def _public(row: Sequence[Any]) -> dict[str, Any]:
+    public = APPROVALS.as_dict(row)
+    return {**public, "by": public["who"], "digest": public["digest"].hex()}
 
 
 def verify(connection: sqlite3.Connection) -> dict[str, Any]:

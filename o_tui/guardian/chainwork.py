@@ -41,6 +41,18 @@ def row_of(entry: bytes, digest: bytes) -> tuple[Any, ...]:
     return (e.seq, e.time_ns, e.epoch, e.request_id, e.position, e.operation, e.data, digest)
 
 
+def describe(row: tuple[Any, ...]) -> dict[str, Any]:
+    """A row for a person: the operation decoded, bytes by their size."""
+    described = dict(zip(WAL.columns, row, strict=True))
+    try:
+        data = msgpack.unpackb(row[6], max_ext_len=0)
+    except ValueError as error:
+        data = {"damaged": str(error)}
+    if isinstance(data, dict):
+        data = {key: f"{len(v)} bytes" if isinstance(v, bytes) else v for key, v in data.items()}
+    return {**described, "data": data, "digest": row[7].hex()}
+
+
 def base_of(connection: sqlite3.Connection) -> tuple[int, bytes]:
     """(seq, digest) up to which the log has been compacted; (0, zeros) if never. Raises CorruptError."""
     row = connection.execute(f"SELECT {WAL_BASE.all_columns} FROM wal_base WHERE id = 1").fetchone()

@@ -97,10 +97,11 @@ class Database:
         """Starts the writer thread for the running loop. Until then nothing can be written."""
         if on_state is not None:
             self.on_state = on_state
-        self._writer = Writer(
-            self._connection, self, asyncio.get_running_loop(), lambda read_only, text: self.on_state(read_only, text)
-        )
+        self._writer = Writer(self._connection, self, asyncio.get_running_loop(), self._tell_state)
         self._writer.start()
+
+    def _tell_state(self, read_only: bool, text: str) -> None:
+        self.on_state(read_only, text)
 
     async def close(self) -> None:
         """Writes what is queued, checkpoints the WAL file, marks the head as clean and closes. Idempotent."""

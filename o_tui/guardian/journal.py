@@ -58,7 +58,7 @@ class Journal:
             self._open[request.request_id] = request
         return await self.unfinished()
 
-    def accept(self, request: Request, done: Callable[[None | OError], None]) -> None:
+    def accept(self, request: Request, done: Callable[[OError | None], None]) -> None:
         """Makes a request durable. `done` gets None, or an error (RefusedError: that id is known already)."""
 
         def accepted(result: Any) -> None:
@@ -76,7 +76,7 @@ class Journal:
         error: str,
         elapsed_ms: float,
         recovered: bool,
-        done: Callable[[None | OError], None],
+        done: Callable[[OError | None], None],
     ) -> None:
         """Ends an accepted request durably. `done` gets None, or an error; a second end is refused."""
         request = self._open.get(request_id)
@@ -184,7 +184,8 @@ class _Accepts:
 
     def write(self, connection: sqlite3.Connection, items: Sequence[Request]) -> list[Any]:
         number = max(self.last, self._next)
-        for number, request in enumerate(items, number + 1):
+        for request in items:
+            number += 1
             request.number = number
         rows = [request.row() for request in items]
         inserted = self._database.insert(connection, REQUESTS, rows, "INSERT OR IGNORE")

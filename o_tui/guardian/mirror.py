@@ -15,6 +15,7 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -225,7 +226,7 @@ class Mirror:
         """Removes segments whose entries all are at or below `below_seq`; returns how many."""
         paths = segment_paths(self.folder)
         removed = 0
-        for path, following in zip(paths, paths[1:], strict=False):
+        for path, following in pairwise(paths):
             if int(following.stem.split("_")[1]) <= below_seq + 1:
                 path.unlink()
                 removed += 1

@@ -13,6 +13,7 @@ from o_tui.guardian import chainwork, schema
 from o_tui.guardian.findings import Finding, quarantine, sync_folder
 from o_tui.guardian.mirror import Head, read_rows, row_paths
 from o_tui.guardian.rows import TABLES, WAL, WAL_BASE, Table, insert_many
+from o_tui.guardian.vault_files import adopt
 from o_tui.paths import Paths
 from o_tui.protocol.errors import CorruptError
 from o_tui.protocol.operations import GENESIS, chain
@@ -83,6 +84,7 @@ def _fill(new: sqlite3.Connection, old: sqlite3.Connection | None, paths: Paths,
             if record is not None and record[1] != WAL_BASE.name:
                 verb = "INSERT OR REPLACE" if record[0] > commits else "INSERT OR IGNORE"
                 counts[record[1]] = counts.get(record[1], 0) + put_mirrored(new, record, verb)
+    counts["checkpoint_files"] = adopt(new, paths.checkpoints)
     counts["wal"] = _fill_log(new, old, paths, head)
     commits = max(commits, head.commits if head else 0)
     new.execute("UPDATE epoch SET commits = ?, epoch = ? WHERE id = 1", (commits, head.epoch if head else 0))
@@ -154,9 +156,10 @@ def _fill_log(new: sqlite3.Connection, old: sqlite3.Connection | None, paths: Pa
         part = _proven(rows, mirror, known, seq, digest)
         if not part:
             break
-        for seq, entry, digest in part:
+        for _, entry, digest in part:
             insert_many(new, WAL, [chainwork.row_of(entry, digest)])
             written += 1
+        seq = part[-1][0]
     return written
 
 

@@ -25,6 +25,7 @@ from o_tui.guardian.mirror import (
 )
 from o_tui.guardian.rebuild import put_mirrored, rebuild
 from o_tui.guardian.rows import TABLES, WAL, WAL_BASE
+from o_tui.guardian.vault_files import strays
 from o_tui.paths import Paths
 from o_tui.protocol.errors import BusyError, CorruptError, OError
 from o_tui.protocol.operations import GENESIS
@@ -74,7 +75,8 @@ def open_checked(
 
 def _connect(paths: Paths, head: Head | None, findings: list[Finding], busy_timeout_s: float) -> sqlite3.Connection:
     if not paths.database.exists():
-        if head is not None and (head.seq or head.commits) or segment_paths(paths.mirror):
+        left = segment_paths(paths.mirror) or strays(paths.checkpoints)
+        if left or (head is not None and (head.seq or head.commits)):
             rebuild(paths, head, findings, "the database is missing")
         else:
             schema.create(paths.database)
@@ -194,7 +196,10 @@ def _mend(
         step = again
     if not step.digest:
         raise CorruptError(step.problem)
-    covered = connection.execute("SELECT max(seq) FROM checkpoints WHERE deleted_ns = 0").fetchone()[0] or 0
+    covered = (
+        connection.execute("SELECT max(seq) FROM checkpoints WHERE origin = 'own' AND deleted_ns = 0").fetchone()[0]
+        or 0
+    )
     rest = chainwork.verify_slice(connection, _row_position(connection, step.bad_seq), 1 << 62)
     if covered >= step.bad_seq and not rest.bad_seq:
         text = f"{step.problem}; it is older than checkpoint at {covered}, the log goes on behind it"
@@ -268,7 +273,7 @@ def _behind_checkpoints(
 ) -> tuple[int, bytes]:
     """A log that ends before a checkpoint goes on behind the checkpoint: its numbers must not be given again."""
     row = connection.execute(
-        "SELECT seq, chain_digest, id FROM checkpoints WHERE deleted_ns = 0 ORDER BY seq DESC LIMIT 1"
+        "SELECT seq, chain_digest, id FROM checkpoints WHERE origin = 'own' ORDER BY seq DESC LIMIT 1"
     ).fetchone()
     if row is None or row[0] <= seq:
         return seq, digest

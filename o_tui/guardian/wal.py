@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from o_tui.protocol.errors import CorruptError, OError
 RING_ENTRIES = 32_768
 RING_BYTES = 32 << 20
 SLICE_ENTRIES = 2_000
+VERIFY_ENTRIES = 10_000
 
 
 class Proposed(msgspec.Struct, frozen=True):
@@ -81,6 +83,15 @@ class Wal:
         """
         return await self._database.call_reader(lambda connection: chainwork.read(connection, after_seq, limit))
 
+    async def describe(self, n: int = 20) -> list[dict[str, Any]]:
+        """The last entries, oldest first: {seq, time_ns, epoch, request_id, position, operation, data, digest}.
+
+        `data` is decoded; raw bytes inside it are shown by their size.
+        """
+        sql = "SELECT * FROM wal ORDER BY seq DESC LIMIT ?"
+        rows = await self._database.read(sql, [max(0, n)])
+        return [chainwork.describe(row) for row in reversed(rows)]
+
     async def digest_at(self, seq: int) -> bytes:
         """The chain's digest at an entry (also at the compacted end); raises NotFoundError."""
         if seq == self.seq:
@@ -114,7 +125,9 @@ class Wal:
         entries = 0
         while True:
             start = position
-            step = await self._database.call_reader(lambda c, s=start: chainwork.verify_slice(c, s, SLICE_ENTRIES * 5))
+            step = await self._database.call_reader(
+                partial(chainwork.verify_slice, position=start, limit=VERIFY_ENTRIES)
+            )
             entries += step.entries
             if step.bad_seq or step.done:
                 break

@@ -104,7 +104,7 @@ def run_alone(connection: sqlite3.Connection, job: Job, hooks: Hooks) -> Any:
     connection.execute("SAVEPOINT job")
     try:
         result = job(connection)
-    except Exception as error:  # noqa: BLE001 - the border between a job and its batch: the error is its answer
+    except Exception as error:
         if is_disk_error(error):
             raise
         connection.execute("ROLLBACK TO job")

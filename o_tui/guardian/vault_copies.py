@@ -1,0 +1,129 @@
+"""The two copies of a checkpoint: a bad one goes into the quarantine and is written again from the good one."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from o_tui.guardian import vault_files
+from o_tui.guardian.database import Database
+from o_tui.guardian.findings import Finding, quarantine
+from o_tui.guardian.rows import CHECKPOINTS, PARTS
+from o_tui.protocol import checkpoint
+from o_tui.protocol.errors import CorruptError, NotFoundError, OError
+
+
+class Copies:
+    """File and rows of checkpoints; `tell` hears of every damage."""
+
+    def __init__(self, database: Database, tell: Callable[[Finding], None]) -> None:
+        self._database = database
+        self._folder = database.paths.checkpoints
+        self._tell = tell
+
+    async def open_fd(self, row: dict[str, Any]) -> int:
+        """A descriptor of a verified copy, at its start: the file, else the rows. The caller closes it.
+
+        A bad copy goes into the quarantine and is written again from the good one.
+
+        Raises:
+            CorruptError: No copy is good.
+        """
+        path = vault_files.file_of(self._folder, row["id"], row["origin"])
+        try:
+            return await asyncio.to_thread(vault_files.open_checked, path, row["id"])
+        except (CorruptError, OSError) as error:
+            problem = await asyncio.to_thread(self._put_aside, path, error)
+        try:
+            descriptor = await self._database.call_reader(
+                lambda connection: vault_files.spool_rows(connection, self._folder, row["id"])
+            )
+        except (CorruptError, NotFoundError) as error:
+            text = f"checkpoint {row['id']}: {problem}; {error}: no copy is good"
+            self._tell(Finding("checkpoint", text, "error"))
+            raise CorruptError(text, hint="choose another checkpoint") from error
+        try:
+            await asyncio.to_thread(vault_files.copy_to, descriptor, path)
+        except (OSError, OError):
+            problem += "; it could not be written again"
+        self._tell(Finding("checkpoint", f"checkpoint {row['id']}: {problem}; read from the database"))
+        return descriptor
+
+    def _put_aside(self, path: Path, error: Exception) -> str:
+        if not path.exists():
+            return "its file is missing"
+        kept = quarantine(self._database.paths.data, path)
+        return f"its file is damaged ({error}), kept as {kept.name}"
+
+    async def verify(self, row: dict[str, Any]) -> tuple[list[str], bool]:
+        """Checks both copies and replaces a bad one; returns what was wrong, and whether a good copy is there now."""
+        name, parts = row["id"], row["parts"]
+        problems: list[str] = []
+
+        def collect(finding: Finding) -> None:
+            problems.append(finding.text)
+            self._tell(finding)
+
+        try:
+            descriptor = await Copies(self._database, collect).open_fd(row)
+            await asyncio.to_thread(read_sections, descriptor)
+        except CorruptError as error:
+            return problems or [f"checkpoint {name}: {error}"], False
+        try:
+            spooled = await self._database.call_reader(
+                lambda connection: vault_files.spool_rows(connection, self._folder, name)
+            )
+            os.close(spooled)
+        except (CorruptError, NotFoundError) as error:
+            problems.append(f"checkpoint {name}: its rows are damaged ({error}), written again from the file")
+            if not isinstance(error, NotFoundError) or parts:
+                self._tell(Finding("checkpoint", problems[-1]))
+            await self.store_body(name, row["origin"])
+        return problems, True
+
+    async def store_body(self, checkpoint_id: str, origin: str) -> None:
+        """Copies the file into rows of 64 KiB, between the batches of the log."""
+        path = vault_files.file_of(self._folder, checkpoint_id, origin)
+        await self._database.slice(
+            lambda connection: connection.execute(
+                "DELETE FROM checkpoint_parts WHERE checkpoint_id = ?", (checkpoint_id,)
+            )
+        )
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        part = 0
+        try:
+            while True:
+                offset = part * vault_files.PART_BYTES
+                data = await asyncio.to_thread(os.pread, descriptor, vault_files.PART_BYTES, offset)
+                if not data:
+                    break
+                values = (checkpoint_id, part, data)
+                await self._database.slice(lambda connection, values=values: PARTS.put(connection, values))  # type: ignore[misc]
+                part += 1
+        finally:
+            os.close(descriptor)
+        await self.change(checkpoint_id, parts=part)
+
+    async def change(self, checkpoint_id: str, **fields: int) -> None:
+        """Changes columns of a row, durably; raises NotFoundError."""
+
+        def job(connection: Any) -> None:
+            sql = f"SELECT {CHECKPOINTS.all_columns} FROM checkpoints WHERE id = ?"
+            row = connection.execute(sql, (checkpoint_id,)).fetchone()
+            if row is None:
+                raise NotFoundError(f"there is no checkpoint {checkpoint_id}")
+            values = {**CHECKPOINTS.as_dict(row), **fields}
+            self._database.replace(connection, CHECKPOINTS, [values[name] for name in CHECKPOINTS.columns])
+
+        await self._database.write(job)
+
+
+def read_sections(descriptor: int) -> tuple[checkpoint.Header, dict[str, tuple[int, bytes]]]:
+    """The header and name -> (size, SHA-256) of a checkpoint, all of it verified; closes the descriptor."""
+    with os.fdopen(descriptor, "rb") as file:
+        header, sections = checkpoint.read(file)
+    return header, {name: (len(data), hashlib.sha256(data).digest()) for name, data in sections.items()}

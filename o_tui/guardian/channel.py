@@ -23,8 +23,8 @@ class Channel(asyncio.BufferedProtocol):
     """One peer.
 
     `on_frame` gets every whole frame. `on_closed` is called once, with None when the peer ended it (or we did), or
-    with the error that ended it. `on_drained` is called when everything that waited has been written, after more than
-    `pause_bytes` had waited.
+    with the error that ended it. `on_drained` is called when the socket has taken everything that it could not take
+    at once.
     """
 
     def __init__(
@@ -33,13 +33,11 @@ class Channel(asyncio.BufferedProtocol):
         on_closed: Callable[[OError | None], None],
         *,
         on_drained: Callable[[], None] | None = None,
-        pause_bytes: int = chunks.CHUNK_BYTES,
         limit_bytes: int = WAITING_LIMIT_BYTES,
     ) -> None:
         self._on_frame = on_frame
         self._on_closed = on_closed
         self._on_drained = on_drained
-        self._pause_bytes = pause_bytes
         self._limit_bytes = limit_bytes
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -148,7 +146,7 @@ class Channel(asyncio.BufferedProtocol):
         """Is called by the loop."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        transport.set_write_buffer_limits(high=self._pause_bytes, low=0)
+        transport.set_write_buffer_limits(high=0)
         if self._closed:
             transport.abort()
         elif self._out:

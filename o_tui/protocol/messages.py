@@ -10,6 +10,9 @@ from typing import Any, Literal
 
 import msgspec
 
+PROTOCOL_VERSION = 1
+"""What a view and its guardian have to agree on (`hello`, `welcome`)."""
+
 Role = Literal["main", "standby", "canary", "shadow"]
 ReplyState = Literal["delta", "done", "error"]
 

@@ -8,20 +8,21 @@ from __future__ import annotations
 import ast
 import builtins
 import importlib
-import importlib.abc
 import importlib.machinery
-import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from o_tui.agent import tools
 from o_tui.agent.dsl import ToolSpec
 from o_tui.agent.gene_errors import GENOME_PREFIX, GeneError, describe
 from o_tui.protocol import contracts
 from o_tui.protocol.errors import OError
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
 
 PACKAGE_PREFIX = "genome_"
 
@@ -141,8 +142,8 @@ def functions(module: ModuleType) -> dict[str, contracts.FoundFunction]:
     return found
 
 
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds and executes the modules of one revision."""
+class _Finder:
+    """Finds and executes the modules of one revision (finder and loader; `importlib.abc` alone costs 7 ms)."""
 
     def __init__(self, package: str, files: Mapping[str, str]) -> None:
         if len(files) > contracts.FILES_LIMIT:
@@ -172,7 +173,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if fullname not in self._files:
             return None
         is_package = any(name.startswith(fullname + ".") for name in self._files)
-        return importlib.util.spec_from_loader(fullname, self, is_package=is_package)
+        return importlib.machinery.ModuleSpec(fullname, cast("Loader", self), is_package=is_package)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
         return None

@@ -1,0 +1,219 @@
+"""The fork server: a clean process that has everything imported and tails the log, so that a fork of it is an instance.
+
+    python -I -X utf8 -m o_tui.agent.nursery CONTROL_FD STREAM_FD [HEARTBEAT_S]
+
+Single-threaded; it never loads genome code. On the control socket (SEQPACKET, one payload a datagram, descriptors
+beside it) it takes `restore`, `fork` and `checkpoint_request` and answers `ready` (to each `restore`, nothing before),
+`forked` with a pidfd, `exited`, `failed`. On the stream it takes `committed` and `shutdown` and sends `heartbeat`.
+When either socket ends, it kills its children and exits.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from types import FrameType
+from typing import NamedTuple, NoReturn
+
+from o_tui import _native
+from o_tui.agent import child, reducers
+from o_tui.agent.state import State
+from o_tui.protocol import checkpoint, chunks, contracts, frames, messages
+from o_tui.protocol.errors import OError
+
+FAILED_STATUS = 70
+_DATAGRAM_BYTES = frames.FRAME_LIMIT_BYTES
+_READ_BYTES = 256 * 1024
+
+
+class Child(NamedTuple):
+    """A process that was forked here."""
+
+    instance: str
+    pid: int
+
+
+class Nursery:
+    """The server's state: a replica, two sockets, its children by pidfd."""
+
+    def __init__(self, control: socket.socket, stream: socket.socket, heartbeat_s: float) -> None:
+        self._control = control
+        self._stream = stream
+        self._heartbeat_s = heartbeat_s
+        self._state: State | None = None
+        self._children: dict[int, Child] = {}
+        self._reader = frames.FrameReader()
+        self._joiner = chunks.Joiner()
+        self._poll = select.poll()
+        self._poll.register(control, select.POLLIN)
+        self._poll.register(stream, select.POLLIN)
+        self._status: int | None = None
+
+    def run(self) -> int:
+        """Serves until a socket ends (0), `shutdown` (0), or an entry cannot be applied (70)."""
+        beat_at = 0.0
+        try:
+            while self._status is None:
+                now = time.monotonic()
+                if now >= beat_at:
+                    beat_at = now + self._heartbeat_s
+                    self._send(messages.Heartbeat(seq=self._state.seq if self._state else 0))
+                for descriptor, _events in self._poll.poll((beat_at - now) * 1000):
+                    self._serve(descriptor)
+        except (BrokenPipeError, ConnectionResetError):
+            self._status = 0
+        finally:
+            self.kill_children()
+        return self._status or 0
+
+    def _serve(self, descriptor: int) -> None:
+        if descriptor == self._stream.fileno():
+            self._read_stream()
+        elif descriptor == self._control.fileno():
+            self._read_control()
+        else:
+            self._reap(descriptor)
+
+    # --- the log
+
+    def _read_stream(self) -> None:
+        data = self._stream.recv(_READ_BYTES)
+        if not data:
+            self._status = 0
+            return
+        for payload in self._reader.feed(data):
+            frame = self._joiner.add(frames.decode(payload))
+            if frame is None:
+                continue
+            if isinstance(frame.data, messages.Committed):
+                self._apply(frame.data)
+            elif isinstance(frame.data, messages.Shutdown):
+                self._status = 0
+
+    def _apply(self, data: messages.Committed) -> None:
+        if self._state is None:
+            return  # what it misses comes after `ready`, by the sequence number that is said there
+        try:
+            reducers.apply_all(self._state, data.entries, data.digest)
+        except reducers.ReduceError as error:
+            self._send(messages.Failed(what="reduce", text=str(error), seq=error.seq))
+            self._status = FAILED_STATUS
+
+    def _send(self, message: messages.Message) -> None:
+        self._stream.sendall(frames.encode(message))
+
+    # --- the guardian's orders
+
+    def _read_control(self) -> None:
+        payload, descriptors, _flags, _address = socket.recv_fds(self._control, _DATAGRAM_BYTES, 4)
+        if not payload:
+            self._status = 0
+            return
+        try:
+            message = frames.decode(payload).data
+            if isinstance(message, messages.Restore):
+                self._restore(message, descriptors)
+            elif isinstance(message, messages.Fork | messages.Snapshot):
+                self._fork(message, descriptors)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _answer(self, message: messages.Message, descriptors: list[int] | None = None) -> None:
+        payload = frames.encode(message)[frames.HEADER_BYTES :]
+        socket.send_fds(self._control, [payload], descriptors or [])
+
+    def _restore(self, message: messages.Restore, descriptors: list[int]) -> None:
+        if self._state is not None:
+            self._state.close()
+            self._state = None
+        try:
+            state = _load(descriptors.pop(0)) if descriptors else State.empty()
+        except (OError, OSError) as error:
+            self._answer(messages.Failed(what="restore", text=str(error)))
+            return
+        if message.seq >= 0:
+            state.meta.seq, state.meta.digest = message.seq, message.digest or state.meta.digest
+        state.meta.restored = ""
+        self._state = state
+        gc.collect()
+        self._answer(messages.Ready(pid=os.getpid(), seq=state.seq, digest=state.digest))
+
+    def _fork(self, message: messages.Fork | messages.Snapshot, descriptors: list[int]) -> None:
+        if self._state is None or not descriptors:
+            self._answer(messages.Failed(what="kernel", text="a fork before a state, or without a descriptor"))
+            return
+        gc.freeze()
+        pid = os.fork()
+        if pid == 0:
+            if isinstance(message, messages.Fork):
+                child.serve(descriptors[0], self._state, message, self._heartbeat_s)
+            child.write_checkpoint(descriptors[0], self._state, message)
+        pidfd = os.pidfd_open(pid)
+        self._children[pidfd] = Child(message.instance, pid)
+        self._poll.register(pidfd, select.POLLIN)
+        self._answer(messages.Forked(instance=message.instance, pid=pid, seq=self._state.seq), [pidfd])
+
+    # --- children
+
+    def _reap(self, pidfd: int) -> None:
+        instance, pid = self._children.pop(pidfd)
+        self._poll.unregister(pidfd)
+        os.close(pidfd)
+        _pid, status = os.waitpid(pid, 0)
+        self._answer(messages.Exited(instance=instance, pid=pid, status=os.waitstatus_to_exitcode(status)))
+
+    def kill_children(self) -> None:
+        """SIGKILL for all of them."""
+        for pidfd in self._children:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+
+
+def _load(descriptor: int) -> State:
+    with os.fdopen(descriptor, "rb") as file:
+        header, sections = checkpoint.read(file)
+        state = State.from_sections(sections)
+    state.meta.seq, state.meta.digest = header.seq, header.chain_digest
+    return state
+
+
+def main(arguments: list[str]) -> NoReturn:
+    """The program."""
+    for name in sorted(contracts.ALLOWED_IMPORTS):
+        importlib.import_module(name)  # once here, for all instances
+    heartbeat_s = float(arguments[2]) if len(arguments) > 2 else 1.0
+    control = socket.socket(fileno=int(arguments[0]))
+    stream = socket.socket(fileno=int(arguments[1]))
+    nursery = Nursery(control, stream, heartbeat_s)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with_parent(nursery)
+    gc.disable()
+    os._exit(nursery.run())
+
+
+def _end_with_parent(nursery: Nursery) -> None:
+    """The sockets' end says it too, but is only seen between two frames.
+
+    A signal that can be handled, so that the children are ended first; it also comes when only the thread that
+    started this process has ended, which is no reason to end.
+    """
+    parent = os.getppid()
+
+    def parent_ended(_number: int, _frame: FrameType | None) -> None:
+        if os.getppid() != parent:
+            nursery.kill_children()
+            os._exit(0)
+
+    signal.signal(signal.SIGUSR1, parent_ended)
+    _native.set_parent_death_signal(signal.SIGUSR1)
+    parent_ended(signal.SIGUSR1, None)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

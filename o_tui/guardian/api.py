@@ -137,7 +137,7 @@ class Api:
             "tree": await self.tree(),
         }
 
-    async def events_list(self, before: int = 0, limit: int = 200, filter: str = "") -> list[dict[str, Any]]:  # noqa: A002
+    async def events_list(self, before: int = 0, limit: int = 200, filter: str = "") -> list[dict[str, Any]]:
         """Event rows, newest first; `filter` is part of their text, or `level:` and `source:` words."""
         words: dict[str, str] = {}
         text: list[str] = []
@@ -191,7 +191,7 @@ class Api:
         value: dict[str, Any] = await self._memory("list", arguments, journalled=False)
         return value
 
-    async def memory_import(self, path: str, format: str = "locomo") -> dict[str, Any]:  # noqa: A002
+    async def memory_import(self, path: str, format: str = "locomo") -> dict[str, Any]:
         """Puts the turns of conversations into memory."""
         if format != "locomo":
             raise UsageError(f"unknown format {format!r}", hint="known: locomo")
@@ -225,15 +225,15 @@ class Api:
         row = await self._stores.vault.import_(path)
         return self._changed("imported", row)
 
-    async def checkpoint_delete(self, id: str) -> dict[str, Any]:  # noqa: A002
+    async def checkpoint_delete(self, id: str) -> dict[str, Any]:
         """Marks one as deleted; `checkpoint.undelete` takes it back."""
         return self._changed("deleted", await self._stores.vault.delete(id))
 
-    async def checkpoint_undelete(self, id: str) -> dict[str, Any]:  # noqa: A002
+    async def checkpoint_undelete(self, id: str) -> dict[str, Any]:
         """Takes a deletion back."""
         return self._changed("undeleted", await self._stores.vault.undelete(id))
 
-    async def checkpoint_pin(self, id: str, pinned: bool = True) -> dict[str, Any]:  # noqa: A002
+    async def checkpoint_pin(self, id: str, pinned: bool = True) -> dict[str, Any]:
         """A pinned one is never removed by age."""
         return self._changed("pinned", await self._stores.vault.pin(id, pinned))
 
@@ -247,11 +247,11 @@ class Api:
 
     # --- evolution
 
-    async def approve(self, id: str, digest: str) -> dict[str, Any]:  # noqa: A002
+    async def approve(self, id: str, digest: str) -> dict[str, Any]:
         """An operator's yes to the exact diff."""
         return await self._evolutions.approve(id, digest, _operator())
 
-    async def reject(self, id: str, reason: str) -> dict[str, Any]:  # noqa: A002
+    async def reject(self, id: str, reason: str) -> dict[str, Any]:
         """An operator's no."""
         return await self._evolutions.reject(id, reason, _operator())
 

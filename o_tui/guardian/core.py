@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
 from o_tui.config import Config
@@ -13,6 +13,7 @@ from o_tui.evolution.replay import digest_arguments
 from o_tui.guardian import supervision as sv
 from o_tui.guardian.broker_link import Broker
 from o_tui.guardian.dispatch import Dispatch, Ticket
+from o_tui.guardian.eventlog import Level
 from o_tui.guardian.fleet import Fleet, Genome, InstanceHandle
 from o_tui.guardian.health import HealthMonitor
 from o_tui.guardian.instances import Instance
@@ -127,14 +128,14 @@ class Guardian:
         await self.stores.close()
         self.stopped.set()
 
-    def spawn(self, work: Any) -> asyncio.Task[Any]:
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Runs a coroutine beside everything else, until the guardian stops; its failure is an event."""
-        task = asyncio.ensure_future(work)
+        task: asyncio.Task[Any] = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._task_ended)
         return task
 
-    def event(self, source: str, kind: str, level: str, text: str, data: dict[str, Any] | None = None) -> None:
+    def event(self, source: str, kind: str, level: Level, text: str, data: dict[str, Any] | None = None) -> None:
         """A row of the event log, and a notice of it."""
         row = self.stores.events.add(source, kind, level, text, data or {})
         self.publish("event", row)
@@ -304,7 +305,7 @@ class Guardian:
 
     def _happened(self, happened: Happened) -> None:
         reason = happened.reason.detail if happened.reason is not None else ""
-        level = "warning" if happened.change in ("exited", "start_failed", "killed", "escalated") else "info"
+        level: Level = "warning" if happened.change in ("exited", "start_failed", "killed", "escalated") else "info"
         if happened.change in ("exited", "start_failed", "escalated", "started", "ended"):
             text = f"{happened.path} {happened.change.replace('_', ' ')}" + (f": {reason}" if reason else "")
             self.event("supervisor", happened.change, level, text, {"pid": happened.pid, "restarts": happened.restarts})

@@ -288,18 +288,21 @@ class Fleet:
 
     async def _restore_newest(self, nursery: Nursery) -> None:
         """The newest good checkpoint, then older ones, then the empty state."""
-        for step in await self._vault.recovery_plans():
+        for plan in await self._vault.recovery_plans():
+            message = messages.Restore(checkpoint_id=plan.checkpoint_id, seq=plan.seq, digest=plan.digest)
             try:
-                descriptor = await self._vault.open_fd(step.checkpoint_id)
-                message = messages.Restore(checkpoint_id=step.checkpoint_id, seq=step.seq, digest=step.digest)
+                descriptor = await self._vault.open_fd(plan.checkpoint_id) if plan.checkpoint_id else None
                 await nursery.restore(message, descriptor)
-                return
             except OError as error:
-                text = f"checkpoint {step.checkpoint_id[:8]} could not be loaded: {error}"
+                text = f"checkpoint {plan.checkpoint_id[:8]} could not be loaded: {error}"
                 self._listener.failed("nursery", messages.Failed(what="restore", text=text))
                 if not nursery.alive:
                     raise
-        await nursery.restore(messages.Restore(), None)
+                continue
+            if plan.problem:
+                self._listener.failed("nursery", messages.Failed(what="restore", text=plan.problem))
+            return
+        raise PeerError("no state could be loaded, not even the empty one")
 
     async def _wait_nursery(self) -> Nursery:
         try:

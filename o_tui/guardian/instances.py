@@ -173,7 +173,7 @@ class Instance:
     def resident_bytes(self) -> int:
         """Resident memory from /proc; 0 when it has ended."""
         try:
-            return _native.process_rss_bytes(self.pid)
+            return _native.process_rss(self.pid)
         except OSError:
             return 0
 

@@ -22,7 +22,8 @@ from o_tui.guardian.fleet import Genome
 from o_tui.guardian.lock import GuardianLock
 from o_tui.guardian.stores import Stores
 from o_tui.guardian.surroundings import FleetInstances, GuardianSurroundings, JournalRecorded, VaultCheckpoints
-from o_tui.guardian.views import Identity, Views
+from o_tui.guardian.views import ViewServer
+from o_tui.protocol import messages
 from o_tui.protocol.errors import OError
 
 
@@ -64,22 +65,25 @@ async def run(
             settings=settings.evolution,
         )
         api = Api(guardian, evolutions)
-        views = Views(
-            place,
+        views = ViewServer(
+            place.socket,
             api,
-            Identity(
+            lambda: messages.Welcome(
+                protocol=messages.PROTOCOL_VERSION,
                 build=__version__,
                 instance=f"guardian-{stores.database.epoch}",
                 epoch=stores.database.epoch,
+                pid=os.getpid(),
                 placement=placement,
             ),
+            lambda level, text: guardian.event("views", "view", level, text),
         )
         guardian.publish = views.publish
         guardian.followers = lambda: views.followers
         try:
             await guardian.start()
             await evolutions.recover()
-            await views.start()
+            await views.start(lock)
             # what lives as long as the guardian is not looked at again by every collection
             gc.collect()
             gc.freeze()
@@ -87,7 +91,7 @@ async def run(
             await guardian.stopping.wait()
         finally:
             await guardian.stop(guardian.stop_reason or "it was interrupted")
-            await views.stop()
+            await views.close()
     finally:
         lock.release()
 

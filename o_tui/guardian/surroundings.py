@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from o_tui.evolution.samples import RecordedReply, RecordedRequest
 from o_tui.guardian.core import Guardian
+from o_tui.guardian.eventlog import Level
 from o_tui.guardian.fleet import Genome
 from o_tui.guardian.instances import GenomeError, Instance
 from o_tui.guardian.seams import GenomeLoadError, ShadowInstance
@@ -83,16 +84,15 @@ class JournalRecorded:
     async def requests(self, limit: int) -> Sequence[RecordedRequest]:
         """See the seam."""
         stores = self._guardian.stores
-        rows = [
-            row for row in await stores.journal.page("", limit * 2) if row["kind"] == "chat" and row["state"] == "done"
-        ]
+        page = await stores.journal.page("", limit * 2)
+        rows = [row for row in page if row["kind"] == "chat" and row["state"] == "done"][:limit]
+        effects = await stores.brokered.of_requests([row["request_id"] for row in rows])
         found: list[RecordedRequest] = []
-        for row in rows[:limit]:
-            asked = await stores.brokered.of_request(row["request_id"])
+        for row in rows:
             replies = tuple(
-                RecordedReply(reply["kind"], reply["digest"], reply["data"], reply["state"])
-                for reply in asked
-                if reply["state"] in ("done", "error")
+                RecordedReply(effect["kind"], effect["args_sha256"], effect["data"], effect["state"])
+                for effect in effects[row["request_id"]]
+                if effect["state"] in ("done", "error")
             )
             brain = "recorded" if any(reply.kind.startswith("llm.") for reply in replies) else ""
             found.append(
@@ -115,7 +115,7 @@ class GuardianSurroundings:
 
     def event(self, level: str, text: str, data: Mapping[str, Any]) -> None:
         """See the seam."""
-        self._guardian.event("evolution", "evolution", level, text, dict(data))
+        self._guardian.event("evolution", "evolution", cast(Level, level), text, dict(data))
 
     async def ask_model(self, conversation: Sequence[Mapping[str, str]]) -> str:
         """See the seam."""

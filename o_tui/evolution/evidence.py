@@ -77,7 +77,7 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Effects(msgspec.Struct, frozen=True, kw_only=True):
-    """The candidate's effects: answered from the record, or not asked by main like this (`main_diverged`: its twin's)."""
+    """Effects: answered from the record, or not asked like this by main (`main_diverged`: by its twin either)."""
 
     recorded: int = 0
     diverged: int = 0

@@ -116,13 +116,18 @@ class Genome(History):
             if evolution and (done := self.rolled_back(evolution)):
                 return self._finish(done)
             head = repository.resolve(self._repo, "head")
-            if all(str(commit.id) != target for commit in self._ancestors(WHOLE)):
-                raise RefusedError(f"{target[:12]} has never been deployed", hint="`o-tui genome log` lists what has")
-            if self.digest(target) == self.digest(head):
-                raise RefusedError(f"{target[:12]} is what runs now")
+            self.check_target(target)
             heading = f"Rollback-To: {target}" + (f"\nRollback-Of: {evolution}" if evolution else "")
             title = f"Roll back to {self.version(target)}: {reason}"
             return self._deploy(target, [head], "patch", title, lines, heading, time_ns)
+
+    def check_target(self, target: str) -> None:
+        """Whether one may roll back to a revision; raises RefusedError: never deployed, or what runs now."""
+        with self._git():
+            if all(str(commit.id) != target for commit in self._ancestors(WHOLE)):
+                raise RefusedError(f"{target[:12]} has never been deployed", hint="`o-tui genome log` lists what has")
+            if self.digest(target) == self.digest("head"):
+                raise RefusedError(f"{target[:12]} is what runs now")
 
     def previous(self) -> str:
         """What a rollback goes back to: the version before the deployed one, rollbacks not counted twice.

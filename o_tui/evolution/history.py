@@ -132,6 +132,22 @@ class History:
         """The commit on main that promoted an evolution, if there is one."""
         return self._find("Evolution", evolution)
 
+    def effective(self) -> list[str]:
+        """The evolutions whose code runs now, newest first: what was rolled back does not count."""
+        found: list[str] = []
+        with self._git():
+            commit: pygit2.Commit = self._repo.references[MAIN].peel(git().Commit)
+            while True:
+                trailers = read_trailers(commit.message)
+                if target := trailers.get("Rollback-To"):
+                    commit = self._repo[target].peel(git().Commit)
+                    continue
+                if evolution := trailers.get("Evolution"):
+                    found.append(evolution)
+                if not commit.parents:
+                    return found
+                commit = commit.parents[0]
+
     def rolled_back(self, evolution: str) -> Deployment | None:
         """The commit on main that undid an evolution, if there is one."""
         return self._find("Rollback-Of", evolution)

@@ -78,7 +78,7 @@ def extract(answer: str, gene: str, source: str = "") -> str:
 def splice(source: str, functions: str) -> str:
     """A module in which functions are replaced by others of the same name; new ones are added at the end."""
     for name, text in _pieces(functions):
-        pieces = {known: old for known, old in _pieces(source)}
+        pieces = dict(_pieces(source))
         if name in pieces:
             source = source.replace(pieces[name].rstrip("\n"), text.rstrip("\n"), 1)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from o_tui.evolution.samples import Outcome, RecordedRequest
 from o_tui.protocol.errors import OError
@@ -83,7 +83,8 @@ class Instances(Protocol):
     async def hot_reload(self, files: Mapping[str, str], revision: str, version: str, reason: str) -> None:
         """Main, standby and whatever is forked from now on run this revision; no request is lost.
 
-        Also logs the `genome_switch` operation. All or nothing: on an error the old revision still runs everywhere.
+        Does nothing where it runs already. Also logs the `genome_switch` operation. All or nothing: on an error the old
+        revision still runs everywhere.
 
         Raises:
             GenomeLoadError: An instance did not accept it.
@@ -121,22 +122,41 @@ class Rows(Protocol):
         """Some of its keys change; returns once that is durable."""
 
     async def get(self, evolution: str) -> dict[str, Any] | None:
-        """One row, with diff, stages and evidence."""
+        """One row by its id, or the unambiguous start of it, with diff, stages and evidence."""
 
     async def page(self, limit: int, states: Sequence[str] = ()) -> list[dict[str, Any]]:
         """The newest rows, newest first; only those in `states`, where given."""
 
+    async def add_candidate(self, evolution: str, revision: str, data: Mapping[str, Any]) -> None:
+        """A concrete new version that an evolution made."""
+
+    async def add_samples(self, evolution: str, samples: Sequence[Mapping[str, Any]]) -> None:
+        """Measured pairs."""
+
+    async def add_decision(self, evolution: str, verdict: str, data: Mapping[str, Any]) -> None:
+        """What was decided."""
+
 
 class Approvals(Protocol):
-    """The append-only, hash-chained audit."""
+    """The append-only, hash-chained audit (`audit.Audit`)."""
 
-    async def add(self, row: Mapping[str, Any]) -> None:
-        """Keys: evolution, verdict ("approve" | "reject" | "rollback"), base, revision, diff_sha256,
-        evidence_sha256, by, uid, how, place, reason. Returns once it is durable.
-        """
+    async def approve_row(
+        self,
+        *,
+        who: str,
+        how: str,
+        verdict: Literal["approved", "rejected", "rolled_back"],
+        evolution: str,
+        base: str,
+        revision: str,
+        diff_sha256: str,
+        evidence_sha256: str,
+        reason: str = "",
+    ) -> dict[str, Any]:
+        """Appends a verdict; returns its row once it is durable."""
 
-    async def find(self, evolution: str) -> list[dict[str, Any]]:
-        """The rows of one evolution, oldest first."""
+    async def page(self, limit: int = 200) -> list[dict[str, Any]]:
+        """Verdicts, newest first."""
 
 
 class Surroundings(Protocol):

@@ -1,0 +1,237 @@
+"""From an operator's yes to running code, and back. Every step can be interrupted and is done exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from o_tui.evolution import diffs, evidence
+from o_tui.evolution.genome import Genome
+from o_tui.evolution.history import Deployment
+from o_tui.guardian.evolution_book import RUNNING, Book
+from o_tui.guardian.seams import Approvals, Instances, Operator, Surroundings
+from o_tui.protocol.errors import OError, RefusedError
+
+VERIFY_S = 5.0
+_AUDITED = 10_000
+"""How many of the newest approvals are looked through for an interrupted one."""
+
+
+class Deploying:
+    """Approve, reject, roll back, recover; one at a time."""
+
+    def __init__(
+        self,
+        genome: Genome,
+        book: Book,
+        *,
+        approvals: Approvals,
+        instances: Instances,
+        surroundings: Surroundings,
+    ) -> None:
+        self._genome = genome
+        self._book = book
+        self._approvals = approvals
+        self._instances = instances
+        self._surroundings = surroundings
+        self._lock = asyncio.Lock()
+
+    async def approve(self, evolution: str, digest: str, evidence_digest: str, operator: Operator) -> dict[str, Any]:
+        """Compare-and-set on evolution, base, diff and evidence; then audit, deploy, verify.
+
+        Raises:
+            NotFoundError: There is no such evolution.
+            RefusedError: Already approved, not pending, changed, stale base, or the operator only looks.
+            OError: It was deployed, did not work, and was rolled back.
+        """
+        async with self._lock:
+            row = await self._book.get(evolution)
+            self._may(operator)
+            await self._check(row, digest, evidence_digest)
+            await self._audit(row, "approved", operator)
+            await self._book.change(row, state="deploying", by=operator.name)
+            await self._deploy(row)
+        return row
+
+    async def reject(self, evolution: str, reason: str, operator: Operator) -> dict[str, Any]:
+        """An operator's no.
+
+        Raises:
+            NotFoundError: There is no such evolution.
+            RefusedError: It has been decided already, or the operator only looks.
+        """
+        async with self._lock:
+            row = await self._book.get(evolution)
+            self._may(operator)
+            if row["state"] not in ("pending", *RUNNING):
+                raise RefusedError(_decided(row))
+            await self._audit(row, "rejected", operator, reason)
+            await self._book.change(row, state="rejected", reason=reason or "an operator said no", by=operator.name)
+        self._event("info", f"{operator.name} rejected {evolution} ({row['gene']}): {reason}", row)
+        return row
+
+    async def rollback(self, revision: str, operator: Operator) -> dict[str, Any]:
+        """Back to an earlier version: a new version with its files. Returns revision, version, tag, `from`.
+
+        Raises:
+            NotFoundError, RefusedError: There is nothing to go back to by that name.
+            OError: The older version does not run; what ran still does.
+        """
+        async with self._lock:
+            self._may(operator)
+            head = await asyncio.to_thread(self._genome.head)
+            target = await asyncio.to_thread(self._genome.resolve if revision else self._previous, revision)
+            await asyncio.to_thread(self._genome.check_target, target)
+            row = {"id": "", "base": head, "revision": target, "diff_sha256": "", "evidence_sha256": ""}
+            await self._audit(row, "rolled_back", operator)
+            done = await self._back(target, f"asked for by {operator.name}")
+            try:
+                await self._switch(done, f"rolled back by {operator.name}")
+            except OError as error:
+                again = await self._back(head, f"{done.version} does not run")
+                await self._switch(again, "the rollback did not work")
+                raise OError(f"{target[:12]} does not run any more ({error}); {again.version} is as before") from error
+            await self._agree(operator.name)
+        self._event("warning", f"{operator.name} rolled the genome back: v{done.version} is {target[:12]}", {})
+        return {"revision": done.revision, "version": done.version, "tag": done.tag, "from": head, "to": target}
+
+    async def recover(self) -> None:
+        """At the guardian's start: an approved deployment that was interrupted is finished or undone, once."""
+        async with self._lock:
+            approved = {
+                row["evolution"] for row in await self._approvals.page(_AUDITED) if row["verdict"] == "approved"
+            }
+            for row in await self._book.page(200, ("deploying", "pending")):
+                if row["state"] == "deploying" or row["id"] in approved:
+                    await self._finish(await self._book.get(row["id"]))
+            await self._agree("")
+
+    # --- inside
+
+    async def _check(self, row: dict[str, Any], digest: str, evidence_digest: str) -> None:
+        if row["state"] != "pending":
+            raise RefusedError(_decided(row))
+        if digest != row["diff_sha256"]:
+            raise RefusedError(
+                f"changed: {digest[:12] or 'nothing'} was approved, the candidate's diff is {row['diff_sha256'][:12]}",
+                hint=f"look at it again: o-tui show {row['id']}",
+            )
+        diff = await asyncio.to_thread(self._genome.diff, row["base"], row["revision"])
+        if diffs.digest(diff) != row["diff_sha256"]:
+            raise RefusedError("changed: the candidate in git is not what was shown")
+        if evidence.digest(row["evidence"]) != row["evidence_sha256"] or (
+            evidence_digest and evidence_digest != row["evidence_sha256"]
+        ):
+            raise RefusedError("changed: the evidence is not what was shown")
+        head = await asyncio.to_thread(self._genome.head)
+        if head != row["base"]:
+            raise RefusedError(
+                f"stale base: made from {row['base'][:12]}, deployed is {head[:12]}", hint="evolve it again"
+            )
+        if held := self._surroundings.held():
+            raise RefusedError(f"nothing is deployed just now: {held}")
+
+    def _may(self, operator: Operator) -> None:
+        if operator.viewer:
+            raise RefusedError(f"forbidden: {operator.name} may look, not decide")
+
+    async def _audit(self, row: dict[str, Any], verdict: str, operator: Operator, reason: str = "") -> None:
+        await self._approvals.approve_row(
+            who=operator.name,
+            how=f"uid {operator.uid}, {operator.how}, {operator.where}",
+            verdict=verdict,  # type: ignore[arg-type]
+            evolution=row["id"],
+            base=row["base"],
+            revision=row["revision"],
+            diff_sha256=row["diff_sha256"],
+            evidence_sha256=row["evidence_sha256"],
+            reason=reason,
+        )
+
+    async def _deploy(self, row: dict[str, Any]) -> None:
+        """Promote, switch, verify; raises OError after having undone what does not work."""
+        try:
+            done = await asyncio.to_thread(self._promote, row)
+            await self._switch(done, f"evolution {row['id']} of {row['gene']}")
+        except OError as error:
+            await self._undo(row, error)
+            raise OError(f"{row['id']} was approved and did not work, {row['reason']}") from error
+        await self._book.change(row, state="promoted", version=done.version, reason="", deployed=done.revision)
+        self._event("info", f"{row['gene']} is promoted: v{done.version} runs, approved by {row['by']}", row)
+
+    def _promote(self, row: dict[str, Any]) -> Deployment:
+        lines = [*row["evidence"].get("reasons", []), f"approved by {row['by']}, diff {row['diff_sha256'][:16]}"]
+        return self._genome.promote(
+            row["revision"],
+            base=row["base"],
+            evolution=row["id"],
+            gene=row["gene"],
+            title=f"{row['gene']}: {row['goal'] or row['hypothesis'] or 'a new version'}",
+            lines=lines,
+            time_ns=time.time_ns(),
+        )
+
+    async def _switch(self, done: Deployment, reason: str) -> None:
+        files = await asyncio.to_thread(self._genome.files, done.revision)
+        await self._instances.hot_reload(files, done.revision, done.version, reason)
+        await self._instances.verify(done.revision, VERIFY_S)
+
+    async def _undo(self, row: dict[str, Any], error: OError) -> None:
+        """After a failed deployment: the base's files again, in git and in the instances."""
+        reason = str(error)
+        state = "failed"
+        if await asyncio.to_thread(self._genome.deployed, row["id"]):
+            state = "rolled_back"
+            done = await asyncio.to_thread(
+                lambda: self._genome.rollback(row["base"], reason=reason, time_ns=time.time_ns(), evolution=row["id"])
+            )
+            try:
+                await self._switch(done, f"evolution {row['id']} did not work")
+                reason = f"rolled back to the code of {row['base'][:12]}: {reason}"
+            except OError as second:
+                reason = f"{reason}; and back again failed too: {second}"
+        await self._book.change(row, state=state, reason=reason)
+        self._event("error", f"{row['id']} ({row['gene']}) did not work: {reason}", row)
+
+    async def _finish(self, row: dict[str, Any]) -> None:
+        """One evolution whose approval is durable and whose deployment may be anywhere in the middle."""
+        if await asyncio.to_thread(self._genome.rolled_back, row["id"]):
+            await self._book.change(row, state="rolled_back", reason=row["reason"] or "interrupted while rolling back")
+            return
+        head = await asyncio.to_thread(self._genome.head)
+        if not await asyncio.to_thread(self._genome.deployed, row["id"]) and head != row["base"]:
+            await self._book.change(row, state="failed", reason="interrupted, and the genome has moved on since")
+            return
+        self._event("warning", f"the deployment of {row['id']} was interrupted and goes on", row)
+        try:
+            await self._deploy(row)
+        except OError:
+            return  # undone, and told
+
+    def _previous(self, _name: str) -> str:
+        return self._genome.previous()
+
+    async def _back(self, target: str, reason: str) -> Deployment:
+        return await asyncio.to_thread(lambda: self._genome.rollback(target, reason=reason, time_ns=time.time_ns()))
+
+    async def _agree(self, by: str) -> None:
+        """Evolutions are `promoted` while their code runs, and `rolled_back` when it does not any more."""
+        running = set(await asyncio.to_thread(self._genome.effective))
+        for row in await self._book.page(1_000, ("promoted", "rolled_back")):
+            if (row["state"] == "promoted") != (row["id"] in running):
+                if row["id"] in running:
+                    await self._book.change(row, state="promoted", reason="")
+                else:
+                    await self._book.change(row, state="rolled_back", reason=f"rolled back by {by or 'an operator'}")
+
+    def _event(self, level: str, text: str, row: dict[str, Any]) -> None:
+        data: dict[str, Any] = {key: row[key] for key in ("id", "gene", "state", "revision", "version") if key in row}
+        self._surroundings.event(level, text, data)
+
+
+def _decided(row: dict[str, Any]) -> str:
+    if row["state"] in ("promoted", "deploying"):
+        return f"already approved by {row['by']}"
+    reason = f": {row['reason']}" if row["reason"] else ""
+    return f"{row['id']} is not waiting for approval, it is {row['state']}{reason}"

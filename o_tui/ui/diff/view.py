@@ -26,6 +26,8 @@ STYLE_NAMES = (
     "match",
 )  # fmt: skip
 MOST_CONTEXT = 99
+LEAST_SPLIT = 84
+"""Cells from which on two sides have room beside each other."""
 IDLE_S = 0.02
 
 
@@ -84,6 +86,11 @@ class DiffView(Guarded, ScrollView, can_focus=True):
         self.context = DEFAULT_CONTEXT
         self.ascii_only = False
 
+    @property
+    def window(self) -> Size:
+        """What lines are drawn in: without the scrollbars."""
+        return self.scrollable_content_region.size
+
     # --- what it shows
 
     @property
@@ -94,7 +101,7 @@ class DiffView(Guarded, ScrollView, can_focus=True):
     @property
     def is_split(self) -> bool:
         """Side by side: as chosen, else where there is room for it."""
-        return self.size.width >= 100 if self.split is None else self.split
+        return self.size.width >= LEAST_SPLIT if self.split is None else self.split
 
     def show(self, text: str) -> None:
         """Shows a diff's text from its beginning."""
@@ -186,7 +193,7 @@ class DiffView(Guarded, ScrollView, can_focus=True):
 
     def _measure(self) -> None:
         """The rows' heights and the size of it all, for the present width."""
-        document, width = self._document, max(20, self.size.width)
+        document, width = self._document, max(20, self.window.width)
         self._painter = None
         frame = Frame.of(document, width, scroll=0, wrap=self.wrapped, ascii_only=self.ascii_only)
         measuring = RowPainter(document, frame, {})
@@ -234,14 +241,14 @@ class DiffView(Guarded, ScrollView, can_focus=True):
             styles["base"] = self.visual_style
             scroll = self.scroll_offset.x
             frame = Frame.of(
-                self._document, self.size.width, scroll=scroll, wrap=self.wrapped, ascii_only=self.ascii_only
+                self._document, self.window.width, scroll=scroll, wrap=self.wrapped, ascii_only=self.ascii_only
             )
             self._painter = RowPainter(self._document, frame, styles, self._query)
         return self._painter
 
     def render_line(self, y: int) -> Strip:
         """One line of the window."""
-        width = self.size.width
+        width = self.window.width
         line = y + self.scroll_offset.y
         if line >= len(self._lines) or width <= 0:
             return Strip.blank(width, rich_style(self.visual_style))

@@ -116,6 +116,11 @@ class RowList(Guarded, ScrollView, can_focus=True):
         self._following = follow
         self._drawn: dict[int, Strip] = {}
 
+    @property
+    def window(self) -> Size:
+        """What rows are drawn in: without the scrollbar, with the header."""
+        return self.scrollable_content_region.size
+
     # --- what it shows
 
     @property
@@ -172,12 +177,12 @@ class RowList(Guarded, ScrollView, can_focus=True):
 
     def redraw(self) -> None:
         """Draws again the lines that would look different, and sends only those."""
-        for y in range(self.size.height):
+        for y in range(self.window.height):
             fresh = self._line(y)
             old = self._drawn.get(y)
             if old is None or old != fresh:
                 self._drawn[y] = fresh
-                self.refresh(Region(0, y, self.size.width, 1))
+                self.refresh(Region(0, y, self.window.width, 1))
 
     # --- moving
 
@@ -194,7 +199,7 @@ class RowList(Guarded, ScrollView, can_focus=True):
         before = self.current_key
         self._cursor = max(0, min(len(self._rows) - 1, index))
         self._following = self.follow and self._cursor == len(self._rows) - 1
-        window = max(1, self.size.height - self._header)
+        window = max(1, self.window.height - self._header)
         top = self.scroll_offset.y
         if self._cursor < top:
             self.scroll_to(y=self._cursor, animate=False, immediate=True)
@@ -212,7 +217,7 @@ class RowList(Guarded, ScrollView, can_focus=True):
 
     def action_page(self, step: int) -> None:
         """One window up or down."""
-        self._go(self._cursor + step * max(1, self.size.height - 1 - self._header))
+        self._go(self._cursor + step * max(1, self.window.height - 1 - self._header))
 
     def action_first(self) -> None:
         """The first row."""
@@ -241,7 +246,7 @@ class RowList(Guarded, ScrollView, can_focus=True):
         return strip
 
     def _line(self, y: int) -> Strip:
-        width = self.size.width
+        width = self.window.width
         base = self.visual_style
         if not self._rows:
             return self._empty_line(y, width, base)

@@ -1,33 +1,292 @@
-"""The pane Shadows."""
+"""The pane Shadows: what is being tried right now, how far it is, and how earlier tries have ended."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any
+
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.timer import Timer
+from textual.widget import Widget
 from textual.widgets import Static
 
+from o_tui.ui.actions import Action
+from o_tui.ui.format import age_ns, change, clock, count, milliseconds, percent, progress, shown, size, sparkline
+from o_tui.ui.lists.columns import Column
+from o_tui.ui.lists.filter_bar import FilterBar, matches
+from o_tui.ui.lists.row_list import Cell, Row, RowList
+from o_tui.ui.messages import PaneRequested
 from o_tui.ui.panes.base import Pane
+from o_tui.ui.screens.inspect import InspectScreen, facts
 from o_tui.ui.snapshot_model import Model, Part
 
-FIELDS = ("id", "role", "state", "requests", "p50_ms", "verdict")
+STEPS = ("intent", "checkpoint", "generate", "validate", "shadow", "pending")
+ACTIVE = (*STEPS[:-1], "deploying")
+OUTCOMES = {
+    "promoted": "good", "rejected": "bad", "failed": "bad", "rolled_back": "warn", "pending": "accent",
+}  # fmt: skip
+VERDICTS = {"better": "good", "worse": "bad", "same": "dim", "failed": "bad", "crashed": "bad"}
+TREND_CELLS = 8
+REDRAW_S = 0.2
+COLUMNS = (
+    Column("id", 6),
+    Column("role", 6, rank=5),
+    Column("requests", 8, right=True, rank=4),
+    Column("err %", 5, right=True, rank=2),
+    Column("p50", 7, right=True, rank=6),
+    Column("p95", 7, right=True, rank=1),
+    Column("memory", 6, right=True, rank=7),
+    Column("trend", TREND_CELLS, rank=3),
+    Column("verdict", least=7),
+)
+OUTCOME_COLUMNS = (
+    Column("ended", 11, rank=3),
+    Column("id", 8, rank=1),
+    Column("gene", 10, rank=1),
+    Column("outcome", 17),
+    Column("latency", 8, right=True, rank=4),
+    Column("why", least=8, rank=5),
+)
+EMPTY = (
+    "No shadow runs. A change of the agent's code is first tried here: beside the code that answers you, on the same "
+    "requests, without effects.\n\nStart one in the chat:  /evolve recall --from candidate.py"
+)
 
 
 class ShadowsPane(Pane):
-    """Lists what the model has."""
+    """Progress on top, live rows, outcomes below. Redrawn at most five times a second, in place."""
 
     pane_id = "shadows"
     number = 2
     title = "Shadows"
-    empty = "No shadow runs. One starts when a change is tried: /evolve in the chat."
-    parts = frozenset({"shadows"})
+    empty = EMPTY
+    about = (
+        "A shadow is an agent process with the candidate's code. Recorded requests go to it and to its twin, which has "
+        "the code of main, one after the other; latency, errors, memory and answers are compared. Nothing that a "
+        "shadow does reaches the world."
+    )
+    parts = frozenset({"shadows", "evolutions"})
+    actions = (
+        Action("shadows.inspect", ("enter",), "Open", "Show a shadow's figures, or an outcome in the review.", 10),
+        Action("shadows.review", ("v",), "Review", "Go to the review of the change that is being tried.", 20),
+        Action("shadows.filter", ("slash",), "Filter", "Show only outcomes with these words.", 30),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = -1.0
+        self._timer: Timer | None = None
 
     def compose_content(self) -> ComposeResult:
-        """One list."""
-        with VerticalScroll(can_focus=True):
-            yield Static(Text(self.empty), classes="rows")
+        """Progress, live rows, outcomes."""
+        yield Static(id="shadow-progress", markup=False)
+        yield RowList(COLUMNS, self._cells, empty=EMPTY, id="shadow-rows")
+        yield Static(Text("Outcomes", style="bold"), id="shadow-title")
+        yield RowList(OUTCOME_COLUMNS, self._outcome, header=False, id="outcomes")
+        yield FilterBar("filter", "gene, outcome or reason")
+
+    @property
+    def live(self) -> RowList:
+        """The rows of shadows."""
+        return self.query_one("#shadow-rows", RowList)
+
+    @property
+    def outcomes(self) -> RowList:
+        """Ended evolutions."""
+        return self.query_one("#outcomes", RowList)
+
+    # --- showing
+
+    def focus_target(self) -> Widget | None:
+        """The live rows, or the outcomes while there are none."""
+        return self.live if self.live.rows or not self.outcomes.rows else self.outcomes
+
+    def badge(self, model: Model) -> str:
+        """How many run."""
+        running = sum(row.get("state") in ("running", "starting") for row in model.shadows.values())
+        return str(running) if running else ""
+
+    def show_item(self, identity: str) -> None:
+        """Goes to a shadow or an outcome."""
+        if not self.live.select(identity) and self.outcomes.select(identity):
+            self.outcomes.focus()
+
+    def find(self) -> None:
+        """Opens the filter."""
+        self.query_one(FilterBar).open()
 
     def update(self, model: Model, changed: frozenset[Part]) -> None:
-        """Writes the rows."""
-        lines = ["  ".join(str(row.get(name, "-")) for name in FIELDS) for row in model.shadows.values()]
-        self.query_one(".rows", Static).update(Text("\n".join(lines) or self.empty))
+        """Draws now, or soon: not more than five times a second."""
+        wait = self._last + REDRAW_S - monotonic()
+        if wait <= 0:
+            self._draw()
+        elif self._timer is None:
+            self._timer = self.set_timer(wait, self._draw)
+
+    def _draw(self) -> None:
+        self._last = monotonic()
+        self._timer = None
+        ascii_only = self.view.config.screen.ascii
+        self.live.ascii_only = self.outcomes.ascii_only = ascii_only
+        evolutions = list(self.model.evolutions.values())
+        active = next((row for row in reversed(evolutions) if row.get("state") in ACTIVE), None)
+        self._draw_progress(active)
+        shadows = self._shown_shadows(active)
+        query = self.query_one(FilterBar).text
+        ended = [row for row in reversed(evolutions) if row.get("state") not in ACTIVE and self._matches(query, row)]
+        self.query_one("#shadow-title").display = bool(ended or query)
+        self.outcomes.display = bool(ended or query)
+        self.live.display = bool(shadows) or not (ended or query)
+        self.live.styles.height = len(shadows) + 1 if ended else "1fr"
+        self.live.show(shadows)
+        self.outcomes.show(ended, empty=f"No outcome has '{query}' in it.  Esc  show all again")
+
+    def _shown_shadows(self, active: Row | None) -> list[Row]:
+        rows = list(self.model.shadows.values())
+        if active is not None:
+            return [row for row in rows if row.get("evolution") == active["id"]]
+        # the last ones stay until others come, so that a quick run can still be read
+        last = rows[-1].get("evolution") if rows else None
+        return [row for row in rows if row.get("evolution") == last]
+
+    @staticmethod
+    def _matches(query: str, row: Row) -> bool:
+        return matches(query, row.get("id"), row.get("gene"), row.get("state"), row.get("reason"), row.get("goal"))
+
+    def _draw_progress(self, row: Row | None) -> None:
+        box = self.query_one("#shadow-progress", Static)
+        box.display = row is not None
+        if row is None:
+            return
+        head = Text(no_wrap=True, overflow="ellipsis")
+        since = age_ns(int(row.get("time_ns") or 0), self.view.now_ns())
+        head.append(f"{shown(row.get('id'))} {shown(row.get('gene'))}  ", "bold")
+        head.append(f"since {since}  ")
+        head.append(shown(row.get("goal"), 200), "dim")
+        width = max(20, self.size.width - 4)
+        head.truncate(width, overflow="ellipsis")
+        bar = self._pairs_bar(row)
+        if self.size.height < 18:
+            at = STEPS.index(str(row["state"])) + 1 if row.get("state") in STEPS else len(STEPS)
+            items = [Text(f"[>] {shown(row.get('state'))}, step {at} of {len(STEPS)}", style="bold"), *bar]
+        else:
+            items = [*steps(row), *bar]
+        box.update(Text("\n").join([head, *flow(items, width)]))
+
+    def _pairs_bar(self, row: Row) -> list[Text]:
+        pairs = [shadow for shadow in self.model.shadows.values() if shadow.get("evolution") == row["id"]]
+        if row.get("state") != "shadow" or not pairs:
+            return []
+        done = min(int(shadow.get("requests") or 0) for shadow in pairs)
+        total = max(int(shadow.get("total") or 0) for shadow in pairs)
+        bar = progress(done, total, 12, ascii_only=self.view.config.screen.ascii)
+        return [Text(f"{bar} {count(done)}/{count(total)}")]
+
+    def _cells(self, row: Row) -> Sequence[Cell]:
+        requests, errors = int(row.get("requests") or 0), int(row.get("errors") or 0)
+        verdict = str(row.get("verdict") or row.get("state") or "-")
+        trend = [float(value) for value in row.get("trend") or ()]
+        rate = percent(errors, requests)
+        return (
+            shown(row.get("id")),
+            (shown(row.get("role")), "dim"),
+            f"{requests}/{int(row.get('total') or 0)}",
+            (rate, "bad") if errors else rate,
+            milliseconds(row.get("p50_ms")),
+            milliseconds(row.get("p95_ms")),
+            size(int(row.get("rss_bytes") or 0)),
+            (sparkline(trend, TREND_CELLS, ascii_only=self.view.config.screen.ascii), "accent"),
+            (shown(verdict), VERDICTS.get(verdict, "")),
+        )
+
+    def _outcome(self, row: Row) -> Sequence[Cell]:
+        latency = (row.get("evidence") or {}).get("latency") or {}
+        state = str(row.get("state") or "-")
+        return (
+            (clock(int(row.get("time_ns") or 0), self.view.now_ns()), "dim"),
+            shown(row.get("id")),
+            shown(row.get("gene")),
+            (outcome_word(row), OUTCOMES.get(state, "")),
+            change(latency.get("ratio_median")),
+            (shown(row.get("reason") or row.get("goal")), "dim"),
+        )
+
+    # --- messages and actions
+
+    def on_row_list_chosen(self, message: RowList.Chosen) -> None:
+        """Enter or a second click."""
+        message.stop()
+        self.action_inspect()
+
+    def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
+        """Filters while one types."""
+        message.stop()
+        self._draw()
+
+    def on_filter_bar_left(self, message: FilterBar.Left) -> None:
+        """Back to the list."""
+        message.stop()
+        self.outcomes.focus()
+
+    def on_filter_bar_stepped(self, message: FilterBar.Stepped) -> None:
+        """Moves in the outcomes while typing."""
+        message.stop()
+        self.outcomes.action_move(message.step)
+
+    def action_filter(self) -> None:
+        """Opens the filter."""
+        self.find()
+
+    def action_inspect(self) -> None:
+        """A shadow's figures; an outcome opens in the review."""
+        if self.outcomes.has_focus and self.outcomes.current is not None:
+            self.post_message(PaneRequested("review", str(self.outcomes.current["id"])))
+        elif self.live.current is not None:
+            row = self.live.current
+            self.app.push_screen(InspectScreen(f"Shadow {row['id']}", facts(row, skip=("trend",))))
+
+    def action_review(self) -> None:
+        """The change behind the row at the cursor."""
+        row: dict[str, Any] | None = self.live.current
+        identity = str(row.get("evolution") or "") if row else self.outcomes.current_key
+        self.post_message(PaneRequested("review", identity))
+
+
+def steps(row: Row) -> list[Text]:
+    """`[x] intent`, `[x] checkpoint 41 ms`, `[>] shadow`, `[ ] pending`: done, at it, to come; `[!]` where it ended."""
+    state = str(row.get("state") or "")
+    stages = {str(stage.get("name")): stage for stage in row.get("stages") or ()}
+    at = STEPS.index(state) if state in STEPS else len(STEPS)
+    found = []
+    for index, name in enumerate(STEPS):
+        stage = stages.get(name) or {}
+        failed = stage.get("verdict") in ("fail", "failed")
+        mark = "[!]" if failed else "[x]" if index < at else "[>]" if index == at else "[ ]"
+        text = Text(f"{mark} {name}", style="bold" if index == at else "")
+        if stage.get("ms") is not None and index <= at:
+            text.append(f" {milliseconds(stage['ms'])}", "dim")
+        found.append(text)
+    if state not in STEPS:
+        found.append(Text(f"[>] {shown(state)}", style="bold"))
+    return found
+
+
+def flow(items: Sequence[Text], width: int) -> list[Text]:
+    """Items one behind the other, broken between them where `width` ends."""
+    lines = [Text()]
+    for item in items:
+        if lines[-1].cell_len and lines[-1].cell_len + 2 + item.cell_len > width:
+            lines.append(Text())
+        elif lines[-1].cell_len:
+            lines[-1].append("  ")
+        lines[-1].append_text(item)
+    return lines
+
+
+def outcome_word(row: Row) -> str:
+    """`promoted v0.2.0`, `rolled back`, `rejected`, …"""
+    state = str(row.get("state") or "-")
+    version = shown(row.get("version"), 20)
+    return f"promoted v{version}" if state == "promoted" and version else state.replace("_", " ")

@@ -45,22 +45,23 @@ class CompareScreen(Dialog[None]):
     def compose_box(self) -> ComposeResult:
         """Everything scrolls as one."""
         with VerticalScroll(can_focus=True):
-            yield Static(beside(self._one, self._other))
+            width = min(96, int(self.app.size.width * 0.96)) - 4
+            yield Static(beside(self._one, self._other, (width - 21) // 2))
             rest = facts(self._found, skip=("a", "b"))
-            yield Static(table(rest))
+            yield Static(table(rest, width))
 
 
 def beside(one: Mapping[str, Any], other: Mapping[str, Any], width: int = 28) -> Text:
-    """The rows' fields in two columns; `=` marks what is the same, `|` what is not."""
+    """The rows' fields in two columns; `=` marks what is the same, `!=` what is not."""
     text = Text()
-    text.append(f"{'':<14}  {fit(shown(one.get('id')), width)}    {shown(other.get('id'), width)}\n", "bold")
+    text.append(f"{'':<14}  {fit(shown(one.get('id')), width)}     {shown(other.get('id'), width)}\n", "bold")
     for key, name in NAMES.items():
         left, right = _value(key, one.get(key)), _value(key, other.get(key))
         if left == right == "-":
             continue
         same = one.get(key) == other.get(key)
         text.append(f"{name:<14}  ", "dim")
-        text.append(f"{fit(left, width)} {'=' if same else '|'}  ")
+        text.append(f"{fit(left, width)} {'= ' if same else '!='}  ")
         text.append(f"{fit(right, width)}\n", "" if same else "bold")
     return text
 

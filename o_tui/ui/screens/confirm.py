@@ -12,16 +12,16 @@ from textual.widgets import Input, Static
 from o_tui.ui.screens.dialog import Dialog
 
 
-class ConfirmScreen(Dialog[bool]):
-    """Says what will happen, and goes on only when the word is typed and sent with Enter."""
+class ConfirmScreen(Dialog[str]):
+    """Says what will happen, and gives the word (one of some words) only when it is typed and sent with Enter."""
 
     keys_line: ClassVar[str] = "Enter do it   Esc leave it"
 
-    def __init__(self, title: str, lines: Sequence[str], word: str) -> None:
+    def __init__(self, title: str, lines: Sequence[str], *words: str) -> None:
         super().__init__()
         self._title_text = title
         self._text = lines
-        self._word = word
+        self._words = words
 
     def heading(self) -> str:
         """The question."""
@@ -31,7 +31,9 @@ class ConfirmScreen(Dialog[bool]):
         """What will happen, the field, the error line."""
         yield Static(Text("\n".join(self._text)))
         question = Text("\nType ")
-        question.append(self._word, "bold")
+        for index, word in enumerate(self._words):
+            question.append(" or " if index else "")
+            question.append(word, "bold")
         question.append(" to confirm:")
         yield Static(question, classes="question")
         yield Input(id="word", select_on_focus=False)
@@ -39,7 +41,8 @@ class ConfirmScreen(Dialog[bool]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Only the very word counts."""
-        if event.value.strip() == self._word:
-            self.dismiss(True)
+        word = event.value.strip()
+        if word in self._words:
+            self.dismiss(word)
         else:
-            self.complain(f"that is not {self._word}: nothing was done")
+            self.complain(f"that is not {' or '.join(self._words)}: nothing was done")

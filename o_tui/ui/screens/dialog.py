@@ -9,6 +9,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
@@ -48,12 +49,16 @@ class Dialog(ModalScreen[T], Generic[T]):
     def on_mount(self) -> None:
         """Title and keys stand in the frame."""
         box = self.query_one(".box")
-        box.border_title = Text(self.heading()).markup
-        box.border_subtitle = Text(self.keys_line).markup
+        box.border_title = Content(self.heading())
+        box.border_subtitle = Content(self.keys())
 
     def heading(self) -> str:
         """The title, as data."""
         return self.box_title
+
+    def keys(self) -> str:
+        """The keys that there are, as data."""
+        return self.keys_line
 
     def action_leave(self) -> None:
         """Closes without an answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from o_tui.protocol.errors import OError
-from o_tui.ui.format import block, count, shown, size, stamp
+from o_tui.ui.format import block, count, milliseconds, shown, size, stamp
 from o_tui.ui.screens.dialog import Dialog
 
 Fact = tuple[str, str]
@@ -41,16 +42,14 @@ class InspectScreen(Dialog[None]):
         """What it is."""
         return shown(self._title_text, 60)
 
-    def on_mount(self) -> None:
+    def keys(self) -> str:
         """Which keys there are depends on what is shown."""
-        super().on_mount()
-        keys = "v verify   Esc close" if self._verify else "Esc close"
-        self.query_one(".box").border_subtitle = keys
+        return "v verify   Esc close" if self._verify else "Esc close"
 
     def compose_box(self) -> ComposeResult:
         """The facts, and a line for the verdict."""
         with VerticalScroll(can_focus=True):
-            yield Static(table(self._facts))
+            yield Static(table(self._facts, min(72, int(self.app.size.width * 0.96) - 4)))
             yield Static(classes="verdict")
 
     def action_verify(self) -> None:
@@ -72,21 +71,28 @@ class InspectScreen(Dialog[None]):
         self.query_one(".verdict", Static).update(Text(text))
 
 
-def table(found: Sequence[Fact]) -> Text:
-    """Facts in two columns; a name without a value is a heading."""
-    width = max((len(name) for name, value in found if value), default=0)
+def table(found: Sequence[Fact], width: int = 72) -> Text:
+    """Facts in two columns of together `width` cells; a name without a value is a heading."""
+    left = max((len(name) for name, value in found if value), default=0)
     text = Text()
     for name, value in found:
         if not value:
             text.append(f"\n{name}\n" if text else f"{name}\n", "bold")
             continue
-        first, *rest = value.split("\n")
-        text.append(f"{name:<{width}}  ", "dim")
+        first, *rest = _wrap(value, max(16, width - left - 2))
+        text.append(f"{name:<{left}}  ", "dim")
         text.append(first + "\n")
         for line in rest:
-            text.append(" " * (width + 2) + line + "\n")
+            text.append(" " * (left + 2) + line + "\n")
     text.rstrip()
     return text
+
+
+def _wrap(value: str, width: int) -> list[str]:
+    lines: list[str] = []
+    for paragraph in value.split("\n"):
+        lines += textwrap.wrap(paragraph, width, drop_whitespace=False, replace_whitespace=False) or [""]
+    return lines
 
 
 def facts(value: Mapping[str, Any], *, skip: Sequence[str] = ()) -> list[Fact]:
@@ -95,7 +101,7 @@ def facts(value: Mapping[str, Any], *, skip: Sequence[str] = ()) -> list[Fact]:
 
 
 def _fact(name: str, value: Any, depth: int) -> Iterator[Fact]:
-    label = shown(name, 40)
+    label = _label(name)
     if isinstance(value, Mapping) and depth < _DEEPEST:
         yield label, ""
         for key, item in value.items():
@@ -108,9 +114,25 @@ def _fact(name: str, value: Any, depth: int) -> Iterator[Fact]:
         yield label, _one(name.strip(), value)
 
 
+def _label(name: str) -> str:
+    """`size_bytes` is called size, `time_ns` time: the value says the unit."""
+    indent = len(name) - len(name.lstrip())
+    bare = name.strip()
+    for suffix in ("_bytes", "_ns", "_ms"):
+        bare = bare.removesuffix(suffix)
+    return " " * indent + shown(bare.replace("_", " "), 40)
+
+
 def _inline(row: Mapping[str, Any]) -> str:
-    parts = [f"{key} {_one(str(key), item)}" for key, item in row.items() if key not in ("name", "id")]
-    return shown("  ".join(parts), 400) or "-"
+    parts = [f"{_label(str(key))} {_brief(str(key), item)}" for key, item in row.items() if key not in ("name", "id")]
+    return shown("   ".join(parts), 400) or "-"
+
+
+def _brief(name: str, value: Any) -> str:
+    if name.endswith("bytes") and isinstance(value, int):
+        return size(value)
+    text = _one(name, value)
+    return text[:12] if name in ("digest", "sha256") else text
 
 
 def _one(name: str, value: Any) -> str:
@@ -127,7 +149,7 @@ def _one(name: str, value: Any) -> str:
             return f"{size(value)} ({count(value)} bytes)"
         return count(value) if abs(value) >= 10_000 and name not in ("pid",) else str(value)
     if isinstance(value, float):
-        return f"{value:g}"
+        return milliseconds(value) if name.endswith("_ms") else f"{value:g}"
     if isinstance(value, (list, tuple)):
         return block(", ".join(str(item) for item in value), _LONGEST_VALUE)
     return block(value, _LONGEST_VALUE)

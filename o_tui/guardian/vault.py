@@ -301,8 +301,9 @@ class Vault:
     # --- recovery
 
     async def recovery_plans(self) -> Plans:
-        """Ways to the newest state, best first; the last one has no checkpoint: the empty state.
+        """Ways to the newest state, best first. After all of them: the empty state and the whole log.
 
+        A plan without a checkpoint is listed only if its state has a number (`seq`), or something is lost on it.
         Good files that the database does not know are taken into it first.
         """
         if not self._scanned:
@@ -312,7 +313,8 @@ class Vault:
         )
         known = [Known(str(row[0]), int(row[1]), row[2] == "own") for row in rows]
         base_seq, base_digest = await self._database.call_reader(chainwork.base_of)
-        return plans(known, await self._restores(), base_seq, base_digest)
+        found = plans(known, await self._restores(), base_seq, base_digest)
+        return [plan for plan in found if plan.checkpoint_id or plan.problem]
 
     async def candidates(self) -> Names:
         """Ids of the checkpoints that a state can be recovered from, newest first."""

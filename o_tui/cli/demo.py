@@ -23,7 +23,6 @@ NOTES = (
     "remember the boiler was serviced in March by Hughes and Sons",
 )
 QUESTION = "where is the spare key?"
-WAIT_S = 180.0
 CHANGED = "# A candidate: what was recalled is ranked as before; only this line is new.\n"
 
 
@@ -129,7 +128,7 @@ def _evolve(story: Story, client: Client) -> None:
     with story.step("hand it a change of its gene recall") as told:
         source = (shipped("data") / "genome" / "recall.py").read_text("utf-8")
         evolution = client.call("evolve", gene="recall", source=source + "\n\n" + CHANGED)["evolution"]
-        row = client.call("evolution.wait", id=evolution, timeout_s=WAIT_S)
+        row = client.call("evolution.wait", id=evolution)
         evidence = row.get("evidence") or {}
         told.append(f"{row['state']} after {evidence.get('pairs', 0)} pairs in a shadow: {row.get('reason', '')}")
         if row["state"] != "pending":

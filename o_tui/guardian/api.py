@@ -13,8 +13,6 @@ from typing import Any
 import msgspec
 
 from o_tui import config as settings
-from o_tui.guardian import doctor
-from o_tui.guardian.backup import backup
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.dispatch import Ticket
 from o_tui.guardian.evolutions import Evolutions
@@ -151,6 +149,8 @@ class Api:
 
     async def doctor(self) -> dict[str, Any]:
         """What is well and what is not."""
+        from o_tui.guardian import doctor  # seldom asked for: not in memory before
+
         checks = await asyncio.to_thread(doctor.checks, self._guardian.paths)
         return {"ok": all(check["ok"] for check in checks), "tier": "none", "checks": checks}
 
@@ -283,6 +283,8 @@ class Api:
 
     async def backup(self, path: str) -> dict[str, Any]:
         """Everything into one file."""
+        from o_tui.guardian.backup import backup  # seldom asked for: not in memory before
+
         return await backup(self._stores.database, self._guardian.paths, path)
 
     # --- settings and the brain

@@ -31,6 +31,7 @@ Placement = Literal["process", "embedded"]
 EFFECTS = frozenset({"llm.chat", "tool.clock"})
 """Effects that an instance may ask for."""
 TELEMETRY_S = 0.5
+SERVE_S = 30.0
 RETRIES_PER_ENTRY = 2
 
 
@@ -60,6 +61,7 @@ class Guardian:
         self.stopped = asyncio.Event()
         self.stopping = asyncio.Event()
         self.stop_reason = ""
+        self._served = asyncio.Event()
         self._lost_ns = 0
         self._absolvable: dict[str, list[Ticket]] = {}
         self._failures: dict[int, int] = {}
@@ -78,7 +80,15 @@ class Guardian:
             brain=self._brain_name,
         )
         self.fleet = Fleet(
-            paths, stores.wal, stores.vault, self.replication, genome, self, self.health, stores.database.epoch
+            paths,
+            stores.wal,
+            stores.vault,
+            self.replication,
+            genome,
+            self,
+            self.health,
+            config.health.heartbeat_s,
+            stores.database.epoch,
         )
         self.tree = Supervisor("guardian", self._specs(), on_happened=self._happened)
 
@@ -106,6 +116,7 @@ class Guardian:
         self.event("guardian", "start", "info", f"guardian started, epoch {self.stores.database.epoch}")
         self.dispatch.resume(await self.stores.journal.load())
         await self.tree.start()
+        await asyncio.wait_for(self._served.wait(), SERVE_S)
         self.loop_monitor.start()
         self.health.start()
         for work in (self._take_checkpoints(), self._tell_telemetry()):
@@ -227,6 +238,7 @@ class Guardian:
     def serving(self, main: Instance, promoted: bool) -> None:
         """Requests go to this instance from now on."""
         self.dispatch.serve(main)
+        self._served.set()
         if self._lost_ns:
             self.last_recovery_ms = (time.monotonic_ns() - self._lost_ns) / 1e6
             self._lost_ns = 0

@@ -118,6 +118,10 @@ class Dispatch:
         """Requests that are accepted and have not ended."""
         return len(self._tickets)
 
+    def tickets(self) -> list[Ticket]:
+        """The requests that have not ended."""
+        return list(self._tickets.values())
+
     def submit(
         self,
         text: str,

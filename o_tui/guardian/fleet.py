@@ -129,6 +129,7 @@ class Fleet:
         genome: Genome,
         listener: Listener,
         health: HealthMonitor,
+        heartbeat_s: float,
         epoch: int,
     ) -> None:
         self.genome = genome
@@ -142,6 +143,7 @@ class Fleet:
         self._replication = replication
         self._listener = listener
         self._health = health
+        self._heartbeat_s = heartbeat_s
         self._epoch = epoch
         self._numbers = itertools.count(1)
         self._nursery_ready = asyncio.Event()
@@ -156,6 +158,7 @@ class Fleet:
         exited: asyncio.Future[ExitReason] = asyncio.get_running_loop().create_future()
         nursery = Nursery(
             self._paths,
+            self._heartbeat_s,
             heartbeat=lambda: self._health.beat("nursery"),
             reaped=self._reaped,
             failed=lambda message: self._listener.failed("nursery", message),
@@ -302,7 +305,7 @@ class Fleet:
             if plan.problem:
                 self._listener.failed("nursery", messages.Failed(what="restore", text=plan.problem))
             return
-        raise PeerError("no state could be loaded, not even the empty one")
+        await nursery.restore(messages.Restore(), None)
 
     async def _wait_nursery(self) -> Nursery:
         try:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
@@ -27,17 +28,21 @@ from o_tui.protocol import messages
 from o_tui.protocol.errors import OError
 
 
-def open_genome(place: paths.Paths) -> tuple[Repository, Genome]:
+def open_genome(place: paths.Paths, seed: Path) -> tuple[Repository, Genome]:
     """The operator's genome, made from the seed at the first start. Blocking."""
-    repository = Repository.open(place.genome, paths.shipped("data") / "genome")
+    repository = Repository.open(place.genome, seed)
     head = repository.head()
     return repository, Genome(head, repository.version(head), repository.files(head))
 
 
 async def run(
-    place: paths.Paths, settings: config.Config, placement: Placement, ready: Callable[[Guardian], None]
+    place: paths.Paths,
+    settings: config.Config,
+    placement: Placement,
+    ready: Callable[[Guardian], None],
+    seed: Path | None = None,
 ) -> None:
-    """Runs one guardian until `Guardian.request_stop`.
+    """Runs one guardian until `Guardian.request_stop`. `seed` is what a new genome is made from.
 
     Raises:
         BusyError: Another guardian holds the workspace.
@@ -49,7 +54,7 @@ async def run(
         stores = await asyncio.to_thread(Stores.open, place)
         lock.set_epoch(stores.database.epoch)
         try:
-            repository, genome = await asyncio.to_thread(open_genome, place)
+            repository, genome = await asyncio.to_thread(open_genome, place, seed or paths.shipped("data") / "genome")
         except BaseException:
             stores.database.close_blocking()
             raise
@@ -90,6 +95,7 @@ async def run(
             ready(guardian)
             await guardian.stopping.wait()
         finally:
+            await evolutions.close()
             await guardian.stop(guardian.stop_reason or "it was interrupted")
             await views.close()
     finally:

@@ -51,6 +51,7 @@ class Nursery:
     def __init__(
         self,
         paths: Paths,
+        heartbeat_s: float,
         *,
         heartbeat: Callable[[], None],
         reaped: Callable[[str, int], None],
@@ -58,6 +59,7 @@ class Nursery:
         log: Callable[[str, messages.Log], None],
     ) -> None:
         self._paths = paths
+        self._heartbeat_s = heartbeat_s
         self._heartbeat = heartbeat
         self._reaped = reaped
         self._failed = failed
@@ -90,6 +92,7 @@ class Nursery:
                     "o_tui.agent.nursery",
                     str(theirs.fileno()),
                     str(their_stream.fileno()),
+                    str(self._heartbeat_s),
                 ],
                 environment=ENVIRONMENT,
                 keep=(theirs.fileno(), their_stream.fileno()),

@@ -1,0 +1,158 @@
+"""The guardian with real processes: it talks, it loses nothing, whoever dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+
+from o_tui.guardian.core import Guardian
+from o_tui.paths import Paths
+from o_tui.protocol.errors import BusyError, NotFoundError
+from tests.support.guardians import running, until
+
+
+@pytest.fixture
+async def guardian(workspace: Paths) -> AsyncIterator[Guardian]:
+    async with running(workspace) as started:
+        yield started
+
+
+async def memories(guardian: Guardian) -> str:
+    ticket = await guardian.dispatch.ask('{"limit": 1000}', "memory.list", journalled=False)
+    assert ticket.ok, ticket.error
+    return ticket.answer
+
+
+async def test_it_answers_from_memory_and_says_that_it_is_offline(guardian: Guardian) -> None:
+    first = await guardian.dispatch.ask("remember the spare key is under the blue flower pot")
+    assert first.ok, first.error
+    answer = await guardian.dispatch.ask("where is the spare key?")
+    assert answer.ok, answer.error
+    assert "blue flower pot" in answer.answer
+    assert "offline" in (first.answer + answer.answer).lower()
+
+
+async def test_killed_main_is_replaced_and_remembers(guardian: Guardian) -> None:
+    await guardian.dispatch.ask("remember the kettle is copper")
+    for _ in range(5):
+        main = guardian.fleet.main
+        assert main is not None
+        os.kill(main.pid, signal.SIGKILL)
+        answer = await guardian.dispatch.ask("what is the kettle made of?")
+        assert "copper" in answer.answer, answer
+        assert guardian.fleet.main is not main
+
+
+async def test_a_request_in_flight_survives_the_death_of_main(guardian: Guardian) -> None:
+    main = guardian.fleet.main
+    assert main is not None
+    main.signal(signal.SIGSTOP)
+    asked = asyncio.create_task(guardian.dispatch.ask("remember the gate is green"))
+    await until(lambda: any(ticket.instance is main for ticket in guardian.dispatch.tickets()))
+    main.signal(signal.SIGKILL)
+    ticket = await asked
+    assert ticket.ok and ticket.recovered and ticket.attempts == 2
+    assert (await memories(guardian)).count("the gate is green") == 1
+
+
+async def test_main_and_standby_killed_together_come_back_from_the_nursery(guardian: Guardian) -> None:
+    await guardian.dispatch.ask("remember the kettle is copper")
+    await until(lambda: guardian.fleet.standby is not None and guardian.fleet.standby.state == "running")
+    for instance in (guardian.fleet.main, guardian.fleet.standby):
+        assert instance is not None
+        os.kill(instance.pid, signal.SIGKILL)
+    assert "copper" in (await guardian.dispatch.ask("what is the kettle made of?")).answer
+
+
+async def test_everything_killed_comes_back_from_the_log(guardian: Guardian) -> None:
+    await guardian.dispatch.ask("remember the kettle is copper")
+    await until(lambda: guardian.fleet.standby is not None and guardian.fleet.standby.state == "running")
+    fleet = guardian.fleet
+    assert fleet.nursery and fleet.main and fleet.standby
+    for pid in (fleet.nursery.watch.pid, fleet.main.pid, fleet.standby.pid):
+        os.kill(pid, signal.SIGKILL)
+    assert "copper" in (await guardian.dispatch.ask("what is the kettle made of?")).answer
+
+
+async def test_main_lives_on_when_the_nursery_is_killed(guardian: Guardian) -> None:
+    main, nursery = guardian.fleet.main, guardian.fleet.nursery
+    assert main and nursery
+    nursery.watch.kill()
+    await nursery.watch.exited
+    assert (await guardian.dispatch.ask("what is 6*7")).answer.find("42") >= 0
+    assert guardian.fleet.main is main
+    await until(lambda: guardian.fleet.nursery not in (None, nursery))
+
+
+async def test_a_silent_main_is_killed_and_replaced(workspace: Paths) -> None:
+    from o_tui.config import Config, HealthConfig
+
+    settings = Config(health=HealthConfig(heartbeat_s=0.1, death_s=0.6, max_restarts=1000))
+    async with running(workspace, settings) as guardian:
+        main = guardian.fleet.main
+        assert main is not None
+        main.signal(signal.SIGSTOP)
+        assert (await guardian.dispatch.ask("what is 6*7")).answer.find("42") >= 0
+        assert "silent" in main.cause
+
+
+async def test_a_killed_broker_serves_again(guardian: Guardian) -> None:
+    broker = guardian.broker
+    assert broker is not None
+    await broker.ready()
+    broker.watch.kill()
+    await until(lambda: guardian.broker is not broker)
+    assert "found" in await guardian.ask_broker("brain.detect", {})
+
+
+async def test_a_checkpoint_is_restored_and_nothing_of_the_log_is_lost(guardian: Guardian) -> None:
+    await guardian.dispatch.ask("remember the kettle is copper")
+    row = await guardian.checkpoint("test")
+    await guardian.dispatch.ask("remember the gate is green")
+    seq = guardian.stores.wal.seq
+    await guardian.restore_checkpoint(row["id"])
+    kept = await memories(guardian)
+    assert "copper" in kept and "green" not in kept
+    assert guardian.stores.wal.seq > seq
+    assert (await guardian.stores.wal.verify())["ok"]
+    main = guardian.fleet.main
+    assert main is not None
+    os.kill(main.pid, signal.SIGKILL)
+    kept = await memories(guardian)
+    assert "copper" in kept and "green" not in kept
+
+
+async def test_there_is_no_such_checkpoint(guardian: Guardian) -> None:
+    with pytest.raises(NotFoundError):
+        await guardian.restore_checkpoint("00000000-0000-0000-0000-000000000000")
+
+
+async def test_state_survives_a_restart_with_and_without_a_checkpoint(workspace: Paths) -> None:
+    async with running(workspace) as guardian:
+        await guardian.dispatch.ask("remember the kettle is copper")
+        await guardian.checkpoint("test")
+        await guardian.dispatch.ask("remember the gate is green")
+    async with running(workspace) as guardian:
+        kept = await memories(guardian)
+        assert "copper" in kept and "green" in kept
+
+
+async def test_a_second_guardian_is_turned_away_by_name(guardian: Guardian, workspace: Paths) -> None:
+    with pytest.raises(BusyError, match=str(os.getpid())):
+        async with running(workspace):
+            pytest.fail("two guardians")
+
+
+async def test_nothing_is_left_behind(workspace: Paths) -> None:
+    async with running(workspace) as guardian:
+        await until(lambda: guardian.fleet.standby is not None and guardian.fleet.standby.state == "running")
+        fleet = guardian.fleet
+        assert fleet.nursery and fleet.main and fleet.standby and guardian.broker
+        pids = [fleet.nursery.watch.pid, fleet.main.pid, fleet.standby.pid, guardian.broker.watch.pid]
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +24,9 @@ class Policy:
         harm: A slow-down that is shown to be larger than this share rejects.
         memory_ratio: Peak memory beyond this many times main's rejects, if it is `memory_slack_bytes` more as well.
         memory_slack_bytes: See above.
-        blow_up_share: Requests that took twice as long or longer, in excess of main's, as a share of the pairs.
+        blow_up_share: Requests that took twice as long or longer, in excess of main's, as a share of the pairs:
+            beyond it nothing is promoted.
+        blow_up_chance: And rejected, where chance explains the excess no more often than this.
     """
 
     margin: float = 0.03
@@ -32,6 +35,7 @@ class Policy:
     memory_ratio: float = 1.5
     memory_slack_bytes: int = 4 * 1024 * 1024
     blow_up_share: float = 0.04
+    blow_up_chance: float = 0.025
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,9 @@ def decide(evidence: Evidence, policy: Policy | None = None) -> Decision:
         count = evidence.answers.same + evidence.answers.different
         text = f"{evidence.answers.different} of {count} answers differ, and which are better is not measured"
         return Decision("no_evidence", (f"{text}; the operator decides", said))
+    slow, fast = _blow_ups(evidence)
+    if slow - fast > max(2, policy.blow_up_share * evidence.pairs):
+        return Decision("no_evidence", (f"{_blow_up_sentence(evidence)}; the operator decides", said))
     if better:
         return Decision("promote", (*better, f"all {evidence.answers.same} answers are the same, no new errors"))
     return Decision("no_evidence", (f"not shown better; the operator decides: {said}",))
@@ -84,10 +91,25 @@ def _resources(evidence: Evidence, policy: Policy) -> list[str]:
         found.append(
             f"peak memory {_mib(theirs)}, main's {_mib(ours)}: {theirs / ours:.1f} times, limit {policy.memory_ratio}"
         )
-    slow, fast = evidence.blow_ups.get("candidate", 0), evidence.blow_ups.get("main", 0)
-    if slow - fast > max(2, policy.blow_up_share * evidence.pairs):
-        found.append(f"{slow} of {evidence.pairs} requests took twice as long or longer; {fast} did of main's")
+    slow, fast = _blow_ups(evidence)
+    if slow - fast > policy.blow_up_share * evidence.pairs and _chance(slow, fast) <= policy.blow_up_chance:
+        found.append(_blow_up_sentence(evidence))
     return found
+
+
+def _blow_ups(evidence: Evidence) -> tuple[int, int]:
+    return evidence.blow_ups.get("candidate", 0), evidence.blow_ups.get("main", 0)
+
+
+def _blow_up_sentence(evidence: Evidence) -> str:
+    slow, fast = _blow_ups(evidence)
+    return f"{slow} of {evidence.pairs} requests took twice as long or longer; {fast} did of main's"
+
+
+def _chance(slow: int, fast: int) -> float:
+    """How likely so many or more of the blow-ups fall on the candidate, if they fall on either side alike."""
+    total = slow + fast
+    return float(sum(math.comb(total, count) for count in range(slow, total + 1)) / 2**total)
 
 
 def _slower(evidence: Evidence, policy: Policy) -> list[str]:

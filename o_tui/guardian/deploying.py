@@ -9,7 +9,7 @@ from typing import Any
 from o_tui.evolution import diffs, evidence
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.history import Deployment
-from o_tui.guardian.evolution_book import RUNNING, Book
+from o_tui.guardian.evolution_book import Book
 from o_tui.guardian.seams import Approvals, Instances, Operator, Surroundings
 from o_tui.protocol.errors import OError, RefusedError
 
@@ -54,8 +54,8 @@ class Deploying:
             await self._deploy(row)
         return row
 
-    async def reject(self, evolution: str, reason: str, operator: Operator) -> dict[str, Any]:
-        """An operator's no.
+    async def reject(self, evolution: str, reason: str, operator: Operator, *, stopped: bool = False) -> dict[str, Any]:
+        """An operator's no; `stopped`: it was running, and its task has been ended for this.
 
         Raises:
             NotFoundError: There is no such evolution.
@@ -64,7 +64,7 @@ class Deploying:
         async with self._lock:
             row = await self._book.get(evolution)
             self._may(operator)
-            if row["state"] not in ("pending", *RUNNING):
+            if row["state"] != "pending" and not (stopped and row["state"] == "failed"):
                 raise RefusedError(_decided(row))
             await self._audit(row, "rejected", operator, reason)
             await self._book.change(row, state="rejected", reason=reason or "an operator said no", by=operator.name)

@@ -143,7 +143,7 @@ class Evolutions:
         if task is not None and not operator.viewer:
             task.cancel(msg=f"stopped by {operator.name}")
             await asyncio.wait([task])
-        return await self._act(self._deploying.reject(row["id"], reason, operator))
+        return await self._act(self._deploying.reject(row["id"], reason, operator, stopped=task is not None))
 
     async def rollback(self, revision: str, operator: Operator) -> dict[str, Any]:
         """Back to a version that was deployed, by default the one before; see Deploying.rollback."""

@@ -1,0 +1,207 @@
+"""Evidence and decisions on synthetic pairs: equal, slower, faster, error-prone."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from o_tui.evolution import evidence
+from o_tui.evolution.arbiter import Policy, decide
+from o_tui.evolution.samples import Pair, RecordedRequest, Side, Trial
+
+MIB = 1024**2
+
+
+def pair(main_ms: float, candidate_ms: float, text: str = "same", ending: str = "answered") -> Pair:
+    main = Side("answered", text="same", wall_ns=int(main_ms * 1e6), cpu_ns=int(main_ms * 8e5))
+    candidate = Side(
+        ending,  # type: ignore[arg-type]
+        text=text,
+        error="" if ending == "answered" else "boom",
+        wall_ns=int(candidate_ms * 1e6),
+        cpu_ns=int(candidate_ms * 8e5),
+    )
+    return Pair(RecordedRequest("r", "hello"), main, candidate)
+
+
+def world(seed: int, factor: float, count: int = 60) -> list[Pair]:
+    """Pairs with heavy-tailed noise, as replayed requests have: a request's own size, and stalls on either side."""
+    dice = random.Random(seed)
+
+    def noise() -> float:
+        return dice.lognormvariate(0, 0.05) * (3 if dice.random() < 0.02 else 1)
+
+    found = []
+    for _ in range(count):
+        size_ms = dice.lognormvariate(1, 0.8)
+        found.append(pair(size_ms * noise(), size_ms * factor * noise()))
+    return found
+
+
+def verdicts(factor: float, runs: int = 200, count: int = 60) -> dict[str, int]:
+    found: dict[str, int] = {"promote": 0, "reject": 0, "no_evidence": 0}
+    for seed in range(runs):
+        found[decide(evidence.measure(Trial(world(seed, factor, count)))).verdict] += 1
+    return found
+
+
+def test_equal_code_is_neither_promoted_nor_rejected() -> None:
+    assert verdicts(1.0) == {"promote": 0, "reject": 0, "no_evidence": 200}
+
+
+def test_slower_code_is_rejected() -> None:
+    found = verdicts(1.2)
+    assert found["promote"] == 0 and found["reject"] >= 198
+
+
+def test_faster_code_is_promoted() -> None:
+    found = verdicts(0.9)
+    assert found["reject"] == 0 and found["promote"] >= 190
+
+
+def test_a_gain_below_the_least_is_hardly_ever_promoted() -> None:
+    assert verdicts(0.97)["promote"] <= 4
+    assert verdicts(0.97, count=400)["promote"] == 0
+
+
+def test_the_numbers_are_in_the_reasons() -> None:
+    found = evidence.measure(Trial([pair(2.0, 1.0)] * 20))
+    decision = decide(found)
+    assert decision.verdict == "promote"
+    assert decision.reasons[0] == "latency -50.0 % (95 %: -50.0 to -50.0), 2.00 -> 1.00 ms over 20 pairs"
+    assert decision.reasons[-1] == "all 20 answers are the same, no new errors"
+    assert (found.latency.main_p50_ms, found.latency.candidate_p50_ms, found.latency.ratio_median) == (2.0, 1.0, 0.5)
+    assert found.trend == [0.5] * 20
+
+
+@pytest.mark.parametrize("ending", ["crash", "hang"])
+def test_one_crash_or_hang_rejects_whatever_the_gain(ending: str) -> None:
+    decision = decide(evidence.measure(Trial([*[pair(2.0, 1.0)] * 50, pair(2.0, 1.0, ending=ending)])))
+    assert decision.verdict == "reject"
+    assert f"({ending}: boom)" in decision.reasons[0]
+
+
+def test_more_errors_than_main_reject() -> None:
+    decision = decide(evidence.measure(Trial([*[pair(2.0, 1.0)] * 50, pair(2.0, 1.0, ending="error")])))
+    assert decision.verdict == "reject"
+    assert decision.reasons[0] == "1 of 51 requests failed, 0 of main's (error: boom)"
+
+
+def test_errors_of_both_are_not_the_candidates() -> None:
+    failed = Side("crash", error="boom")
+    both = Pair(RecordedRequest("r", "x"), failed, failed)
+    found = evidence.measure(Trial([*[pair(2.0, 1.0)] * 50, both]))
+    assert (found.errors.main, found.errors.candidate, found.errors.both) == (1, 1, 1)
+    assert found.errors.candidate_crashes == 0
+    assert decide(found).verdict == "promote"
+
+
+def test_different_answers_are_left_to_the_operator_with_examples() -> None:
+    pairs = [*[pair(2.0, 1.0)] * 50, pair(2.0, 1.0, text="x" * 1000)]
+    found = evidence.measure(Trial(pairs))
+    decision = decide(found)
+    assert decision.verdict == "no_evidence"
+    assert decision.reasons[0].startswith("1 of 51 answers differ, and which are better is not measured")
+    (example,) = found.answers.examples
+    assert example.main == "same" and len(example.candidate) == 240
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "verdict"),
+    [(20, 40, "reject"), (20, 29, "promote"), (2, 4, "promote"), (0, 400, "promote"), (20, 31, "reject")],
+)
+def test_memory_half_as_much_again_rejects(ours: int, theirs: int, verdict: str) -> None:
+    trial = Trial([pair(2.0, 1.0)] * 20, main_peak_bytes=ours * MIB, candidate_peak_bytes=theirs * MIB)
+    assert decide(evidence.measure(trial)).verdict == verdict
+
+
+def test_blow_ups_reject_where_the_median_is_better() -> None:
+    pairs = [pair(10, 9)] * 54 + [pair(10, 30)] * 6
+    decision = decide(evidence.measure(Trial(pairs)))
+    assert decision.verdict == "reject"
+    assert decision.reasons[0] == "6 of 60 requests took twice as long or longer; 0 did of main's"
+
+
+def test_a_few_blow_ups_are_for_the_operator() -> None:
+    decision = decide(evidence.measure(Trial([pair(10, 9)] * 56 + [pair(10, 30)] * 4)))
+    assert decision.verdict == "no_evidence"
+    assert decision.reasons[0].startswith(
+        "4 of 60 requests took twice as long or longer; 0 did of main's; the operator"
+    )
+
+
+def test_stalls_of_the_machine_are_no_blow_ups() -> None:
+    pairs = [pair(10, 9)] * 50 + [pair(10, 30)] * 5 + [pair(30, 10)] * 5
+    assert decide(evidence.measure(Trial(pairs))).verdict == "promote"
+    tiny = [pair(0.1, 0.09)] * 54 + [pair(0.1, 0.3)] * 6
+    assert decide(evidence.measure(Trial(tiny))).verdict == "promote"
+
+
+def test_too_few_pairs_tell_nothing() -> None:
+    decision = decide(evidence.measure(Trial([pair(2.0, 1.0)] * 5)))
+    assert decision == decide(evidence.measure(Trial([pair(2.0, 1.0)] * 5)), Policy())
+    assert decision.verdict == "no_evidence"
+    assert decision.reasons == ("5 pairs are too few to tell; 6 are the least",)
+    assert decide(evidence.measure(Trial([]))).verdict == "no_evidence"
+
+
+def test_effects_and_sources_are_counted() -> None:
+    side = Side("answered", effects=2, diverged=("llm.chat ab", "llm.chat cd"))
+    main = Side("answered", diverged=("llm.chat ab",))
+    found = evidence.measure(Trial([Pair(RecordedRequest("r", "x", source="workload"), main, side)]))
+    assert (found.effects.recorded, found.effects.diverged, found.effects.main_diverged) == (2, 2, 1)
+    assert found.effects.examples == ["llm.chat ab", "llm.chat cd"]
+    assert (found.requests_from.recorded, found.requests_from.workload) == (0, 1)
+
+
+def test_the_digest_is_of_the_content() -> None:
+    row = evidence.measure(Trial(world(1, 0.9))).row()
+    same = dict(reversed(row.items()))
+    assert evidence.digest(row) == evidence.digest(same)
+    assert evidence.digest({**row, "pairs": row["pairs"] + 1}) != evidence.digest(row)
+
+
+def test_the_digest_survives_the_database() -> None:
+    import msgspec
+
+    row = evidence.measure(Trial(world(1, 0.9))).row()
+    assert evidence.digest(msgspec.msgpack.decode(msgspec.msgpack.encode(row))) == evidence.digest(row)
+    assert evidence.digest(msgspec.json.decode(msgspec.json.encode(row))) == evidence.digest(row)
+
+
+@pytest.mark.parametrize(("count", "ranks"), [(6, (0, 5)), (9, (1, 7)), (20, (5, 14)), (100, (39, 60))])
+def test_the_interval_is_the_one_of_the_tables(count: int, ranks: tuple[int, int]) -> None:
+    """Ranks of the 95 % interval of a median, as statistics' textbooks print them."""
+    assert evidence.median_interval(range(count)) == ranks
+    assert evidence.median_interval(range(5)) is None
+
+
+def test_the_interval_covers_as_often_as_it_says() -> None:
+    draws: list[Callable[[random.Random], float]] = [
+        lambda dice: dice.gauss(0, 1),
+        lambda dice: dice.expovariate(1) - math.log(2),
+        lambda dice: math.tan(math.pi * (dice.random() - 0.5)),
+    ]
+    for draw in draws:
+        missed = 0
+        for seed in range(2_000):
+            dice = random.Random(seed)
+            low, high = evidence.median_interval([draw(dice) for _ in range(40)]) or (0, 0)
+            missed += not low <= 0 <= high
+        assert missed <= 2_000 * 0.065
+
+
+@given(st.lists(st.tuples(st.integers(1, 10**10), st.integers(1, 10**10)), max_size=200))
+def test_swapping_the_sides_turns_the_ratio_round(times: list[tuple[int, int]]) -> None:
+    pairs = [pair(ours / 1e6, theirs / 1e6) for ours, theirs in times]
+    turned = [pair(theirs / 1e6, ours / 1e6) for ours, theirs in times]
+    one, other = evidence.measure(Trial(pairs)), evidence.measure(Trial(turned))
+    assert one.latency.main_p50_ms == other.latency.candidate_p50_ms
+    if one.latency.pairs >= evidence.MIN_PAIRS:
+        assert one.latency.ci_low <= one.latency.ratio_median <= one.latency.ci_high
+    assert "promote" not in (decide(one).verdict, decide(other).verdict) or decide(one) != decide(other)

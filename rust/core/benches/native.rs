@@ -19,7 +19,10 @@ const TEXTS: [(&str, &str); 6] = [
 ];
 
 fn text(name: &str) -> String {
-    let part = TEXTS.iter().find(|(known, _)| *known == name).map_or("", |(_, part)| part);
+    let part = TEXTS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map_or("", |(_, part)| part);
     part.repeat(1_000_000 / part.len())
 }
 
@@ -50,7 +53,8 @@ fn embed_200_characters(bencher: Bencher) {
 #[divan::bench(args = [1_000, 10_000, 100_000])]
 fn top_10_of_256_dimensions(bencher: Bencher, rows: u64) {
     let vector = |id: u64| -> Vec<u8> {
-        let numbers = embed(&format!("row number{id} of many{}", id * 7919), 256).unwrap_or_default();
+        let numbers =
+            embed(&format!("row number{id} of many{}", id * 7919), 256).unwrap_or_default();
         numbers.into_iter().flat_map(f32::to_le_bytes).collect()
     };
     let Ok(mut index) = VectorIndex::new(256) else {

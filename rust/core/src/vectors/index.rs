@@ -70,9 +70,13 @@ impl VectorIndex {
         self.ids
             .try_reserve(1)
             .map_err(|_| VectorError::OutOfMemory)?;
+        let room = self.rows.capacity();
         self.rows
             .try_reserve(self.dimensions)
             .map_err(|_| VectorError::OutOfMemory)?;
+        if self.rows.capacity() != room {
+            prefer_huge_pages(&self.rows);
+        }
         self.slots.reserve_one(&self.ids)?;
         self.slots.insert(id, self.ids.len(), &self.ids);
         self.ids.push(id);
@@ -230,6 +234,7 @@ impl VectorIndex {
             .rows
             .try_reserve_exact(numbers)
             .map_err(|_| VectorError::OutOfMemory)?;
+        prefer_huge_pages(&index.rows);
         let rows = HEADER_BYTES + 8 * count;
         in_steps(HEADER_BYTES, rows, &mut copy, |ids| {
             index.ids.extend(ids.chunks_exact(8).map(number));
@@ -239,6 +244,21 @@ impl VectorIndex {
         });
         index.slots = Slots::of(&index.ids)?;
         Ok(index)
+    }
+}
+
+/// Asks for pages of 2 MiB: a search meets fewer page-table walks, and the kernel frees a dead process sooner.
+fn prefer_huge_pages(rows: &Vec<f32>) {
+    const PAGE: usize = 4096;
+    const WORTH_IT_BYTES: usize = 4 << 20;
+    let bytes = 4 * rows.capacity();
+    if cfg!(target_os = "linux") && bytes >= WORTH_IT_BYTES {
+        let start = rows.as_ptr() as usize;
+        let first = start.next_multiple_of(PAGE);
+        let length = (start + bytes - first) / PAGE * PAGE;
+        // SAFETY: the whole pages `first..first + length` lie within the allocation of `rows`; the advice changes
+        // neither what is in them nor what may be done with them. That it is refused is of no interest.
+        unsafe { libc::madvise(first as *mut libc::c_void, length, libc::MADV_HUGEPAGE) };
     }
 }
 

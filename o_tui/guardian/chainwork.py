@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from o_tui.guardian.findings import keep_bytes
-from o_tui.guardian.mirror import read_segment, segment_paths
+from o_tui.guardian.findings import keep_bytes, quarantine
+from o_tui.guardian.mirror import read_segment, segment_paths, write_segment
 from o_tui.guardian.rows import WAL, WAL_BASE
 from o_tui.protocol.errors import CorruptError, NotFoundError
 from o_tui.protocol.operations import GENESIS, Entry, chain, pack_entry, unpack_entry
@@ -206,11 +207,34 @@ def verify_mirror(folder: Path) -> list[str]:
             segment = read_segment(path)
         except FileNotFoundError:
             continue  # compacted meanwhile
-        if segment.damaged and not last:
+        if segment.damaged and last:
+            segment = read_segment(path)  # it may have been read while it was written
+        if segment.damaged:
             problems.append(f"segment {path.name} of the mirror is damaged after entry {segment.last_seq}")
         elif not last and known.get(segment.last_seq) != segment.digest():
             problems.append(f"segment {path.name} of the mirror does not have its digest")
     return problems
+
+
+def mend_mirror(connection: sqlite3.Connection, data: Path, folder: Path) -> list[str]:
+    """Puts damaged segments of the mirror aside and writes them again from the log; the open end is left alone."""
+    lines: list[str] = []
+    paths = segment_paths(folder)
+    known = known_digests(folder)
+    for path, following in pairwise(paths):
+        segment, last = read_segment(path), _first_of(following) - 1
+        if not segment.damaged and segment.last_seq == last and known.get(last) == segment.digest():
+            continue
+        kept = quarantine(data, path)
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM wal WHERE seq BETWEEN ? AND ? ORDER BY seq", (_first_of(path), last)
+        ).fetchall()
+        text = f"segment {path.name} of the log's mirror was damaged; kept as {kept.name}"
+        if rows and rows[0][0] == _first_of(path) and len(rows) == last - _first_of(path) + 1:
+            write_segment(path, [pack_row(row) for row in rows])
+            text += ", written again"
+        lines.append(text)
+    return lines
 
 
 def repair_rows(

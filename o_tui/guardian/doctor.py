@@ -15,7 +15,7 @@ from typing import Any
 from o_tui.guardian import audit, chainwork, schema, vault_files
 from o_tui.guardian.database import Database
 from o_tui.guardian.findings import QUARANTINE, Finding
-from o_tui.guardian.mirror import Head, HeadFile, read_rows, row_paths
+from o_tui.guardian.mirror import Head, HeadFile, read_segment, row_paths, rows_whole, segment_paths
 from o_tui.guardian.rebuild import rebuild
 from o_tui.guardian.rows import CHECKPOINTS, TABLES, damaged_rows
 from o_tui.guardian.vault import Vault
@@ -121,6 +121,7 @@ def _database(paths: Paths) -> Iterator[Check]:
         ("transactions", lambda c: _transactions(c, head)),
         ("approvals", _approvals),
         ("checkpoints", lambda c: _checkpoints(c, paths.checkpoints)),
+        ("mirror", lambda c: _mirror(c, paths)),
     ]
     for name, look in looks:
         try:
@@ -128,7 +129,6 @@ def _database(paths: Paths) -> Iterator[Check]:
         except (sqlite3.Error, OError) as error:
             yield Check(name, False, f"{error}; {REPAIR}")
     connection.close()
-    yield _mirror(paths)
 
 
 def _read_head(paths: Paths) -> tuple[Head | None, Check]:
@@ -213,11 +213,18 @@ def _checkpoints(connection: sqlite3.Connection, folder: Path) -> Check:
     return Check("checkpoints", not problems, detail)
 
 
-def _mirror(paths: Paths) -> Check:
+def _mirror(connection: sqlite3.Connection, paths: Paths) -> Check:
     problems = chainwork.verify_mirror(paths.mirror)
-    for path in row_paths(paths.mirror)[:-1]:
+    segments = segment_paths(paths.mirror)
+    if segments and not problems:
+        end = read_segment(segments[-1])
+        stored = connection.execute("SELECT digest FROM wal WHERE seq = ?", (end.last_seq,)).fetchone()
+        if stored is not None and stored[0] != end.digest():
+            problems.append(f"segment {end.path.name} of the mirror is not what is in the log")
+    for path in row_paths(paths.mirror):
         try:
-            if any(record is None for record in read_rows(path)):
+            # once more: it may have been read while it was written
+            if not rows_whole(path) and not rows_whole(path):
                 problems.append(f"{path.name} of the row mirror is damaged")
         except FileNotFoundError:
             continue  # rotated meanwhile
@@ -243,6 +250,8 @@ def mend(paths: Paths) -> list[Finding]:
     database.close_blocking()
     connection = schema.connect_reader(paths.database)
     try:
+        lines = chainwork.mend_mirror(connection, paths.data, paths.mirror)
+        findings += [Finding("mirror", line) for line in lines]
         bad = [check.detail for check in (_integrity(connection), _rows(connection)) if not check.ok]
     except (sqlite3.Error, OError) as error:
         bad = [str(error)]

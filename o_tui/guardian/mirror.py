@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from o_tui.protocol.operations import GENESIS, chain
+from o_tui.protocol.operations import GENESIS, chain, unpack_entry
 
 SEGMENT_BYTES = 8 << 20
 ROW_SEGMENTS = 8
@@ -164,11 +164,9 @@ def read_segment(path: Path) -> Segment:
 
 
 def _seq_of(entry: bytes) -> int:
-    from o_tui.protocol.operations import unpack_entry
-
     try:
         return unpack_entry(entry).seq
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):  # the second: text inside that is not UTF-8
         return -1
 
 
@@ -239,6 +237,16 @@ class Mirror:
             self._fd = -1
 
 
+def write_segment(path: Path, entries: Sequence[bytes]) -> None:
+    """Writes a whole segment again, durably."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        _write_all(fd, b"".join([part for entry in entries for part in (_SIZE.pack(len(entry)), entry)]))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 class RowMirror:
     """The open end of the row mirror: what was inserted beside the WAL's entries, to be put back after a loss."""
 
@@ -248,6 +256,11 @@ class RowMirror:
         self._fd = -1
         self._size = 0
         self._pending: list[bytes] = []
+
+    def continue_in(self, path: Path) -> None:
+        """Goes on at the end of an existing file."""
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        self._size = os.fstat(self._fd).st_size
 
     def add(self, commit: int, table: str, values: Sequence[Any]) -> None:
         """Remembers a row of the running transaction."""
@@ -309,7 +322,16 @@ def row_paths(folder: Path) -> list[Path]:
 
 def read_rows(path: Path) -> Iterator[tuple[int, str, list[Any]] | None]:
     """The records of a file of the row mirror; a last None means that something behind is damaged."""
-    raw = path.read_bytes()
+    for payload in _payloads(path.read_bytes()):
+        yield None if payload is None else _decode_row(payload)
+
+
+def rows_whole(path: Path) -> bool:
+    """Whether every record of a file of the row mirror is what was written."""
+    return all(payload is not None for payload in _payloads(path.read_bytes()))
+
+
+def _payloads(raw: bytes) -> Iterator[bytes | None]:
     position = 0
     while position < len(raw):
         if len(raw) - position < _ROW.size:
@@ -320,7 +342,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, str, list[Any]] | None]:
         if len(payload) < size or zlib.crc32(payload) != crc:
             yield None
             return
-        yield _decode_row(payload)
+        yield payload
         position += _ROW.size + size
 
 

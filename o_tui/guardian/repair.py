@@ -21,6 +21,7 @@ from o_tui.guardian.mirror import (
     read_rows,
     read_segment,
     row_paths,
+    rows_whole,
     segment_paths,
 )
 from o_tui.guardian.rebuild import put_mirrored, rebuild
@@ -137,7 +138,7 @@ def _reconcile(
     if head_damaged:
         head_file.write_both(now)
         now = Head(now.counter + 1, now.epoch, commits, seq, digest, now.time_ns)
-    rows = RowMirror(paths.mirror, segment_bytes=segment_bytes)
+    rows = _open_rows(paths, findings, segment_bytes)
     return Opened(findings, head_file, now, mirror, rows, seq, digest, commits, tops)
 
 
@@ -305,6 +306,18 @@ def _check_commits(connection: sqlite3.Connection, paths: Paths, head: Head | No
     text = f"{lost} transactions were missing in the database; {restored} rows were restored from the mirror"
     findings.append(Finding("rows", text, "error" if damaged else "warning", {"transactions": lost, "rows": restored}))
     return head.commits
+
+
+def _open_rows(paths: Paths, findings: list[Finding], segment_bytes: int) -> RowMirror:
+    """Continues the row mirror; a damaged file of it goes aside (its rows are in the database by now)."""
+    rows = RowMirror(paths.mirror, segment_bytes=segment_bytes)
+    files = row_paths(paths.mirror)
+    if files and rows_whole(files[-1]):
+        rows.continue_in(files[-1])
+    elif files:
+        kept = quarantine(paths.data, files[-1])
+        findings.append(Finding("mirror", f"a file of the row mirror was damaged; kept as {kept.name}"))
+    return rows
 
 
 def replay_rows(connection: sqlite3.Connection, folder: Path, after_commit: int) -> tuple[int, bool]:

@@ -145,9 +145,17 @@ class Wal:
         }
 
     async def repair(self) -> list[str]:
-        """Repairs rows of the log that `verify` found damaged, from the mirror; returns what was done, a line each."""
-        folder = self._database.paths.mirror
-        return await self._database.slice(lambda connection: chainwork.repair_rows(connection, folder))
+        """Repairs what `verify` found: rows from the mirror, segments of the mirror from the rows.
+
+        Returns what was done, a line each. Damaged segments are kept in the quarantine.
+        """
+        paths = self._database.paths
+        return await self._database.slice(
+            lambda connection: [
+                *chainwork.repair_rows(connection, paths.mirror),
+                *chainwork.mend_mirror(connection, paths.data, paths.mirror),
+            ]
+        )
 
     async def compact(self, below_seq: int) -> int:
         """Removes entries up to and with `below_seq`, in slices; returns how many. The chain stays verifiable.

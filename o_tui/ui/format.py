@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
-from o_tui._native import safe_text
+from o_tui.protocol.safe_text import safe, safe_line
 
 NS = 1_000_000_000
 MISSING = "-"
@@ -22,12 +22,12 @@ def shown(text: object, limit: int = 0) -> str:
         text: Anything; None is the empty text.
         limit: At most so many characters; 0: no limit.
     """
-    return safe_text("" if text is None else str(text), limit, keep_newlines=False)
+    return safe_line("" if text is None else str(text), limit)
 
 
 def block(text: object, limit: int = 0) -> str:
     """Like `shown`, for texts of several lines: line feeds stay."""
-    return safe_text("" if text is None else str(text), limit)
+    return safe("" if text is None else str(text), limit)
 
 
 def count(number: float) -> str:

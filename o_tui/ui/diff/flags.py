@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from o_tui._native import hidden
+from o_tui.protocol.safe_text import hidden
 from o_tui.ui.diff.parse import FileDiff
 from o_tui.ui.format import shown
 
@@ -27,7 +27,7 @@ class Flag:
 
 def find(files: Sequence[FileDiff]) -> list[Flag]:
     """All of them, in the order of the diff. Invisible and bidi characters, controls, and letters that look like
-    Latin ones but are not (`o_tui._native.hidden` says exactly which).
+    Latin ones but are not (`o_tui.protocol.safe_text.hidden` says exactly which).
     """
     return list(_find(files))
 

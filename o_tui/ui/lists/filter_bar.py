@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from o_tui.ui.boundary import Guarded
@@ -48,8 +49,10 @@ class FilterBar(Guarded, Horizontal):
 
         step: int
 
-    def __init__(self, label: str = "filter", placeholder: str = "", *, id: str | None = None) -> None:
+    def __init__(self, label: str, placeholder: str, back: str, *, id: str | None = None) -> None:
+        """`back`: the selector of the sibling that gets the keys when the field goes."""
         super().__init__(id=id)
+        self._back = back
         self._label = label
         self._placeholder = placeholder
 
@@ -70,10 +73,15 @@ class FilterBar(Guarded, Horizontal):
 
     def action_drop(self) -> None:
         """Empties it and goes."""
-        field = self.query_one(Input)
-        field.value = ""
-        self.display = False
+        self.query_one(Input).value = ""
+        self._return()
         self.post_message(self.Left("", kept=False))
+
+    def _return(self) -> None:
+        # the keys go first: a hidden field with the focus would hand them to any widget, perhaps of another pane
+        if self.query_one(Input).has_focus and self.parent is not None:
+            self.screen.set_focus(self.parent.query_one(self._back, Widget))
+        self.display = bool(self.text)
 
     def action_step(self, step: int) -> None:
         """Moves in the list while typing."""
@@ -87,7 +95,7 @@ class FilterBar(Guarded, Horizontal):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Keeps the filter; an empty one closes the field."""
         event.stop()
-        self.display = bool(self.text)
+        self._return()
         self.post_message(self.Left(self.text, kept=True))
 
 

@@ -8,6 +8,7 @@ from o_tui.ui.lists.filter_bar import matches
 from o_tui.ui.lists.row_list import Row
 
 MOST = 20_000
+EXACT = ("level", "source", "kind")
 
 
 class EventStore:
@@ -53,11 +54,17 @@ class EventStore:
         return len(older)
 
     def filtered(self, query: str) -> list[Row]:
-        """The rows whose text, source, level or kind have every word of the query."""
-        if not query:
+        """The rows that a query means, as the guardian reads it: `level:error`, `source:nursery`, `kind:…` words must
+        be so exactly, other words are looked for in text, source, level and kind.
+        """
+        words = query.split()
+        if not words:
             return self.rows
+        exact = [word.partition(":")[::2] for word in words if word.partition(":")[0] in EXACT and ":" in word]
+        rest = " ".join(word for word in words if not (word.partition(":")[0] in EXACT and ":" in word))
         return [
             row
             for row in self.rows
-            if matches(query, row.get("text"), row.get("source"), row.get("level"), row.get("kind"))
+            if all(str(row.get(key)) == value for key, value in exact)
+            and matches(rest, row.get("text"), row.get("source"), row.get("level"), row.get("kind"))
         ]

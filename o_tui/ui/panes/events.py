@@ -75,7 +75,7 @@ class EventsPane(Pane):
         yield Line(id="wal-line", classes="pane-line")
         yield RowList(EVENT_COLUMNS, self._event, empty=EMPTY, follow=True, header=False, id="event-rows")
         yield Line(id="events-line", classes="pane-line")
-        yield FilterBar("filter", "text, source or level (warning, error)")
+        yield FilterBar("filter", "words, level:error, source:nursery", "#event-rows")
 
     @property
     def log_rows(self) -> RowList:
@@ -215,11 +215,6 @@ class EventsPane(Pane):
         message.stop()
         self.store.complete = False
         self._refill()
-
-    def on_filter_bar_left(self, message: FilterBar.Left) -> None:
-        """Back to the events."""
-        message.stop()
-        self.log_rows.focus()
 
     def on_filter_bar_stepped(self, message: FilterBar.Stepped) -> None:
         """Moves in the events while typing."""

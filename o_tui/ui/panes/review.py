@@ -1,33 +1,399 @@
-"""The pane Review."""
+"""The pane Review: the diff, the evidence, and the operator's decision."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
+from textual.widget import Widget
 from textual.widgets import Static
 
-from o_tui.ui.panes.base import Pane
+from o_tui.protocol.errors import OError
+from o_tui.ui.actions import Action
+from o_tui.ui.diff.flags import Flag, find
+from o_tui.ui.diff.view import DiffView
+from o_tui.ui.format import change, clock, short, shown
+from o_tui.ui.lists.columns import Column
+from o_tui.ui.lists.filter_bar import FilterBar
+from o_tui.ui.lists.row_list import Cell, Row, RowList
+from o_tui.ui.messages import CopyRequested
+from o_tui.ui.panes.approval import ApprovalBar
+from o_tui.ui.panes.deciding import Deciding
+from o_tui.ui.panes.evidence import evidence, summary
+from o_tui.ui.panes.shadows import outcome_word
 from o_tui.ui.snapshot_model import Model, Part
+from o_tui.ui.widgets.line import Line
 
-FIELDS = ("id", "gene", "state", "goal")
+WIDE = 100
+COLUMNS = (
+    Column("id", 10), Column("gene", 14, rank=1), Column("state", 17), Column("latency", 8, right=True, rank=2),
+    Column("at", 11, rank=4), Column("goal", least=8, rank=3),
+)  # fmt: skip
+EMPTY = (
+    "Nothing waits for you.\n\nA change of the agent's code appears here after a shadow has tried it: the exact diff, "
+    "what was measured, and your decision.\n\nStart one in the chat:  /evolve recall --from candidate.py"
+)
 
 
-class ReviewPane(Pane):
-    """Lists what the model has."""
+class ReviewPane(Deciding):
+    """Nothing is approved but by a version typed here, for the diff that is shown, byte for byte."""
 
     pane_id = "review"
     number = 4
     title = "Review"
-    empty = "Nothing waits for you. A change that a shadow has tried appears here."
-    parts = frozenset({"evolutions"})
+    empty = EMPTY
+    about = (
+        "A change waits here until you decide. A asks you to type the new version; keys are dead for half a second "
+        "after the pane got the focus or the change came up, and a paste never counts. What is approved is, by hash, "
+        "what is shown and what the shadow has run."
+    )
+    parts = frozenset({"evolutions", "status"})
+    actions = (
+        Action("review.approve", ("A",), "Approve", "Approve this diff: the new version has to be typed.", 10),
+        Action("review.reject", ("R",), "Reject", "Reject this change, with a reason.", 20),
+        Action("review.later", ("L",), "Later", "Leave it for later and go to the next change.", 30),
+        Action("review.next_hunk", ("n",), "Next hunk", "To the next hunk of the diff.", 40),
+        Action("review.previous_hunk", ("p",), "Hunk before", "To the hunk before.", 0),
+        Action("review.next_file", ("right_square_bracket",), "Next file", "To the next file of the diff.", 0),
+        Action("review.previous_file", ("left_square_bracket",), "File before", "To the file before.", 0),
+        Action("review.evidence", ("e",), "Evidence", "Show the evidence in full, or the diff again.", 50),
+        Action("review.wrap", ("w",), "Wrap", "Wrap long lines, or let them run on.", 60),
+        Action("review.split", ("s",), "Side by side", "Side by side, or unified.", 70),
+        Action("review.more_context", ("plus", "equals_sign"), "More context", "More unchanged lines.", 0),
+        Action("review.less_context", ("minus",), "Less context", "Fewer unchanged lines.", 0),
+        Action("review.find_text", ("slash",), "Find", "Find a text in the diff; Enter goes on.", 80),
+        Action("review.copy", ("y",), "Copy", "Copy the hunk at the cursor.", 90),
+        Action("review.rollback", ("u",), "Roll back", "Go back to the version before the last promotion.", 100),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._flags: list[Flag] = []
+        self._wanted = ""
+        self._loading = ""
+        self._evidence_open = False
+        self._position = ""
 
     def compose_content(self) -> ComposeResult:
-        """One list."""
-        with VerticalScroll(can_focus=True):
-            yield Static(Text(self.empty), classes="rows")
+        """Waiting changes, head, evidence beside or above the diff, decision."""
+        yield RowList(COLUMNS, self._cells, empty=EMPTY, header=False, id="waiting")
+        yield Line(id="review-head")
+        yield Static(id="review-fold", markup=False)
+        with Horizontal(id="review-body"):
+            with VerticalScroll(id="evidence-box", can_focus=True):
+                yield Static(id="evidence", markup=False)
+            yield DiffView(id="diff")
+        yield FilterBar("find", "text in the diff; Enter goes to the next place", "#diff")
+        yield ApprovalBar("#diff", self.gate.clock)
+        yield Line(id="decision")
+
+    @property
+    def diff(self) -> DiffView:
+        """The diff."""
+        return self.query_one(DiffView)
+
+    @property
+    def waiting(self) -> RowList:
+        """Changes to choose from."""
+        return self.query_one("#waiting", RowList)
+
+    # --- showing
+
+    def focus_target(self) -> Widget | None:
+        """The diff, if there is one."""
+        return self.diff if self._item else self.waiting
+
+    def badge(self, model: Model) -> str:
+        """How many wait."""
+        return f"{len(model.pending)}!" if model.pending else ""
+
+    def show_item(self, identity: str) -> None:
+        """Opens a change, also one that is decided."""
+        if identity in self.model.evolutions and identity != self._item.get("id"):
+            self._wanted = identity
+            self.update(self.model, frozenset({"evolutions"}))
+
+    def find(self) -> None:
+        """Finds in the diff."""
+        self.query_one(FilterBar).open()
 
     def update(self, model: Model, changed: frozenset[Part]) -> None:
-        """Writes the rows."""
-        lines = ["  ".join(str(row.get(name, "-")) for name in FIELDS) for row in model.evolutions.values()]
-        self.query_one(".rows", Static).update(Text("\n".join(lines) or self.empty))
+        """Lists what waits, and loads the one to show."""
+        self.waiting.ascii_only = self.diff.ascii_only = self.view.config.screen.ascii
+        rows = list(model.pending)
+        wanted = self._wanted or str(self._item.get("id") or "")
+        if wanted in model.evolutions and all(row["id"] != wanted for row in rows):
+            rows.append(model.evolutions[wanted])
+        self.waiting.show(rows)
+        self._show_parts()
+        if not rows:
+            self._clear()
+            return
+        if wanted not in {row["id"] for row in rows}:
+            wanted = str(rows[0]["id"])
+        self.waiting.select(wanted)
+        self._load(model.evolutions[wanted])
+
+    def _clear(self) -> None:
+        self._item, self._wanted, self._flags = {}, "", []
+        self._show_parts()
+
+    def _show_parts(self) -> None:
+        """The list while there is a choice or nothing else, the rest while there is a change to show. Keys go first
+        to what stays: a hidden widget with the focus would hand them to any other, perhaps of another pane.
+        """
+        there, amount = bool(self._item), len(self.waiting.rows)
+        listed = amount != 1 or not there
+        self.waiting.styles.height = min(4, amount) if there else "1fr"
+        if self.has_focus_within and not there and not self.waiting.has_focus:
+            self.waiting.display = True
+            self.screen.set_focus(self.waiting)
+        for name in ("#review-head", "#review-body", "#decision"):
+            self.query_one(name).display = there
+        self.query_one("#review-fold").display = False
+        if self.waiting.has_focus and there and not listed:
+            self.diff.display = True
+            self.screen.set_focus(self.diff)
+        self.waiting.display = listed
+        self._arrange()
+
+    def _load(self, row: Row) -> None:
+        """Takes a row over; its diff is fetched when it is another one."""
+        identity = str(row["id"])
+        mine = identity == self._item.get("id") and row.get("diff_sha256") == self._item.get("diff_sha256")
+        if mine:
+            self._item = {**self._item, **row}
+            if self.bar.open_for == identity and row.get("state") != "pending":
+                self.bar.close()
+            self._draw()
+        elif self._loading != identity:
+            self._loading = identity
+            self.run_worker(self._fetch(identity), exclusive=True, group="review", exit_on_error=False)
+
+    async def _fetch(self, identity: str) -> None:
+        try:
+            row = await self.call("evolution.show", id=identity)
+        except OError as error:
+            self._said = f"[!] {shown(identity, 30)} could not be read: {error}"
+            self._tell_decision()
+            return
+        finally:
+            self._loading = ""
+        self._item = dict(row)
+        self._wanted = identity
+        self._said = ""
+        self.bar.close()
+        self.gate.close()
+        self._evidence_open = False
+        self.diff.show(str(row.get("diff") or ""))
+        self._flags = find(self.diff.files)
+        self._show_parts()
+        self._draw()
+
+    def _draw(self) -> None:
+        row = self._item
+        self.query_one("#evidence", Static).update(Text("\n").join(evidence(row, self._flags)))
+        self.query_one("#review-fold", Static).update(
+            Text("\n", no_wrap=True, overflow="ellipsis").join(summary(row, self._flags))
+        )
+        head = Text(no_wrap=True, overflow="ellipsis")
+        head.append(f"{shown(row.get('id'), 20)} {shown(row.get('gene'), 40)}", "bold")
+        if row.get("next_version"):
+            head.append(f"  {shown(row.get('version'), 20)} -> {shown(row['next_version'], 20)}")
+        base, deployed = str(row.get("base") or ""), self._deployed()
+        stale = row.get("state") == "pending" and deployed and base and deployed != base
+        head.append(f"  base {short(shown(base), 7)} ")
+        if stale:
+            head.append(f"[!] STALE, deployed is {short(deployed, 7)}", "bold")
+        elif row.get("state") == "pending":
+            head.append("(current)")
+        head.append(f"  {self._position}")
+        head.append(f"  by {shown(row.get('origin'), 12)}", "dim")
+        self.query_one("#review-head", Line).show(head)
+        self._tell_decision()
+
+    def _deployed(self) -> str:
+        return str((self.model.status.get("genome") or {}).get("revision") or "")
+
+    def _tell_decision(self) -> None:
+        line = Text(no_wrap=True, overflow="ellipsis")
+        row = self._item
+        state = str(row.get("state") or "")
+        if self._said:
+            line.append(self._said, "bold")
+        elif state == "pending":
+            line.append("A", "bold")
+            line.append(f" approve (asks for {shown(self._version(), 20)})   ")
+            line.append("R", "bold")
+            line.append(" reject   ")
+            line.append("L", "bold")
+            line.append(" later   n/p hunk  e evidence")
+        elif state:
+            line.append(outcome_word(row).capitalize(), "bold")
+            line.append(f" by {shown(row['by'], 40)}" if row.get("by") else "")
+            line.append(f": {shown(row['reason'], 200)}" if row.get("reason") else "")
+            if state == "promoted":
+                line.append("   u rolls back")
+        self.query_one("#decision", Line).show(line)
+
+    def _cells(self, row: Row) -> Sequence[Cell]:
+        latency = (row.get("evidence") or {}).get("latency") or {}
+        pending = row.get("state") == "pending"
+        return (
+            shown(row.get("id")),
+            shown(row.get("gene")),
+            ("waits for you", "warn") if pending else outcome_word(row),
+            change(latency.get("ratio_median")),
+            (clock(int(row.get("time_ns") or 0), self.view.now_ns()), "dim"),
+            (shown(row.get("goal")), "dim"),
+        )
+
+    # --- arrangement and focus
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Evidence beside the diff, or folded above it."""
+        self._arrange()
+
+    def _arrange(self) -> None:
+        if self.failure is not None or not self._item:
+            return
+        wide = self.size.width >= WIDE - 4
+        self.set_class(wide, "-wide")
+        box, diff = self.query_one("#evidence-box"), self.diff
+        to_box, to_diff = wide or self._evidence_open, wide or not self._evidence_open
+        # shown before the other is hidden, and given the keys, see _show_parts
+        box.display, diff.display = box.display or to_box, diff.display or to_diff
+        if box.has_focus and not to_box:
+            self.screen.set_focus(diff)
+        if diff.has_focus and not to_diff:
+            self.screen.set_focus(box)
+        box.display, diff.display = to_box, to_diff
+        self.query_one("#review-fold").display = not wide and not self._evidence_open
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Keys that were meant for another pane must not decide here."""
+        if not self._inside:
+            self._inside = True
+            self.gate.close()
+
+    def on_descendant_blur(self, event: events.DescendantBlur) -> None:
+        """Whether the focus has left is known only when it has arrived elsewhere."""
+        self.call_later(self._left)
+
+    def _left(self) -> None:
+        self._inside = self.has_focus_within
+
+    # --- messages
+
+    def on_row_list_moved(self, message: RowList.Moved) -> None:
+        """Another change to look at."""
+        message.stop()
+        if message.key and self.waiting.has_focus and message.key in self.model.evolutions:
+            self._wanted = message.key
+            self._load(self.model.evolutions[message.key])
+
+    def on_row_list_chosen(self, message: RowList.Chosen) -> None:
+        """Enter: into its diff."""
+        message.stop()
+        if self._item:
+            self.diff.focus()
+
+    def on_diff_view_moved(self, message: DiffView.Moved) -> None:
+        """Which hunk of how many."""
+        message.stop()
+        files = f"file {message.file}/{message.files} " if message.files > 1 else ""
+        self._position = f"{files}hunk {message.hunk}/{message.hunks}"
+        if self._item:
+            self._draw()
+
+    def on_diff_view_source_wanted(self, message: DiffView.SourceWanted) -> None:
+        """More context comes from the genome at the base revision."""
+        message.stop()
+        self.run_worker(self._sources(message.paths), exclusive=True, group="sources", exit_on_error=False)
+
+    async def _sources(self, paths: Sequence[str]) -> None:
+        found: dict[str, str] = {}
+        for path in paths:
+            try:
+                value = await self.call("genome.show", revision=self._item.get("base", ""), path=path)
+            except OError as error:
+                self.view.tell_error(error)
+                return
+            found[path] = str(value.get("text") or "") if isinstance(value, dict) else str(value)
+        self.diff.give_sources(found)
+
+    def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
+        """Finds while one types."""
+        message.stop()
+        self.diff.search(message.text)
+
+    def on_filter_bar_left(self, message: FilterBar.Left) -> None:
+        """Enter goes to the next place, Esc back to the diff."""
+        message.stop()
+        if message.kept and message.text:
+            self.query_one(FilterBar).open()
+            if not self.diff.search(message.text):
+                self.view.tell(f"'{message.text}' is not in this diff.")
+        else:
+            self.diff.search("")
+
+    def on_filter_bar_stepped(self, message: FilterBar.Stepped) -> None:
+        """Next or previous place."""
+        message.stop()
+        self.diff.search(self.query_one(FilterBar).text, message.step)
+
+    # --- looking
+
+    def action_next_hunk(self) -> None:
+        """To the next hunk."""
+        self.diff.move_hunk(1)
+
+    def action_previous_hunk(self) -> None:
+        """To the hunk before."""
+        self.diff.move_hunk(-1)
+
+    def action_next_file(self) -> None:
+        """To the next file."""
+        self.diff.move_file(1)
+
+    def action_previous_file(self) -> None:
+        """To the file before."""
+        self.diff.move_file(-1)
+
+    def action_wrap(self) -> None:
+        """Wraps or not."""
+        self.diff.toggle_wrap()
+
+    def action_split(self) -> None:
+        """Side by side or unified."""
+        self.diff.toggle_split()
+
+    def action_more_context(self) -> None:
+        """More."""
+        self.diff.change_context(3)
+
+    def action_less_context(self) -> None:
+        """Less."""
+        self.diff.change_context(-3)
+
+    def action_find_text(self) -> None:
+        """Finds."""
+        self.find()
+
+    def action_copy(self) -> None:
+        """Copies the hunk."""
+        text = self.diff.hunk_text()
+        if text:
+            self.post_message(CopyRequested(text, "hunk"))
+
+    def action_evidence(self) -> None:
+        """The evidence in full where it is folded; beside the diff, the keys go there and back."""
+        box = self.query_one("#evidence-box")
+        if self.has_class("-wide"):
+            (self.diff if box.has_focus else box).focus()
+            return
+        self._evidence_open = not self._evidence_open
+        self._arrange()

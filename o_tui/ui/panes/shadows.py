@@ -85,7 +85,7 @@ class ShadowsPane(Pane):
         yield RowList(COLUMNS, self._cells, empty=EMPTY, id="shadow-rows")
         yield Static(Text("Outcomes", style="bold"), id="shadow-title")
         yield RowList(OUTCOME_COLUMNS, self._outcome, header=False, id="outcomes")
-        yield FilterBar("filter", "gene, outcome or reason")
+        yield FilterBar("filter", "gene, outcome or reason", "#outcomes")
 
     @property
     def live(self) -> RowList:
@@ -137,11 +137,20 @@ class ShadowsPane(Pane):
         query = self.query_one(FilterBar).text
         ended = [row for row in reversed(evolutions) if row.get("state") not in ACTIVE and self._matches(query, row)]
         self.query_one("#shadow-title").display = bool(ended or query)
-        self.outcomes.display = bool(ended or query)
-        self.live.display = bool(shadows) or not (ended or query)
+        self._show_lists(bool(shadows) or not (ended or query), bool(ended or query))
         self.live.styles.height = len(shadows) + 1 if ended else "1fr"
         self.live.show(shadows)
         self.outcomes.show(ended, empty=f"No outcome has '{query}' in it.  Esc  show all again")
+
+    def _show_lists(self, live: bool, outcomes: bool) -> None:
+        # the keys go to the list that stays, before the other is hidden
+        if self.live.has_focus and not live:
+            self.outcomes.display = True
+            self.screen.set_focus(self.outcomes)
+        if self.outcomes.has_focus and not outcomes:
+            self.live.display = True
+            self.screen.set_focus(self.live)
+        self.live.display, self.outcomes.display = live, outcomes
 
     def _shown_shadows(self, active: Row | None) -> list[Row]:
         rows = list(self.model.shadows.values())
@@ -225,11 +234,6 @@ class ShadowsPane(Pane):
         message.stop()
         self._draw()
 
-    def on_filter_bar_left(self, message: FilterBar.Left) -> None:
-        """Back to the list."""
-        message.stop()
-        self.outcomes.focus()
-
     def on_filter_bar_stepped(self, message: FilterBar.Stepped) -> None:
         """Moves in the outcomes while typing."""
         message.stop()
@@ -258,10 +262,12 @@ def steps(row: Row) -> list[Text]:
     """`[x] intent`, `[x] checkpoint 41 ms`, `[>] shadow`, `[ ] pending`: done, at it, to come; `[!]` where it ended."""
     state = str(row.get("state") or "")
     stages = {str(stage.get("name")): stage for stage in row.get("stages") or ()}
+    # the checks have names of their own; together they are the step
+    checks = {"ms": sum(float(stage.get("ms") or 0) for stage in stages.values())} if stages else {}
     at = STEPS.index(state) if state in STEPS else len(STEPS)
     found = []
     for index, name in enumerate(STEPS):
-        stage = stages.get(name) or {}
+        stage = stages.get(name) or (checks if name == "validate" else {})
         failed = stage.get("verdict") in ("fail", "failed")
         mark = "[!]" if failed else "[x]" if index < at else "[>]" if index == at else "[ ]"
         text = Text(f"{mark} {name}", style="bold" if index == at else "")

@@ -79,7 +79,7 @@ class VaultPane(Pane):
     def compose_content(self) -> ComposeResult:
         """List, filter, one line about it all."""
         yield RowList(COLUMNS, self._cells, empty=EMPTY, id="checkpoints")
-        yield FilterBar("filter", "words of the reason, revision or id")
+        yield FilterBar("filter", "words of the reason, revision or id", "#checkpoints")
         yield Line(id="vault-line", classes="pane-line")
 
     @property
@@ -162,11 +162,6 @@ class VaultPane(Pane):
         """Filters while one types."""
         message.stop()
         self._refill()
-
-    def on_filter_bar_left(self, message: FilterBar.Left) -> None:
-        """Back to the list."""
-        message.stop()
-        self.checkpoints.focus()
 
     def on_filter_bar_stepped(self, message: FilterBar.Stepped) -> None:
         """Moves in the list while typing."""

@@ -1,0 +1,184 @@
+"""What stands beside a diff: every number that the decision was made from, written so that it can be doubted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from o_tui.ui.diff.flags import Flag
+from o_tui.ui.format import change, count, interval, milliseconds, short, shown, size
+from o_tui.ui.lists.row_list import Row
+
+MOST_FLAGS = 8
+MOST_EXAMPLES = 3
+
+
+def evidence(row: Row, flags: Sequence[Flag]) -> list[Text]:
+    """All of it, one line each; headings are bold."""
+    found = row.get("evidence") or {}
+    return [
+        *_decision(row, found),
+        *_characters(flags),
+        *_measured(found),
+        *_answers(found.get("answers") or {}),
+        *_effects(found),
+        *_stages(row),
+        *_origin(row),
+    ]
+
+
+def summary(row: Row, flags: Sequence[Flag]) -> list[Text]:
+    """The same in two or three lines, for a narrow pane."""
+    found = row.get("evidence") or {}
+    first, second = Text(no_wrap=True, overflow="ellipsis"), Text(no_wrap=True, overflow="ellipsis")
+    latency, errors = found.get("latency") or {}, found.get("errors") or {}
+    answers = found.get("answers") or {}
+    if found:
+        first.append(f"latency {change(latency.get('ratio_median'))}", "bold")
+        first.append(f" ({_interval(latency)})  errors {errors.get('main', 0)} -> {errors.get('candidate', 0)}")
+        different, total = int(answers.get("different") or 0), int(found.get("pairs") or 0)
+        first.append(f"  {count(different)} of {count(total)} answers differ", "bold" if different else "")
+    else:
+        first.append("no pairs were measured")
+    stages = row.get("stages") or ()
+    failed = [stage for stage in stages if not _passed(stage)]
+    second.append(f"stages {len(stages) - len(failed)} ok" + (f", {len(failed)} NOT" if failed else ""))
+    hidden = f"[!] {len(flags)} HIDDEN CHARACTERS" if flags else "hidden characters: none"
+    second.append(f"  {hidden}", "bold" if flags else "")
+    second.append("   e evidence", "dim")
+    return [first, second]
+
+
+def _heading(text: str) -> Text:
+    return Text(text, style="bold")
+
+
+def _pair(name: str, value: str, style: str = "") -> Text:
+    text = Text()
+    text.append(f"{name:<8} ", "dim")
+    text.append(value, style)
+    return text
+
+
+def _decision(row: Row, found: Mapping[str, Any]) -> Iterator[Text]:
+    verdict = shown(row.get("verdict") or found.get("decision") or row.get("state"), 40).replace("_", " ")
+    yield _heading(f"Verdict: {verdict}")
+    for reason in found.get("reasons") or ():
+        yield Text(f"- {shown(reason, 300)}")
+    if row.get("reason"):
+        yield Text(f"- {shown(row['reason'], 300)}")
+    yield Text()
+
+
+def _characters(flags: Sequence[Flag]) -> Iterator[Text]:
+    if not flags:
+        yield Text("No hidden characters.")
+    else:
+        yield _heading(f"[!] {len(flags)} hidden or confusable")
+        for flag in flags[:MOST_FLAGS]:
+            yield Text(f"  {flag.text()}")
+        if len(flags) > MOST_FLAGS:
+            yield Text(f"  and {len(flags) - MOST_FLAGS} more")
+    yield Text()
+
+
+def _measured(found: Mapping[str, Any]) -> Iterator[Text]:
+    if not found:
+        yield Text("No pairs were measured.")
+        return
+    yield _heading(f"Measured on {count(int(found.get('pairs') or 0))} pairs")
+    for name, key in (("latency", "latency"), ("cpu", "cpu")):
+        ratio = found.get(key) or {}
+        if not ratio:
+            continue
+        yield _pair(name, change(ratio.get("ratio_median")), "bold")
+        yield _pair("  95 %", _interval(ratio))
+        yield _pair("  p50", _arrow(milliseconds, ratio.get("main_p50_ms"), ratio.get("candidate_p50_ms")))
+        if ratio.get("main_p95_ms"):
+            yield _pair("  p95", _arrow(milliseconds, ratio.get("main_p95_ms"), ratio.get("candidate_p95_ms")))
+    errors = found.get("errors") or {}
+    worse = int(errors.get("candidate") or 0) > int(errors.get("main") or 0)
+    text = f"{errors.get('main', 0)} -> {errors.get('candidate', 0)}" + (" MORE" if worse else "")
+    yield _pair("errors", text, "bold" if worse else "")
+    for key, word in (("candidate_crashes", "crashes"), ("candidate_hangs", "hangs")):
+        if errors.get(key):
+            yield _pair(f"  {word}", count(errors[key]), "bold")
+    if errors.get("first"):
+        yield _pair("  first", shown(errors["first"], 200))
+    memory = found.get("memory") or {}
+    if memory.get("main_bytes"):
+        ratio_text = change(float(memory.get("candidate_bytes") or 0) / float(memory["main_bytes"]))
+        yield _pair("memory", ratio_text)
+        yield _pair("  peak", _arrow(size, memory["main_bytes"], memory.get("candidate_bytes")))
+    blow_ups = found.get("blow_ups") or {}
+    if any(blow_ups.values()):
+        yield _pair("2x slower", f"{blow_ups.get('main', 0)} -> {blow_ups.get('candidate', 0)}")
+    yield Text()
+
+
+def _arrow(write: Any, old: Any, new: Any) -> str:
+    return f"{write(old or 0)} -> {write(new or 0)}"
+
+
+def _interval(ratio: Mapping[str, Any]) -> str:
+    low, high = ratio.get("ci_low"), ratio.get("ci_high")
+    # 0 .. 999 is how the evidence writes that it knows too little
+    return "too few pairs" if high is None or high >= 900 else interval(low, high)
+
+
+def _answers(answers: Mapping[str, Any]) -> Iterator[Text]:
+    same, different = int(answers.get("same") or 0), int(answers.get("different") or 0)
+    yield _pair("answers", f"{count(same)} same, {count(different)} not", "bold" if different else "")
+    for example in (answers.get("examples") or ())[:MOST_EXAMPLES]:
+        if isinstance(example, Mapping):
+            yield Text(f"  ask: {shown(example.get('request'), 120)}")
+            yield Text(f"   old: {shown(example.get('main'), 160)}")
+            yield Text(f"   new: {shown(example.get('candidate'), 160)}")
+        else:
+            yield Text(f"  {shown(example, 200)}")
+
+
+def _effects(found: Mapping[str, Any]) -> Iterator[Text]:
+    effects = found.get("effects") or {}
+    diverged = int(effects.get("diverged") or 0)
+    if effects:
+        text = f"{count(int(effects.get('recorded') or 0))} alike, {count(diverged)} not"
+        yield _pair("effects", text, "bold" if diverged else "")
+    for example in (effects.get("examples") or ())[:MOST_EXAMPLES]:
+        yield Text(f"  would have: {shown(example, 160)}")
+    sources = found.get("requests_from") or {}
+    if sources:
+        yield _pair("requests", f"{sources.get('recorded', 0)} yours, {sources.get('workload', 0)} workload")
+    yield Text()
+
+
+def _passed(stage: Mapping[str, Any]) -> bool:
+    return stage.get("verdict") in ("pass", "passed", "ok", "skipped", "skip")
+
+
+def _stages(row: Row) -> Iterator[Text]:
+    stages = row.get("stages") or ()
+    if not stages:
+        return
+    total = sum(float(stage.get("ms") or 0) for stage in stages)
+    yield _heading(f"Checks, {milliseconds(total)}")
+    for stage in stages:
+        mark = "[OK]" if _passed(stage) else "[!!]"
+        text = Text(f"{mark} {shown(stage.get('name'), 24)} ", style="" if _passed(stage) else "bold")
+        text.append(milliseconds(stage.get("ms")), "dim")
+        yield text
+        if stage.get("detail") and not _passed(stage):
+            yield Text(f"     {shown(stage['detail'], 300)}")
+    yield Text()
+
+
+def _origin(row: Row) -> Iterator[Text]:
+    yield _heading("Change")
+    for name, key in (("goal", "goal"), ("because", "hypothesis"), ("from", "origin"), ("before", "checkpoint_id")):
+        if row.get(key):
+            yield _pair(name, shown(row[key], 300))
+    yield _pair("revision", short(shown(row.get("revision")), 12))
+    yield _pair("diff", short(shown(row.get("diff_sha256")), 16))
+    yield _pair("evidence", short(shown(row.get("evidence_sha256")), 16))

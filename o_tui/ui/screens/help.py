@@ -1,0 +1,73 @@
+"""F1: what the pane in front is for, and every key that works there, made from the registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from o_tui.ui import actions
+from o_tui.ui.chat.commands import COMMANDS
+from o_tui.ui.chat.prompt import NEWLINE_KEYS
+from o_tui.ui.keys import shown
+
+if TYPE_CHECKING:
+    from o_tui.ui.app import OApp
+    from o_tui.ui.panes.base import Pane
+
+
+class HelpScreen(ModalScreen[None]):
+    """A page that scrolls; Esc closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark", "dismiss", "Close", show=False)]
+
+    def __init__(self, pane: Pane) -> None:
+        super().__init__()
+        self._pane = pane
+
+    def compose(self) -> ComposeResult:
+        """One page."""
+        with VerticalScroll(id="help", classes="sheet") as sheet:
+            sheet.border_title = f"Help - {self._pane.title}"
+            sheet.border_subtitle = "Esc close"
+            yield Static(self._page(), markup=False)
+
+    def _page(self) -> Text:
+        app = cast("OApp", self.app)
+        page = Text()
+        if self._pane.about:
+            page.append(self._pane.about + "\n\n")
+        self._section(page, f"Keys of {self._pane.title}", [(self._keys(app, a), a.help) for a in self._pane.actions])
+        if self._pane.pane_id == "chat":
+            rows = [("Enter", "Send."), (", ".join(sorted(shown(key) for key in NEWLINE_KEYS)), "A new line.")]
+            rows += [("Up, Down", "What was written before.")]
+            self._section(page, "While writing", rows)
+            self._section(page, "Commands", [(f"/{c.name} {c.usage}".strip(), c.help) for c in COMMANDS])
+        self._section(
+            page, "Everywhere", [(self._keys(app, action), action.help) for action in actions.APP if action.keys]
+        )
+        self._section(page, "After Space", [(letter, action.help) for action, letter in app.leader_actions()])
+        page.append(
+            "Keys can be changed: [screen.keys] in the settings file, action id = keys.\n", app.role_style("muted")
+        )
+        return page
+
+    def _keys(self, app: OApp, action: actions.Action) -> str:
+        chosen = app.keys.get(action.id)
+        return ", ".join(shown(key) for key in (chosen.split(",") if chosen else action.keys)) or "(palette)"
+
+    def _section(self, page: Text, title: str, rows: list[tuple[str, str]]) -> None:
+        app = cast("OApp", self.app)
+        if not rows:
+            return
+        page.append(title + "\n", app.role_style("brand"))
+        width = min(26, max(len(keys) for keys, _ in rows))
+        for keys, help in rows:
+            page.append(f"  {keys:<{width}}", app.role_style("key"))
+            page.append(("\n" + " " * (width + 2) if len(keys) > width else "") + f"  {help}\n")
+        page.append("\n")

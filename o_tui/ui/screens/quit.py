@@ -1,0 +1,54 @@
+"""Ctrl+Q: stop the guardian, or leave it running, or stay."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+CHOICES = (
+    ("detach", "d  Detach: leave the guardian running; o-tui comes back to it"),
+    ("stop", "s  Stop: end the guardian too; nothing that was accepted is lost"),
+    ("stay", "Esc  Stay"),
+)
+
+
+class QuitScreen(ModalScreen[str]):
+    """Answers `stop`, `detach` or `stay`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("d", "choose('detach')", "Detach", show=False),
+        Binding("s", "choose('stop')", "Stop", show=False),
+        Binding("escape,n", "choose('stay')", "Stay", show=False),
+        Binding("ctrl+q", "choose('detach')", "Detach", show=False, priority=True),
+    ]
+
+    def __init__(self, embedded: bool = False) -> None:
+        super().__init__()
+        self._embedded = embedded
+
+    def compose(self) -> ComposeResult:
+        """Three lines."""
+        with Vertical(id="quit", classes="sheet") as sheet:
+            sheet.border_title = "Leave O"
+            yield Static(Text("The guardian keeps the agent alive without this screen."))
+            yield OptionList(*(Option(Text(text), id=name) for name, text in CHOICES))
+            yield Static(Text("Ctrl+Q again: detach.  The setting screen.quit answers for good."), classes="muted")
+
+    def on_mount(self) -> None:
+        """The first choice has the keys."""
+        self.query_one(OptionList).focus()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """A line was chosen."""
+        self.dismiss(event.option_id or "stay")
+
+    def action_choose(self, how: str) -> None:
+        """A letter was pressed."""
+        self.dismiss(how)

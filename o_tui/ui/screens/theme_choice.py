@@ -1,0 +1,61 @@
+"""The choice of themes: each is shown at once while the cursor is on it, and kept on Enter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+if TYPE_CHECKING:
+    from o_tui.ui.app import OApp
+
+
+class ThemeChoice(ModalScreen[None]):
+    """A list beside the screen that it changes."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Back", show=False)]
+
+    @property
+    def _view(self) -> OApp:
+        return cast("OApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        """All themes, and `auto`."""
+        self._before = self._view.theme
+        names = ["auto", *self._view.theme_names()]
+        with Vertical(id="theme-choice", classes="sheet") as sheet:
+            sheet.border_title = "Theme"
+            sheet.border_subtitle = "Enter keep  Esc back"
+            yield OptionList(*(Option(Text(self._label(name)), id=name) for name in names))
+            yield Static(Text("Your own: *.toml files in the folder themes beside the settings."), classes="muted")
+
+    def _label(self, name: str) -> str:
+        return (
+            "auto      by the terminal's background" if name == "auto" else f"{name:<9} {self._view.theme_title(name)}"
+        )
+
+    def on_mount(self) -> None:
+        """The cursor is on the theme that is on."""
+        options = self.query_one(OptionList)
+        options.focus()
+        options.highlighted = options.get_option_index(self._before)
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        """Shows it."""
+        self._view.use_theme(event.option_id or "auto")
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Keeps it."""
+        self._view.use_theme(event.option_id or "auto", save=True)
+        self.dismiss()
+
+    def action_leave(self) -> None:
+        """As it was."""
+        self._view.use_theme(self._before)
+        self.dismiss()

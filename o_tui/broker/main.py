@@ -22,6 +22,7 @@ _log = logging.getLogger("o_tui.broker")
 
 def find_paths(data_dir: str) -> Paths:
     """The workspace that the guardian has: one in the usual place keeps its settings elsewhere than a chosen one."""
+    os.environ.pop("O_TUI_DATA_DIR", None)  # the guardian names it there too, chosen or not
     usual = locate()
     return usual if usual.data == Path(data_dir).absolute() else locate(data_dir)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -78,13 +79,27 @@ async def _tags(base_url: str) -> list[str]:
     try:
         path = parts.path.removesuffix("/v1") + "/api/tags"
         writer.write(f"GET {path} HTTP/1.0\r\nHost: {parts.netloc}\r\nAccept: application/json\r\n\r\n".encode())
-        received = b""
-        while len(received) < _RESPONSE_BYTES and (part := await reader.read(65536)):
-            received += part
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b" 200" not in head.split(b"\r\n", 1)[0]:
+            raise ValueError("not Ollama")
+        body = await _body(reader, head)
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        raise ValueError("not HTTP") from error
     finally:
         writer.close()
-    head, _, body = received.partition(b"\r\n\r\n")
-    if b" 200 " not in head.split(b"\r\n", 1)[0] + b" ":
+    tags = json.loads(body)
+    rows = tags.get("models") if isinstance(tags, dict) else None
+    if not isinstance(rows, list):
         raise ValueError("not Ollama")
-    rows = json.loads(body)["models"] if body else []
-    return [str(row["name"])[:200] for row in rows[:200]]
+    return [row["name"][:200] for row in rows[:200] if isinstance(row, dict) and isinstance(row.get("name"), str)]
+
+
+async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
+    """As long as the head says, else to the end; never more than the limit."""
+    found = re.search(rb"content-length:\s*(\d+)", head, re.IGNORECASE)
+    if found is not None:
+        return await reader.readexactly(min(int(found[1]), _RESPONSE_BYTES))
+    body = b""
+    while len(body) < _RESPONSE_BYTES and (part := await reader.read(65536)):
+        body += part
+    return body

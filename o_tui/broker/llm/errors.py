@@ -40,7 +40,7 @@ def classify(error: Exception, wire: Wire, place: str, *, said: bool, timeout_s:
         return CallError(
             f"the conversation is longer than the model's context: {message}", "overflow", status=_status(error)
         )
-    if any(isinstance(link, _BEYOND_JSON) for link in chain):
+    if any(isinstance(link, _BEYOND_JSON) or _is_bad_http(link) for link in chain):
         return CallError(f"{place} sent what is not the protocol: {_end(chain)}", "garbage")
     if getattr(error, "in_stream", False) or (isinstance(error, exceptions.ModelAPIError) and wire.is_stream):
         return _broken_off(error, wire, place, message)
@@ -48,9 +48,15 @@ def classify(error: Exception, wire: Wire, place: str, *, said: bool, timeout_s:
         return _unreachable(chain, wire, place)
     if isinstance(error, exceptions.ModelHTTPError):
         return status_error(error.status_code, message, error.retry_after, _gives_up(error))
+    if isinstance(status := getattr(error, "status_code", None), int) and status >= 400:
+        return status_error(status, message, None, False)  # a library's own, from its list of models
     if 300 <= wire.status < 400:
         return status_error(wire.status, "", None, True)
-    return CallError(f"{place} sent what is not the protocol: {message or _end(chain)}", "garbage")
+    if wire.status == 200 and not wire.is_stream:
+        return CallError(f"{place} sent no stream of events but {wire.content_type or 'something else'}", "garbage")
+    # What a library says of itself here (a missing attribute, mostly) tells an operator nothing.
+    detail = f": {message}" if isinstance(error, exceptions.AgentRunError) and message else ""
+    return CallError(f"{place} sent what is not the protocol{detail}", "garbage")
 
 
 def status_error(status: int, message: str, retry_after_s: float | None, final: bool) -> CallError:
@@ -81,7 +87,7 @@ def message_in(body: Any) -> str:
 def message_of(error: Exception) -> str:
     """What the provider says, without the wrapping of its library."""
     message = message_in(getattr(error, "body", None))
-    return message if message or isinstance(error, exceptions.ModelHTTPError) else str(error)
+    return message if message or hasattr(error, "status_code") else str(error)
 
 
 def _timeout(chain: list[BaseException], wire: Wire, place: str, timeout_s: float) -> CallError:
@@ -107,6 +113,12 @@ def _unreachable(chain: list[BaseException], wire: Wire, place: str) -> CallErro
     if any(isinstance(link, httpx2.ConnectError | httpx2.UnsupportedProtocol | httpx2.ProxyError) for link in chain):
         return CallError(f"{place} cannot be reached: {_end(chain)}", "refused", retryable=True)
     return CallError(f"{place} closed the connection without an answer", "cut", retryable=True)
+
+
+def _is_bad_http(error: BaseException) -> bool:
+    """Bytes that are no HTTP; a connection that only ended too early is not that."""
+    ended = ("peer closed", "server disconnected")
+    return isinstance(error, httpx2.RemoteProtocolError) and not str(error).lower().startswith(ended)
 
 
 def _gives_up(error: Exception) -> bool:

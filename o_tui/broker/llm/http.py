@@ -72,11 +72,15 @@ class _LimitedStream(httpx2.AsyncByteStream):  # type: ignore[misc] # the librar
 class _Transport(httpx2.AsyncBaseTransport):  # type: ignore[misc] # as above
     """Wraps every response into the limits; refuses compressed ones, which could grow beyond them."""
 
-    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
+    def __init__(self, inner: httpx2.AsyncBaseTransport, *, keyless: bool) -> None:
         self._inner = inner
+        self._keyless = keyless
 
     async def handle_async_request(self, asked: httpx2.Request) -> httpx2.Response:
         wire = WIRE.get() or Wire()
+        if self._keyless:  # the libraries insist on a key and would send a made-up one
+            for name in ("authorization", "x-api-key"):
+                asked.headers.pop(name, None)
         response = await self._inner.handle_async_request(asked)
         wire.status = response.status_code
         wire.content_type = response.headers.get("content-type", "").strip().lower()
@@ -93,13 +97,13 @@ class _Transport(httpx2.AsyncBaseTransport):  # type: ignore[misc] # as above
 class Client(httpx2.AsyncClient):  # type: ignore[misc] # as above
     """Asks for plain answers, follows no redirect (a key must not travel on), asks no proxy for this machine."""
 
-    def __init__(self, base_url: str, timeout_s: float) -> None:
+    def __init__(self, base_url: str, timeout_s: float, *, keyless: bool) -> None:
         inner = httpx2.AsyncHTTPTransport(
             limits=httpx2.Limits(max_connections=64, max_keepalive_connections=8, keepalive_expiry=30.0),
             proxy=_proxy(base_url),
         )
         super().__init__(
-            transport=_Transport(inner),
+            transport=_Transport(inner, keyless=keyless),
             timeout=httpx2.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s)),
             follow_redirects=False,
             headers={"accept-encoding": "identity"},

@@ -22,23 +22,22 @@ from o_tui.broker.llm.types import Answer, ChatRequest, Emit
 CALL_S = 1800.0
 """A call ends after so long, even if bytes still trickle in."""
 _MODELS = 1000
-_ANTHROPIC_VERSION = "2023-06-01"
 
 
 def open_model(provider: str, name: str, base_url: str, key: str, timeout_s: float) -> LibraryModel:
     """A model at an endpoint. Nothing is connected yet."""
-    client = Client(base_url, timeout_s)
+    client = Client(base_url, timeout_s, keyless=not key)
     make = _anthropic if provider == "anthropic" else _compatible
-    return LibraryModel(make(provider, name, base_url, key, client), provider, base_url, key, client, timeout_s)
+    sdk, model = make(provider, name, base_url, key, client)
+    return LibraryModel(sdk, model, base_url, client, timeout_s)
 
 
-def _compatible(provider: str, name: str, base_url: str, key: str, client: Client) -> Any:
+def _compatible(provider: str, name: str, base_url: str, key: str, client: Client) -> tuple[Any, Any]:
     from openai import AsyncOpenAI
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.profiles.openai import OpenAIModelProfile
 
-    # Without a key the library would look into the environment, so a server that needs none gets a word.
-    sdk = AsyncOpenAI(api_key=key or "none", base_url=base_url, http_client=client, max_retries=0)
+    sdk = AsyncOpenAI(**_settings(key, base_url, client))
     home: Any
     if provider == "ollama":
         from pydantic_ai.providers.ollama import OllamaProvider
@@ -53,27 +52,42 @@ def _compatible(provider: str, name: str, base_url: str, key: str, client: Clien
 
         home = OpenAICompatibleProvider(endpoints.place(base_url), openai_client=sdk)
     # An answer that ends without a reason is an error then, not "stop": so a cut is seen (see `_complete`).
-    profile = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
-    return OpenAIChatModel(name, provider=home, profile=profile)
+    profile = OpenAIModelProfile(
+        openai_chat_streaming_requires_finish_reason=True,
+        # `max_tokens` is what every compatible server knows; only OpenAI's own wants the newer name.
+        openai_chat_supports_max_completion_tokens=base_url == endpoints.OFFICIAL["openai"],
+    )
+    return sdk, OpenAIChatModel(name, provider=home, profile=profile)
 
 
-def _anthropic(provider: str, name: str, base_url: str, key: str, client: Client) -> Any:
+def _anthropic(provider: str, name: str, base_url: str, key: str, client: Client) -> tuple[Any, Any]:
     from anthropic import AsyncAnthropic
     from pydantic_ai.models.anthropic import AnthropicModel
     from pydantic_ai.providers.anthropic import AnthropicProvider
 
-    sdk = AsyncAnthropic(api_key=key or "none", base_url=base_url, http_client=client, max_retries=0)
-    return AnthropicModel(name, provider=AnthropicProvider(anthropic_client=sdk))
+    sdk = AsyncAnthropic(**_settings(key, base_url, client))
+    return sdk, AnthropicModel(name, provider=AnthropicProvider(anthropic_client=sdk))
+
+
+def _settings(key: str, base_url: str, client: Client) -> dict[str, Any]:
+    # The timeout is the client's, said again: else the libraries set ten minutes of their own for every request.
+    # A key that is not needed must still be a text, or they look into the environment; the client takes it out.
+    return {
+        "api_key": key or "none",
+        "base_url": base_url,
+        "http_client": client,
+        "timeout": client.timeout,
+        "max_retries": 0,
+    }
 
 
 class LibraryModel:
     """One model at one endpoint (`types.Model`)."""
 
-    def __init__(self, model: Any, provider: str, base_url: str, key: str, client: Client, timeout_s: float) -> None:
+    def __init__(self, sdk: Any, model: Any, base_url: str, client: Client, timeout_s: float) -> None:
+        self._sdk = sdk
         self._model = model
-        self._provider = provider
         self._base_url = base_url
-        self._key = key
         self._client = client
         self._timeout_s = timeout_s
 
@@ -146,10 +160,8 @@ class LibraryModel:
         place = endpoints.place(self._base_url)
         try:
             async with asyncio.timeout(self._timeout_s):
-                response = await self._client.get(self._listing(), headers=self._headers())
-            if response.status_code != 200:
-                raise _listing_error(response)
-            return _names(response.json())
+                page = await self._sdk.models.list()
+            return _names(page)
         except TimeoutError as error:
             raise CallError(f"{place}: no answer came for {self._timeout_s:g} s", "timeout", retryable=True) from error
         except Exception as error:  # the border, as in `chat`
@@ -157,30 +169,14 @@ class LibraryModel:
         finally:
             WIRE.reset(token)
 
-    def _listing(self) -> str:
-        return self._base_url + ("/v1/models?limit=1000" if self._provider == "anthropic" else "/models")
-
-    def _headers(self) -> dict[str, str]:
-        if self._provider == "anthropic":
-            return {"x-api-key": self._key, "anthropic-version": _ANTHROPIC_VERSION}
-        return {"authorization": f"Bearer {self._key}"} if self._key else {}
-
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.aclose()
 
 
-def _listing_error(response: Any) -> CallError:
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    return errors.status_error(response.status_code, errors.message_in(body), None, False)
-
-
-def _names(body: Any) -> list[str]:
-    rows = body.get("data") if isinstance(body, dict) else None
+def _names(page: Any) -> list[str]:
+    rows = getattr(page, "data", None)
     if not isinstance(rows, list):
         raise CallError("the endpoint's list of models is not one", "garbage")
-    names = [row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+    names = [row.id for row in rows if isinstance(getattr(row, "id", None), str)]
     return sorted(names[:_MODELS])

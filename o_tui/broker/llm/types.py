@@ -11,16 +11,31 @@ import msgspec
 
 _DEPTH = 16
 """Deepest nesting of a tool call's arguments: they go on in frames, which have a limit of their own."""
+_ARGUMENTS_CHARS = 1024 * 1024
 
 Emit = Callable[[str], Awaitable[None]]
 
 
-class ToolCall(msgspec.Struct, kw_only=True):
-    """A tool that the model calls, or has called. `arguments` may come as JSON text."""
+class Function(msgspec.Struct, kw_only=True):
+    """The inner part of a tool call as the OpenAI API writes it."""
 
-    id: str
     name: str
     arguments: dict[str, Any] | str = {}
+
+
+class ToolCall(msgspec.Struct, kw_only=True):
+    """A tool that the model has called: {id, name, arguments}, or as in the OpenAI API with a `function` in it."""
+
+    id: str
+    name: str = ""
+    arguments: dict[str, Any] | str = {}
+    function: Function | None = None
+
+    def __post_init__(self) -> None:
+        if self.function is not None:
+            self.name, self.arguments = self.function.name, self.function.arguments
+        if not self.name:
+            raise ValueError("a tool call without a name")
 
 
 class ChatMessage(msgspec.Struct, kw_only=True):
@@ -81,6 +96,8 @@ def parse_arguments(raw: str | dict[str, Any] | None) -> tuple[dict[str, Any], s
     if raw is None or (isinstance(raw, str) and not raw.strip()):
         return {}, ""
     if isinstance(raw, str):
+        if len(raw) > _ARGUMENTS_CHARS:
+            return {}, "the arguments are too long"
         try:
             value = json.loads(raw, parse_constant=_no_constant)
         except (ValueError, RecursionError):

@@ -107,6 +107,17 @@ class History:
             pair = [repository.resolve(self._repo, name) for name in (old, new)]
             return repository.unified(self._repo, pair[0], pair[1])
 
+    def changed_bytes(self, old: str, new: str) -> int:
+        """The size of the files that differ between two revisions, on both sides together."""
+        with self._git():
+            pair = [dict(repository.walk(self._tree(name))) for name in (old, new)]
+            sizes = 0
+            for path in pair[0].keys() | pair[1].keys():
+                sides = [files[path] for files in pair if path in files]
+                if len(sides) == 1 or sides[0].id != sides[1].id:
+                    sizes += sum(blob.size for blob in sides)
+            return sizes
+
     def log(self, limit: int = 100) -> list[dict[str, Any]]:
         """What has been deployed, newest first: revision, version, tags, subject, time_ns, kind, evolution, gene."""
         with self._git():

@@ -9,6 +9,7 @@ from typing import Any
 from o_tui.evolution import diffs, evidence
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.history import Deployment
+from o_tui.guardian.diffing import diff_of
 from o_tui.guardian.evolution_book import Book
 from o_tui.guardian.seams import Approvals, Instances, Operator, Surroundings
 from o_tui.protocol.errors import OError, RefusedError
@@ -117,7 +118,7 @@ class Deploying:
                 f"changed: {digest[:12] or 'nothing'} was approved, the candidate's diff is {row['diff_sha256'][:12]}",
                 hint=f"look at it again: o-tui show {row['id']}",
             )
-        diff = await asyncio.to_thread(self._genome.diff, row["base"], row["revision"])
+        diff = await diff_of(self._genome, row["base"], row["revision"])
         if diffs.digest(diff) != row["diff_sha256"]:
             raise RefusedError("changed: the candidate in git is not what was shown")
         if evidence.digest(row["evidence"]) != row["evidence_sha256"] or (

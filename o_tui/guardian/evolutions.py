@@ -20,6 +20,7 @@ from o_tui.evolution.genome import Genome
 from o_tui.evolution.history import gene_path
 from o_tui.evolution.validation import Validation
 from o_tui.guardian.deploying import Deploying
+from o_tui.guardian.diffing import diff_of
 from o_tui.guardian.evolution_book import RUNNING, Book, light
 from o_tui.guardian.seams import (
     Approvals,
@@ -156,7 +157,7 @@ class Evolutions:
     async def genome_diff(self, a: str, b: str = "head") -> dict[str, Any]:
         """The diff between two revisions, tags or versions: {a, b, diff, sha256}."""
         pair = [await asyncio.to_thread(self._genome.resolve, name) for name in (a, b)]
-        diff = await asyncio.to_thread(self._genome.diff, *pair)
+        diff = await diff_of(self._genome, *pair)
         return {"a": pair[0], "b": pair[1], "diff": diff, "sha256": diffs.digest(diff)}
 
     async def genome_show(self, revision: str = "head", path: str = "") -> dict[str, Any]:
@@ -262,15 +263,15 @@ class Evolutions:
         if len(source) > FILE_LIMIT_BYTES:
             return  # validation says so; git need not keep it
         try:
-            revision, diff = await asyncio.to_thread(self._make_candidate, row, source)
+            revision = await asyncio.to_thread(self._make_candidate, row, source)
         except UsageError as error:
             raise _Rejected(str(error)) from error
+        diff = await diff_of(self._genome, row["base"], revision)
         await self._book.candidate(row, revision=revision, diff=diff, diff_sha256=diffs.digest(diff))
 
-    def _make_candidate(self, row: dict[str, Any], source: str | bytes) -> tuple[str, str]:
+    def _make_candidate(self, row: dict[str, Any], source: str | bytes) -> str:
         title = f"{row['gene']}: {row['goal'] or 'a candidate'}"
-        revision = self._genome.candidate(row["gene"], source, row["base"], row["id"], title, time.time_ns())
-        return revision, self._genome.diff(row["base"], revision)
+        return self._genome.candidate(row["gene"], source, row["base"], row["id"], title, time.time_ns())
 
     async def _validate(self, row: dict[str, Any], source: str | bytes) -> Validation:
         await self._book.change(row, state="validate")

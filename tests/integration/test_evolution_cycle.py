@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import pytest
 from o_tui.config import EvolutionConfig
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.samples import Outcome, RecordedRequest
+from o_tui.guardian import diffing
 from o_tui.guardian.audit import Audit
 from o_tui.guardian.database import Database
 from o_tui.guardian.evolution_rows import EvolutionRows
@@ -334,6 +336,10 @@ async def test_one_after_the_other_and_not_too_many(desk: Desk, world: World) ->
 
 
 async def test_the_loop_is_never_held_up(desk: Desk) -> None:
+    """A candidate that git takes a third of a second to compare, a long line, a large file."""
+    dice = random.Random(1)
+    lines = [f"# {dice.choice('abcdef')}\n" for _ in range(60_000)]
+    slowest = "".join(dice.sample(lines, len(lines)))
     longest_s = 0.0
     running = True
 
@@ -344,11 +350,22 @@ async def test_the_loop_is_never_held_up(desk: Desk) -> None:
             await asyncio.sleep(0.001)
             longest_s = max(longest_s, time.perf_counter() - start - 0.001)
 
+    assert (await desk.promote("fast\n" + "".join(lines)))["state"] == "promoted"
     watcher = asyncio.create_task(watch())
-    await desk.run("#" + "x" * 200_000 + "\n" + source("fast"))
+    row = await desk.run("# fast\n" + slowest + RECALL)
     running = False
     await watcher
+    assert row["state"] == "pending", row["reason"]
+    assert len(row["diff"]) > 200_000
     assert longest_s < 0.1  # 5 ms on a quiet machine; this one may be shared
+
+
+async def test_a_large_diff_is_the_same_apart(desk: Desk) -> None:
+    row = await desk.evolve("fast\n" + "# x\n" * 10_000)
+    assert desk.genome.changed_bytes(row["base"], row["revision"]) > diffing.HERE_BYTES
+    assert row["diff"] == desk.genome.diff(row["base"], row["revision"])
+    with pytest.raises(NotFoundError):
+        await desk.evolutions.genome_diff("v9")
 
 
 # --- a model writes it

@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+import msgspec
 from textual import events
 from textual.app import App
 from textual.binding import BindingType
@@ -17,25 +18,37 @@ from o_tui import paths as workspace
 from o_tui.config import Config
 from o_tui.protocol import messages as wire
 from o_tui.protocol.errors import OError
-from o_tui.ui import actions, boundary, snapshot_model, themes
+from o_tui.ui import actions, boundary, keymap, snapshot_model
 from o_tui.ui.app_actions import AppActions
+from o_tui.ui.appearance import Appearance
 from o_tui.ui.frame import PANES, Frame
-from o_tui.ui.glyphs import Glyphs, glyphs
 from o_tui.ui.link.link import Link
 from o_tui.ui.messages import LinkChanged, NoticesReceived, SnapshotReceived
+from o_tui.ui.panes.chat import ChatPane
 from o_tui.ui.snapshot_model import EVERYTHING, Model, Part
-from o_tui.ui.widgets.banner import Banner
-from o_tui.ui.widgets.footer import Footer, Tabs
-from o_tui.ui.widgets.header import Header
+from o_tui.ui.text import safe
+
+if TYPE_CHECKING:
+    from o_tui.ui.terminal.driver import SafeDriver
 
 FOLDER = Path(__file__).parent
-PRESENT_S = 0.1
+PRESENT_S, PRESENT_REMOTE_S = 0.1, 0.25
 """Panes are told of changes at most this often."""
 StartGuardian = Callable[[], object]
 
 
-class OApp(AppActions, App[int], inherit_bindings=False):
-    """One operator's view."""
+class OApp(AppActions, Appearance, App[int], inherit_bindings=False):
+    """One operator's view.
+
+    Args:
+        paths: The workspace.
+        config: Settings.
+        embedded: The guardian lives in this process and ends with it.
+        start_guardian: Called in a thread when nobody listens on the socket.
+        now_ns: The clock.
+        remote: Fewer frames and no animation.
+        dark: The terminal's background is dark.
+    """
 
     TITLE = "O"
     ENABLE_COMMAND_PALETTE = False
@@ -51,20 +64,26 @@ class OApp(AppActions, App[int], inherit_bindings=False):
         start_guardian: StartGuardian | None = None,
         now_ns: Callable[[], int] = time.time_ns,
         remote: bool = False,
+        dark: bool = True,
+        driver_class: type[SafeDriver] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(driver_class=driver_class)
         self.paths = paths
         self.config = config
         self.embedded = embedded
         self.now_ns = now_ns
         self.remote = remote
         self.model = Model()
+        self.leading = False
+        self.keys: dict[str, str] = {}
         self._start_guardian = start_guardian
-        for theme in themes.find([workspace.shipped("themes"), paths.user_themes]).themes.values():
-            self.register_theme(theme)
-        self.theme = themes.DARK
         self._changed: set[Part] = set()
         self._due = False
+        self._unsaid: list[tuple[str, str]] = []
+        if remote:
+            self.animation_level = "none"
+        self.set_up_appearance(dark)
+        self.set_up_keys()
         self.link = Link(
             paths.socket,
             _Listener(self),
@@ -80,11 +99,17 @@ class OApp(AppActions, App[int], inherit_bindings=False):
 
     def on_mount(self) -> None:
         """The first frame goes out, then the link starts."""
+        self.theme_changed_signal.subscribe(self, self._on_theme_changed, immediate=True)
         self.call_after_refresh(self._begin)
         self.set_interval(1.0, self._tick)
 
     def _begin(self) -> None:
-        self.run_worker(self.link.run(), name="link", exit_on_error=True)
+        for problem in self.theme_problems():
+            self.tell(problem, "warning")
+        for text, severity in self._unsaid:
+            self.tell(text, severity)
+        self._unsaid.clear()
+        self.run_worker(self.link.run(), name="link")
 
     async def _start(self) -> None:
         assert self._start_guardian is not None
@@ -94,13 +119,20 @@ class OApp(AppActions, App[int], inherit_bindings=False):
         """Nothing of the link outlives the view."""
         await self.link.close()
 
+    def set_up_keys(self) -> None:
+        """Takes the operator's keys from the settings."""
+        self.keys, problems = keymap.check(self.config.screen.keys, self.all_actions())
+        self.set_keymap(self.keys)
+        for problem in problems:
+            self.tell(problem, "warning")
+
     # --- what the link says
 
     def on_link_changed(self, message: LinkChanged) -> None:
         """The connection has another state."""
         stopped = message.state == "lost" and self.link.stopping
         self.model.link = "stopped" if stopped else message.state
-        self.model.link_detail = message.detail
+        self.model.link_detail = safe(message.detail)
         if message.state == "connected" and self.link.welcome is not None:
             self.model.placement = self.link.welcome.placement
         self.present(frozenset({"link"}))
@@ -110,19 +142,35 @@ class OApp(AppActions, App[int], inherit_bindings=False):
         snapshot_model.load(self.model, message.snapshot.seq, message.snapshot.data)
         self._changed.clear()
         self.present(EVERYTHING)
+        self.greet()
 
     def on_notices_received(self, message: NoticesReceived) -> None:
-        """Changes: into the model now, on the screen within `PRESENT_S`."""
+        """Changes: into the model now, on the screen within `PRESENT_S`; the chat's own go straight there."""
         for notice in message.notices:
             self._changed |= snapshot_model.apply(self.model, notice.seq, notice.topic, notice.data)
+        self.chat.notices(message.notices)
         if self._changed and not self._due:
             self._due = True
-            self.set_timer(PRESENT_S, self._present_changes)
+            self.set_timer(PRESENT_REMOTE_S if self.remote else PRESENT_S, self._present_changes)
 
     def _present_changes(self) -> None:
         self._due = False
         changed, self._changed = frozenset(self._changed), set()
+        if "config" in changed:
+            self._take_config()
         self.present(changed)
+
+    def _take_config(self) -> None:
+        try:
+            config = msgspec.convert(self.model.config, Config, strict=False)
+        except msgspec.ValidationError as error:
+            self.tell(f"The guardian's settings cannot be read: {error}", "warning")
+            return
+        before, self.config = self.config.screen, config
+        if config.screen.theme != before.theme:
+            self.use_theme(config.screen.theme)
+        if config.screen.keys != before.keys:
+            self.set_up_keys()
 
     # --- what is shown
 
@@ -132,70 +180,72 @@ class OApp(AppActions, App[int], inherit_bindings=False):
         return next(screen for screen in self.screen_stack if isinstance(screen, Frame))
 
     @property
-    def glyphs(self) -> Glyphs:
-        """The characters to draw with."""
-        return glyphs(self.config.screen.ascii)
-
-    def role_style(self, role: str) -> str:
-        """A Rich style for a role of the theme (`muted`, `success`, ...)."""
-        bold = "bold " if role in ("brand", "tab", "key", "warning", "error") else ""
-        name = {"brand": "accent", "tab": "primary", "key": "primary", "": "foreground"}.get(role, role)
-        return bold + self.theme_variables.get(name, "")
-
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Roles of ours have a value even before a theme of ours is chosen."""
-        return themes.variables(themes.read(workspace.shipped("themes") / f"{themes.DARK}.toml").colors)
+    def chat(self) -> ChatPane:
+        """The chat, wherever it is."""
+        return cast(ChatPane, self.frame.panes["chat"])
 
     def present(self, changed: frozenset[Part]) -> None:
         """Hands the model to everything that shows a part of it."""
         self.frame.present(self.model, changed)
 
     def _tick(self) -> None:
+        self.look_for_themes()
         self.refresh_lines()
+
+    def _on_theme_changed(self, _theme: object) -> None:
+        if any(isinstance(screen, Frame) for screen in self.screen_stack):
+            self.chat.repaint()
+            self.frame.present_lines(force=True)
 
     def refresh_lines(self) -> None:
         """Header, tabs, banner and footer, where their text has changed."""
-        frame = self.frame
-        if not frame.is_mounted:
-            return
-        width = self.size.width
-        frame.query_one(Header).present(self.model, self.now_ns(), self.glyphs, self.role_style, self.remote)
-        tabs = [(pane.pane_id, pane.number, pane.title, pane.badge(self.model)) for pane in frame.panes.values()]
-        frame.query_one(Tabs).present(tabs, frame.active, width, self.role_style)
-        frame.query_one(Banner).present(self.model, self.glyphs)
-        frame.query_one(Footer).present(self.footer_actions(), width, self.role_style)
-
-    def footer_actions(self) -> list[tuple[actions.Action, str]]:
-        """Actions for the footer, those of the pane in front first, each with its key."""
-        pane = self.frame.panes[self.frame.active]
-        own = sorted((action for action in pane.actions if action.footer), key=lambda action: action.footer)
-        everywhere = sorted((action for action in actions.APP if action.footer), key=lambda action: action.footer)
-        return [(action, self.key_of(action)) for action in (*own, *everywhere)]
+        if any(isinstance(screen, Frame) for screen in self.screen_stack):
+            self.frame.present_lines()
 
     def key_of(self, action: actions.Action) -> str:
         """The first key of an action as it is bound now; empty: none."""
+        chosen = self.keys.get(action.id)
+        if chosen:
+            return chosen.split(",")[0]
         return action.keys[0] if action.keys else ""
 
     def all_actions(self) -> tuple[actions.Action, ...]:
         """The whole registry."""
         return (*actions.APP, *(action for pane in PANES for action in pane.actions))
 
-    # --- what goes wrong
+    # --- what is told
 
     def tell(self, text: str, severity: str = "information", title: str = "") -> None:
         """A toast. The text is data: never markup."""
-        self.notify(text, title=title, severity=severity, markup=False)  # type: ignore[arg-type]
+        if not self._running:
+            self._unsaid.append((text, severity))
+            return
+        self.notify(safe(text), title=title, severity=severity, markup=False, timeout=6)  # type: ignore[arg-type]
 
     def tell_error(self, error: OError) -> None:
         """A toast with the error and what can be done."""
         self.tell(f"{error}" + (f"\n{error.hint}" if error.hint else ""), "error")
+
+    # --- borders
+
+    async def on_event(self, event: events.Event) -> None:
+        """The key after the leader is not a key of whatever has the focus."""
+        if self.leading and isinstance(event, events.Key) and not event.is_forwarded:
+            await self.lead(event.key)
+            return
+        await super().on_event(event)
 
     def _handle_exception(self, error: Exception) -> None:
         pane = boundary.owner(error)
         if pane is not None and not self._exit:
             pane.fail(error)
             return
+        boundary.record("view", error)
         super()._handle_exception(error)
+
+    def _fatal_error(self) -> None:
+        # Textual would print the values of variables here, keys among them; run() says in one line what happened
+        self._close_messages_no_wait()
 
     async def _dispatch_action(self, namespace: Any, action_name: str, params: Any) -> bool:
         try:
@@ -203,6 +253,23 @@ class OApp(AppActions, App[int], inherit_bindings=False):
         except Exception as error:  # noqa: BLE001 the boundary: a key's mistake belongs to its pane
             self._handle_exception(error)
             return True
+
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        driver = cast("SafeDriver", self._driver)
+        if renderable is not None and getattr(driver, "busy", False):
+            driver.skipped()
+            return
+        super()._display(screen, renderable)
+
+    def repaint_all(self) -> None:
+        """The terminal reads again: everything is drawn once."""
+        self.screen._compositor._dirty_regions.clear()
+        self.screen.refresh(self.screen.region)
+
+    @property
+    def failure(self) -> Exception | None:
+        """What has ended the view, if something has."""
+        return self._exception
 
 
 class _Listener:
@@ -222,7 +289,11 @@ class _Listener:
 
 
 def run(
-    paths: workspace.Paths, config: Config, *, embedded: bool = False, start_guardian: StartGuardian | None = None
+    paths: workspace.Paths,
+    config: Config,
+    *,
+    embedded: bool = False,
+    start_guardian: StartGuardian | None = None,
 ) -> int:
     """Shows the view until the operator leaves; returns the exit code.
 
@@ -233,9 +304,6 @@ def run(
         start_guardian: Called in a thread when nobody listens on the workspace's socket; returns when somebody does,
             or raises OError.
     """
-    app = OApp(paths, config, embedded=embedded, start_guardian=start_guardian)
-    result = app.run()
-    return result if result is not None else app.return_code or 0
+    from o_tui.ui.terminal import session
 
-
-__all__ = ["OApp", "events", "run"]
+    return session.show(paths, config, embedded=embedded, start_guardian=start_guardian)

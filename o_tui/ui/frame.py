@@ -13,6 +13,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from o_tui.ui import arrangement, boundary
+from o_tui.ui.actions import APP, Action
 from o_tui.ui.messages import PaneRequested
 from o_tui.ui.panes.base import Pane
 from o_tui.ui.panes.chat import ChatPane
@@ -20,7 +21,8 @@ from o_tui.ui.panes.events import EventsPane
 from o_tui.ui.panes.review import ReviewPane
 from o_tui.ui.panes.shadows import ShadowsPane
 from o_tui.ui.panes.vault import VaultPane
-from o_tui.ui.snapshot_model import Model, Part
+from o_tui.ui.snapshot_model import Model, Part, Row
+from o_tui.ui.text import safe_line
 from o_tui.ui.widgets.banner import Banner
 from o_tui.ui.widgets.footer import Footer, Tabs
 from o_tui.ui.widgets.header import Header
@@ -127,7 +129,7 @@ class Frame(boundary.Guarded, Screen[None]):
         pane = next((node for node in event.widget.ancestors_with_self if isinstance(node, Pane)), None)
         if pane is not None:
             self.active = pane.pane_id
-        self.view.refresh_lines()
+        self.present_lines()
 
     def on_pane_requested(self, message: PaneRequested) -> None:
         """Another part of the view asks for a pane."""
@@ -145,7 +147,65 @@ class Frame(boundary.Guarded, Screen[None]):
         """Hands the model down."""
         for pane in self.panes.values():
             pane.present(model, changed)
-        self.view.refresh_lines()
+        self.present_lines()
+
+    def present_lines(self, *, force: bool = False) -> None:
+        """Header, tabs, banner, ready line and footer; they draw themselves only when their text is another one."""
+        if not self.is_mounted:
+            return
+        view, width = self.view, self.app.size.width
+        self.query_one(Header).present(view.model, view.now_ns(), view.glyphs, view.role_style, view.remote)
+        tabs = [(pane.pane_id, pane.number, pane.title, pane.badge(view.model)) for pane in self.panes.values()]
+        self.query_one(Tabs).present(tabs, self.active, width, view.role_style)
+        self.query_one(Banner).present(view.model, view.glyphs)
+        self._present_ready()
+        self.query_one(Footer).present(self.footer_actions(), width, view.role_style)
+        if force:
+            for line in self.query(Line):
+                line.refresh()
+
+    def _present_ready(self) -> None:
+        """What waits for the operator, where the review cannot be seen. Never in the way of the prompt."""
+        line = self.query_one("#ready", Line)
+        waiting = self.view.model.pending if not self.panes["review"].display else []
+        line.display = bool(waiting) and self.mode != "small"
+        if waiting:
+            row = waiting[0]
+            more = f", {len(waiting) - 1} more" if len(waiting) > 1 else ""
+            text = Text(no_wrap=True, overflow="ellipsis")
+            text.append(f" ! Review {safe_line(str(row['id']), 20)}", self.view.role_style("warning"))
+            text.append(f"  {safe_line(str(row.get('gene', '')), 30)}: {_verdict(row)}{more}")
+            text.append("   F4 open", self.view.role_style("key"))
+            line.show(text)
+
+    def footer_actions(self) -> list[tuple[Action, str]]:
+        """Actions for the footer, those of the pane in front first, each with its key."""
+        view = self.view
+        if view.leading:
+            return view.leader_actions()
+        pane = self.panes[self.active]
+        own = [action for action in pane.actions if action.footer and pane.check_action(action.method, ()) is not False]
+        everywhere = [action for action in APP if action.footer]
+        ranked = [*sorted(own, key=_rank), *sorted(everywhere, key=_rank)]
+        return [(action, view.key_of(action)) for action in ranked]
+
+
+def _rank(action: Action) -> int:
+    return action.footer
+
+
+def _verdict(row: Row) -> str:
+    """The measured difference in a few words."""
+    evidence = row.get("evidence") or {}
+    ratio = (evidence.get("latency") or {}).get("ratio_median")
+    answers = evidence.get("answers") or {}
+    words = []
+    if isinstance(ratio, int | float):
+        change = round((1 - ratio) * 100)
+        words.append("as fast" if change == 0 else f"{abs(change)} % {'faster' if change > 0 else 'slower'}")
+    if answers:
+        words.append(f"{answers.get('different', 0)} of {evidence.get('pairs', 0)} answers differ")
+    return ", ".join(words) or "waits for your decision"
 
 
 def _seen(widget: Widget) -> bool:

@@ -1,43 +1,285 @@
-"""The pane Chat: talk with the agent."""
+"""The pane Chat: talk with the agent, watch its tools, stop it, try again."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any, ClassVar
+
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
 from textual.widget import Widget
-from textual.widgets import Input, Static
 
+from o_tui.protocol import messages as wire
+from o_tui.protocol.errors import OError, UnreachableError
+from o_tui.ui.actions import Action
+from o_tui.ui.chat import commands
+from o_tui.ui.chat.commander import Commander
+from o_tui.ui.chat.history import History
+from o_tui.ui.chat.log import ChatLog
+from o_tui.ui.chat.paint import paint_from
+from o_tui.ui.chat.prompt import Offers, Prompt
+from o_tui.ui.messages import CopyRequested
 from o_tui.ui.panes.base import Pane
-from o_tui.ui.snapshot_model import Model, Part
+from o_tui.ui.snapshot_model import Model, Part, Row
+from o_tui.ui.widgets.line import Line
+
+WELCOME = """Write a message and press Enter.
+
+  What O can do without a model: take notes (remember ...), find them again
+  (what did I say about ...), calculate, and tell dates.
+  /evolve  changes one of its own genes, and asks you before anything counts
+  /brain   chooses a model      /help  shows every key and command"""
 
 
 class ChatPane(Pane):
-    """Lists the turns, and sends what is written."""
+    """Turns above, the prompt below."""
 
     pane_id = "chat"
     number = 1
     title = "Chat"
-    empty = "Say something."
-    parts = frozenset({"requests"})
+    empty = WELCOME
+    about = (
+        "Here you talk with the agent. Its answers appear while they are written; its tools are lines that open. "
+        "Lines that begin with / are commands to O, not words to the agent; @path puts a file below your message."
+    )
+    parts = frozenset({"requests", "link", "brain"})
+    actions = (
+        Action("chat.cancel", ("escape",), "Cancel", "Stop the answer that is being written.", 1),
+        Action(
+            "chat.log", ("shift+tab",), "Messages", "Select messages: up and down, y copies, Enter opens a tool.", 2
+        ),
+        Action("chat.copy", ("y",), "Copy", "Copy the selected message, or the last answer.", 3),
+        Action("chat.retry", ("r",), "Retry", "Send the failed message again.", 4),
+        Action("chat.open", ("enter",), "Open", "Open or close the selected tool block.", 5),
+        Action("chat.select_previous", ("up", "k"), "Up", "Select the message before.", 0),
+        Action("chat.select_next", ("down", "j"), "Down", "Select the next message.", 0),
+        Action("chat.follow", ("end",), "End", "Go to the newest line and follow it.", 0),
+        Action("chat.page_up", ("pageup",), "Page up", "Scroll the messages up.", 0),
+        Action("chat.page_down", ("pagedown",), "Page down", "Scroll the messages down.", 0),
+    )
+    _IN_LOG: ClassVar[frozenset[str]] = frozenset(
+        {"copy", "retry", "open", "select_previous", "select_next", "follow"}
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._draft = ""
+        self._local = 0
+
+    # --- parts
 
     def compose_content(self) -> ComposeResult:
-        """Log and prompt."""
-        with VerticalScroll(can_focus=False):
-            yield Static(Text(self.empty), classes="rows")
-        yield Input(id="prompt")
+        """Log, the line of new lines, completions, prompt."""
+        paint = paint_from(self.view.theme_variables, self.view.glyphs)
+        offers = Offers(self.view.role_style)
+        offers.display = False
+        yield ChatLog(paint, remote=self.view.remote)
+        yield Line(id="chat-welcome")
+        yield Line(id="chat-below")
+        yield Line(id="chat-rule")
+        yield offers
+        yield Prompt(History(self.view.paths.data / "prompt-history"), offers)
+
+    def on_mount(self) -> None:
+        """What was being written before an error comes back."""
+        self.query_one("#chat-rule", Line).display = True
+        self.commander = Commander(self)
+
+    @property
+    def log_view(self) -> ChatLog:
+        """The turns."""
+        return self.query_one(ChatLog)
+
+    @property
+    def prompt(self) -> Prompt:
+        """Where the operator writes."""
+        return self.query_one(Prompt)
 
     def focus_target(self) -> Widget | None:
         """The prompt."""
-        return self.query_one("#prompt")
+        return self.prompt if self.query(Prompt) else super().focus_target()
+
+    def heading(self, model: Model) -> str:
+        """Which model answers."""
+        provider = model.brain.get("provider") or "offline"
+        return "offline, no model" if provider == "offline" else str(model.brain.get("model") or provider)
+
+    def badge(self, model: Model) -> str:
+        """How many answers are being written."""
+        return str(len(model.running) or "")
+
+    # --- data down
 
     def update(self, model: Model, changed: frozenset[Part]) -> None:
-        """Writes the turns."""
-        rows = model.requests.values()
-        lines = [f"you  {row.get('text')}\nO    {row.get('answer') or row.get('error')}" for row in rows]
-        self.query_one(".rows", Static).update(Text("\n".join(lines) or self.empty))
+        """Takes the requests of the model."""
+        log = self.log_view
+        for row in model.requests.values():
+            turn = log.turn(row["request_id"])
+            if is_chat(row) and (turn is None or turn.row != row):
+                log.put(row)
+        welcome = self.query_one("#chat-welcome", Line)
+        welcome.display = not log.turns
+        log.display = bool(log.turns)
+        if not log.turns:
+            welcome.show(Text(self.empty, self.view.role_style("muted")))
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Sends it."""
-        self.ask("say", text=event.value)
-        event.input.clear()
+    def notices(self, notices: list[wire.Notice]) -> None:
+        """Events of running requests, straight from the link: the log itself says how often it draws."""
+        if self.failure is not None or not self.is_mounted:
+            return
+        for notice in notices:
+            if notice.topic == "chat.event":
+                data = notice.data
+                self.log_view.event(str(data.get("request_id")), str(data.get("kind")), data.get("data") or {})
+            elif notice.topic in ("chat.request", "chat.done") and is_chat(notice.data):
+                self.log_view.put(notice.data)
+                if not self.log_view.display:
+                    self.update(self.model, frozenset())
+
+    def repaint(self) -> None:
+        """Another theme."""
+        if self.failure is None and self.is_mounted:
+            self.log_view.set_paint(paint_from(self.view.theme_variables, self.view.glyphs))
+
+    # --- what the operator writes
+
+    def on_prompt_submitted(self, message: Prompt.Submitted) -> None:
+        """A command, or words for the agent."""
+        message.stop()
+        text = message.text
+        name, rest = commands.split(text)
+        if name:
+            self.prompt.sent(text)
+            self.commander.run(name, rest)
+            return
+        if self.view.link.state != "connected":
+            self.view.tell(
+                "There is no guardian at the moment. Your text is kept; send it again when it is back.", "warning"
+            )
+            return
+        try:
+            whole = commands.with_files(text.removeprefix("/") if text.startswith("//") else text, Path.cwd())
+        except commands.FileUnusableError as problem:
+            self.view.tell(str(problem), "error")
+            return
+        self.prompt.sent(text)
+        self.say(whole)
+
+    def say(self, text: str) -> None:
+        """Sends a text to the agent; the turn appears when the guardian has it."""
+        self.log_view.follow()
+        self.run_worker(self._say(text), exit_on_error=False)
+
+    async def _say(self, text: str) -> None:
+        try:
+            await self.call("say", text=text)
+        except UnreachableError:
+            self.view.tell("The connection was lost while O was answering. What was accepted goes on.", "warning")
+        except OError as error:
+            self.view.tell_error(error)
+            if not self.prompt.text:
+                self.prompt.write(text)
+
+    def on_prompt_edited(self, message: Prompt.Edited) -> None:
+        """Offers completions for the line."""
+        message.stop()
+        self._draft = message.line
+        self.query_one(Offers).offer(commands.offers(message.line, self.commander.words()))
+
+    def on_prompt_scrolled(self, message: Prompt.Scrolled) -> None:
+        """Scrolls the messages while the operator writes."""
+        message.stop()
+        {"pageup": self.action_page_up, "pagedown": self.action_page_down, "end": self.action_follow}[message.key]()
+
+    def say_local(self, text: str, answer: str, error: str = "") -> None:
+        """An answer of the view itself, for a command."""
+        self._local += 1
+        row: Row = {"request_id": f"local-{self._local}", "text": text, "answer": answer, "error": error}
+        row |= {"state": "failed" if error else "done", "time_ns": self.view.now_ns()}
+        self.log_view.put(row)
+        self.log_view.follow()
+        self.update(self.model, frozenset())
+
+    def on_chat_log_moved(self, message: ChatLog.Moved) -> None:
+        """Says how much is new below what is seen."""
+        message.stop()
+        line = self.query_one("#chat-below", Line)
+        line.display = message.below >= 0
+        words = f"{message.below} new lines below" if message.below else "more below"
+        line.show(Text(f"-- {words}, End to follow --", self.view.role_style("warning" if message.below else "muted")))
+
+    # --- actions
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys of the message list are keys of the prompt's text elsewhere."""
+        if action in self._IN_LOG:
+            return bool(self.query(ChatLog)) and self.log_view.has_focus
+        return True
+
+    def action_cancel(self) -> None:
+        """Stops the newest running request; from the message list back to the prompt."""
+        running = [row for row in self.view.model.running if is_chat(row)]
+        if running:
+            self.ask("cancel", request_id=running[-1]["request_id"])
+        elif self.log_view.has_focus:
+            self.prompt.focus()
+
+    def action_log(self) -> None:
+        """To the messages, or back."""
+        if self.log_view.has_focus or not self.log_view.turns:
+            self.prompt.focus()
+            return
+        self.log_view.focus()
+        if self.log_view.selected is None:
+            self.log_view.move(0)
+
+    def action_select_previous(self) -> None:
+        """Selects the message before."""
+        self.log_view.move(-1)
+
+    def action_select_next(self) -> None:
+        """Selects the next message."""
+        self.log_view.move(1)
+
+    def action_open(self) -> None:
+        """Opens or closes a tool block."""
+        self.log_view.toggle()
+
+    def action_follow(self) -> None:
+        """To the newest line."""
+        self.log_view.follow()
+
+    def action_page_up(self) -> None:
+        """Scrolls the messages, wherever the keys are."""
+        self.log_view.scroll_page_up(animate=False)
+
+    def action_page_down(self) -> None:
+        """Scrolls the messages, wherever the keys are."""
+        self.log_view.scroll_page_down(animate=False)
+
+    def action_copy(self) -> None:
+        """Copies the selected message."""
+        found = self.log_view.copied()
+        if found is not None:
+            self.post_message(CopyRequested(*found))
+
+    def action_retry(self) -> None:
+        """Sends the selected failed message again, or the last one that failed."""
+        selected = self.log_view.selected
+        turns = (
+            [selected[0]] if selected and selected[0].failed else [turn for turn in self.log_view.turns if turn.failed]
+        )
+        if turns:
+            self.say(str(turns[-1].row["text"]))
+        else:
+            self.view.tell("Nothing has failed.")
+
+    def find(self) -> None:
+        """The chat has no filter of its own: its memory has a search."""
+        self.prompt.write("/memory search ")
+        self.prompt.focus()
+
+
+def is_chat(row: dict[str, Any]) -> bool:
+    """A request that belongs to the conversation, and not to a command."""
+    return str(row.get("kind") or "chat") == "chat" and row.get("session", "main") != "memory"

@@ -1,0 +1,1 @@
+"""The parts of the chat: Markdown as lines, the log, the prompt, its commands."""

@@ -1,0 +1,150 @@
+"""Where the operator writes: several lines, history, completion. Nothing ever lies over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.text import Text
+from textual import events
+from textual.message import Message
+from textual.widgets import TextArea
+
+from o_tui.ui import boundary
+from o_tui.ui.chat.commands import SHOWN, Offer
+from o_tui.ui.chat.history import History
+from o_tui.ui.widgets.line import Line
+
+NEWLINE_KEYS = frozenset({"alt+enter", "shift+enter", "ctrl+j"})
+
+
+class Offers(Line):
+    """The completions above the prompt; the chosen one is marked."""
+
+    def __init__(self, style: Callable[[str], str]) -> None:
+        super().__init__(id="offers")
+        self._style = style
+        self.items: list[Offer] = []
+        self.chosen = 0
+
+    def offer(self, items: list[Offer], chosen: int = 0) -> None:
+        """Shows completions, or hides itself."""
+        self.items = items
+        self.chosen = max(0, min(chosen, len(items) - 1))
+        self.display = bool(items)
+        if not items:
+            return
+        top = max(0, min(self.chosen - SHOWN // 2, len(items) - SHOWN))
+        seen = items[top : top + SHOWN]
+        self.styles.height = len(seen)
+        text = Text(no_wrap=True, overflow="ellipsis", end="")
+        label = min(44, max(len(item.label) for item in seen))
+        for index, item in enumerate(seen, top):
+            here = index == self.chosen
+            text.append("> " if here else "  ", self._style("key"))
+            text.append(f"{item.label:<{label}}", self._style("key" if here else "foreground"))
+            text.append(f"  {item.help}" + ("\n" if index < top + len(seen) - 1 else ""), self._style("muted"))
+        self.show(text)
+
+
+class Prompt(boundary.Guarded, TextArea):
+    """A text area that sends on Enter."""
+
+    class Submitted(Message):
+        """The operator has sent a text."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Edited(Message):
+        """The text or the cursor is another one: completions may change."""
+
+        def __init__(self, line: str) -> None:
+            super().__init__()
+            self.line = line
+
+    class Scrolled(Message):
+        """A key for the messages above: pageup, pagedown, end."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
+    def __init__(self, history: History, offers: Offers) -> None:
+        super().__init__(
+            id="prompt",
+            soft_wrap=True,
+            show_line_numbers=False,
+            tab_behavior="focus",
+            highlight_cursor_line=False,
+            compact=True,
+            placeholder="Write to O.  / commands  @ file",
+        )
+        self.cursor_blink = False
+        self._history = history
+        self._offers = offers
+
+    async def _on_key(self, event: events.Key) -> None:
+        handled = True
+        offers = self._offers
+        if event.key in NEWLINE_KEYS:
+            self.insert("\n")
+        elif offers.items and event.key in ("tab", "up", "down", "escape"):
+            self._complete(event.key)
+        elif event.key == "enter":
+            self._submit()
+        elif event.key in ("pageup", "pagedown") or (event.key == "end" and self.cursor_at_end_of_text):
+            self.post_message(self.Scrolled(event.key))
+        elif event.key == "up" and self.cursor_location[0] == 0:
+            self._recall(self._history.back(self.text))
+        elif event.key == "down" and self.cursor_location[0] == self.document.line_count - 1:
+            self._recall(self._history.forth())
+        else:
+            handled = False
+        if handled:
+            event.stop()
+            event.prevent_default()
+
+    def _complete(self, key: str) -> None:
+        offers = self._offers
+        if key == "tab":
+            self.write(offers.items[offers.chosen].line)
+        elif key == "escape":
+            offers.offer([])
+        else:
+            offers.offer(offers.items, (offers.chosen + (1 if key == "down" else -1)) % len(offers.items))
+
+    def _submit(self) -> None:
+        offers = self._offers
+        # Enter on a half-written command takes the offer, on a whole one it sends
+        if offers.items and self.text.startswith("/") and " " not in self.text:
+            line = offers.items[offers.chosen].line
+            if line.strip() != self.text.strip():
+                self.write(line)
+                if line.endswith(" "):
+                    return
+        text = self.text.strip("\n")
+        if text.strip():
+            self.post_message(self.Submitted(text))
+
+    def _recall(self, text: str | None) -> None:
+        if text is not None:
+            self.write(text)
+            self._offers.offer([])
+
+    def write(self, text: str) -> None:
+        """Replaces everything, the cursor at the end."""
+        self.load_text(text)
+        self.move_cursor(self.document.end)
+
+    def sent(self, text: str) -> None:
+        """The text has gone out: remember it and be empty."""
+        self._history.add(text)
+        self.write("")
+        self._offers.offer([])
+
+    def on_text_area_changed(self) -> None:
+        """Grows with its lines, and asks for completions."""
+        lines = min(8, max(1, self.wrapped_document.height))
+        self.styles.height = lines
+        self.post_message(self.Edited(self.text))

@@ -1,0 +1,208 @@
+"""One turn: what the operator said and everything that came of it, as pieces."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Any
+
+from o_tui.ui import format
+from o_tui.ui.chat.paint import Paint
+from o_tui.ui.chat.pieces import Piece, plain
+from o_tui.ui.chat.stream import MarkdownStream
+
+Row = dict[str, Any]
+RUNNING = ("accepted", "running")
+
+
+class Turn:
+    """The pieces of one request, and where each begins.
+
+    Attributes:
+        row: The request row, as far as it is known.
+        pieces: In order of the lines.
+        height: Lines of all pieces, after `measure`.
+    """
+
+    def __init__(self, row: Row) -> None:
+        self.row = dict(row)
+        self.pieces: list[Piece] = []
+        self.starts: list[int] = []
+        self.height = 0
+        self.width = 0
+        self._stream = MarkdownStream()
+        self._tail: Piece | None = None
+        self._clean = 0
+        self._streamed = False
+        you = {"who": "you", "time_ns": row.get("time_ns") or 0}
+        self._head = Piece("head", data={"who": "O", "time_ns": row.get("time_ns") or 0}, gap=True)
+        self.pieces += [Piece("head", data=you, gap=True), Piece("plain", str(row.get("text") or "")), self._head]
+        self._finished = False
+        self.take_row(row)
+
+    @property
+    def request_id(self) -> str:
+        """Whose turn it is."""
+        return str(self.row["request_id"])
+
+    @property
+    def running(self) -> bool:
+        """The answer is not complete."""
+        return self.row.get("state") in RUNNING
+
+    @property
+    def failed(self) -> bool:
+        """It ended without an answer, and may be tried again."""
+        return not self.running and bool(self.row.get("error"))
+
+    # --- what comes
+
+    def take_row(self, row: Row) -> None:
+        """A newer row of the same request: its state, and at the end the whole answer."""
+        self.row |= row
+        self._head.data["state"] = _state_words(self.row)
+        self._touch(self._head)
+        if self.running or self._finished:
+            return
+        self._finished = True
+        answer = str(self.row.get("answer") or "")
+        if not self._streamed and answer:
+            self._stream.append(answer)
+        self._take_blocks(self._stream.finish())
+        self._drop_tail()
+        for piece in self.pieces:
+            if piece.kind == "tool" and "ok" not in piece.data:
+                piece.data["ended"] = True
+                self._touch(piece)
+        error = str(self.row.get("error") or "")
+        if error:
+            self._add(Piece("error", error))
+
+    def take_event(self, kind: str, data: Row) -> None:
+        """An event of the running request; the text of deltas is only kept until `flush`."""
+        if self._finished:
+            return
+        if kind == "text":
+            self._streamed = True
+            self._stream.append(str(data.get("text") or ""))
+            return
+        self.flush()
+        if kind == "tool_call":
+            self._close_text()
+            self._add(
+                Piece("tool", data={"name": data.get("name"), "arguments": data.get("arguments") or {}}, gap=True)
+            )
+        elif kind == "tool_result":
+            self._result(data)
+        elif kind == "notice":
+            self._close_text()
+            self._add(Piece("note", str(data.get("text") or "")))
+        elif kind == "recall":
+            hits = data.get("hits")
+            count = len(hits) if isinstance(hits, list) else hits
+            if count:
+                self._add(Piece("note", f"recalled {count} {'memory' if count == 1 else 'memories'}"))
+
+    def flush(self) -> bool:
+        """Makes pieces of the text that has come; returns whether anything changed."""
+        before = self._tail.source if self._tail else ""
+        found = self._stream.take()
+        self._take_blocks(found)
+        tail = self._stream.tail.rstrip("\n")
+        if not tail.strip():
+            self._drop_tail()
+        elif self._tail is None:
+            self._tail = Piece("markdown", tail, gap=self._gap(self._stream.continued))
+            self._add(self._tail)
+        elif tail != before:
+            self._tail.source = tail
+            self._touch(self._tail)
+        return bool(found) or tail != before
+
+    # --- lines
+
+    def measure(self, width: int, paint: Paint) -> int:
+        """Makes what has to be made for a width; returns the height."""
+        if width != self.width:
+            self.width, self._clean = width, 0
+        position = self.starts[self._clean - 1] + self.pieces[self._clean - 1].height if self._clean else 0
+        del self.starts[self._clean :]
+        for piece in self.pieces[self._clean :]:
+            if piece.width != width:
+                piece.lines(width, paint)
+            self.starts.append(position)
+            position += piece.height
+        self._clean = len(self.pieces)
+        self.height = position
+        return position
+
+    def piece_at(self, line: int) -> int:
+        """The index of the piece that a line belongs to, after `measure`."""
+        return max(0, bisect_right(self.starts, line) - 1)
+
+    def forget(self) -> None:
+        """Other styles: everything is drawn anew."""
+        for piece in self.pieces:
+            piece.forget()
+        self._clean = 0
+
+    def answer_text(self) -> str:
+        """What is copied of the answer."""
+        return str(self.row.get("answer") or "") or "\n\n".join(
+            plain(piece) for piece in self.pieces[3:] if piece.kind == "markdown"
+        )
+
+    # --- inside
+
+    def toggle(self, piece: Piece) -> None:
+        """Opens or closes a tool block."""
+        piece.open = not piece.open
+        self._touch(piece)
+
+    def _touch(self, piece: Piece) -> None:
+        piece.forget()
+        if piece in self.pieces:
+            self._clean = min(self._clean, self.pieces.index(piece))
+
+    def _add(self, piece: Piece) -> None:
+        if self._tail is not None and piece is not self._tail and self.pieces[-1] is self._tail:
+            self.pieces.insert(len(self.pieces) - 1, piece)
+            self._clean = min(self._clean, len(self.pieces) - 2)
+        else:
+            self.pieces.append(piece)
+
+    def _gap(self, continues: bool) -> bool:
+        last = self.pieces[-2] if self._tail is not None and len(self.pieces) > 1 else self.pieces[-1]
+        return not continues and last.kind != "head"
+
+    def _take_blocks(self, found: list[tuple[str, bool]]) -> None:
+        for source, continues in found:
+            self._add(Piece("markdown", source, gap=self._gap(continues)))
+
+    def _drop_tail(self) -> None:
+        if self._tail is not None:
+            self._clean = min(self._clean, self.pieces.index(self._tail))
+            self.pieces.remove(self._tail)
+            self._tail = None
+
+    def _close_text(self) -> None:
+        self._take_blocks(self._stream.finish())
+        self._drop_tail()
+
+    def _result(self, data: Row) -> None:
+        for piece in reversed(self.pieces):
+            if piece.kind == "tool" and "ok" not in piece.data and piece.data.get("name") == data.get("name"):
+                piece.data |= {"ok": bool(data.get("ok")), "text": str(data.get("text") or "")}
+                piece.source = piece.data["text"]
+                self._touch(piece)
+                return
+
+
+def _state_words(row: Row) -> str:
+    state = row.get("state")
+    if state in RUNNING:
+        return "answering" if int(row.get("attempts") or 1) < 2 else "answering again, an instance died"
+    elapsed = row.get("elapsed_ms")
+    took = format.milliseconds(float(elapsed)) if elapsed else ""
+    if row.get("error"):
+        return "failed"
+    return f"recovered, {took}" if row.get("recovered") else took

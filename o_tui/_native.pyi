@@ -25,8 +25,12 @@ __version__: str
 EMBEDDER: Final[str]
 """The name of what `embed` does; another way of embedding gets another name."""
 
-def check_frame(payload: bytes, depth: int = 32) -> None:
-    """Checks that `payload` is exactly one MessagePack value nested at most `depth` deep; allocates nothing.
+def check_frame(payload: bytes, depth: int = 32, values: int = 262144) -> None:
+    """Checks that `payload` is exactly one MessagePack value that is safe to decode, before anything decodes it.
+
+    Refused: nested deeper than `depth`; more than `values` values; an extension type; text that is not UTF-8; NaN and
+    infinity; a key that is there twice or is neither text nor an integer; a length past the end; bytes after the end.
+    Never allocates what a length announces.
 
     Raises:
         ValueError: It is not; the text is the reason.

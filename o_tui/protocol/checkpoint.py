@@ -11,9 +11,9 @@ import struct
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Annotated
 
-import msgpack
+import msgspec
 import zstandard
 
 from o_tui.protocol.errors import CorruptError
@@ -28,6 +28,14 @@ FLAG_DELTA = 2
 _INDEX_LIMIT_BYTES = 1024 * 1024
 _FIELDS = struct.Struct("<16sII Q16s QQQ 32s32s32s20sI")
 _LEVEL = 1
+
+
+class _Section(msgspec.Struct, frozen=True):
+    """One entry of the index."""
+
+    name: str
+    size: Annotated[int, msgspec.Meta(ge=0)]
+    sha256: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,8 @@ class Header:
         )
         if version != VERSION:
             raise CorruptError(f"a checkpoint of version {version}; this O reads version {VERSION}")
-        if size != HEADER_BYTES or hashlib.sha256(fields).digest() != raw[_FIELDS.size : _FIELDS.size + 32]:
+        seal = hashlib.sha256(fields).digest().ljust(HEADER_BYTES - _FIELDS.size, b"\0")
+        if size != HEADER_BYTES or raw[_FIELDS.size : HEADER_BYTES] != seal:
             raise CorruptError("a checkpoint's header is damaged")
         return cls(uuid.UUID(bytes=identity), time_ns, seq, packed, whole, sha, chain, base, revision, flags)
 
@@ -91,8 +100,8 @@ def write(file: IO[bytes], sections: Mapping[str, bytes], header: Header) -> Hea
 
     The file is neither flushed to the disk nor renamed: that is the vault's part.
     """
-    index = msgpack.packb(
-        [{"name": name, "size": len(data), "sha256": hashlib.sha256(data).digest()} for name, data in sections.items()]
+    index = msgspec.msgpack.encode(
+        [_Section(name, len(data), hashlib.sha256(data).digest()) for name, data in sections.items()]
     )
     parts = [struct.pack("<I", len(index)), index, *sections.values()]
     size = sum(len(part) for part in parts)
@@ -179,15 +188,17 @@ def _sections(body: memoryview) -> dict[str, memoryview]:
         (index_size,) = struct.unpack_from("<I", body)
         if index_size > _INDEX_LIMIT_BYTES:
             raise CorruptError("a checkpoint's index is too large")
-        index = msgpack.unpackb(body[4 : 4 + index_size], max_ext_len=0, max_array_len=64, max_map_len=8)
-        position = 4 + index_size
-        sections: dict[str, memoryview] = {}
-        for item in index:
-            data = body[position : position + item["size"]]
-            if hashlib.sha256(data).digest() != item["sha256"]:
-                raise CorruptError(f"section {item['name']} of a checkpoint does not have its digest")
-            sections[item["name"]] = data
-            position += item["size"]
-    except (struct.error, ValueError, KeyError, TypeError) as error:
+        index = msgspec.msgpack.decode(body[4 : 4 + index_size], type=list[_Section])
+    except (struct.error, msgspec.DecodeError) as error:
         raise CorruptError(f"a checkpoint's index is damaged: {error}") from error
+    position = 4 + index_size
+    sections: dict[str, memoryview] = {}
+    for item in index:
+        data = body[position : position + item.size]
+        if item.name in sections or hashlib.sha256(data).digest() != item.sha256:
+            raise CorruptError(f"section {item.name[:40]!r} of a checkpoint is there twice or does not have its digest")
+        sections[item.name] = data
+        position += item.size
+    if position != len(body):
+        raise CorruptError("a checkpoint's sections do not have its size")
     return sections

@@ -1,7 +1,7 @@
 """Frames: `length: u32 big-endian` + a MessagePack map `{type, timestamp, data, metadata}` (seeds, ADR-002).
 
 A frame is checked before anything decodes it: its size by its header, its structure by one pass of the extension
-(depth, extension types, UTF-8, lengths). Nothing of the announced size is ever allocated.
+(depth, number of values, extension types, UTF-8, NaN, keys, lengths). Nothing of the announced size is ever allocated.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ FRAME_LIMIT_BYTES = 256 * 1024
 """Largest payload of one frame."""
 DEPTH_LIMIT = 32
 """Deepest nesting of a payload."""
+VALUES_LIMIT = 256 * 1024
+"""Most values in a payload, keys included: what bounds the memory of a payload that came in chunks."""
 HEADER_BYTES = 4
 
 
@@ -53,10 +55,17 @@ _decoders = {name: msgspec.msgpack.Decoder(struct) for name, struct in messages.
 
 
 def encode_any(data: messages.Message, metadata: Metadata) -> bytes:
-    """Packs one message of any size, header included: the raw material of `encode` and `chunks.encode`."""
+    """Packs one message of any size, header included: the raw material of `encode` and `chunks.encode`.
+
+    Raises:
+        FrameError: A text with lone surrogates, or an integer beyond 64 bits.
+    """
     frame = Frame(messages.NAMES[type(data)], time.time_ns(), data, metadata)
     buffer = bytearray(HEADER_BYTES)
-    _encoder.encode_into(frame, buffer, HEADER_BYTES)
+    try:
+        _encoder.encode_into(frame, buffer, HEADER_BYTES)
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise FrameError(f"a message that cannot be packed: {error}") from error
     buffer[:HEADER_BYTES] = (len(buffer) - HEADER_BYTES).to_bytes(HEADER_BYTES, "big")
     return bytes(buffer)
 
@@ -65,7 +74,7 @@ def encode(data: messages.Message, metadata: Metadata = _NO_METADATA) -> bytes:
     """Packs one message into a frame, header included.
 
     Raises:
-        FrameError: The payload passes `FRAME_LIMIT_BYTES`; send it with `chunks.encode`.
+        FrameError: The payload passes `FRAME_LIMIT_BYTES` (send it with `chunks.encode`), or cannot be packed.
     """
     frame = encode_any(data, metadata)
     if len(frame) - HEADER_BYTES > FRAME_LIMIT_BYTES:
@@ -80,7 +89,7 @@ def decode(payload: bytes) -> Frame:
         FrameError: The payload breaks a limit, is not MessagePack, or is of an unknown type.
     """
     try:
-        _native.check_frame(payload, DEPTH_LIMIT)
+        _native.check_frame(payload, DEPTH_LIMIT, VALUES_LIMIT)
         envelope = _envelope.decode(payload)
         decoder = _decoders.get(envelope.type)
         if decoder is None:

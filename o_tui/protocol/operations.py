@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from o_tui import _native
+
 BlockKind = Literal["short_term", "long_term", "episodic", "semantic"]
 Lifecycle = Literal["initializing", "running", "evolving", "suspended", "terminated"]
 
@@ -151,11 +153,18 @@ def pack(operation: Operation) -> tuple[str, bytes]:
 def unpack(name: str, data: bytes) -> Operation:
     """The typed operation behind a row.
 
+    The data is checked like a frame first: it comes from an instance, and nothing has looked into it before.
+
     Raises:
-        msgspec.ValidationError: The data is not of that operation.
+        msgspec.DecodeError: The data is not of that operation, or breaks a limit (`frames`).
         KeyError: There is no operation of that name.
     """
-    return _decoders[name].decode(data)
+    decoder = _decoders[name]
+    try:
+        _native.check_frame(data)
+    except ValueError as error:
+        raise msgspec.DecodeError(str(error)) from error
+    return decoder.decode(data)
 
 
 def pack_entry(entry: Entry) -> bytes:

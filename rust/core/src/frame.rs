@@ -1,8 +1,10 @@
 //! A structural check of MessagePack before anything decodes it.
 //!
-//! One pass over the bytes that allocates nothing: a frame is refused for its
-//! depth, for an extension type, for text that is not UTF-8, for a length that
-//! goes past its end, and for bytes after its end.
+//! One pass over the bytes that never allocates what they announce (only eight
+//! bytes for each key of the open maps): a frame is refused for its depth, for
+//! the number of its values, for an extension type, for text that is not UTF-8,
+//! for a number that is not finite, for a key that is there twice or is neither
+//! text nor an integer, for a length that goes past its end, and for bytes after it.
 
 /// Why a payload was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,12 @@ pub enum Refusal {
     Trailing,
     /// A float that is NaN or infinite.
     NotFinite,
+    /// A map's key that is neither text nor an integer.
+    Key,
+    /// A map's key that is there twice.
+    DuplicateKey,
+    /// More values than allowed.
+    TooMany,
 }
 
 impl Refusal {
@@ -31,12 +39,33 @@ impl Refusal {
             Refusal::NotUtf8 => "text that is not UTF-8",
             Refusal::Trailing => "bytes after the end",
             Refusal::NotFinite => "a number that is NaN or infinite",
+            Refusal::Key => "a key that is neither text nor an integer",
+            Refusal::DuplicateKey => "a key that is there twice",
+            Refusal::TooMany => "too many values",
         }
     }
 }
 
 /// Deepest nesting that [`check`] can be asked for.
 pub const DEEPEST: usize = 64;
+
+/// What a payload may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How deep arrays and maps may be nested, at most [`DEEPEST`].
+    pub depth: usize,
+    /// How many values (keys are values too) there may be: each of them costs the decoder up to a hundred bytes.
+    pub values: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            depth: 32,
+            values: 256 * 1024,
+        }
+    }
+}
 
 struct Cursor<'a> {
     rest: &'a [u8],
@@ -65,9 +94,14 @@ impl<'a> Cursor<'a> {
             .map_err(|_| Refusal::NotUtf8)
     }
 
-    /// Reads one value's head and scalar body; returns how many values it holds.
-    fn value(&mut self) -> Result<usize, Refusal> {
+    /// Reads one value's head and scalar body; returns how many values it holds, and whether it is a map.
+    fn value(&mut self) -> Result<(usize, bool), Refusal> {
         let head = self.length(1)? as u8;
+        let map = matches!(head, 0x80..=0x8f | 0xde | 0xdf);
+        self.held(head).map(|held| (held, map))
+    }
+
+    fn held(&mut self, head: u8) -> Result<usize, Refusal> {
         match head {
             0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => Ok(0),
             0x80..=0x8f => Ok(2 * usize::from(head & 0x0f)),
@@ -106,18 +140,89 @@ fn finite(number: f64) -> Result<usize, Refusal> {
     }
 }
 
-/// Checks that `payload` is exactly one MessagePack value nested at most `depth` deep.
+/// An array or a map that is not at its end.
+#[derive(Clone, Copy, Default)]
+struct Open {
+    /// Values that are still to come.
+    pending: usize,
+    map: bool,
+    /// Where its keys start among the keys of all open maps.
+    keys: usize,
+}
+
+impl Open {
+    fn expects_key(self) -> bool {
+        self.map && self.pending.is_multiple_of(2)
+    }
+}
+
+/// FNV-1a; a collision only costs whoever sought it his own frame.
+fn hash(kind: u8, bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    bytes.iter().fold(step(0xcbf2_9ce4_8422_2325, &kind), step)
+}
+
+/// What a key is, whichever way it is written: text by its bytes, integers by their value.
+fn key(written: &[u8]) -> Result<u64, Refusal> {
+    const TEXT: u8 = 0;
+    const NATURAL: u8 = 1;
+    const NEGATIVE: u8 = 2;
+    let (head, rest) = written.split_first().ok_or(Refusal::Truncated)?;
+    let number = || {
+        rest.iter()
+            .fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte))
+    };
+    let signed = |value: i64| match u64::try_from(value) {
+        Ok(value) => hash(NATURAL, &value.to_be_bytes()),
+        Err(_) => hash(NEGATIVE, &value.to_be_bytes()),
+    };
+    match head {
+        0xa0..=0xbf => Ok(hash(TEXT, rest)),
+        0xd9 => Ok(hash(TEXT, rest.get(1..).unwrap_or_default())),
+        0xda => Ok(hash(TEXT, rest.get(2..).unwrap_or_default())),
+        0xdb => Ok(hash(TEXT, rest.get(4..).unwrap_or_default())),
+        0x00..=0x7f => Ok(signed(i64::from(*head))),
+        0xe0..=0xff => Ok(signed(i64::from(*head as i8))),
+        0xcc..=0xcf => Ok(hash(NATURAL, &number().to_be_bytes())),
+        0xd0 => Ok(signed(i64::from(number() as i8))),
+        0xd1 => Ok(signed(i64::from(number() as i16))),
+        0xd2 => Ok(signed(i64::from(number() as i32))),
+        0xd3 => Ok(signed(number() as i64)),
+        _ => Err(Refusal::Key),
+    }
+}
+
+fn has_duplicates(keys: &mut [u64]) -> bool {
+    const FEW: usize = 8;
+    if keys.len() <= FEW {
+        let later = |at: usize| keys.get(at + 1..).unwrap_or_default();
+        return keys
+            .iter()
+            .enumerate()
+            .any(|(at, key)| later(at).contains(key));
+    }
+    keys.sort_unstable();
+    keys.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+/// Checks that `payload` is exactly one MessagePack value within `limits`.
 ///
 /// # Errors
 /// The first [`Refusal`] met.
-pub fn check(payload: &[u8], depth: usize) -> Result<(), Refusal> {
-    let depth = depth.min(DEEPEST);
-    let mut pending = [0usize; DEEPEST + 1];
+pub fn check(payload: &[u8], limits: Limits) -> Result<(), Refusal> {
+    let depth = limits.depth.min(DEEPEST);
+    let mut open = [Open::default(); DEEPEST + 1];
+    let mut keys = Vec::new();
     let mut level = 0;
+    let mut left = limits.values;
     let mut cursor = Cursor { rest: payload };
-    pending[0] = 1;
+    open[0].pending = 1;
     loop {
-        while pending[level] == 0 {
+        while open[level].pending == 0 {
+            if has_duplicates(&mut keys[open[level].keys..]) {
+                return Err(Refusal::DuplicateKey);
+            }
+            keys.truncate(open[level].keys);
             if level == 0 {
                 return if cursor.rest.is_empty() {
                     Ok(())
@@ -127,8 +232,14 @@ pub fn check(payload: &[u8], depth: usize) -> Result<(), Refusal> {
             }
             level -= 1;
         }
-        pending[level] -= 1;
-        let held = cursor.value()?;
+        left = left.checked_sub(1).ok_or(Refusal::TooMany)?;
+        let is_key = open[level].expects_key();
+        open[level].pending -= 1;
+        let before = cursor.rest;
+        let (held, map) = cursor.value()?;
+        if is_key {
+            keys.push(key(&before[..before.len() - cursor.rest.len()])?);
+        }
         if held > 0 {
             // A container announces at least one byte for each value it holds.
             if held > cursor.rest.len() {
@@ -138,7 +249,11 @@ pub fn check(payload: &[u8], depth: usize) -> Result<(), Refusal> {
                 return Err(Refusal::TooDeep);
             }
             level += 1;
-            pending[level] = held;
+            open[level] = Open {
+                pending: held,
+                map,
+                keys: keys.len(),
+            };
         }
     }
 }
@@ -149,17 +264,20 @@ mod tests {
 
     #[test]
     fn a_small_map_passes() {
-        assert_eq!(check(&[0x81, 0xa1, b'a', 0x93, 1, 2, 3], 32), Ok(()));
+        assert_eq!(
+            check(&[0x81, 0xa1, b'a', 0x93, 1, 2, 3], Limits::default()),
+            Ok(())
+        );
     }
 
     #[test]
     fn announced_lengths_are_not_believed() {
         assert_eq!(
-            check(&[0xdd, 0xff, 0xff, 0xff, 0xff], 32),
+            check(&[0xdd, 0xff, 0xff, 0xff, 0xff], Limits::default()),
             Err(Refusal::Truncated)
         );
         assert_eq!(
-            check(&[0xc6, 0xff, 0xff, 0xff, 0xff], 32),
+            check(&[0xc6, 0xff, 0xff, 0xff, 0xff], Limits::default()),
             Err(Refusal::Truncated)
         );
     }
@@ -168,20 +286,79 @@ mod tests {
     fn depth_is_counted() {
         let mut nested = vec![0x91; 32];
         nested.push(1);
-        assert_eq!(check(&nested, 32), Ok(()));
+        assert_eq!(check(&nested, Limits::default()), Ok(()));
         nested.insert(0, 0x91);
-        assert_eq!(check(&nested, 32), Err(Refusal::TooDeep));
+        assert_eq!(check(&nested, Limits::default()), Err(Refusal::TooDeep));
+    }
+
+    #[test]
+    fn keys_are_text_or_integers_and_there_once() {
+        assert_eq!(
+            check(&[0x81, 0x91, 1, 1], Limits::default()),
+            Err(Refusal::Key)
+        );
+        assert_eq!(
+            check(&[0x81, 0xc0, 1], Limits::default()),
+            Err(Refusal::Key)
+        );
+        assert_eq!(
+            check(&[0x81, 0xc4, 1, b'a', 1], Limits::default()),
+            Err(Refusal::Key)
+        );
+        assert_eq!(check(&[0x82, 1, 1, 2, 2], Limits::default()), Ok(()));
+        // The same key inside another map is another key.
+        assert_eq!(
+            check(&[0x82, 1, 0x81, 1, 1, 2, 0x81, 1, 1], Limits::default()),
+            Ok(())
+        );
+        let twice: [&[u8]; 6] = [
+            &[0x82, 1, 1, 1, 2],
+            &[0x82, 1, 1, 0xcc, 1, 2],
+            &[0x82, 1, 1, 0xd1, 0, 1, 2],
+            &[0x82, 0xff, 1, 0xd0, 0xff, 2],
+            &[0x82, 0xa1, b'a', 1, 0xd9, 1, b'a', 2],
+            &[0x91, 0x82, 0xa1, b'a', 0x81, 1, 1, 0xa1, b'a', 2],
+        ];
+        for payload in twice {
+            assert_eq!(
+                check(payload, Limits::default()),
+                Err(Refusal::DuplicateKey),
+                "{payload:x?}"
+            );
+        }
+        let mut many = vec![0xde, 0, 100];
+        many.extend((0..100u8).flat_map(|key| [key, 0]));
+        assert_eq!(check(&many, Limits::default()), Ok(()));
+        many[3 + 2 * 99] = 7;
+        assert_eq!(check(&many, Limits::default()), Err(Refusal::DuplicateKey));
+    }
+
+    #[test]
+    fn values_are_counted() {
+        let limits = Limits {
+            depth: 32,
+            values: 4,
+        };
+        assert_eq!(check(&[0x93, 1, 2, 3], limits), Ok(()));
+        assert_eq!(check(&[0x94, 1, 2, 3, 4], limits), Err(Refusal::TooMany));
+        assert_eq!(check(&[0x82, 1, 2, 3, 4], limits), Err(Refusal::TooMany));
     }
 
     #[test]
     fn what_has_no_place_in_a_frame() {
-        assert_eq!(check(&[0xd4, 1, 1], 32), Err(Refusal::Extension));
-        assert_eq!(check(&[0xc1], 32), Err(Refusal::Extension));
-        assert_eq!(check(&[0xa1, 0xff], 32), Err(Refusal::NotUtf8));
-        assert_eq!(check(&[1, 2], 32), Err(Refusal::Trailing));
-        assert_eq!(check(&[], 32), Err(Refusal::Truncated));
         assert_eq!(
-            check(&[0xcb, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0], 32),
+            check(&[0xd4, 1, 1], Limits::default()),
+            Err(Refusal::Extension)
+        );
+        assert_eq!(check(&[0xc1], Limits::default()), Err(Refusal::Extension));
+        assert_eq!(
+            check(&[0xa1, 0xff], Limits::default()),
+            Err(Refusal::NotUtf8)
+        );
+        assert_eq!(check(&[1, 2], Limits::default()), Err(Refusal::Trailing));
+        assert_eq!(check(&[], Limits::default()), Err(Refusal::Truncated));
+        assert_eq!(
+            check(&[0xcb, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0], Limits::default()),
             Err(Refusal::NotFinite)
         );
     }

@@ -7,6 +7,7 @@ Inside the zstd frame is the body: `u32 little-endian` size of an index, the ind
 from __future__ import annotations
 
 import hashlib
+import io
 import struct
 import uuid
 from collections.abc import Mapping
@@ -169,6 +170,10 @@ def read(file: IO[bytes]) -> tuple[Header, dict[str, memoryview]]:
         raise CorruptError(f"a checkpoint with flags {header.flags:#x}, which this O cannot read")
     if header.uncompressed_bytes > BODY_LIMIT_BYTES:
         raise CorruptError("a checkpoint that says it is larger than 2 GiB")
+    # what the header says is not allocated before it is known to be there
+    if file.seek(0, io.SEEK_END) - HEADER_BYTES < header.compressed_bytes:
+        raise CorruptError("a checkpoint is cut off")
+    file.seek(HEADER_BYTES)
     packed = file.read(header.compressed_bytes)
     if len(packed) != header.compressed_bytes or hashlib.sha256(packed).digest() != header.data_sha256:
         raise CorruptError("a checkpoint's data does not have its digest")

@@ -125,6 +125,10 @@ class Prompt(boundary.Guarded, TextArea):
                     return
         text = self.text.strip("\n")
         if text.strip():
+            # at once and not when the pane has seen it: what is typed meanwhile is the next text
+            self._history.add(text)
+            self.write("")
+            offers.offer([])
             self.post_message(self.Submitted(text))
 
     def _recall(self, text: str | None) -> None:
@@ -137,11 +141,9 @@ class Prompt(boundary.Guarded, TextArea):
         self.load_text(text)
         self.move_cursor(self.document.end)
 
-    def sent(self, text: str) -> None:
-        """The text has gone out: remember it and be empty."""
-        self._history.add(text)
-        self.write("")
-        self._offers.offer([])
+    def give_back(self, text: str) -> None:
+        """A text could not be sent: it stands here again, before what was typed since."""
+        self.write(f"{text}\n{self.text}" if self.text else text)
 
     def on_text_area_changed(self) -> None:
         """Grows with its lines, and asks for completions."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
+from textual.containers import Horizontal
 from textual.widget import Widget
 
 from o_tui.protocol import messages as wire
@@ -78,12 +79,30 @@ class ChatPane(Pane):
         yield Line(id="chat-below")
         yield Line(id="chat-rule")
         yield offers
-        yield Prompt(History(self.view.paths.data / "prompt-history"), offers)
+        with Horizontal(id="prompt-row"):
+            yield Line(id="prompt-mark")
+            yield Prompt(History(self.view.paths.data / "prompt-history"), offers)
 
     def on_mount(self) -> None:
         """What was being written before an error comes back."""
-        self.query_one("#chat-rule", Line).display = True
         self.commander = Commander(self)
+
+    def on_resize(self) -> None:
+        """The rule above the prompt is as wide as the pane."""
+        self._draw_rule()
+
+    def _draw_rule(self) -> None:
+        if self.failure is not None or not self.query("#chat-rule"):
+            return
+        style, glyphs = self.view.role_style, self.view.glyphs
+        width = self.content_size.width
+        hint = "" if width < 46 else " Enter send  Alt+Enter newline "
+        line = Text(no_wrap=True, end="")
+        line.append(glyphs.line * max(0, width - len(hint) - 2), style("border-blurred"))
+        line.append(hint, style("muted"))
+        line.append(glyphs.line * 2, style("border-blurred"))
+        self.query_one("#chat-rule", Line).show(line)
+        self.query_one("#prompt-mark", Line).show(Text(glyphs.prompt, style("key")))
 
     @property
     def log_view(self) -> ChatLog:
@@ -140,6 +159,7 @@ class ChatPane(Pane):
         """Another theme."""
         if self.failure is None and self.is_mounted:
             self.log_view.set_paint(paint_from(self.view.theme_variables, self.view.glyphs))
+            self._draw_rule()
 
     # --- what the operator writes
 
@@ -149,10 +169,10 @@ class ChatPane(Pane):
         text = message.text
         name, rest = commands.split(text)
         if name:
-            self.prompt.sent(text)
             self.commander.run(name, rest)
             return
         if self.view.link.state != "connected":
+            self.prompt.give_back(text)
             self.view.tell(
                 "There is no guardian at the moment. Your text is kept; send it again when it is back.", "warning"
             )
@@ -161,8 +181,8 @@ class ChatPane(Pane):
             whole = commands.with_files(text.removeprefix("/") if text.startswith("//") else text, Path.cwd())
         except commands.FileUnusableError as problem:
             self.view.tell(str(problem), "error")
+            self.prompt.give_back(text)
             return
-        self.prompt.sent(text)
         self.say(whole)
 
     def say(self, text: str) -> None:
@@ -177,8 +197,7 @@ class ChatPane(Pane):
             self.view.tell("The connection was lost while O was answering. What was accepted goes on.", "warning")
         except OError as error:
             self.view.tell_error(error)
-            if not self.prompt.text:
-                self.prompt.write(text)
+            self.prompt.give_back(text)
 
     def on_prompt_edited(self, message: Prompt.Edited) -> None:
         """Offers completions for the line."""
@@ -212,8 +231,11 @@ class ChatPane(Pane):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys of the message list are keys of the prompt's text elsewhere."""
+        in_log = bool(self.query(ChatLog)) and self.log_view.has_focus
         if action in self._IN_LOG:
-            return bool(self.query(ChatLog)) and self.log_view.has_focus
+            return in_log
+        if action == "cancel":
+            return in_log or any(is_chat(row) for row in self.view.model.running)
         return True
 
     def action_cancel(self) -> None:

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from o_tui.ui.app import OApp
 
 
+class Palette(CommandPalette):
+    """Textual's palette without its picture of a magnifying glass, which is two cells wide in some terminals only."""
+
+    def on_mount(self) -> None:
+        """Takes the picture away."""
+        for icon in self.query("SearchIcon"):
+            icon.display = False
+
+
 class ActionProvider(Provider):
     """Offers actions; those of the pane in front first."""
 
@@ -50,4 +59,4 @@ class ActionProvider(Provider):
 def open_palette(app: OApp) -> None:
     """Opens the palette, if it is not open."""
     if app.screen is app.frame:
-        app.push_screen(CommandPalette(providers=[ActionProvider], placeholder="What do you want to do?"))
+        app.push_screen(Palette(providers=[ActionProvider], placeholder="What do you want to do?"))

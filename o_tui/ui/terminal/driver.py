@@ -27,6 +27,7 @@ RESET = (
 )
 """Ends every mode that a view may have begun; harmless for those that it has not."""
 _LATE_ANSWERS = re.compile(r"\x1b\](?:10|11);[^\x07\x1b]{0,64}(?:\x07|\x1b\\)|\x1b\[\?[0-9;]{0,64}c")
+_ALT_KEYS = re.compile(r"(?<!\x1b)\x1b([\r1-5])")
 HUNG_UP = 128 + signal.SIGHUP
 
 
@@ -136,7 +137,7 @@ class SafeDriver(LinuxDriver):
                 if not data:
                     self._on_gone()
                     return
-                text = _LATE_ANSWERS.sub("", decode(data))
+                text = translate(decode(data))
                 for event in parser.feed(text) if text else ():
                     self.process_message(event)
             for event in parser.tick():
@@ -146,6 +147,15 @@ class SafeDriver(LinuxDriver):
                 continue
         except (EOFError, ParseError):
             return
+
+
+def translate(text: str) -> str:
+    """What Textual's parser would get wrong: late answers of the terminal are no keys, Alt+Enter and Alt+1 to 5 are.
+
+    A terminal without the kitty protocol writes Alt as ESC and the key; the parser makes Enter of the one and other
+    characters of the rest, so they are rewritten as kitty would have sent them.
+    """
+    return _ALT_KEYS.sub(lambda found: f"\x1b[{ord(found[1])};3u", _LATE_ANSWERS.sub("", text))
 
 
 def on_signals(app: App[Any]) -> None:

@@ -13,6 +13,7 @@ from o_tui.ui.keys import shown
 from o_tui.ui.widgets.line import Line
 
 Style = Callable[[str], str]
+AT_THE_RIGHT = ("app.palette", "app.quit_view")
 
 
 class Footer(Line):
@@ -33,19 +34,20 @@ class Footer(Line):
         """Shows actions, each with the first of its keys as they are bound now."""
         line = Text(" ", no_wrap=True, end="")
         self._places = []
-        last = next((item for item in actions if item[0].id == "app.quit_view"), None)
-        room = width - (len(shown(last[1])) + len(last[0].title) + 3 if last else 0)
+        last = [item for item in actions if item[0].id in AT_THE_RIGHT and item[1]]
+        room = width - sum(len(shown(key)) + len(action.title) + 3 for action, key in last)
         for action, key in actions:
-            if (action, key) == last or not key:
+            if (action, key) in last or not key:
                 continue
             piece = len(shown(key)) + 1 + len(action.title)
             if line.cell_len + piece + 2 > room:
                 break
             self._add(line, action, key, style)
             line.append("  ")
-        if last is not None:
-            line.append(" " * max(0, room - line.cell_len + 1))
-            self._add(line, *last, style)
+        line.append(" " * max(0, room - line.cell_len + 1))
+        for action, key in last:
+            self._add(line, action, key, style)
+            line.append("  ")
         self.show(line)
 
     def _add(self, line: Text, action: Action, key: str, style: Style) -> None:

@@ -34,7 +34,7 @@ async def process(server: FakeServer) -> AsyncIterator[BrokerProcess]:
     with tempfile.TemporaryDirectory() as folder:
         async with broker_process(Path(folder) / "w", Path(folder) / "err", **variables) as running:
             running.configure("anthropic", model="claude-fake")
-            await running.state(ok=True)
+            await running.state(provider="anthropic", ok=True)
             yield running
 
 

@@ -56,7 +56,7 @@ async def process() -> AsyncIterator[BrokerProcess]:
 async def broker(process: BrokerProcess, fake: FakeServer) -> AsyncIterator[BrokerProcess]:
     process.frames.clear()
     process.configure(base_url=f"{fake.url}/v1")
-    await process.state(ok=True)
+    await process.state(provider="openai", ok=True)
     yield process
     await never_shown(process, process.stderr.parent)
 
@@ -529,7 +529,7 @@ async def test_ollama_needs_no_key_and_gets_none(folder: Path, fake: FakeServer)
     variables = {"OLLAMA_HOST": f"127.0.0.1:{fake.port}", "OPENAI_API_KEY": KEY}
     async with broker_process(folder / "w", folder / "err", **variables) as broker:
         broker.configure("ollama", model="fake-1")
-        state = await broker.state(ok=True)
+        state = await broker.state(model="fake-1", ok=True)
         assert state.key == ""
         fake.say(answer("hi"))
         broker.chat("c")
@@ -541,7 +541,7 @@ async def test_ollama_needs_no_key_and_gets_none(folder: Path, fake: FakeServer)
 async def test_the_openai_key_is_not_sent_to_another_endpoint(folder: Path, fake: FakeServer) -> None:
     async with broker_process(folder / "w", folder / "err", OPENAI_API_KEY=KEY) as broker:
         broker.configure(base_url=f"{fake.url}/v1")
-        await broker.state(ok=True)
+        await broker.state(model="fake-1", ok=True)
         fake.say(answer("hi"))
         broker.chat("c")
         await broker.end_of("c")
@@ -566,7 +566,7 @@ async def test_heartbeats_go_on_while_the_library_is_imported(folder: Path, fake
         broker.call("c", "tool.clock")
         await broker.end_of("c")
         assert time.monotonic() - sent < 1.0
-        await broker.state(ok=True)
+        await broker.state(model="fake-1", ok=True)
 
 
 async def test_without_the_library_the_install_command_is_named(folder: Path) -> None:

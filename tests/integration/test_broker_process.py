@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from o_tui import _native
 from o_tui.protocol import frames, messages
-from tests.support.broker_process import BrokerProcess, broker_process
+from tests.support.broker_process import BrokerProcess, broker_process, environment
 from tests.support.fake_llm import fake_server, whole
 
 
@@ -75,6 +78,30 @@ async def test_ctrl_c_at_the_terminal_does_not_end_it(broker: BrokerProcess) -> 
     assert (await broker.end_of("c")).state == "done"
 
 
+PARENT = """
+import subprocess, sys
+subprocess.Popen([sys.executable, "-X", "utf8", "-m", "o_tui.broker.main", *sys.argv[1:]], pass_fds=[int(sys.argv[1])])
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not hasattr(_native, "set_parent_death_signal"), reason="this build of the extension has no signal")
+async def test_it_dies_with_its_parent_even_if_the_socket_stays_open(folder: Path) -> None:
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_unix_connection(sock=ours)
+    command = [sys.executable, "-c", PARENT, str(theirs.fileno()), str(folder / "w")]
+    parent = await asyncio.create_subprocess_exec(
+        *command, pass_fds=[theirs.fileno()], env=environment(), stdin=asyncio.subprocess.PIPE
+    )
+    theirs.close()
+    assert await reader.readexactly(4)  # the broker lives
+    parent.kill()
+    await parent.wait()
+    async with asyncio.timeout(5):
+        await reader.read()  # to the end: the broker's end of the socket is gone, though ours is open
+    writer.close()
+
+
 async def test_shutdown_ends_it(broker: BrokerProcess) -> None:
     await broker.state(provider="offline")
     broker.send(messages.Shutdown(grace_s=1.0))
@@ -128,8 +155,6 @@ async def test_a_request_in_chunks_is_put_together(broker: BrokerProcess) -> Non
 
 @pytest.mark.parametrize("arguments", [[], ["x", "y"], ["1"]])
 async def test_wrong_usage_is_told(arguments: list[str]) -> None:
-    import sys
-
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "o_tui.broker.main", *arguments, stderr=asyncio.subprocess.PIPE
     )

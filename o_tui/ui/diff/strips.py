@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from rich.segment import Segment
 from textual.style import Style
 
+from o_tui.protocol.safe_text import hidden
 from o_tui.ui.diff.document import Document
 from o_tui.ui.diff.layout import Row, common_ends
 from o_tui.ui.diff.parse import Line
 from o_tui.ui.lists.paint import Part, cells, fit, paint, rich_style, wrap_cells
 
+_MARK = re.compile(r"<U\+[0-9A-F]{4,6}>")
+"""How `safe_text` writes a character that cannot be seen."""
 SIGNS = {"context": " ", "added": "+", "removed": "-", "note": "\\"}
 
 
@@ -121,7 +125,7 @@ class RowPainter:
             # a wide character that is half scrolled away goes as a whole
             while start < len(text) and cells(text[:start]) < frame.scroll:
                 start += 1
-        layers = (*self._syntax(row, index, new=new), *self._changed(row, line), *self._matches(text))
+        layers = (*self._syntax(row, index, new=new), *self._changed(row, line), *self._flags(line, text))
         parts = [(first - start, last - start, style) for first, last, style in layers]
         return paint(fit(text[start:end], width), base, parts)
 
@@ -151,6 +155,14 @@ class RowPainter:
         if 2 * (start + end) < min(len(text), len(against)) or not text.strip():
             return []
         return [(start, len(text) - end, self._styles[f"{line.kind}-word"])]
+
+    def _flags(self, line: Line, text: str) -> list[Part]:
+        """Letters that are not what they look like, and what was found."""
+        flagged: list[Part] = []
+        if line.kind == "added" and not line.text.isascii():
+            flagged = [(index, index + 1, self._styles["flag"]) for index, _ in hidden(text)]
+            flagged += [(match.start(), match.end(), self._styles["flag"]) for match in _MARK.finditer(text)]
+        return [*flagged, *self._matches(text)]
 
     def _matches(self, text: str) -> list[Part]:
         if not self._query:

@@ -23,7 +23,7 @@ from o_tui.ui.lists.paint import rich_style
 
 STYLE_NAMES = (
     "context", "added", "removed", "note", "added-word", "removed-word", "gutter", "file", "hunk", "current", "blank",
-    "match",
+    "match", "flag",
 )  # fmt: skip
 MOST_CONTEXT = 99
 LEAST_SPLIT = 84
@@ -50,6 +50,7 @@ class DiffView(Guarded, ScrollView, can_focus=True):
         & > .diff--hunk { color: $text-secondary; }
         & > .diff--current { color: $text-primary; text-style: bold; background: $primary 20%; }
         & > .diff--blank { color: $foreground 15%; }
+        & > .diff--flag { background: $error; color: $background; text-style: bold; }
         & > .diff--match { background: $warning 45%; text-style: bold underline; }
     }
     """
@@ -81,7 +82,8 @@ class DiffView(Guarded, ScrollView, can_focus=True):
         self._cursor = 0
         self._query = ""
         self._idle: Timer | None = None
-        self.wrapped = False
+        # code that runs on behind the edge would not be read
+        self.wrapped = True
         self.split: bool | None = None
         self.context = DEFAULT_CONTEXT
         self.ascii_only = False

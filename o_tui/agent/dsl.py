@@ -54,6 +54,7 @@ __all__ = [
     "Steps",
     "Together",
     "ToolCall",
+    "ToolError",
     "ToolResult",
     "ToolSpec",
     "Turn",
@@ -150,6 +151,10 @@ class BrainError(Exception):
         super().__init__(message)
         self.kind = kind
         self.retryable = retryable
+
+
+class ToolError(Exception):
+    """Raised by a tool that cannot do what it was asked; the message is its result, and for people to read."""
 
 
 class Search(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 
 from o_tui import _native
+from o_tui.agent.dsl import BrainError, ToolError
 
 LINE_LIMIT_CHARS = 300
 GENOME_PREFIX = "genome:"
@@ -21,8 +22,9 @@ def describe(error: BaseException) -> str:
         words = str(error)
     except Exception:  # noqa: BLE001 - a gene's exception may have any __str__
         words = "(its text cannot be had)"
-    kind = "" if type(error) is GeneError else f"{type(error).__name__}: "
-    place = _deepest(error.__traceback__)
+    plain = isinstance(error, GeneError | BrainError | ToolError)
+    kind = "" if plain else f"{type(error).__name__}: "
+    place = "" if isinstance(error, BrainError | ToolError) else _deepest(error.__traceback__)
     if isinstance(error, SyntaxError) and (error.filename or "").startswith(GENOME_PREFIX):
         place = f"{_file(error.filename or '')}:{error.lineno}"
         words = error.msg

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from importlib.abc import Loader
 
 PACKAGE_PREFIX = "genome_"
+_DOORS = frozenset(["__builtins__", "__import__", "__loader__", "__spec__"])
 
 
 class GenomeError(OError):
@@ -150,7 +151,11 @@ class _Finder:
             raise GenomeError(f"a genome of {len(files)} files; the limit is {contracts.FILES_LIMIT}")
         self._package = package
         self._files: dict[str, tuple[str, str]] = {}
-        self._builtins = _guarded(package)
+        self._builtins = {
+            # the statement `import` needs it, under a name that no gene may use
+            "__import__": builtins.__import__,
+            **{name: value for name, value in vars(builtins).items() if name not in contracts.FORBIDDEN_NAMES},
+        }
         for path, source in files.items():
             if not path.endswith(".py"):
                 continue
@@ -183,37 +188,20 @@ class _Finder:
         revision = self._package.removeprefix(PACKAGE_PREFIX)
         filename = f"{GENOME_PREFIX}{revision}/{path}"
         tree = ast.parse(source, filename)
-        _check_imports(tree, path)
+        _check_names(tree, path)
         module.__dict__["__builtins__"] = self._builtins
         exec(compile(tree, filename, "exec", dont_inherit=True), module.__dict__)
 
 
-def _check_imports(tree: ast.AST, path: str) -> None:
+def _check_names(tree: ast.AST, path: str) -> None:
     for node in ast.walk(tree):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names = [node.module or ""]
+        elif isinstance(node, ast.Name) and node.id in _DOORS:
+            raise GeneError(f"{path}:{node.lineno}: a gene may not use {node.id}")
         for name in names:
             if not contracts.allowed_import(name):
                 raise GeneError(f"{path}:{getattr(node, 'lineno', 0)}: a gene may not import {name}")
-
-
-def _guarded(package: str) -> dict[str, Any]:
-    """The built-in names that genes find: without those that open doors, and an import that asks the allow-list."""
-    names = {name: value for name, value in vars(builtins).items() if name not in contracts.FORBIDDEN_NAMES}
-
-    def guarded_import(
-        name: str,
-        globals: Mapping[str, Any] | None = None,
-        locals: Mapping[str, Any] | None = None,
-        fromlist: Sequence[str] | None = (),
-        level: int = 0,
-    ) -> ModuleType:
-        if level == 0 and not contracts.allowed_import(name) and name.split(".", 1)[0] != package:
-            raise ImportError(f"a gene may not import {name}")
-        return builtins.__import__(name, globals, locals, fromlist or (), level)
-
-    names["__import__"] = guarded_import
-    return names

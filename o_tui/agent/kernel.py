@@ -387,6 +387,7 @@ class Kernel:
 
     def _role(self, data: messages.RoleChange, _frame: Frame) -> None:
         self.role = data.role
+        self.ready()  # the guardian measures how soon this one took over
 
     def _shutdown(self, data: messages.Shutdown, _frame: Frame) -> None:
         self._ends_at = time.monotonic() + data.grace_s

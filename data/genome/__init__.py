@@ -1,0 +1,1 @@
+"""The genome: what this agent may change about itself."""

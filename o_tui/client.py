@@ -14,7 +14,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -51,10 +50,15 @@ class Client:
     Attributes:
         welcome: Who answers.
         snapshot: What the guardian showed when we began to follow; None if we do not.
+        started: The guardian was started for this client.
+        ends_guardian: It is ended when this client is closed.
     """
 
-    def __init__(self, peer: socket.socket) -> None:
+    def __init__(self, peer: socket.socket, paths: Paths) -> None:
+        self.started = False
+        self.ends_guardian = False
         self._peer = peer
+        self._paths = paths
         self._reader = frames.FrameReader()
         self._joiner = chunks.Joiner()
         self._inbox: deque[Any] = deque()
@@ -69,8 +73,31 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Ends the connection."""
-        self._peer.close()
+        """Ends the connection, and the guardian if it was started for us."""
+        try:
+            if self.ends_guardian:
+                self.ends_guardian = False
+                # a connection of its own: this one may be in the middle of an answer
+                with connect(self._paths) as other:
+                    stop_guardian(other)
+        except UnreachableError:
+            pass  # it has ended by itself, which is what was wanted
+        finally:
+            self._peer.close()
+
+    def wait_closed(self, wait_s: float) -> bool:
+        """Waits until this client's guardian has gone and the workspace is free; False if it has not."""
+        deadline_s = time.monotonic() + wait_s
+        try:
+            while True:
+                self.receive(deadline_s)
+        except UnreachableError:
+            self._peer.close()
+        while (who := holder(self._paths)) is not None and who.pid == self.welcome.pid:
+            if time.monotonic() > deadline_s:
+                return False
+            time.sleep(_POLL_S)
+        return True
 
     def call(self, method: str, *, wait_s: float | None = None, **params: Any) -> Any:
         """Calls a method of the guardian's public API and waits for its answer.
@@ -177,7 +204,7 @@ def connect(paths: Paths, *, follow: bool = False, viewer: bool = False, metrics
     peer = socket.socket(socket.AF_UNIX)
     try:
         _dial(peer, paths)
-        client = Client(peer)
+        client = Client(peer, paths)
         version = messages.PROTOCOL_VERSION
         client.send(
             messages.Hello(protocol=version, build=__version__, follow=follow, viewer=viewer, metrics_hz=metrics_hz)
@@ -234,8 +261,11 @@ def running(paths: Paths, wait_s: float = START_S, **hello: Any) -> Client | Non
             time.sleep(_POLL_S)
 
 
-def ensure_guardian(paths: Paths, wait_s: float = START_S, **hello: Any) -> tuple[Client, bool]:
-    """Connects to the workspace's guardian, starting one if none runs; True if it was started.
+def ensure_guardian(paths: Paths, keep: bool = False, wait_s: float = START_S, **hello: Any) -> Client:
+    """Connects to the workspace's guardian, starting one if none runs.
+
+    One that ran already is left alone. One that was started for this (`client.started`) ends when the client is
+    closed, unless `keep`.
 
     Raises:
         OError: It could not be started, with its own reason.
@@ -244,12 +274,15 @@ def ensure_guardian(paths: Paths, wait_s: float = START_S, **hello: Any) -> tupl
     while True:
         client = running(paths, wait_s, **hello)
         if client is not None:
-            return client, False
+            return client
         try:
             start_guardian(paths, wait_s)
         except BusyError:
             continue  # somebody else was faster: theirs is as good
-        return connect(paths, **hello), True
+        client = connect(paths, **hello)
+        client.started = True
+        client.ends_guardian = not keep
+        return client
 
 
 def start_guardian(paths: Paths, wait_s: float = START_S) -> int:
@@ -314,35 +347,8 @@ def _await_ready(ready: int, process: subprocess.Popen[bytes], paths: Paths, wai
     raise as_error(int(said.get("code", 1)), str(said.get("error", "")), str(said.get("hint", "")))
 
 
-def stop_guardian(client: Client, paths: Paths, wait_s: float = STOP_S) -> bool:
+def stop_guardian(client: Client, wait_s: float = STOP_S) -> bool:
     """Asks the guardian to end and waits until the workspace is free; False if it still is not."""
-    pid = client.welcome.pid
+    client.ends_guardian = False
     client.call("stop", wait_s=wait_s)
-    client.close()
-    deadline_s = time.monotonic() + wait_s
-    while (who := holder(paths)) is not None and who.pid == pid:
-        if time.monotonic() > deadline_s:
-            return False
-        time.sleep(_POLL_S)
-    return True
-
-
-@contextmanager
-def guardian(paths: Paths, keep: bool = False, **hello: Any) -> Iterator[Client]:
-    """The workspace's guardian for the length of a block.
-
-    One that ran already is left running; one that was started for this is ended again, unless `keep`.
-    """
-    client, started = ensure_guardian(paths, **hello)
-    try:
-        yield client
-    finally:
-        try:
-            if started and not keep:
-                # a new connection: the old one may be in the middle of an answer
-                client.close()
-                stop_guardian(connect(paths), paths)
-        except UnreachableError:
-            pass  # it has ended by itself, which is what was wanted
-        finally:
-            client.close()
+    return client.wait_closed(wait_s)

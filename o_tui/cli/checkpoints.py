@@ -1,0 +1,238 @@
+"""`checkpoint …`: the vault."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from o_tui.cli.command import Command, Context, add_yes
+from o_tui.cli.output import short, size, when, with_time
+
+_KEYS = ("id", "seq", "size_bytes", "digest", "revision", "time", "reason", "pinned", "file_ok")
+
+
+def _id(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="a checkpoint's id, or the beginning of it")
+
+
+def _create(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reason", default="asked for", help="why, for the list")
+
+
+def _list(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-n", "--limit", type=int, default=50, metavar="N", help="how many (default: 50)")
+
+
+def _verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", nargs="?", default="", help="one of them; without it all")
+
+
+def _export(parser: argparse.ArgumentParser) -> None:
+    _id(parser)
+    parser.add_argument("file", metavar="FILE", type=Path, help="a new .ckpt file")
+
+
+def _import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", type=Path, help="a .ckpt file")
+
+
+def _restore(parser: argparse.ArgumentParser) -> None:
+    _id(parser)
+    add_yes(parser)
+
+
+def list_(context: Context) -> int:
+    """Prints the checkpoints, newest first."""
+    rows = [with_time(row) for row in context.call("checkpoint.list", limit=context.args.limit)]
+    if context.out.json:
+        context.out.value({"checkpoints": rows})
+        return 0
+    columns = ("ID", "TIME", "ENTRY", "SIZE", "REVISION", "REASON")
+    context.out.table(columns, [_cells(row) for row in rows], "there is no checkpoint yet")
+    return 0
+
+
+def _cells(row: dict[str, Any]) -> tuple[object, ...]:
+    reason = row.get("reason", "") + (" (pinned)" if row.get("pinned") else "")
+    revision = short(row.get("revision"))
+    return short(row["id"]), when(row.get("time_ns", 0)), row["seq"], size(row.get("size_bytes")), revision, reason
+
+
+def show(context: Context) -> int:
+    """Prints one with its sections."""
+    row = with_time(context.call("checkpoint.show", id=context.args.id))
+    _print(context, row)
+    return 0
+
+
+def create(context: Context) -> int:
+    """Takes one now."""
+    row = with_time(context.call("checkpoint.create", reason=context.args.reason))
+    _print(context, row)
+    return 0
+
+
+def _print(context: Context, row: dict[str, Any]) -> None:
+    if context.out.json:
+        context.out.value(row)
+        return
+    context.out.pairs(
+        [
+            ("id", row["id"]),
+            ("entry", row.get("seq")),
+            ("time", when(row.get("time_ns", 0))),
+            ("size", f"{size(row.get('size_bytes'))} ({size(row.get('uncompressed_bytes'))} unpacked)"),
+            ("digest", row.get("digest")),
+            ("revision", row.get("revision")),
+            ("reason", row.get("reason")),
+            ("pinned", "yes" if row.get("pinned") else "no"),
+        ]
+    )
+    for section in row.get("sections", []):
+        context.out.line(f"  {section['name']:<16} {size(section['size_bytes'])}")
+
+
+def restore(context: Context) -> int:
+    """The agent's state becomes that of a checkpoint."""
+    question = f"Restore checkpoint {context.args.id}? The agent forgets what came after it (the log keeps it)."
+    context.confirm(question, scripts_may=True)
+    value = context.call("checkpoint.restore", id=context.args.id)
+    if context.out.json:
+        context.out.value(value)
+    else:
+        context.out.good(f"restored checkpoint {value.get('id', context.args.id)}")
+    return 0
+
+
+def verify(context: Context) -> int:
+    """Checks digests; 1 if something is wrong."""
+    value = context.call("checkpoint.verify", id=context.args.id)
+    if context.out.json:
+        context.out.value(value)
+    elif value["ok"]:
+        context.out.good(f"ok: {value.get('checked', 1)} checked")
+    else:
+        for problem in value["problems"]:
+            context.out.bad(f"wrong: {problem}")
+    return 0 if value["ok"] else 1
+
+
+def export(context: Context) -> int:
+    """Writes one to a file."""
+    file = context.args.file.expanduser().absolute()
+    value = context.call("checkpoint.export", id=context.args.id, path=str(file))
+    if context.out.json:
+        context.out.value({"path": str(file)} | value)
+    else:
+        context.out.line(f"written to {value.get('path', file)}")
+    return 0
+
+
+def import_(context: Context) -> int:
+    """Takes one from a file."""
+    row = with_time(context.call("checkpoint.import", path=str(context.args.file.expanduser().absolute())))
+    _print(context, row)
+    return 0
+
+
+def delete(context: Context) -> int:
+    """Deletes one; for ten minutes that can be taken back."""
+    row = with_time(context.call("checkpoint.delete", id=context.args.id))
+    if context.out.json:
+        context.out.value(row)
+    else:
+        context.out.line(f"deleted {row['id']}")
+        context.out.note(f"within ten minutes: o-tui checkpoint undelete {short(row['id'])}")
+    return 0
+
+
+def undelete(context: Context) -> int:
+    """Takes a deletion back."""
+    _print(context, with_time(context.call("checkpoint.undelete", id=context.args.id)))
+    return 0
+
+
+COMMANDS = (
+    Command(
+        "checkpoint list",
+        "The checkpoints, newest first.",
+        list_,
+        _list,
+        examples=(("checkpoint list", "the newest 50"), ("checkpoint list -n 5 --json", "five, for a script")),
+        keys=("checkpoints",),
+    ),
+    Command(
+        "checkpoint show",
+        "One checkpoint with its sections and digests.",
+        show,
+        _id,
+        examples=(("checkpoint show 3f2a", "the beginning of an id is enough"),),
+        codes=(1, 3, 5),
+        keys=(*_KEYS, "sections", "chain_digest"),
+    ),
+    Command(
+        "checkpoint create",
+        "Take a checkpoint now.",
+        create,
+        _create,
+        examples=(("checkpoint create --reason 'before the move'", "with a reason for the list"),),
+        codes=(5, 69),
+        keys=_KEYS,
+    ),
+    Command(
+        "checkpoint restore",
+        "Give the agent the state of a checkpoint.",
+        restore,
+        _restore,
+        examples=(("checkpoint restore 3f2a --yes", "without being asked"),),
+        codes=(1, 3, 4, 5),
+        keys=("id", "seq"),
+        notes="The log keeps everything that came after it, and a checkpoint of now is taken first.",
+    ),
+    Command(
+        "checkpoint verify",
+        "Check the digests of one checkpoint, or of all, in both copies.",
+        verify,
+        _verify,
+        examples=(("checkpoint verify", "all"), ("checkpoint verify 3f2a --json", "one")),
+        codes=(1, 3, 5),
+        keys=("ok", "problems", "checked"),
+    ),
+    Command(
+        "checkpoint export",
+        "Write a checkpoint to a .ckpt file.",
+        export,
+        _export,
+        examples=(("checkpoint export 3f2a ~/o.ckpt", "to keep it elsewhere"),),
+        codes=(1, 2, 3, 4, 5, 69),
+        keys=("path", *_KEYS),
+    ),
+    Command(
+        "checkpoint import",
+        "Take a checkpoint from a .ckpt file into the vault.",
+        import_,
+        _import,
+        examples=(("checkpoint import ~/o.ckpt", "then restore it by its id"),),
+        codes=(1, 3, 4, 5, 69),
+        keys=_KEYS,
+    ),
+    Command(
+        "checkpoint delete",
+        "Delete a checkpoint; for ten minutes that can be taken back.",
+        delete,
+        _id,
+        examples=(("checkpoint delete 3f2a", "by the beginning of its id"),),
+        codes=(3, 4, 5),
+        keys=_KEYS,
+    ),
+    Command(
+        "checkpoint undelete",
+        "Take a deletion back.",
+        undelete,
+        _id,
+        examples=(("checkpoint undelete 3f2a", "within ten minutes"),),
+        codes=(3, 5),
+        keys=_KEYS,
+    ),
+)

@@ -1,0 +1,332 @@
+"""`evolve`, `pending`, `show`, `approve`, `reject`, `rollback`, `history`: a change of the agent's own code."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from o_tui.cli.command import Command, Context
+from o_tui.cli.output import short, when, with_time
+from o_tui.protocol.errors import NotFoundError, UsageError
+
+_ROW = ("id", "gene", "base", "revision", "state", "diff_sha256", "evidence", "verdict", "by")
+SOURCE_LIMIT_BYTES = 1024 * 1024
+_GOOD = ("promoted", "pending")
+
+
+def _evolve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("gene", metavar="GENE", help="respond, recall, remember or tools/NAME")
+    parser.add_argument("--from", dest="file", metavar="FILE", help="the candidate's source; - for standard input")
+    parser.add_argument("--goal", default="", help="what should be better; without --from a model writes the candidate")
+    parser.add_argument(
+        "--wait", action=argparse.BooleanOptionalAction, default=True, help="follow it to its outcome (default)"
+    )
+
+
+def _id(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="an evolution's id, or the beginning of it")
+
+
+def _approve(parser: argparse.ArgumentParser) -> None:
+    _id(parser)
+    parser.add_argument("--digest", required=True, metavar="D", help="diff_sha256 of the diff that you have read")
+
+
+def _reject(parser: argparse.ArgumentParser) -> None:
+    _id(parser)
+    parser.add_argument("--reason", required=True, metavar="R", help="why; the agent learns from it")
+
+
+def _rollback(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("revision", metavar="REV", nargs="?", default="", help="default: the one before")
+
+
+def _history(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-n", "--limit", type=int, default=50, metavar="N", help="how many (default: 50)")
+
+
+# --- evolve
+
+
+def evolve(context: Context) -> int:
+    """Begins one, and follows it to its outcome."""
+    args = context.args
+    if not args.file and not args.goal:
+        raise UsageError("a candidate or a goal is needed", hint="--from FILE, or --goal TEXT for a model to write it")
+    params: dict[str, Any] = {"gene": args.gene, "goal": args.goal, "origin": "file" if args.file else "llm"}
+    params["source"] = _source(args.file) if args.file else ""
+    if not args.wait and not args.keep:
+        _somebody_finishes_it(context)
+    start = time.monotonic()
+    with context.guardian(follow=args.wait) as client:
+        evolution = client.call("evolve", **params)["evolution"]
+        if not args.wait:
+            return _begun(context, evolution)
+        told: tuple[str, int] = ("", 0)
+        for notice in (answers := client.stream("evolution.wait", id=evolution)):
+            if notice.topic == "evolution" and notice.data.get("id") == evolution:
+                told = _progress(context, notice.data, told)
+        row: dict[str, Any] = answers.value
+        trials = row.get("evidence", {}).get("pairs", 0)
+    return _outcome(context, row, trials, time.monotonic() - start)
+
+
+def _somebody_finishes_it(context: Context) -> None:
+    from o_tui.client import running
+
+    client = running(context.paths)
+    if client is None:
+        raise UsageError("no guardian runs that would finish it", hint="say --keep, or leave --no-wait out")
+    client.close()
+
+
+def _source(file: str) -> str:
+    import sys
+
+    try:
+        raw = sys.stdin.buffer.read() if file == "-" else Path(file).expanduser().read_bytes()
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no file {file}") from error
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from error
+    if len(raw) > SOURCE_LIMIT_BYTES:
+        raise UsageError(f"{file} has {len(raw)} bytes; a gene has at most {SOURCE_LIMIT_BYTES}")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is not UTF-8 text: byte {error.start}") from error
+
+
+def _begun(context: Context, evolution: str) -> int:
+    if context.out.json:
+        context.out.value({"evolution": evolution, "outcome": "running"})
+    else:
+        context.out.line(f"begun: {evolution}")
+        context.out.note(f"see o-tui show {evolution}")
+    return 0
+
+
+def _progress(context: Context, row: dict[str, Any], told: tuple[str, int]) -> tuple[str, int]:
+    stages = row.get("stages") or []
+    if context.out.json:
+        context.out.value({"event": "evolution"} | row)
+        return row["state"], len(stages)
+    for stage in stages[told[1] :]:
+        context.out.line(
+            f"  {stage['name']:<12} {stage['verdict']:<5} {stage['ms']:>8.1f} ms  {stage['detail']}".rstrip()
+        )
+    if row["state"] != told[0]:
+        context.out.line(f"{row['state']}")
+    return row["state"], len(stages)
+
+
+def outcome_of(row: dict[str, Any]) -> str:
+    """promoted, pending, rejected, no_evidence or failed."""
+    if row["state"] == "rejected" and (row.get("verdict") or row.get("evidence", {}).get("decision")) == "no_evidence":
+        return "no_evidence"
+    return str(row["state"])
+
+
+def _outcome(context: Context, row: dict[str, Any], trials: int, elapsed_s: float) -> int:
+    outcome = outcome_of(row)
+    if context.out.json:
+        best = {"metrics": row.get("evidence", {}), "path": "", "revision": row.get("revision", "")}
+        last = {"evolution": row["id"], "outcome": outcome, "best": best, "evaluations": trials}
+        context.out.value(last | {"elapsed_s": round(elapsed_s, 3), "row": row})
+    else:
+        _evidence(context, row)
+        (context.out.good if outcome in _GOOD else context.out.bad)(f"{row['id']}: {outcome}. {row.get('reason', '')}")
+        if outcome == "pending":
+            context.out.line(f"read it:    o-tui show {row['id']}")
+            context.out.line(f"approve it: o-tui approve {row['id']} --digest {row['diff_sha256']}")
+    return 0 if outcome in _GOOD else 1
+
+
+# --- looking
+
+
+def pending(context: Context) -> int:
+    """Prints what waits for an operator."""
+    return _list(context, "pending", context.call("pending"), "nothing waits for you")
+
+
+def history(context: Context) -> int:
+    """Prints all changes, newest first."""
+    return _list(context, "evolutions", context.call("history", limit=context.args.limit), "nothing has changed yet")
+
+
+def _list(context: Context, key: str, rows: list[dict[str, Any]], empty: str) -> int:
+    rows = [with_time(row) for row in rows]
+    if context.out.json:
+        context.out.value({key: rows})
+        return 0
+    cells = [
+        (row["id"], when(row.get("time_ns", 0)), row["gene"], row["state"], row.get("goal") or row.get("reason"))
+        for row in rows
+    ]
+    context.out.table(("ID", "TIME", "GENE", "STATE", "GOAL OR REASON"), cells, empty)
+    return 0
+
+
+def show(context: Context) -> int:
+    """Prints one change with diff and evidence."""
+    row = with_time(context.call("evolution.show", id=context.args.id))
+    if context.out.json:
+        context.out.value(row)
+        return 0
+    context.out.pairs(
+        [(key, row.get(key)) for key in ("id", "gene", "state", "reason", "goal", "hypothesis", "origin")]
+    )
+    context.out.pairs([(key, row.get(key)) for key in ("base", "revision", "version", "next_version", "by")])
+    _evidence(context, row)
+    if row.get("diff"):
+        context.out.line()
+        _flag(context, row["diff"])
+        context.out.diff(row["diff"])
+        context.out.line()
+        context.out.line(f"diff_sha256 {row['diff_sha256']}")
+    if row["state"] == "pending":
+        context.out.line(f"approve it: o-tui approve {row['id']} --digest {row['diff_sha256']}")
+        context.out.line(f"reject it:  o-tui reject {row['id']} --reason TEXT")
+    return 0
+
+
+def _flag(context: Context, diff: str) -> None:
+    from o_tui.protocol.safe_text import hidden
+
+    found = sorted({name for _, name in hidden("\n".join(line[1:] for line in diff.splitlines()))})
+    if found:
+        context.out.bad(
+            f"WARNING: the diff has characters that cannot be seen or are not what they seem: {', '.join(found)}"
+        )
+
+
+def _evidence(context: Context, row: dict[str, Any]) -> None:
+    evidence = row.get("evidence") or {}
+    if not evidence:
+        return
+    context.out.title(f"evidence: {evidence.get('pairs', 0)} pairs")
+    for name in ("latency", "cpu"):
+        if ratio := evidence.get(name):
+            context.out.line(
+                f"  {name:<8} {ratio.get('main_p50_ms', 0):.3f} -> {ratio.get('candidate_p50_ms', 0):.3f} ms, ratio"
+                f" {ratio.get('ratio_median', 0):.3f} ({ratio.get('ci_low', 0):.3f}-{ratio.get('ci_high', 0):.3f})"
+            )
+    errors, answers, effects = (evidence.get(key) or {} for key in ("errors", "answers", "effects"))
+    context.out.line(f"  errors   {errors.get('main', 0)} -> {errors.get('candidate', 0)}")
+    context.out.line(f"  answers  {answers.get('same', 0)} same, {answers.get('different', 0)} different")
+    context.out.line(f"  effects  {effects.get('recorded', 0)} recorded, {effects.get('diverged', 0)} diverged")
+    for reason in evidence.get("reasons", []):
+        context.out.line(f"  {reason}")
+
+
+# --- deciding
+
+
+def approve(context: Context) -> int:
+    """An operator's yes to the exact diff."""
+    row = context.call("approve", id=context.args.id, digest=context.args.digest)
+    return _decided(context, row)
+
+
+def reject(context: Context) -> int:
+    """An operator's no."""
+    row = context.call("reject", id=context.args.id, reason=context.args.reason)
+    if context.out.json:
+        context.out.value(row)
+    else:
+        context.out.line(f"{row.get('id', context.args.id)}: rejected")
+    return 0
+
+
+def rollback(context: Context) -> int:
+    """Back to an earlier revision."""
+    value = context.call("rollback", revision=context.args.revision)
+    if context.out.json:
+        context.out.value(value)
+    else:
+        context.out.good(f"rolled back to {value.get('version', '')} {short(value.get('revision'))}".replace("  ", " "))
+    return 0
+
+
+def _decided(context: Context, row: dict[str, Any]) -> int:
+    done = row.get("state", "promoted") == "promoted"
+    if context.out.json:
+        context.out.value(row)
+    elif done:
+        version = row.get("next_version") or row.get("version", "")
+        context.out.good(f"{row['id']}: promoted, version {version} ({short(row.get('revision'))})")
+    else:
+        context.out.bad(f"{row.get('id', context.args.id)}: {row.get('state')}. {row.get('reason', '')}")
+    return 0 if done else 1
+
+
+COMMANDS = (
+    Command(
+        "evolve",
+        "Try a change of a gene beside the agent that runs, and show what was measured.",
+        evolve,
+        _evolve,
+        examples=(
+            ("evolve recall --from candidate.py", "a change that you wrote"),
+            ("evolve respond --goal 'answer more briefly'", "a change that a model writes"),
+            ("evolve recall --from candidate.py --no-wait --keep", "in the background"),
+        ),
+        codes=(1, 3, 4, 5, 69),
+        keys=("evolution", "outcome", "best", "evaluations", "elapsed_s"),
+        notes="With --json one event a line; the last line has the outcome. Exit code 1 if it was not good enough.",
+    ),
+    Command(
+        "pending",
+        "The changes that wait for an operator.",
+        pending,
+        examples=(("pending", "then o-tui show ID"),),
+        keys=("pending",),
+    ),
+    Command(
+        "show",
+        "One change with its diff and evidence.",
+        show,
+        _id,
+        examples=(("show e3f2", "the beginning of an id is enough"), ("show e3f2 --json | jq -r .diff", "the diff")),
+        codes=(3, 5),
+        keys=(*_ROW, "diff", "stages"),
+    ),
+    Command(
+        "approve",
+        "Approve the exact diff of a change: it is loaded into the agent that runs.",
+        approve,
+        _approve,
+        examples=(("approve e3f2 --digest 9c1b…", "the digest is the last line of o-tui show"),),
+        codes=(1, 3, 4, 5),
+        keys=_ROW,
+    ),
+    Command(
+        "reject",
+        "Reject a change, with a reason.",
+        reject,
+        _reject,
+        examples=(("reject e3f2 --reason 'it forgets names'", "the agent learns from the reason"),),
+        codes=(3, 4, 5),
+        keys=_ROW,
+    ),
+    Command(
+        "rollback",
+        "Go back to an earlier revision of the genome; no request is lost.",
+        rollback,
+        _rollback,
+        examples=(("rollback", "to the one before"), ("rollback 9f3c1e", "to a certain one")),
+        codes=(1, 3, 4, 5),
+        keys=("revision", "version"),
+    ),
+    Command(
+        "history",
+        "All changes, newest first, and how they ended.",
+        history,
+        _history,
+        examples=(("history -n 10", "the last ten"),),
+        keys=("evolutions",),
+    ),
+)

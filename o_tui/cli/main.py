@@ -1,0 +1,150 @@
+"""`o-tui`: finds the command, runs it, and turns whatever goes wrong into one line and an exit code."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from o_tui.cli import catalog
+from o_tui.cli.command import CODES, Command, Context, parser_of
+from o_tui.cli.output import Output
+from o_tui.protocol.errors import OError, UsageError
+
+INTERRUPTED = 130
+_VALUED = ("--data-dir",)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # whoever read us has gone: that is no error, and the interpreter must not find the pipe again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OError as error:
+        _complain(error)
+        return error.code
+    return code
+
+
+def _complain(error: OError) -> None:
+    out = Output(json=False, stdout=sys.stderr)
+    out.note(f"o-tui: {error}" + (f" ({error.hint})" if error.hint else ""))
+
+
+def _run(words: list[str]) -> int:
+    before, word, after = split(words)
+    if word is None:
+        return _without_command(before)
+    if word == "help":
+        return _run([*after, "--help"])
+    if word not in catalog.WORDS:
+        raise UsageError(f"there is no command {word!r}", hint=_nearest(word, list(catalog.WORDS)))
+    commands = catalog.commands(word)
+    if len(commands) == 1 and commands[0].name == word:
+        return execute(commands[0], before + after)
+    more, second, rest = split(after)
+    names = {command.name.split(" ", 1)[1]: command for command in commands if " " in command.name}
+    plain = next((command for command in commands if command.name == word), None)
+    if second is None and plain is not None and not _asks_for_help(before + more):
+        return execute(plain, before + more)
+    if second is None:
+        if _asks_for_help(before + more):
+            print(group_help(word, commands), end="")
+            return 0
+        raise UsageError(f"o-tui {word}: one of {', '.join(names)}", hint=f"see o-tui {word} --help")
+    if second not in names:
+        raise UsageError(f"there is no command {word} {second!r}", hint=_nearest(second, list(names)))
+    return execute(names[second], before + more + rest)
+
+
+def execute(command: Command, words: list[str]) -> int:
+    """Parses the arguments of a command and runs it."""
+    parser = parser_of(command)
+    try:
+        args = parser.parse_args(words)
+    except SystemExit as asked:  # --help has printed itself
+        return int(asked.code or 0)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # JSON is UTF-8 wherever we run; for people a letter that the terminal cannot show is no reason to fail
+        sys.stdout.reconfigure(encoding="utf-8" if args.json else None, errors="strict" if args.json else "replace")
+    return command.run(Context(command, args, Output(args.json)))
+
+
+def split(words: list[str]) -> tuple[list[str], str | None, list[str]]:
+    """Options before the first word, that word, and what follows it."""
+    skip = False
+    for index, word in enumerate(words):
+        if skip:
+            skip = False
+        elif word in _VALUED:
+            skip = True
+        elif not word.startswith("-"):
+            return words[:index], word, words[index + 1 :]
+    return words, None, []
+
+
+def _asks_for_help(words: list[str]) -> bool:
+    return "-h" in words or "--help" in words
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, 1, 0.5)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+
+
+def _without_command(words: list[str]) -> int:
+    if _asks_for_help(words):
+        print(overview(), end="")
+        return 0
+    if "--version" in words:
+        return _run(["version", *(word for word in words if word != "--version")])
+    from o_tui.cli.serving import SCREEN
+
+    return execute(SCREEN, words)
+
+
+def overview() -> str:
+    """The help of `o-tui` itself."""
+    width = max(map(len, catalog.WORDS))
+    lines = [
+        "usage: o-tui [--embedded] [--data-dir DIR]        the screen",
+        "       o-tui COMMAND … [--json] [--data-dir DIR]",
+        "",
+        "An AI agent that rewrites its own code, under a guardian that makes it safe.",
+        "",
+        "commands:",
+        *(f"  {word:<{width}}  {text}" for word, (_, text) in catalog.WORDS.items()),
+        "",
+        "o-tui COMMAND --help shows examples and exit codes.",
+        "",
+        "examples:",
+        "  o-tui                        start the screen, and a guardian if none runs",
+        "  o-tui say 'hello'            talk without the screen",
+        "  o-tui status --json          for scripts",
+        "",
+        "exit codes:",
+        *(f"  {code:<4} {text}" for code, text in CODES.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def group_help(word: str, commands: Sequence[Command]) -> str:
+    """The help of a word that has several commands."""
+    width = max(len(command.name) for command in commands)
+    lines = [f"usage: o-tui {word} COMMAND …", "", catalog.WORDS[word][1], "", "commands:"]
+    lines += [f"  {command.name:<{width}}  {command.summary}" for command in commands]
+    lines += ["", f"o-tui {word} COMMAND --help shows examples and exit codes."]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

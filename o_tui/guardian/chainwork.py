@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +151,7 @@ def verify_slice(connection: sqlite3.Connection, position: tuple[int, bytes] | N
 def mirrored(folder: Path, first_seq: int = 1) -> Iterator[tuple[int, bytes]]:
     """(seq, packed entry) of the mirror from `first_seq` on, unproven, oldest first; what is damaged is left out."""
     paths = segment_paths(folder)
-    for path, following in zip(paths, [*paths[1:], None], strict=True):
+    for path, following in zip_longest(paths, paths[1:]):
         if following is not None and _first_of(following) <= first_seq:
             continue
         segment = read_segment(path)

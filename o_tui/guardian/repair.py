@@ -53,24 +53,33 @@ def open_checked(
     paths: Paths, busy_timeout_s: float, tail_entries: int, segment_bytes: int
 ) -> tuple[sqlite3.Connection, Opened]:
     """Opens, checks and repairs; builds the database anew if it is damaged beyond that."""
+    try:
+        return _open_checked(paths, busy_timeout_s, tail_entries, segment_bytes)
+    except (sqlite3.Error, OSError) as error:
+        raise schema.typed(error, paths.database) from error
+
+
+def _open_checked(
+    paths: Paths, busy_timeout_s: float, tail_entries: int, segment_bytes: int
+) -> tuple[sqlite3.Connection, Opened]:
     findings: list[Finding] = []
     head_file = HeadFile(paths.mirror / "head")
     head, head_damaged = head_file.read()
     if head_damaged:
         kept = keep_bytes(paths.data, "head", head_file.path.read_bytes())
         findings.append(Finding("head", f"a slot of the log's head was damaged; kept as {kept.name}"))
+    connection = _connect(paths, head, findings, busy_timeout_s)
     try:
+        opened = _reconcile(connection, paths, head_file, head, head_damaged, findings, tail_entries, segment_bytes)
+    except (CorruptError, sqlite3.DatabaseError) as error:
+        connection.close()
+        _raise_if_not_damage(error, paths)
+        rebuild(paths, head, findings, str(error))
         connection = _connect(paths, head, findings, busy_timeout_s)
-        try:
-            opened = _reconcile(connection, paths, head_file, head, head_damaged, findings, tail_entries, segment_bytes)
-        except (CorruptError, sqlite3.DatabaseError) as error:
-            connection.close()
-            _raise_if_not_damage(error, paths)
-            rebuild(paths, head, findings, str(error))
-            connection = _connect(paths, head, findings, busy_timeout_s)
-            opened = _reconcile(connection, paths, head_file, head, head_damaged, findings, tail_entries, segment_bytes)
-    except sqlite3.Error as error:
-        raise schema.typed(error, paths.database) from error
+        opened = _reconcile(connection, paths, head_file, head, head_damaged, findings, tail_entries, segment_bytes)
+    except BaseException:
+        connection.close()
+        raise
     return connection, opened
 
 
@@ -81,10 +90,7 @@ def _connect(paths: Paths, head: Head | None, findings: list[Finding], busy_time
             rebuild(paths, head, findings, "the database is missing")
         else:
             schema.create(paths.database)
-    try:
-        connection = schema.connect(paths.database, busy_timeout_s=busy_timeout_s)
-    except sqlite3.Error as error:
-        raise schema.typed(error, paths.database) from error
+    connection = schema.connect(paths.database, busy_timeout_s=busy_timeout_s)
     try:
         schema.recognise(connection, paths.database)
         connection.execute("PRAGMA journal_mode=WAL").fetchone()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import sqlite3
 from functools import cache
 from pathlib import Path
 
 from o_tui.guardian.findings import sync_folder
 from o_tui.paths import shipped
-from o_tui.protocol.errors import BusyError, CorruptError, RefusedError
+from o_tui.protocol.errors import BusyError, CorruptError, OError, PeerError, RefusedError
 
 APPLICATION_ID = 0x4F5F5455
 """`O_TU`, in the header of the file."""
+_FULL_BYTES = 256 * 1024
 FIXED_SQLITE = (3, 51, 3)
 """The first version without the WAL-reset bug, which needs two connections that write or checkpoint; O has one."""
 
@@ -134,14 +137,23 @@ def migrate(connection: sqlite3.Connection) -> int:
     return len(scripts)
 
 
-def typed(error: sqlite3.Error, path: Path) -> Exception:
-    """The typed error behind one of SQLite's."""
+def typed(error: sqlite3.Error | OSError, path: Path) -> OError:
+    """The typed error behind one of SQLite's or the system's."""
+    if isinstance(error, OSError):
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            name = error.filename or path
+            return RefusedError(f"{name} is read-only: {error.strerror}", hint="choose another with --data-dir")
+        return PeerError(f"the disk does not serve {path.parent}: {error.strerror}", hint="free space or mend the disk")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (5, 6):
         who = holders(path)
         return BusyError(f"the database {path} is locked by {who}", hint="close that program and try again")
     if code in (8, 14):
         return RefusedError(f"the database {path} cannot be opened: {error}", hint="is the disk mounted read-only?")
+    if code in (7, 10, 13, 14, 15):
+        if shutil.disk_usage(path.parent).free < _FULL_BYTES:  # SQLite says "disk I/O error" for its -shm file
+            return PeerError(f"the disk of {path.parent} is full", hint="free some space")
+        return PeerError(f"the disk does not serve the database {path}: {error}", hint="free space or mend the disk")
     return CorruptError(f"the database {path} is damaged: {error}", hint="run: o-tui doctor")
 
 

@@ -77,8 +77,9 @@ def decide(evidence: Evidence, policy: Policy | None = None) -> Decision:
 def _failures(evidence: Evidence) -> list[str]:
     errors = evidence.errors
     if errors.candidate_crashes or errors.candidate_hangs:
-        count = f"{errors.candidate_crashes} crashes and {errors.candidate_hangs} hangs"
-        return [f"{count} where main's code answered ({errors.first})"]
+        kinds = (("crash", "crashes", errors.candidate_crashes), ("hang", "hangs", errors.candidate_hangs))
+        counts = [f"{count} {one if count == 1 else many}" for one, many, count in kinds if count]
+        return [f"{' and '.join(counts)} where main's code answered ({errors.first})"]
     if errors.candidate > errors.main:
         return [f"{errors.candidate} of {evidence.pairs} requests failed, {errors.main} of main's ({errors.first})"]
     return []

@@ -174,11 +174,17 @@ class Evolutions:
     # --- for the guardian
 
     async def recover(self) -> None:
-        """At the start: what was in the middle has failed, what was approved is finished or undone."""
-        for row in await self._book.page(1_000, RUNNING):
-            await self._book.change(row, state="failed", reason="interrupted: the guardian ended in the middle")
-            self._event("warning", f"{row['id']} ({row['gene']}) was interrupted by the guardian's end", row)
-        await self._deploying.recover()
+        """At the start: what was in the middle has failed, what was approved is finished or undone.
+
+        What cannot be recovered is told and stays as it is: the guardian starts all the same.
+        """
+        try:
+            for row in await self._book.page(1_000, RUNNING):
+                await self._book.change(row, state="failed", reason="interrupted: the guardian ended in the middle")
+                self._event("warning", f"{row['id']} ({row['gene']}) was interrupted by the guardian's end", row)
+            await self._deploying.recover()
+        except OError as error:
+            self._surroundings.event("error", f"evolutions could not be recovered: {error}", {})
 
     async def close(self) -> None:
         """Before the guardian's end: stops what runs, waits for what is being deployed."""

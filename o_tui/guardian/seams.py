@@ -58,10 +58,10 @@ class ShadowInstance(Protocol):
         """
 
     def cpu_ns(self) -> int:
-        """CPU time of the process so far, ns; 0 if unknown (see `shadows.process_cpu_ns`)."""
+        """CPU time of the process so far, ns; 0 if unknown."""
 
-    def rss_bytes(self) -> int:
-        """Resident memory now; 0 if unknown (see `shadows.process_rss_bytes`)."""
+    def peak_bytes(self) -> int:
+        """The most resident memory that it has had so far; 0 if unknown."""
 
     async def kill(self) -> None:
         """SIGKILL, and wait until it is reaped. May be called twice, and after its death."""

@@ -138,7 +138,7 @@ class Measurement:
         except InstanceDiedError as error:
             await self._kill(runner)
             return Side("crash", error=str(error))
-        runner.peak_bytes = max(runner.peak_bytes, instance.rss_bytes())
+        runner.peak_bytes = max(runner.peak_bytes, instance.peak_bytes())
         return Side(
             "answered" if outcome.ok else "error",
             text=outcome.text,

@@ -7,9 +7,11 @@ effects are answered from what main was answered. Time is taken here, never ther
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from o_tui import _native
@@ -85,6 +87,15 @@ class Trial:
     def rss_bytes(self) -> int:
         """Resident memory now."""
         return self.instance.resident_bytes()
+
+    def peak_bytes(self) -> int:
+        """The most memory it has had, as Linux counts it (VmHWM, from its fork on)."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return self.rss_bytes()
+        found = re.search(r"(?m)^VmHWM:\s+(\d+) kB$", status)
+        return int(found[1]) * 1024 if found else self.rss_bytes()
 
     async def kill(self) -> None:
         """SIGKILL, and wait."""

@@ -71,7 +71,7 @@ class StandIn:
     def cpu_ns(self) -> int:
         return 0
 
-    def rss_bytes(self) -> int:
+    def peak_bytes(self) -> int:
         return (80 if self.behaviour == "fat" else 20) * 1024**2
 
     async def kill(self) -> None:
@@ -250,9 +250,9 @@ async def test_a_faster_candidate_waits_for_approval_with_its_evidence(desk: Des
     ("behaviour", "reason"),
     [
         ("slow", "slower: latency +100.0 %"),
-        ("crash", "1 crashes and 0 hangs where main's code answered (crash: signal 11)"),
-        ("flaky-crash", "1 crashes and 0 hangs where main's code answered (crash: signal 11)"),
-        ("hang", "0 crashes and 1 hangs where main's code answered (hang: no answer within 0.05 s)"),
+        ("crash", "1 crash where main's code answered (crash: signal 11)"),
+        ("flaky-crash", "1 crash where main's code answered (crash: signal 11)"),
+        ("hang", "1 hang where main's code answered (hang: no answer within 0.05 s)"),
         ("raise", "8 of 8 requests failed, 0 of main's (error: ValueError: boom (recall.py:3))"),
         ("fat", "peak memory 80.0 MiB, main's 20.0 MiB: 4.0 times"),
         ("unloadable", "ImportError: no such thing (recall.py:1)"),
@@ -634,6 +634,16 @@ async def test_an_approval_survives_the_guardians_death_anywhere(
     assert len(desk.genome.log()) == 2
     with pytest.raises(RefusedError, match="already approved by"):
         await again.approve(row["id"], row["diff_sha256"], ANN)
+
+
+async def test_what_cannot_be_recovered_is_told(desk: Desk, world: World) -> None:
+    row = await desk.evolve("fast")
+    await EvolutionRows(desk.database).update(row["id"], {"state": "deploying"})
+    (desk.genome.path / ".git" / "refs" / "heads" / "main").write_text("garbage\n")
+    after = desk.restarted()
+    await after.recover()
+    assert any(level == "error" and "is damaged" in text for level, text in world.events)
+    assert (await after.show(row["id"]))["state"] == "deploying"
 
 
 async def test_a_death_while_rolling_back_ends_rolled_back(

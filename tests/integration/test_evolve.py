@@ -1,0 +1,242 @@
+"""A change of the agent's own code, with a real guardian: forks, pairs, approval, hot reload, rollback."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from o_tui import client
+from o_tui.config import Config, EvolutionConfig
+from o_tui.guardian.core import Guardian
+from o_tui.paths import Paths
+from o_tui.protocol.errors import OError, RefusedError
+from tests.support.guardians import ECHO, running, until
+
+SETTINGS = Config(evolution=EvolutionConfig(pairs=12, request_s=0.5))
+HEAD = """from __future__ import annotations
+
+from o_tui.agent.dsl import Context, Request, Say, Steps
+
+
+def respond(request: Request, context: Context) -> Steps:
+"""
+SAME = HEAD + "    text = request.text\n    yield Say(text)\n"
+LOUD = HEAD + "    yield Say(request.text.upper())\n"
+
+
+class Operator:
+    """Somebody at a screen: calls the public API over the socket."""
+
+    def __init__(self, guardian: Guardian, place: Paths) -> None:
+        self.guardian = guardian
+        self._place = place
+
+    async def call(self, method: str, **params: Any) -> Any:
+        def work() -> Any:
+            with client.connect(self._place) as connection:
+                return connection.call(method, wait_s=60, **params)
+
+        return await asyncio.to_thread(work)
+
+    async def say(self, text: str) -> str:
+        return str((await self.call("say", text=text))["text"])
+
+    async def evolve(self, source: str, gene: str = "respond", **more: Any) -> dict[str, Any]:
+        begun = await self.call("evolve", gene=gene, source=source, **more)
+        row: dict[str, Any] = await self.call("evolution.wait", id=begun["evolution"])
+        return row
+
+    async def promote(self, source: str) -> dict[str, Any]:
+        row = await self.evolve(source)
+        assert row["state"] == "pending", row["reason"]
+        promoted: dict[str, Any] = await self.call("approve", id=row["id"], digest=row["diff_sha256"])
+        return promoted
+
+
+@pytest.fixture
+async def operator(workspace: Paths) -> AsyncIterator[Operator]:
+    async with running(workspace, SETTINGS, ECHO) as guardian:
+        someone = Operator(guardian, workspace)
+        for number in range(6):
+            assert await someone.say(f"hello {number}") == f"hello {number}"
+        yield someone
+
+
+async def test_the_whole_story(operator: Operator, workspace: Paths) -> None:
+    """Evolve, look, approve, the new code answers, it survives a kill, roll back."""
+    row = await operator.evolve(LOUD, goal="Speak up")
+    assert (row["state"], row["verdict"]) == ("pending", "no_evidence"), row["reason"]
+    evidence = row["evidence"]
+    assert evidence["pairs"] == 12 and evidence["requests_from"] == {"recorded": 12, "workload": 0}
+    assert evidence["answers"]["different"] == 12 and evidence["answers"]["examples"][0]["candidate"].startswith(
+        "HELLO"
+    )
+    assert evidence["latency"]["main_p50_ms"] > 0 and evidence["cpu"]["pairs"] > 0
+    assert evidence["memory"]["main_bytes"] > 1_000_000
+    assert [stage["verdict"] for stage in row["stages"]] == ["pass"] * 6
+    assert (await operator.call("checkpoint.show", id=row["checkpoint_id"]))[
+        "reason"
+    ] == f"before evolution {row['id']}"
+    assert await operator.say("quiet") == "quiet", "nothing is deployed yet"
+    (waiting,) = await operator.call("pending")
+    assert waiting["id"] == row["id"]
+
+    with pytest.raises(RefusedError, match="changed"):
+        await operator.call("approve", id=row["id"], digest="0" * 64)
+    promoted = await operator.call("approve", id=row["id"], digest=row["diff_sha256"])
+    assert (promoted["state"], promoted["version"]) == ("promoted", "0.2.0")
+    assert await operator.say("louder") == "LOUDER"
+    assert (await operator.call("status"))["genome"]["version"] == "0.2.0"
+    with pytest.raises(RefusedError, match="already approved by"):
+        await operator.call("approve", id=row["id"], digest=row["diff_sha256"])
+
+    for _ in range(2):  # the standby, then a fresh fork of the nursery, run the new code too
+        main = operator.guardian.fleet.main
+        assert main is not None
+        os.kill(main.pid, signal.SIGKILL)
+        assert await operator.say("still") == "STILL"
+
+    back = await operator.call("rollback", revision="")
+    assert back["version"] == "0.2.1"
+    assert await operator.say("calm") == "calm"
+    assert (await operator.call("evolution.show", id=row["id"]))["state"] == "rolled_back"
+    log = (workspace.genome / "CHANGELOG.md").read_text()
+    assert log.index("## 0.2.1") < log.index("## 0.2.0") and "answers differ" in log
+    tail = [entry["operation"] for entry in await operator.call("wal.tail", n=50)]
+    assert tail.count("genome_switch") >= 2
+
+
+async def test_no_request_is_lost_while_the_code_changes(operator: Operator) -> None:
+    rows = [await operator.evolve(SAME + f"# {number}\n") for number in range(1)]
+    answers: list[str] = []
+    stop = False
+
+    async def talk(name: int) -> None:
+        number = 0
+        while not stop:
+            number += 1
+            ticket = await operator.guardian.dispatch.ask(f"{name} {number}")
+            assert ticket.ok, ticket.error
+            answers.append(ticket.answer)
+
+    talkers = [asyncio.create_task(talk(name)) for name in range(8)]
+    for row in rows:
+        assert row["state"] == "pending", row["reason"]
+        before = len(answers)
+        await operator.call("approve", id=row["id"], digest=row["diff_sha256"])
+        await operator.call("rollback", revision="")
+        await until(lambda before=before: len(answers) > before + 20)  # type: ignore[misc]
+    stop = True
+    await asyncio.gather(*talkers)
+    assert len(set(answers)) == len(answers)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("    yield Say(request.text\n", "respond.py:7: SyntaxError: '(' was never closed"),
+        ("    return None\n", "respond.py:6: respond must be a generator: it yields steps"),
+        ("    yield Say(str(1 // 0))\n", "8 of 8 requests failed, 0 of main's (error: ZeroDivisionError"),
+        (
+            "    while True:\n        pass\n    yield Say('')\n",
+            "1 hang where main's code answered (hang:",
+        ),
+        ("    raise SystemExit(3)\n    yield Say('')\n", "8 of 8 requests failed, 0 of main's (error: SystemExit: 3"),
+        (
+            "    hog = bytearray(64_000_000)\n    yield Say(request.text + str(len(hog))[:0])\n",
+            "peak memory",
+        ),
+        ("    yield Say(request.text)\nraise ValueError('at import')\n", "ValueError: at import"),
+    ],
+    ids=["syntax", "contract", "raises", "hangs", "exits", "memory", "import"],
+)
+async def test_a_bad_candidate_never_reaches_the_agent(operator: Operator, body: str, reason: str) -> None:
+    row = await operator.evolve(HEAD + body)
+    assert row["state"] == "rejected", row
+    assert reason in row["reason"], row["reason"]
+    assert "\n" not in row["reason"]
+    assert await operator.say("as before") == "as before"
+    events = await operator.call("events.list", limit=50, filter="source:evolution")
+    assert any(row["id"] in event["text"] and "rejected" in event["text"] for event in events)
+    with pytest.raises(RefusedError):
+        await operator.call("approve", id=row["id"], digest=row["diff_sha256"])
+
+
+async def test_shadows_leave_no_trace_in_the_agents_state(operator: Operator) -> None:
+    noisy = (
+        HEAD.replace("Say, Steps", "Remember, Say, Steps")
+        + "    yield Remember('a thought of a shadow', 'shadow')\n    yield Say(request.text)\n"
+    )
+    seq = operator.guardian.stores.wal.seq
+    row = await operator.evolve(noisy)
+    assert row["state"] in ("pending", "rejected"), row["reason"]
+    assert operator.guardian.stores.wal.seq == seq
+    kept = await operator.guardian.dispatch.ask('{"limit": 1000}', "memory.list", journalled=False)
+    assert kept.ok and "shadow" not in kept.answer
+
+
+async def test_no_shadow_outlives_its_evolution(operator: Operator) -> None:
+    pids: list[int] = []
+    real: Callable[..., Any] = operator.guardian.fleet.fork_shadow
+
+    async def fork_shadow(*arguments: Any, **more: Any) -> Any:
+        instance = await real(*arguments, **more)
+        pids.append(instance.pid)
+        return instance
+
+    operator.guardian.fleet.fork_shadow = fork_shadow  # type: ignore[method-assign]
+    await operator.evolve(LOUD)
+    assert len(pids) == 2
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+async def test_a_shadow_that_dies_counts_against_the_candidate_and_nobody_else(operator: Operator) -> None:
+    main = operator.guardian.fleet.main
+    slow = HEAD + "    total = sum(range(3_000_000))\n    yield Say(request.text + str(total)[:0])\n"
+    begun = await operator.call("evolve", gene="respond", source=slow)
+
+    def shadows() -> list[dict[str, Any]]:
+        rows = operator.guardian.instance_rows()
+        return [row for row in rows if row["name"].startswith("shadow") and row["state"] == "running"]
+
+    await until(shadows)
+    os.kill(shadows()[0]["pid"], signal.SIGKILL)
+    ended = await operator.call("evolution.wait", id=begun["evolution"])
+    assert ended["state"] == "rejected" and "(crash: " in ended["reason"], ended["reason"]
+    assert operator.guardian.fleet.main is main
+    assert await operator.say("as before") == "as before"
+
+
+async def test_an_evolution_survives_nothing_but_its_approval_does(workspace: Paths, tmp_path: Path) -> None:
+    """The guardian ends while one waits and one runs: the first still waits, the second has failed."""
+    async with running(workspace, SETTINGS, ECHO) as guardian:
+        operator = Operator(guardian, workspace)
+        await operator.say("hello")
+        waiting = await operator.evolve(LOUD)
+        slow = HEAD + "    total = sum(range(3_000_000))\n    yield Say(request.text + str(total)[:0])\n"
+        begun = await operator.call("evolve", gene="respond", source=slow)
+    async with running(workspace, SETTINGS, ECHO) as guardian:
+        operator = Operator(guardian, workspace)
+        row = await operator.call("evolution.show", id=begun["evolution"])
+        assert row["state"] == "failed" and row["reason"].startswith("interrupted")
+        await operator.call("approve", id=waiting["id"], digest=waiting["diff_sha256"])
+        assert await operator.say("hello") == "HELLO"
+    async with running(workspace, SETTINGS, ECHO) as guardian:
+        operator = Operator(guardian, workspace)
+        assert await operator.say("again") == "AGAIN"
+        assert (await operator.call("status"))["genome"]["version"] == "0.2.0"
+
+
+async def test_without_a_model_nothing_is_written(operator: Operator) -> None:
+    row = await operator.evolve("", origin="llm", goal="Be kind")
+    assert row["state"] == "failed" and "no model" in row["reason"]
+    with pytest.raises(OError, match="is not a gene"):
+        await operator.call("evolve", gene="kernel", source="x = 1")

@@ -93,9 +93,10 @@ _HEAD = f"""# Protocol
 
 Made by `python -m o_tui.protocol.document` from `o_tui/protocol/`. Do not edit.
 
-A frame is `length: u32 big-endian` and a MessagePack map `{{type, timestamp, data, metadata}}`. `timestamp` is the time
-of sending in nanoseconds UTC; `metadata` is `{{request_id, instance, epoch}}`. Fields that have their default are left out. An unknown field is ignored; an unknown type, a missing field or a value of
-another type is a `FrameError`: the socket is closed, and a row written.
+A frame is `length: u32 big-endian` and a MessagePack map `{{type, timestamp, data, metadata}}`. `timestamp` is the
+time of sending in nanoseconds UTC; `metadata` is `{{request_id, instance, epoch}}`. Fields that have their default are
+left out. An unknown field is ignored; an unknown type, a missing field or a value of another type is a `FrameError`:
+the socket is closed, and a row written.
 
 ## Limits
 
@@ -104,7 +105,7 @@ another type is a `FrameError`: the socket is closed, and a row written.
 | payload of a frame | {frames.FRAME_LIMIT_BYTES:,} bytes; nothing is allocated for a header that announces more |
 | nesting | {frames.DEPTH_LIMIT} |
 | values in a payload, keys included | {frames.VALUES_LIMIT:,} |
-| payload in `chunk` frames | {chunks.WHOLE_LIMIT_BYTES:,} bytes, {chunks.CHUNK_BYTES:,} a chunk, SHA-256 with the last |
+| payload in `chunk` frames | {chunks.WHOLE_LIMIT_BYTES:,} bytes, {chunks.CHUNK_BYTES:,} a chunk, SHA-256 at the end |
 | keys of maps | text or integers, each once |
 | never | extension types (timestamps too), NaN, infinity, text that is not UTF-8, bytes after the value |
 | body of a checkpoint, unpacked | {checkpoint.BODY_LIMIT_BYTES:,} bytes |

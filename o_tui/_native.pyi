@@ -100,6 +100,14 @@ class VectorIndex:
             MemoryError: There is no memory for it; nothing has changed.
         """
 
+    def reserve(self, rows: int) -> None:
+        """Makes room for `rows` more vectors, so that adding them moves nothing (before a fork).
+
+        Raises:
+            MemoryError: There is no memory for them.
+            ValueError: More rows than an index can have (2**32 - 1).
+        """
+
     def remove(self, id: int) -> bool:
         """Takes a vector out, without copying the others; False where there was none."""
 

@@ -103,6 +103,11 @@ impl VectorIndex {
         self.write().add(id, vector).map_err(errors::vector)
     }
 
+    /// Makes room for `rows` more vectors, so that adding them moves nothing.
+    fn reserve(&self, rows: usize) -> PyResult<()> {
+        self.write().reserve(rows).map_err(errors::vector)
+    }
+
     /// Takes a vector out; False where there was none.
     fn remove(&self, id: u64) -> bool {
         self.write().remove(id)

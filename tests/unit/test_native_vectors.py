@@ -154,6 +154,22 @@ def test_bad_arguments_are_typed_errors() -> None:
         VectorIndex(0)
 
 
+def test_room_is_made_once() -> None:
+    index = small()
+    index.reserve(1000)
+    held = index.memory_bytes
+    assert held >= 1000 * (8 + 16)
+    for id in range(100, 1100):
+        index.add(id, np.ones(4, "<f4").tobytes())
+    assert index.memory_bytes == held
+    assert 3 in index
+    assert 1099 in index
+    for rows in (1 << 40, 1 << 62, (1 << 64) - 1):
+        with pytest.raises((MemoryError, ValueError)):
+            index.reserve(rows)
+    assert len(index) == 1005
+
+
 def test_threads_may_search_while_one_adds() -> None:
     index = VectorIndex(256)
     random = np.random.default_rng(1)

@@ -1,7 +1,7 @@
 //! Rows by id in one matrix, and the exact nearest of them.
 
 use super::dot::Dots;
-use super::slots::Slots;
+use super::slots::{MOST_ROWS, Slots};
 use super::top::Top;
 use super::{VectorError, check_dimensions, floats, le_floats, normalise};
 
@@ -67,21 +67,34 @@ impl VectorIndex {
             self.rows[place * self.dimensions..][..self.dimensions].copy_from_slice(&row);
             return Ok(());
         }
-        self.ids
-            .try_reserve(1)
-            .map_err(|_| VectorError::OutOfMemory)?;
-        let room = self.rows.capacity();
-        self.rows
-            .try_reserve(self.dimensions)
-            .map_err(|_| VectorError::OutOfMemory)?;
-        if self.rows.capacity() != room {
-            prefer_huge_pages(&self.rows);
-        }
-        self.slots.reserve_one(&self.ids)?;
+        self.reserve(1)?;
         self.slots.insert(id, self.ids.len(), &self.ids);
         self.ids.push(id);
         self.rows.extend_from_slice(&row);
         Ok(())
+    }
+
+    /// Makes room for `more` rows, so that adding them moves nothing: for who is about to be forked, because a fork that
+    /// has to grow an array may copy all of it.
+    ///
+    /// # Errors
+    /// No memory, or more rows than an index can have; nothing has changed.
+    pub fn reserve(&mut self, more: usize) -> Result<(), VectorError> {
+        if self.len().saturating_add(more) > MOST_ROWS {
+            return Err(VectorError::TooMany);
+        }
+        let numbers = more * self.dimensions;
+        self.ids
+            .try_reserve(more)
+            .map_err(|_| VectorError::OutOfMemory)?;
+        let room = self.rows.capacity();
+        self.rows
+            .try_reserve(numbers)
+            .map_err(|_| VectorError::OutOfMemory)?;
+        if self.rows.capacity() != room {
+            prefer_huge_pages(&self.rows);
+        }
+        self.slots.reserve(more, &self.ids)
     }
 
     /// Takes a row out; the last one moves into its place. False where there was none.

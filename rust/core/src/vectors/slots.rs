@@ -4,6 +4,8 @@ use super::VectorError;
 
 const EMPTY: u32 = u32::MAX;
 const SMALLEST: usize = 16;
+/// The largest row number is the mark of an empty place.
+pub(super) const MOST_ROWS: usize = EMPTY as usize;
 
 /// Row numbers in a table of a power of two, at most half full. The ids themselves are in the index.
 pub(super) struct Slots {
@@ -35,16 +37,17 @@ impl Slots {
         Ok(slots)
     }
 
-    /// Makes room for one more row than `ids` has.
-    pub fn reserve_one(&mut self, ids: &[u64]) -> Result<(), VectorError> {
-        if 2 * (ids.len() + 1) > self.table.len() {
-            self.resize(ids.len() + 1, ids)?;
+    /// Makes room for `more` rows than `ids` has.
+    pub fn reserve(&mut self, more: usize, ids: &[u64]) -> Result<(), VectorError> {
+        let rows = ids.len().saturating_add(more);
+        if rows > self.table.len() / 2 {
+            self.resize(rows, ids)?;
         }
         Ok(())
     }
 
     fn resize(&mut self, rows: usize, ids: &[u64]) -> Result<(), VectorError> {
-        if rows >= EMPTY as usize {
+        if rows > MOST_ROWS {
             return Err(VectorError::TooMany);
         }
         let size = (2 * rows).next_power_of_two().max(SMALLEST);

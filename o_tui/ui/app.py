@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from o_tui.protocol.errors import OError
 from o_tui.ui import actions, boundary, keymap, snapshot_model
 from o_tui.ui.app_actions import AppActions
 from o_tui.ui.appearance import Appearance
-from o_tui.ui.frame import PANES, Frame
+from o_tui.ui.frame import Frame
 from o_tui.ui.link.link import Link
 from o_tui.ui.messages import LinkChanged, NoticesReceived, SnapshotReceived
 from o_tui.ui.panes.chat import ChatPane
@@ -79,11 +80,11 @@ class OApp(AppActions, Appearance, App[int], inherit_bindings=False):
         self._start_guardian = start_guardian
         self._changed: set[Part] = set()
         self._due = False
+        self._begun = False
         self._unsaid: list[tuple[str, str]] = []
         if remote:
             self.animation_level = "none"
         self.set_up_appearance(dark)
-        self.set_up_keys()
         self.link = Link(
             paths.socket,
             _Listener(self),
@@ -98,12 +99,16 @@ class OApp(AppActions, Appearance, App[int], inherit_bindings=False):
         return Frame()
 
     def on_mount(self) -> None:
-        """The first frame goes out, then the link starts."""
+        """The first frame goes out; then, in `_begin`, the other panes are loaded and the link starts."""
         self.theme_changed_signal.subscribe(self, self._on_theme_changed, immediate=True)
-        self.call_after_refresh(self._begin)
         self.set_interval(1.0, self._tick)
 
-    def _begin(self) -> None:
+    async def _begin(self) -> None:
+        await self.frame.load_panes()
+        self.set_up_keys()
+        # what is here now stays: the collector need not look at it while somebody types
+        gc.enable()
+        gc.freeze()
         for problem in self.theme_problems():
             self.tell(problem, "warning")
         for text, severity in self._unsaid:
@@ -211,7 +216,7 @@ class OApp(AppActions, Appearance, App[int], inherit_bindings=False):
 
     def all_actions(self) -> tuple[actions.Action, ...]:
         """The whole registry."""
-        return (*actions.APP, *(action for pane in PANES for action in pane.actions))
+        return (*actions.APP, *(action for pane in self.frame.panes.values() for action in pane.actions))
 
     # --- what is told
 
@@ -260,6 +265,9 @@ class OApp(AppActions, Appearance, App[int], inherit_bindings=False):
             driver.skipped()
             return
         super()._display(screen, renderable)
+        if not self._begun and renderable is not None and isinstance(screen, Frame):
+            self._begun = True
+            self.call_later(self._begin)
 
     def repaint_all(self) -> None:
         """The terminal reads again: everything is drawn once."""

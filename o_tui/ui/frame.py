@@ -15,12 +15,8 @@ from textual.widget import Widget
 from o_tui.ui import arrangement, boundary
 from o_tui.ui.actions import APP, Action
 from o_tui.ui.messages import PaneRequested
-from o_tui.ui.panes.base import Pane
+from o_tui.ui.panes.base import Pane, Waiting
 from o_tui.ui.panes.chat import ChatPane
-from o_tui.ui.panes.events import EventsPane
-from o_tui.ui.panes.review import ReviewPane
-from o_tui.ui.panes.shadows import ShadowsPane
-from o_tui.ui.panes.vault import VaultPane
 from o_tui.ui.snapshot_model import Model, Part, Row
 from o_tui.ui.text import safe_line
 from o_tui.ui.widgets.banner import Banner
@@ -31,7 +27,15 @@ from o_tui.ui.widgets.line import Line
 if TYPE_CHECKING:
     from o_tui.ui.app import OApp
 
-PANES: tuple[type[Pane], ...] = (ChatPane, ShadowsPane, VaultPane, ReviewPane, EventsPane)
+
+def pane_classes() -> tuple[type[Pane], ...]:
+    """The panes besides the chat. Imported when the first frame is out: they need a quarter of the start's time."""
+    from o_tui.ui.panes.events import EventsPane
+    from o_tui.ui.panes.review import ReviewPane
+    from o_tui.ui.panes.shadows import ShadowsPane
+    from o_tui.ui.panes.vault import VaultPane
+
+    return (ShadowsPane, VaultPane, ReviewPane, EventsPane)
 
 
 class Frame(boundary.Guarded, Screen[None]):
@@ -42,7 +46,9 @@ class Frame(boundary.Guarded, Screen[None]):
 
     def __init__(self) -> None:
         super().__init__(id="frame")
-        self.panes: dict[str, Pane] = {pane.pane_id: pane() for pane in PANES}
+        titles = enumerate(arrangement.PANES, 1)
+        self.panes: dict[str, Pane] = {name: Waiting(name, number) for number, name in titles if name != "chat"}
+        self.panes = {"chat": ChatPane()} | self.panes
         self.mode: arrangement.Mode = "narrow"
 
     @property
@@ -52,6 +58,8 @@ class Frame(boundary.Guarded, Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Everything, always mounted; `rearrange` shows what fits."""
+        self.mode = arrangement.mode(*self.app.size)
+        self._classify(self._shown())
         panes = self.panes
         yield Header(id="header")
         yield Tabs(id="tabs")
@@ -69,14 +77,39 @@ class Frame(boundary.Guarded, Screen[None]):
 
     def on_mount(self) -> None:
         """Arranges for the size that the terminal has now."""
-        self.mode = arrangement.mode(*self.app.size)
         self.rearrange()
         self.panes["chat"].call_after_refresh(self.focus_pane)
+
+    async def load_panes(self) -> None:
+        """Puts the panes into their places."""
+        with self.app.batch_update():
+            for kind in pane_classes():
+                old, new = self.panes[kind.pane_id], kind()
+                parent = old.parent
+                assert isinstance(parent, Widget)
+                index = list(parent.children).index(old)
+                new.display = old.display
+                await old.remove()
+                await parent.mount(new, before=index if index < len(parent.children) else None)
+                self.panes[kind.pane_id] = new
+        self.rearrange()
 
     def on_resize(self, event: events.Resize) -> None:
         """Arranges anew when the terminal has another size."""
         self.mode = arrangement.mode(*event.size)
         self.rearrange()
+
+    def _shown(self) -> frozenset[str]:
+        return arrangement.visible(self.mode, self.active, self.zoomed)
+
+    def _classify(self, shown: frozenset[str]) -> None:
+        wanted = {f"-{self.mode}"} | ({"-single"} if len(shown) == 1 else set())
+        wanted |= {"-ascii"} if self.view.config.screen.ascii else set()
+        ours = {"-small", "-narrow", "-medium", "-wide", "-single", "-ascii"}
+        # in one go, and only what is another one: every change styles the whole tree anew
+        gone, new = (ours & self.classes) - wanted, wanted - self.classes
+        if gone or new:
+            self.set_classes((self.classes - gone) | new)
 
     def watch_active(self) -> None:
         """Another pane is in front."""
@@ -90,14 +123,12 @@ class Frame(boundary.Guarded, Screen[None]):
         """Shows the panes that fit, and hides the rest."""
         if not self.is_mounted:
             return
-        shown = arrangement.visible(self.mode, self.active, self.zoomed)
+        shown = self._shown()
         for pane_id, pane in self.panes.items():
             pane.display = pane_id in shown
             pane.set_class(pane_id == self.active, "-active")
         self.query_one("#side").display = bool(shown & arrangement.SIDE)
-        for name in ("small", "narrow", "medium", "wide"):
-            self.set_class(self.mode == name, f"-{name}")
-        self.set_class(len(shown) == 1, "-single")
+        self._classify(shown)
         width, height = self.app.size
         self.query_one("#small", Line).show(
             Text(

@@ -11,7 +11,7 @@ from typing import Any
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.geometry import Offset, Size
+from textual.geometry import Offset, Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
@@ -24,7 +24,7 @@ from o_tui.ui.chat.pieces import Piece, plain
 from o_tui.ui.chat.turn import Turn
 
 Row = dict[str, Any]
-FLUSH_S, FLUSH_REMOTE_S = 0.05, 0.125
+FLUSH_S, FLUSH_REMOTE_S = 0.08, 0.15
 """The open end of an answer is drawn again at most this often."""
 SLICE_S = 0.008
 """Time that old turns may take at once while the log is filled or laid out anew."""
@@ -164,14 +164,18 @@ class ChatLog(boundary.Guarded, ScrollView, can_focus=True):
         if self._first >= len(self.turns) or self.turns[-1].width not in (0, self._width):
             self._layout_all()
             return
+        first_changed = self.virtual_size.height
+        position = 0
         for turn in self.turns[self._first :]:
-            turn.measure(self._width, self._paint)
-        self._restack()
+            if turn.changed_from is not None or turn.width != self._width:
+                first_changed = min(first_changed, position + (turn.changed_from or 0))
+            position += turn.measure(self._width, self._paint)
+        self._restack(first_changed)
         if self.following:
             self._go(self.max_scroll_y)
         self._tell_below()
 
-    def _restack(self) -> None:
+    def _restack(self, first_changed: int = 0) -> None:
         position = 0
         self._starts = []
         for turn in self.turns[self._first :]:
@@ -182,7 +186,9 @@ class ChatLog(boundary.Guarded, ScrollView, can_focus=True):
         if size != self.virtual_size:
             self.set_reactive(ScrollView.virtual_size, size)
             self._scroll_update(size)
-        self.refresh()
+        top = max(0, first_changed - self.scroll_offset.y)
+        if top < self.size.height:
+            self.refresh(Region(0, top, self.size.width, self.size.height - top))
 
     def _anchor(self) -> tuple[Turn, int] | None:
         if self.following or not self._starts:

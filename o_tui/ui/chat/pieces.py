@@ -10,7 +10,6 @@ from rich.text import Text
 from textual.strip import Strip
 
 from o_tui.ui import format
-from o_tui.ui.chat import markdown
 from o_tui.ui.chat.paint import Paint, strips, styled, wrap
 from o_tui.ui.text import safe, safe_line
 
@@ -64,6 +63,8 @@ def draw(piece: Piece, width: int, paint: Paint) -> list[Strip]:
         case "plain":
             lines = wrap(Text(safe(piece.source)), room)
         case "markdown":
+            from o_tui.ui.chat import markdown  # here: the parser is not needed for the first frame
+
             lines = markdown.render(safe(piece.source), room, paint)
         case "tool":
             lines = _tool(piece, room, paint)

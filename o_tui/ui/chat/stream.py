@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 TAIL_CHARS, TAIL_LINES = 6_000, 80
 """An open block larger than this is cut, so that the work for a chunk does not grow with the answer."""
@@ -14,6 +16,8 @@ TAIL_CHARS, TAIL_LINES = 6_000, 80
 
 @lru_cache(maxsize=1)
 def _blocks() -> MarkdownIt:
+    from markdown_it import MarkdownIt  # here: it is not needed for the first frame
+
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table"])
     parser.core.ruler.enableOnly(["normalize", "block"])
     return parser

@@ -40,6 +40,13 @@ class Turn:
         self.take_row(row)
 
     @property
+    def changed_from(self) -> int | None:
+        """The first line, counted in the turn, that `measure` would make anew; None: nothing has changed."""
+        if self._clean == len(self.pieces) == len(self.starts):
+            return None
+        return self.starts[self._clean] if self._clean < len(self.starts) else self.height
+
+    @property
     def request_id(self) -> str:
         """Whose turn it is."""
         return str(self.row["request_id"])

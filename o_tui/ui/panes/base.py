@@ -159,3 +159,12 @@ class Pane(boundary.Guarded, Vertical):
         if event.state is WorkerState.ERROR and event.worker.error is not None:
             event.stop()
             self.fail(event.worker.error)
+
+
+class Waiting(Pane):
+    """Stands in a pane's place until its module has been loaded, right after the first frame."""
+
+    def __init__(self, pane_id: str, number: int) -> None:
+        self.pane_id, self.title, self.number = pane_id, pane_id.capitalize(), number  # type: ignore[misc]
+        super().__init__()
+        self.border_title = f"{number} {self.title}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -48,6 +49,7 @@ def show(
     if remote:
         textual.screen.UPDATE_PERIOD = 1 / REMOTE_FPS  # type: ignore[misc]
         SafeDriver.mouse_mode = "1002"
+    gc.disable()  # until the first frame is out
     with errors_to_log(paths):
         app = OApp(
             paths,

@@ -140,7 +140,12 @@ def overview() -> str:
 def group_help(word: str, commands: Sequence[Command]) -> str:
     """The help of a word that has several commands."""
     width = max(len(command.name) for command in commands)
-    lines = [f"usage: o-tui {word} COMMAND …", "", catalog.WORDS[word][1], "", "commands:"]
+    plain = next((command for command in commands if command.name == word), None)
+    if plain is not None:
+        lines = [parser_of(plain).format_help(), "more commands:"]
+        commands = [command for command in commands if command is not plain]
+    else:
+        lines = [f"usage: o-tui {word} COMMAND …", "", catalog.WORDS[word][1], "", "commands:"]
     lines += [f"  {command.name:<{width}}  {command.summary}" for command in commands]
     lines += ["", f"o-tui {word} COMMAND --help shows examples and exit codes."]
     return "\n".join(lines) + "\n"

@@ -62,7 +62,7 @@ class Api:
             "say": self.say,
             "cancel": self.cancel,
             "checkpoint.create": self.checkpoint_create,
-            "checkpoint.restore": guardian.restore_checkpoint,
+            "checkpoint.restore": self.checkpoint_restore,
             "checkpoint.export": self._stores.vault.export,
             "checkpoint.import": self.checkpoint_import,
             "checkpoint.delete": self.checkpoint_delete,
@@ -185,9 +185,9 @@ class Api:
         value: dict[str, Any] = await self._memory("search", {"text": text, "k": k}, journalled=False)
         return value
 
-    async def memory_list(self, kind: str = "", limit: int = 100, before: str = "") -> dict[str, Any]:
-        """The newest memories."""
-        arguments = {"kind": kind, "limit": min(limit, LIST_LIMIT), "before": before}
+    async def memory_list(self, kind: str = "", limit: int = 100, before: int = 0) -> dict[str, Any]:
+        """The newest memories, older than `before` (time_ns; 0: all)."""
+        arguments = {"kind": kind or None, "limit": min(limit, LIST_LIMIT), "before": before}
         value: dict[str, Any] = await self._memory("list", arguments, journalled=False)
         return value
 
@@ -224,6 +224,10 @@ class Api:
         """Adds a `.ckpt` file to the vault."""
         row = await self._stores.vault.import_(path)
         return self._changed("imported", row)
+
+    async def checkpoint_restore(self, id: str) -> dict[str, Any]:
+        """Gives the agent the state of one."""
+        return await self._guardian.restore_checkpoint(id)
 
     async def checkpoint_delete(self, id: str) -> dict[str, Any]:
         """Marks one as deleted; `checkpoint.undelete` takes it back."""

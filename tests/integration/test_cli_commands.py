@@ -1,0 +1,307 @@
+"""The commands as an operator types them, with a real guardian."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from o_tui.paths import Paths, shipped
+
+COMMAND = [sys.executable, "-m", "o_tui"]
+
+
+class Shell:
+    """Runs commands in one workspace."""
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths = paths
+        self.environment = os.environ | {"O_TUI_DATA_DIR": str(paths.data), "COLUMNS": "200"}
+
+    def run(self, *words: str, code: int | None = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*COMMAND, *words], input=stdin, capture_output=True, text=True, env=self.environment, timeout=120
+        )
+        assert code is None or done.returncode == code, (words, done)
+        return done
+
+    def json(self, *words: str, code: int | None = 0, stdin: str = "") -> Any:
+        return json.loads(self.run(*words, "--json", code=code, stdin=stdin).stdout)
+
+    def lines(self, *words: str, code: int | None = 0) -> list[Any]:
+        return [json.loads(line) for line in self.run(*words, "--json", code=code).stdout.splitlines()]
+
+
+@pytest.fixture
+def alone(workspace: Paths) -> Iterator[Shell]:
+    """A workspace without a guardian."""
+    shell = Shell(workspace)
+    yield shell
+    shell.run("stop", code=None)
+
+
+@pytest.fixture
+def shell(alone: Shell) -> Shell:
+    """A workspace whose guardian runs."""
+    alone.run("status", "--keep")
+    return alone
+
+
+def test_status_keys_cpu_and_imports(shell: Shell) -> None:
+    status = shell.json("status")
+    assert set(status["guardian"]) >= {"pid", "epoch", "placement", "uptime_s"}
+    assert {row["role"] for row in status["instances"]} == {"main", "standby"}
+    keys = {"role", "pid", "state", "revision", "requests", "heartbeat_age_ms", "rss_bytes", "tier"}
+    assert all(set(row) >= keys for row in status["instances"])
+    assert set(status["wal"]) >= {"seq", "digest"} and status["pending"] == 0
+    assert set(status["brain"]) >= {"provider", "model"}
+    assert "ROLE" in shell.run("status").stdout
+
+    code = "import sys; from o_tui.cli.main import main; main(['status']); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=shell.environment)
+    loaded = set(done.stderr.split())
+    assert "o_tui.client" in loaded and not loaded & {"textual", "rich", "asyncio", "numpy", "subprocess"}
+
+    seconds = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        shell.run("status", "--json")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert statistics.median(seconds) <= 0.150
+
+
+def test_a_guardian_that_a_command_starts_ends_with_it(alone: Shell) -> None:
+    done = alone.run("status", "--json")
+    assert "--keep" in done.stderr
+    assert alone.json("stop") == {"stopped": False, "pid": 0}
+    first = alone.json("status", "--keep")["guardian"]
+    again = alone.run("status", "--json")
+    assert again.stderr == "" and json.loads(again.stdout)["guardian"]["pid"] == first["pid"]
+    assert alone.json("stop") == {"stopped": True, "pid": first["pid"]}
+
+
+def test_say_in_all_its_ways(shell: Shell) -> None:
+    answer = shell.json("say", "remember the key is under the pot")
+    assert set(answer) >= {"request_id", "text", "elapsed_ms", "recovered"}
+    assert "pot" in shell.run("say", "where is the key?").stdout
+    assert "pot" in shell.json("say", stdin="where is the key?\n")["text"]
+    assert "pot" in shell.run("say", "--stream", "where is the key?").stdout
+    events = shell.lines("say", "--stream", "where is the key?")
+    assert events[-1]["event"] == "answer" and "pot" in events[-1]["text"]
+    assert len({event["request_id"] for event in events}) == 1
+    assert shell.run("say", code=2, stdin="").stderr.startswith("o-tui: there is nothing to say")
+
+
+def test_foreign_text_comes_out_harmless(shell: Shell) -> None:
+    shell.run("memory", "add", "boat \x1b]0;evil\x07 \u202egnp.exe")
+    text = shell.run("memory", "search", "boat").stdout
+    assert "boat" in text and not set(text) & set("\x1b\x07\u202e")
+
+
+def test_memory(shell: Shell, folder: Path) -> None:
+    added = shell.json("memory", "add", "the boat is called Marina", "--source", "diary")
+    assert added["id"]
+    found = shell.json("memory", "search", "name of the boat", "-k", "3")["results"]
+    assert found[0]["id"] == added["id"] and set(found[0]) >= {"id", "text", "score", "source", "time"}
+    assert shell.run("memory", "add", "-", stdin="from a pipe").stdout.strip()
+    texts = [row["text"] for row in shell.json("memory", "list")["blocks"]]
+    assert {"the boat is called Marina", "from a pipe"} <= set(texts)
+    assert shell.json("memory", "list", "--kind", "episodic")["blocks"] == []
+    assert shell.run("memory", "import", str(folder / "none.json"), code=None).returncode in (2, 3)
+
+
+def test_checkpoints(shell: Shell, folder: Path) -> None:
+    shell.run("memory", "add", "before the checkpoint")
+    made = shell.json("checkpoint", "create", "--reason", "a test")
+    assert set(made) >= {"id", "seq", "size_bytes", "digest", "revision", "time"}
+    rows = shell.json("checkpoint", "list")["checkpoints"]
+    assert any((row["id"], row["reason"]) == (made["id"], "a test") for row in rows)
+    assert shell.json("checkpoint", "show", made["id"][:8])["sections"]
+    assert shell.json("checkpoint", "verify")["ok"] is True
+    file = folder / "out.ckpt"
+    shell.run("checkpoint", "export", made["id"], str(file))
+    assert file.read_bytes()[:9] == b"O_CKPT_V2"
+    shell.run("memory", "add", "after the checkpoint")
+    shell.run("checkpoint", "restore", made["id"])
+    texts = [row["text"] for row in shell.json("memory", "list")["blocks"]]
+    assert "before the checkpoint" in texts and "after the checkpoint" not in texts
+    assert shell.run("checkpoint", "show", "zzzz", code=3).stderr.count("\n") == 1
+    extra = shell.json("checkpoint", "create")
+    assert shell.json("checkpoint", "delete", extra["id"])["id"] == extra["id"]
+    assert shell.json("checkpoint", "undelete", extra["id"])["id"] == extra["id"]
+    raw = bytearray(file.read_bytes())
+    raw[300] ^= 1
+    file.write_bytes(raw)
+    bad = shell.run("checkpoint", "import", str(file), code=1)
+    assert bad.stderr.startswith("o-tui: ") and bad.stderr.count("\n") == 1
+
+
+def test_the_log(shell: Shell) -> None:
+    shell.run("memory", "add", "one")
+    entries = shell.json("wal", "tail", "-n", "3")["entries"]
+    assert entries[-1]["operation"] == "memory_add" and entries[-1]["data"]["text"] == "one"
+    report = shell.json("wal", "verify")
+    assert report["ok"] is True and report["entries"] >= 1 and not report["first_bad_seq"]
+
+
+def test_a_change_from_candidate_to_rollback(shell: Shell, folder: Path) -> None:
+    for number in range(10):
+        shell.run("say", f"remember thing {number} is in box {number * 7}")
+        shell.run("say", f"where is thing {number}?")
+    source = (shipped("data") / "genome" / "recall.py").read_text("utf-8")
+    candidate = folder / "candidate.py"
+    candidate.write_text(source + "\n# one more line\n")
+    events = shell.lines("evolve", "recall", "--from", str(candidate), "--goal", "try", code=None)
+    last = events[-1]
+    assert set(last) >= {"evolution", "outcome", "best", "evaluations", "elapsed_s"}
+    assert last["outcome"] == "pending", last
+    (waiting,) = shell.json("pending")["pending"]
+    assert waiting["id"] == last["evolution"]
+    row = shell.json("show", waiting["id"])
+    assert "+# one more line" in row["diff"] and row["evidence"]["pairs"]
+    assert "+# one more line" in shell.run("show", waiting["id"]).stdout
+    assert shell.run("approve", row["id"], "--digest", "0" * 64, code=4).stderr.count("\n") == 1
+    assert shell.json("approve", row["id"], "--digest", row["diff_sha256"])["state"] == "promoted"
+    assert "box 21" in shell.run("say", "where is thing 3?").stdout
+    versions = shell.json("genome", "log")["revisions"]
+    assert versions[0]["kind"] == "promotion"
+    first = versions[-1]["revision"]
+    assert "+# one more line" in shell.json("genome", "diff", first)["diff"]
+    assert shell.run("genome", "show", "recall.py").stdout.endswith("# one more line\n")
+    shell.run("rollback", "--json")
+    assert not shell.run("genome", "show", "recall.py").stdout.endswith("# one more line\n")
+    assert shell.json("history")["evolutions"][0]["state"] == "rolled_back"
+
+
+def test_bad_candidates_are_a_no(shell: Shell, folder: Path) -> None:
+    candidate = folder / "candidate.py"
+    candidate.write_text("def recall(:\n")
+    events = shell.lines("evolve", "recall", "--from", str(candidate), code=1)
+    assert events[-1]["outcome"] in ("rejected", "failed")
+    candidate.write_text("x = 1\n")
+    assert shell.lines("evolve", "recall", "--from", str(candidate), code=1)[-1]["outcome"] in ("rejected", "failed")
+    assert shell.run("evolve", "nonsense", "--from", str(candidate), code=2).stderr.count("\n") == 1
+    assert shell.run("reject", "nope", "--reason", "x", code=3).stderr.count("\n") == 1
+
+
+def test_kill_main_loses_nothing(shell: Shell) -> None:
+    shell.run("memory", "add", "kept")
+    killed = shell.json("kill", "main", "--yes")
+    assert killed["role"] == "main" and killed["pid"]
+    texts = [row["text"] for row in shell.json("memory", "list")["blocks"]]
+    assert "kept" in texts
+    main = next(row for row in shell.json("status")["instances"] if row["role"] == "main")
+    assert main["pid"] != killed["pid"]
+
+
+def test_settings_reach_the_guardian_and_the_file(shell: Shell) -> None:
+    assert shell.json("config", "set", "vault.keep", "7") == {"key": "vault.keep", "value": 7}
+    assert shell.json("config", "get", "vault.keep")["value"] == 7
+    assert "did you mean vault.keep?" in shell.run("config", "set", "vault.kep", "7", code=2).stderr
+    assert shell.json("brain")["provider"] == "offline"
+    assert isinstance(shell.json("brain", "detect")["found"], list)
+
+
+def test_doctor_with_and_without_a_guardian(shell: Shell) -> None:
+    shell.run("memory", "add", "flip me")
+    for _ in range(2):
+        report = shell.json("doctor")
+        assert report["ok"] is True and report["checks"] and "tier" in report
+        shell.run("stop")
+    assert "all is well" in shell.run("doctor").stdout
+    raw = shell.paths.database.read_bytes()
+    assert b"flip me" in raw
+    shell.paths.database.write_bytes(raw.replace(b"flip me", b"flip mE"))
+    report = shell.json("doctor", code=1)
+    assert report["ok"] is False and any(not check["ok"] for check in report["checks"])
+
+
+def test_backup_and_restore(shell: Shell, folder: Path) -> None:
+    shell.run("memory", "add", "worth keeping")
+    file = folder / "b.tar.zst"
+    assert shell.json("backup", str(file))["size_bytes"] == file.stat().st_size
+    assert "another guardian holds" in shell.run("restore", str(file), code=75).stderr
+    other = str(folder / "other")
+    assert shell.json("restore", str(file), "--data-dir", other)["files"] > 1
+    blocks = shell.json("memory", "list", "--data-dir", other)["blocks"]
+    assert "worth keeping" in [row["text"] for row in blocks]
+    assert shell.run("restore", str(folder / "none"), "--data-dir", other, code=3).stderr.count("\n") == 1
+
+
+def test_a_broken_pipe_ends_quietly(shell: Shell) -> None:
+    script = " ".join([*COMMAND, "memory", "list", "|", "true"])
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", script], capture_output=True, text=True, env=shell.environment
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def serve(shell: Shell, **environment: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--json"], stdout=subprocess.PIPE, text=True, env=shell.environment | environment
+    )
+    assert process.stdout is not None
+    return process, json.loads(process.stdout.readline())
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_serve_until_a_signal(number: signal.Signals, code: int, alone: Shell) -> None:
+    process, said = serve(alone)
+    assert said["pid"] == process.pid == alone.json("status")["guardian"]["pid"]
+    second = alone.run("serve", code=75)
+    assert re.search(f"pid {process.pid}", second.stderr) and second.stderr.count("\n") == 1
+    process.send_signal(number)
+    assert process.wait(20) == code
+    assert not alone.paths.socket.exists()
+
+
+def test_serve_ends_when_stop_is_said(alone: Shell) -> None:
+    process, _ = serve(alone)
+    assert alone.json("stop") == {"stopped": True, "pid": process.pid}
+    assert process.wait(20) == 0
+
+
+def test_serve_speaks_with_systemd(alone: Shell, folder: Path) -> None:
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(folder / "n"))
+        listener.settimeout(20)
+        process, _ = serve(alone, NOTIFY_SOCKET=str(folder / "n"), WATCHDOG_USEC="200000")
+        heard = [listener.recv(200)]
+        while not heard[-1].startswith(b"READY=1"):
+            heard.append(listener.recv(200))
+        while listener.recv(200) != b"WATCHDOG=1":
+            pass
+        process.terminate()
+        while listener.recv(200) != b"STOPPING=1":
+            pass
+        assert process.wait(20) == 0
+
+
+def test_interrupting_a_command_ends_the_guardian_that_it_started(alone: Shell) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "say"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=alone.environment
+    )
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode in (130, -signal.SIGINT)
+    assert alone.json("stop") == {"stopped": False, "pid": 0}
+
+
+def test_a_workspace_that_cannot_be_made_is_refused(alone: Shell) -> None:
+    blocked = alone.paths.data / "file"
+    blocked.write_text("in the way")
+    done = alone.run("status", "--data-dir", str(blocked / "w"), code=4)
+    assert done.stderr.count("\n") == 1 and "--data-dir" in done.stderr

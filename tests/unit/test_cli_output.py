@@ -1,0 +1,89 @@
+"""What people see: harmless, readable, without colour where none is wanted."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from o_tui.cli.output import Output, iso, short, size, when, with_time
+
+EVIL = "a\x1b[31mred\x1b]0;title\x07\u202eevil\u200b\r\nb"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def output(**fields: bool) -> tuple[Output, io.StringIO]:
+    stream = Terminal()
+    return Output(fields.get("json", False), stream, stream), stream
+
+
+@pytest.mark.parametrize("how", ["line", "title", "good", "bad", "faint", "note"])
+def test_one_line_stays_one_harmless_line(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    out, stream = output()
+    getattr(out, how)(EVIL)
+    text = stream.getvalue()
+    assert text.count("\n") == 1 and text.endswith("\n")
+    assert not set(text) & set("\x1b\x07\u202e\u200b\r")
+
+
+def test_texts_tables_and_pairs_are_harmless_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    out, stream = output()
+    out.text(EVIL)
+    out.part(EVIL)
+    out.table(("A", "B"), [(EVIL, 1), (None, EVIL)])
+    out.pairs([("key", EVIL)])
+    out.diff(f"+{EVIL}\n-{EVIL}\n@@ {EVIL}")
+    assert not set(stream.getvalue()) & set("\x1b\x07\u202e\u200b\r")
+
+
+def test_colours_only_on_a_terminal_that_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    out, stream = output()
+    out.good("fine")
+    assert stream.getvalue() == "\x1b[32mfine\x1b[0m\n"
+    plain = io.StringIO()
+    Output(False, plain, plain).good("fine")
+    assert plain.getvalue() == "fine\n"
+    for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
+        monkeypatch.setenv(name, value)
+        out, stream = output()
+        out.good("fine")
+        assert stream.getvalue() == "fine\n"
+        monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+def test_a_table_is_aligned_and_says_when_it_is_empty() -> None:
+    stream = io.StringIO()
+    out = Output(False, stream, stream)
+    out.table(("ID", "TEXT"), [("1", "one"), ("200", "two")])
+    out.table(("ID",), [], "there is none")
+    assert stream.getvalue() == "ID   TEXT\n1    one\n200  two\nthere is none\n"
+
+
+def test_json_is_one_line_of_utf8_as_it_is() -> None:
+    out, stream = output(json=True)
+    out.value({"text": "é" + EVIL})
+    assert stream.getvalue().count("\n") == 1
+    assert json.loads(stream.getvalue())["text"] == "é" + EVIL
+
+
+def test_formats() -> None:
+    assert [size(value) for value in (None, 0, 999, 1500, 2_500_000, 3e12)] == [
+        "",
+        "0 B",
+        "999 B",
+        "1.5 KB",
+        "2.5 MB",
+        "3000.0 GB",
+    ]
+    assert iso(1_700_000_000_123_456_789) == "2023-11-14T22:13:20.123Z"
+    assert (iso(0), when(0), short(None), short("0123456789abcdef")) == ("", "", "", "0123456789ab")
+    assert with_time({"time_ns": 0}) == {"time_ns": 0, "time": ""}

@@ -1,0 +1,262 @@
+"""Command lines: what is understood, what is refused, and with which exit code."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+
+import pytest
+
+from o_tui.cli import catalog
+from o_tui.cli.command import CODES, Command, exit_codes, parser_of
+from o_tui.cli.main import main, split
+from o_tui.cli.serving import SCREEN, ssh_command
+from o_tui.paths import Paths
+from o_tui.protocol.errors import CODES as ERRORS
+from o_tui.protocol.errors import UsageError
+
+ORDERED = """serve attach stop status say|checkpoint list|checkpoint show|checkpoint create|checkpoint restore
+checkpoint verify|checkpoint export|checkpoint import|checkpoint delete|wal tail|wal verify|evolve|pending|show|approve
+reject|rollback|history|genome log|genome diff|genome show|memory add|memory search|memory list|memory import|kill
+doctor|backup|restore|config get|config set|config list|brain|version|demo"""
+
+
+def names() -> list[str]:
+    return [command.name for command in catalog.all_commands()]
+
+
+def test_every_command_of_the_contract_is_there() -> None:
+    first, _, rest = ORDERED.partition("|")
+    wanted = first.split() + rest.replace("\n", "|").split("|")
+    assert set(wanted) <= set(names())
+    assert len(names()) == len(set(names()))
+
+
+@pytest.mark.parametrize("command", [SCREEN, *catalog.all_commands()], ids=lambda command: command.name or "screen")
+def test_help_has_examples_exit_codes_and_json(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command.name.split(), "--help"] if command.name else ["--embedded", "--help"]) == 0
+    if not command.name:
+        return
+    text = capsys.readouterr().out
+    assert "examples:" in text and f"o-tui {command.name}" in text.split("examples:")[1]
+    assert "exit codes:" in text and "130" in text
+    assert "--json" in text and "--data-dir" in text
+    assert set(exit_codes(command)) <= set(CODES)
+    assert command.examples
+
+
+@pytest.mark.parametrize("command", catalog.all_commands(), ids=lambda command: command.name)
+def test_examples_are_understood(command: Command) -> None:
+    import shlex
+
+    for line, _ in command.examples:
+        words = shlex.split(line.split("|")[0].split("<")[0].split(">")[0])
+        assert words[: len(command.name.split())] == command.name.split()
+        parser_of(command).parse_args(words[len(command.name.split()) :])
+
+
+def test_every_error_has_a_documented_exit_code() -> None:
+    assert set(ERRORS) <= set(CODES)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("staus", "did you mean status?"),
+        ("checkpoint lst", "did you mean list?"),
+        ("xyzzy", "known: serve"),
+        ("checkpoint", "one of list, show"),
+        ("kill", "ROLE"),
+        ("kill everything", "invalid choice: 'everything'"),
+        ("approve e1", "--digest"),
+        ("reject e1", "--reason"),
+        ("evolve recall", "--from FILE"),
+        ("status --jsn", "--jsn"),
+        ("checkpoint list -n many", "invalid int value"),
+        ("memory add --kind eternal x", "invalid choice"),
+        ("config get brain.modle", "did you mean brain.model?"),
+        ("config set brian.model x", "did you mean brain?"),
+        ("attach http://x", "ssh://user@host"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    line: str, says: str, workspace: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("O_TUI_DATA_DIR", str(workspace.data))
+    monkeypatch.setattr("o_tui.cli.serving._need_terminal", lambda what: None)
+    assert main(line.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1 and captured.err.startswith("o-tui: ") and says in captured.err
+
+
+def test_options_may_stand_before_the_command(workspace: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    assert split(["--data-dir", "d", "--json", "status", "-x"]) == (["--data-dir", "d", "--json"], "status", ["-x"])
+    data = str(workspace.data)
+    for words in (
+        ["--data-dir", data, "--json", "config", "get", "vault.keep"],
+        ["config", "--json", "get", "--data-dir", data, "vault.keep"],
+        ["config", "get", "vault.keep", "--json", "--data-dir", data],
+    ):
+        assert main(words) == 0
+        assert capsys.readouterr().out == '{"key":"vault.keep","value":50}\n'
+
+
+def test_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"\n  {word} " in text for word in catalog.WORDS)
+    assert main(["help", "wal"]) == 0
+    assert "wal tail" in capsys.readouterr().out
+
+
+def test_no_terminal_is_one_clear_line(capsys: pytest.CaptureFixture[str], workspace: Paths) -> None:
+    assert main(["--data-dir", str(workspace.data)]) == 2
+    assert capsys.readouterr().err == (
+        "o-tui: the screen needs a terminal (for scripts: o-tui say, o-tui status, o-tui --help)\n"
+    )
+
+
+def test_kill_asks_and_refuses_without_a_terminal(workspace: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kill", "main", "--data-dir", str(workspace.data)]) == 2
+    assert "--yes" in capsys.readouterr().err
+    assert not workspace.database.exists(), "no guardian was started for it"
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n\n", 4), ("\n", 4), ("", 4)])
+def test_kill_takes_no_for_an_answer(
+    answer: str, code: int, workspace: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert main(["kill", "main", "--data-dir", str(workspace.data)]) == code
+    assert "Kill the main (SIGKILL)? [y/N]" in capsys.readouterr().err
+
+
+def test_say_needs_something_to_say(
+    workspace: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"  \n")))
+    assert main(["say", "--data-dir", str(workspace.data)]) == 2
+    assert "nothing to say" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("target", "command"),
+    [
+        ("ssh://host", ["ssh", "-t", "--", "host", "o-tui", "attach"]),
+        ("ssh://me@host:2222", ["ssh", "-t", "-p", "2222", "--", "me@host", "o-tui", "attach"]),
+        ("ssh://[::1]/", ["ssh", "-t", "--", "::1", "o-tui", "attach"]),
+    ],
+)
+def test_attach_over_ssh(target: str, command: list[str]) -> None:
+    assert ssh_command(target) == command
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["host", "ssh://", "ssh://-oProxyCommand=evil", "ssh://-x@host", "ssh://host/path", "ssh://u:p@host", "ssh://h:x"],
+)
+def test_what_is_no_place_to_attach_to(target: str) -> None:
+    with pytest.raises(UsageError):
+        ssh_command(target)
+
+
+def test_version_and_python_dash_m(workspace: Paths) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "o_tui", "--version", "--json", "--data-dir", str(workspace.data)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith('{"version":"')
+
+
+def test_genome_revision_is_read_from_git_files(workspace: Paths) -> None:
+    from o_tui.cli.status import genome_revision
+
+    assert genome_revision(workspace.genome) == ""
+    git = workspace.genome / ".git"
+    (git / "refs" / "heads").mkdir(parents=True)
+    (git / "HEAD").write_text("ref: refs/heads/main\n")
+    assert genome_revision(workspace.genome) == ""
+    (git / "packed-refs").write_text("# pack-refs\nabc123 refs/heads/main\n")
+    assert genome_revision(workspace.genome) == "abc123"
+    (git / "refs" / "heads" / "main").write_text("def456\n")
+    assert genome_revision(workspace.genome) == "def456"
+
+
+@pytest.mark.parametrize("module", ["textual", "rich", "asyncio", "numpy", "pygit2", "zstandard", "tomlkit"])
+def test_importing_the_commands_costs_little(module: str) -> None:
+    code = f"""
+import sys
+from o_tui.cli.main import main
+from o_tui.cli import catalog
+import o_tui.client
+catalog.all_commands()
+print({module!r} in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_broken_pipe_is_quiet(workspace: Paths) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "o_tui", "config", "list", "--data-dir", str(workspace.data)],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_interrupted_is_130(monkeypatch: pytest.MonkeyPatch, workspace: Paths) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("o_tui.config.load", interrupt)
+    assert main(["config", "list", "--data-dir", str(workspace.data)]) == 130
+
+
+def test_a_bad_config_file_is_one_line(workspace: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace.config.mkdir(exist_ok=True)
+    workspace.config_file.write_text("[brain]\nmodle = 'x'\n")
+    assert main(["config", "list", "--data-dir", str(workspace.data)]) == 2
+    assert "did you mean brain.model?" in capsys.readouterr().err
+
+
+def test_config_without_a_guardian(workspace: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ["--data-dir", str(workspace.data)]
+    assert main(["config", "set", "vault.keep", "7", *data]) == 0
+    assert main(["config", "get", "vault.keep", *data]) == 0
+    assert capsys.readouterr().out == "vault.keep = 7\n7\n"
+    assert main(["config", "set", "vault.keep", "none", *data]) == 2
+    assert main(["config", "list", *data]) == 0
+    assert "vault.keep = 7  (default 50)" in capsys.readouterr().out
+
+
+def test_stop_without_a_guardian_is_done(workspace: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["stop", "--json", "--data-dir", str(workspace.data)]) == 0
+    assert capsys.readouterr().out == '{"stopped":false,"pid":0}\n'
+    assert main(["attach", "--data-dir", str(workspace.data)]) == 5
+
+
+def test_evolve_names_a_missing_candidate(workspace: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ["--data-dir", str(workspace.data)]
+    assert main(["evolve", "recall", "--from", "/nowhere.py", *data]) == 3
+    assert main(["evolve", "recall", "--from", str(workspace.data), *data]) == 2
+    (workspace.data / "latin").write_bytes(b"# \xe9")
+    assert main(["evolve", "recall", "--from", str(workspace.data / "latin"), *data]) == 2
+    assert "not UTF-8" in capsys.readouterr().err
+    (workspace.data / "c.py").write_text("x = 1\n")
+    assert main(["evolve", "recall", "--from", str(workspace.data / "c.py"), "--no-wait", *data]) == 2
+    assert "--keep" in capsys.readouterr().err

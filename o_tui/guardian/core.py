@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from o_tui.guardian.dispatch import Dispatch, Ticket
 from o_tui.guardian.eventlog import Level
 from o_tui.guardian.fleet import Fleet, Genome, InstanceHandle
 from o_tui.guardian.health import HealthMonitor
-from o_tui.guardian.instances import Instance
+from o_tui.guardian.instances import Instance, death_cause
 from o_tui.guardian.replication import Replication
 from o_tui.guardian.runner import Happened, Supervisor
 from o_tui.guardian.stores import Stores
@@ -32,6 +33,8 @@ EFFECTS = frozenset({"llm.chat", "tool.clock"})
 """Effects that an instance may ask for."""
 TELEMETRY_S = 0.5
 SERVE_S = 30.0
+JUDGE_S = 0.5
+"""How long to wait for the cause of a death."""
 RETRIES_PER_ENTRY = 2
 
 
@@ -63,7 +66,6 @@ class Guardian:
         self.stop_reason = ""
         self._served = asyncio.Event()
         self._lost_ns = 0
-        self._absolvable: dict[str, list[Ticket]] = {}
         self._failures: dict[int, int] = {}
         self._genome_failures = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -230,6 +232,8 @@ class Guardian:
             self.dispatch.effect(instance, request_id, data)
         elif kind is messages.Log:
             self.log(instance.name, data)
+        elif kind is messages.Ready:
+            self._took_over(instance)
         elif kind is messages.EvolutionIntent:
             self.event("agent", "intent", "info", f"the agent would like {data.gene} changed: {data.reason}")
         elif kind is not messages.Metrics:
@@ -239,27 +243,33 @@ class Guardian:
         """Requests go to this instance from now on."""
         self.dispatch.serve(main)
         self._served.set()
+        if self._lost_ns and not promoted:
+            self._took_over(main)
+
+    def _took_over(self, main: Instance) -> None:
+        """The first word of a new main: how long nobody served."""
         if self._lost_ns:
             self.last_recovery_ms = (time.monotonic_ns() - self._lost_ns) / 1e6
             self._lost_ns = 0
-            how = "the standby" if promoted else "a fork of the nursery"
+            how = "a fork of the nursery" if main.name.startswith("main") else "the standby"
             self.event("fleet", "recovered", "info", f"{main.name} serves: {how}, {self.last_recovery_ms:.1f} ms")
 
     def ended(self, instance: Instance) -> None:
         """An instance has ended."""
-        if instance is self.fleet.main:
+        if instance.role == "main":
             self._lost_ns = time.monotonic_ns()
-            tickets = self.dispatch.lost(instance)
-            if tickets:
-                self._absolvable[instance.name] = tickets
+            self.dispatch.lost(instance)
+            # where the nursery has died too, nobody says why
+            asyncio.get_running_loop().call_later(JUDGE_S, lambda: self.dispatch.judge(instance, crashed=False))
         if self.broker is not None:
             self.broker.forget(instance)
 
     def reaped(self, instance: Instance, status: int) -> None:
-        """The exit status is known: a SIGKILL that was not ours is nobody's fault here."""
-        tickets = self._absolvable.pop(instance.name, [])
-        if status == -9 and (not instance.killed_by_us or instance.killed_by_us.startswith("drill")):
-            self.dispatch.absolve(tickets)
+        """The exit status is known. A SIGKILL that was not ours is no request's fault."""
+        if not instance.killed_by_us:
+            self.event("fleet", "died", "warning", f"{instance.name} (pid {instance.pid}) {death_cause(status)}")
+        own_kill = bool(instance.killed_by_us) and not instance.killed_by_us.startswith("drill")
+        self.dispatch.judge(instance, crashed=own_kill or status not in (0, -signal.SIGKILL))
 
     def failed(self, who: str, message: messages.Failed) -> None:
         """An instance or the nursery could not do something: a row, and the ladder where it happens again."""
@@ -339,11 +349,12 @@ class Guardian:
     # --- inside: requests
 
     def _chat_changed(self, topic: str, ticket: Ticket) -> None:
-        if ticket.kind == "chat":
+        if ticket.kind == "chat" and self.followers():
             self.publish(topic, ticket.row())
 
     def _chat_event(self, ticket: Ticket, kind: str, data: dict[str, Any]) -> None:
-        self.publish("chat.event", {"request_id": ticket.request_id, "kind": kind, "data": data})
+        if self.followers():
+            self.publish("chat.event", {"request_id": ticket.request_id, "kind": kind, "data": data})
 
     def _quarantined(self, ticket: Ticket) -> None:
         self.event(

@@ -20,10 +20,11 @@ from o_tui.guardian.mirror import SEGMENT_BYTES, Head, Mirror, RowMirror
 from o_tui.guardian.rows import Table, insert_flat
 from o_tui.guardian.writer import Done, FencedError, Job, Sink, Writer
 from o_tui.paths import Paths
-from o_tui.protocol.errors import CorruptError, OError
+from o_tui.protocol.errors import OError
 
 T = TypeVar("T")
 READERS = 2
+_NOT_THE_CALLER = frozenset({5, 6, 7, 10, 11, 14, 26})
 
 __all__ = ["Database", "FencedError", "Finding"]
 
@@ -55,6 +56,7 @@ class Database:
         self._connection = connection
         self._writer: Writer | None = None
         self._readers: list[aiosqlite.Connection] = []
+        self._reader_lock = asyncio.Lock()
         self._turn = 0
         self._position = (opened.seq, opened.digest)
         self._mirror_behind = False
@@ -140,6 +142,11 @@ class Database:
         """The disk takes nothing at the moment (full, failing, locked): it is tried again by itself."""
         return self._writer is not None and self._writer.read_only
 
+    @property
+    def batches(self) -> int:
+        """Group commits so far."""
+        return self._writer.batches if self._writer is not None else 0
+
     def enqueue(self, job: Callable[[sqlite3.Connection], T], done: Done) -> None:
         """Queues a job for the next group commit; `done` gets its result or exception on the loop, after it is durable.
 
@@ -202,20 +209,21 @@ class Database:
         """Rows of a query, from a connection that can only read.
 
         Raises:
-            CorruptError: SQLite finds the file damaged.
+            CorruptError, BusyError, PeerError: The file is damaged, locked, or cannot be read.
         """
-        if len(self._readers) < READERS:
-            uri = f"{self.paths.database.absolute().as_uri()}?mode=ro"
-            reader = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=5.0)
-            self._readers.append(reader)
+        async with self._reader_lock:
+            if len(self._readers) < READERS:
+                uri = f"{self.paths.database.absolute().as_uri()}?mode=ro"
+                self._readers.append(await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=5.0))
         self._turn += 1
         reader = self._readers[self._turn % len(self._readers)]
         try:
             return [tuple(row) for row in await reader.execute_fetchall(sql, params)]
         except sqlite3.DatabaseError as error:
-            if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)):
-                raise
-            raise CorruptError(f"the database cannot be read: {error}", hint="run: o-tui doctor") from error
+            # without a code: text that is not UTF-8 any more
+            if getattr(error, "sqlite_errorcode", 11) & 0xFF in _NOT_THE_CALLER:
+                raise schema.typed(error, self.paths.database) from error
+            raise
 
     async def call_reader(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Runs a longer reading job with a connection of its own, in a thread."""

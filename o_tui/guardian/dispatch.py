@@ -7,8 +7,9 @@ delivered again under the same id; operations that are in the log already are no
 from __future__ import annotations
 
 import asyncio
+import itertools
+import secrets
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,9 +28,11 @@ QUEUE_LIMIT = 10_000
 """Requests that may wait; more are refused."""
 CRASHES_LIMIT = 2
 """Deaths of an instance that a request may be the cause of, before it is quarantined."""
-KILLS_LIMIT = 20
-"""The same for deaths that somebody else caused (a SIGKILL that was not ours)."""
+DEATHS_LIMIT = 20
+"""The same for deaths of any cause, somebody else's SIGKILL too."""
 OPERATION_LIMIT_BYTES = 192 * 1024
+OWN_WORK = "~"
+"""What an id begins with when main works for itself: it makes its tools known, consolidates memory."""
 LOOKS_ONLY = "this request may only look"
 
 
@@ -49,8 +52,8 @@ class Ticket:
     instance: Instance | None = None
     attempts: int = 0
     proposed: int = 0
+    deaths: int = 0
     crashes: int = 0
-    kills: int = 0
     recovered: bool = False
     ok: bool = False
     answer: str = ""
@@ -104,11 +107,15 @@ class Dispatch:
         self._on_effect = on_effect
         self._on_quarantine = on_quarantine
         self._brain = brain
+        # unique without asking the kernel for randomness each time: it would be the dearest part of a request
+        self._prefix = secrets.token_hex(8)
+        self._numbers = itertools.count(1)
         self._main: Instance | None = None
         self._tickets: dict[str, Ticket] = {}
         self._waiting: deque[Ticket] = deque()
         self._suspects: deque[Ticket] = deque()
         self._alone: Ticket | None = None
+        self._dying: dict[str, list[Ticket]] = {}
         self._held = ""
         self._idle: asyncio.Event = asyncio.Event()
         self._idle.set()
@@ -140,13 +147,14 @@ class Dispatch:
         """
         if len(self._tickets) >= QUEUE_LIMIT:
             raise RefusedError(f"{QUEUE_LIMIT} requests wait already", hint="try again when some have ended")
-        ticket = Ticket(uuid.uuid4().hex, text, kind, session, time.time_ns(), answered or _nobody, journalled)
+        request_id = f"{self._prefix}{next(self._numbers):06x}"
+        ticket = Ticket(request_id, text, kind, session, time.time_ns(), answered or _nobody, journalled)
         self._enter(ticket)
         if not journalled:
             self._waiting.append(ticket)
             self._pump()
             return ticket
-        request = Request(ticket.request_id, text, kind, session, ticket.time_ns)
+        request = Request(request_id, text, kind, session, ticket.time_ns)
         self._journal.accept(request, lambda error: self._accepted(ticket, error))
         return ticket
 
@@ -197,24 +205,31 @@ class Dispatch:
         self._main = main
         self._pump()
 
-    def lost(self, instance: Instance) -> list[Ticket]:
-        """An instance has died: its requests wait for the next one. Returns them."""
+    def lost(self, instance: Instance) -> None:
+        """An instance has died: what it had in hand goes to the next one.
+
+        At once, where that is its first death; a request that has seen another instance die waits for `judge`, which
+        comes when the cause is known.
+        """
         if self._main is instance:
             self._main = None
         mine = [ticket for ticket in self._tickets.values() if ticket.instance is instance]
+        self._dying[instance.name] = mine
         for ticket in reversed(mine):
             ticket.instance = None
             ticket.recovered = True
-            ticket.crashes += 1
-            self._again(ticket)
+            ticket.deaths += 1
+            if ticket.deaths == 1:
+                self._waiting.appendleft(ticket)
         self._alone = None
-        return mine
 
-    def absolve(self, tickets: list[Ticket]) -> None:
-        """The death that these were counted for was somebody else's doing."""
-        for ticket in tickets:
-            ticket.crashes -= 1
-            ticket.kills += 1
+    def judge(self, instance: Instance, *, crashed: bool) -> None:
+        """Why an instance died is known: by itself (`crashed`), or by somebody else's hand. Harmless if said twice."""
+        for ticket in self._dying.pop(instance.name, ()):
+            ticket.crashes += crashed
+            if ticket.deaths > 1 and ticket.instance is None and ticket not in self._waiting:
+                self._again(ticket)
+        self._pump()
 
     def hold(self, why: str) -> None:
         """Nothing more is sent until `release`; what is accepted waits."""
@@ -260,9 +275,11 @@ class Dispatch:
 
     def propose(self, instance: Instance, request_id: str, items: list[messages.OperationProposal]) -> None:
         """Changes of state: checked, made durable, then sent to every replica."""
-        ticket = self._of(instance, request_id) if request_id else None
-        if request_id and ticket is None:
-            return
+        ticket = None
+        if not (request_id.startswith(OWN_WORK) and instance is self._main):
+            ticket = self._of(instance, request_id)
+            if ticket is None:
+                return
         proposed: list[Proposed] = []
         for item in items:
             problem = self._check(ticket, item, len(proposed))
@@ -308,7 +325,9 @@ class Dispatch:
             self._pump()
 
     def _again(self, ticket: Ticket) -> None:
-        if ticket.crashes >= CRASHES_LIMIT or ticket.kills >= KILLS_LIMIT:
+        if ticket.request_id not in self._tickets:
+            return
+        if ticket.crashes >= CRASHES_LIMIT or ticket.deaths >= DEATHS_LIMIT:
             ticket.state = "quarantined"
             self._on_quarantine(ticket)
             self._end(ticket, False, "", "this request ended two instances and is quarantined")
@@ -325,11 +344,8 @@ class Dispatch:
         if self._suspects:
             if not any(ticket.instance for ticket in self._tickets.values()):
                 ticket = self._suspects.popleft()
-                if ticket.crashes:
-                    self._alone = ticket
+                self._alone = ticket
                 self._send(main, ticket)
-                if self._alone is None:
-                    self._pump()
             return
         while self._waiting:
             self._send(main, self._waiting.popleft())

@@ -61,6 +61,7 @@ class Instance:
         self.seq = fork.seq
         self.revision = ""
         self.version = ""
+        self.tier = "none"
         self.state: InstanceState = "starting"
         self.started_ns = time.monotonic_ns()
         self.heard_ns = self.started_ns
@@ -167,7 +168,7 @@ class Instance:
             "heartbeat_age_ms": (time.monotonic_ns() - self.heard_ns) // 1_000_000,
             "rss_bytes": self.resident_bytes(),
             "uptime_s": (time.monotonic_ns() - self.started_ns) / 1e9,
-            "tier": "none",
+            "tier": self.tier,
         }
 
     def resident_bytes(self) -> int:
@@ -201,7 +202,10 @@ class Instance:
         if type(data) is messages.Heartbeat:
             self.last = data
         elif type(data) is messages.Ready:
-            if data.revision and not self._loaded.done():
+            self.tier = data.tier or self.tier
+            if self._loaded.done():
+                self._on_frame(self, frame)
+            elif data.revision:
                 self._loaded.set_result(data)
         elif type(data) is messages.Reloaded:
             if self._reload is not None and not self._reload.done():

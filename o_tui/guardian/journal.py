@@ -16,14 +16,19 @@ from o_tui.protocol.errors import NotFoundError, OError, RefusedError
 Outcome = Literal["done", "failed", "quarantined"]
 KEEP_REQUESTS = 100_000
 _PAGE = (
-    "SELECT r.number, r.request_id, r.session, r.kind, r.text, r.time_ns, r.attempts,"
+    "SELECT r.number, r.request_id, r.session, r.kind, r.text, r.time_ns, r.attempts, r.after_seq,"
     " a.state, a.answer, a.error, a.elapsed_ms, a.recovered FROM requests r LEFT JOIN answers a USING (number)"
 )
 
 
 @dataclass(slots=True)
 class Request:
-    """A request that is not ended. `committed` operations of it are durable (only filled in by `unfinished`)."""
+    """A request that is not ended.
+
+    Attributes:
+        committed: How many operations of it are durable; only filled in by `unfinished`.
+        after_seq: The log's end at its acceptance, filled in by `accept`: its operations are behind that.
+    """
 
     request_id: str
     text: str
@@ -32,12 +37,14 @@ class Request:
     time_ns: int = field(default_factory=time.time_ns)
     number: int = 0
     attempts: int = 1
+    after_seq: int = 0
     committed: int = 0
     running: bool = False
 
     def row(self) -> tuple[Any, ...]:
         """As it stands in the table."""
-        return (self.number, self.request_id, self.session, self.kind, self.text, self.time_ns, self.attempts)
+        words = (self.number, self.request_id, self.session, self.kind, self.text)
+        return (*words, self.time_ns, self.attempts, self.after_seq)
 
 
 class Journal:
@@ -49,17 +56,23 @@ class Journal:
         self._accepts = _Accepts(database)
         self._answers = _Answers(database)
         self._open: dict[str, Request] = {}
+        wal.floor = self._floor
 
     async def load(self) -> list[Request]:
         """Reads the unfinished requests; called once, at the start. Returns them, oldest first."""
         rows = await self._database.read(_PAGE + " WHERE a.number IS NULL ORDER BY r.number")
         for row in rows:
-            request = Request(row[1], row[4], row[3], row[2], row[5], row[0], row[6])
+            request = Request(row[1], row[4], row[3], row[2], row[5], row[0], row[6], row[7])
             self._open[request.request_id] = request
         return await self.unfinished()
 
+    def _floor(self) -> int:
+        return min((request.after_seq for request in self._open.values()), default=self._wal.seq)
+
     def accept(self, request: Request, done: Callable[[OError | None], None]) -> None:
         """Makes a request durable. `done` gets None, or an error (RefusedError: that id is known already)."""
+
+        request.after_seq = self._wal.seq
 
         def accepted(result: Any) -> None:
             if not isinstance(result, BaseException):
@@ -110,7 +123,7 @@ class Journal:
 
     async def unfinished(self) -> list[Request]:
         """The open requests, oldest first, with the number of their operations that are durable."""
-        counts = await self._wal.counts(list(self._open))
+        counts = await self._wal.counts(list(self._open), self._floor())
         for request_id, count in counts.items():
             if request_id in self._open:
                 self._open[request_id].committed = count
@@ -133,7 +146,8 @@ class Journal:
         return self._public(rows[0])
 
     def _public(self, row: Sequence[Any]) -> dict[str, Any]:
-        number, request_id, session, kind, text, time_ns, attempts, state, answer, error, elapsed_ms, recovered = row
+        number, request_id, session, kind, text, time_ns, attempts, _after_seq = row[:8]
+        state, answer, error, elapsed_ms, recovered = row[8:]
         request = self._open.get(request_id)
         running = request is not None and request.running
         return {

@@ -73,17 +73,22 @@ def _fill(new: sqlite3.Connection, old: sqlite3.Connection | None, paths: Paths,
     counts: dict[str, int] = {}
     commits = 0
     new.execute("BEGIN IMMEDIATE")
+    saved: set[tuple[str, Any]] = set()
     for table in TABLES.values():
         if table in (WAL, WAL_BASE) or old is None:
             continue
-        counts[table.name] = sum(_take(new, table, row) for row in _salvage(old, table))
+        keys = [row[0] for row in _salvage(old, table) if _take(new, table, row)]
+        counts[table.name] = len(keys)
+        saved.update((table.name, key) for key in keys)
     if old is not None:
         commits = _commits(old)
     for path in row_paths(paths.mirror):
         for record in read_rows(path):
-            if record is not None and record[1] != WAL_BASE.name:
-                verb = "INSERT OR REPLACE" if record[0] > commits else "INSERT OR IGNORE"
-                counts[record[1]] = counts.get(record[1], 0) + put_mirrored(new, record, verb)
+            if record is None or record[1] == WAL_BASE.name:
+                continue
+            # the mirror holds every version of a row in order: the last one stands, unless the database had a newer
+            if record[0] > commits or (record[1], record[2][0]) not in saved:
+                counts[record[1]] = counts.get(record[1], 0) + put_mirrored(new, record)
     counts["checkpoint_files"] = adopt(new, paths.checkpoints)
     counts["wal"] = _fill_log(new, old, paths, head)
     commits = max(commits, head.commits if head else 0)
@@ -100,13 +105,10 @@ def _commits(old: sqlite3.Connection) -> int:
     return int(row[0]) if row and isinstance(row[0], int) else 0
 
 
-def put_mirrored(
-    connection: sqlite3.Connection, record: tuple[int, str, list[Any]], verb: str = "INSERT OR REPLACE"
-) -> int:
+def put_mirrored(connection: sqlite3.Connection, record: tuple[int, str, list[Any]]) -> int:
     """Puts one mirrored row into its table, where that table lets it."""
     table = TABLES[record[1]]
-    if table.name == "approvals":
-        verb = "INSERT OR IGNORE"
+    verb = "INSERT OR IGNORE" if table.name == "approvals" else "INSERT OR REPLACE"
     try:
         return insert_many(connection, table, [record[2]], verb)
     except sqlite3.IntegrityError:

@@ -28,7 +28,7 @@ from o_tui.guardian.rebuild import put_mirrored, rebuild
 from o_tui.guardian.rows import TABLES, WAL, WAL_BASE
 from o_tui.guardian.vault_files import strays
 from o_tui.paths import Paths
-from o_tui.protocol.errors import BusyError, CorruptError, OError
+from o_tui.protocol.errors import CorruptError, OError
 from o_tui.protocol.operations import GENESIS
 
 _MIRROR_SLICE = 5_000
@@ -90,6 +90,15 @@ def _connect(paths: Paths, head: Head | None, findings: list[Finding], busy_time
             rebuild(paths, head, findings, "the database is missing")
         else:
             schema.create(paths.database)
+    try:
+        return _connect_once(paths, findings, busy_timeout_s)
+    except (sqlite3.Error, CorruptError) as error:
+        _raise_if_not_damage(error, paths)
+        rebuild(paths, head, findings, str(error))
+        return _connect_once(paths, findings, busy_timeout_s)
+
+
+def _connect_once(paths: Paths, findings: list[Finding], busy_timeout_s: float) -> sqlite3.Connection:
     connection = schema.connect(paths.database, busy_timeout_s=busy_timeout_s)
     try:
         schema.recognise(connection, paths.database)
@@ -98,18 +107,7 @@ def _connect(paths: Paths, head: Head | None, findings: list[Finding], busy_time
             findings.append(Finding("migrated", f"the database was brought {steps} schema versions forward", "info"))
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        connection.close()
-        error_typed = schema.typed(error, paths.database)
-        if not isinstance(error_typed, CorruptError):
-            raise error_typed from error
-        rebuild(paths, head, findings, str(error))
-        return schema.connect(paths.database, busy_timeout_s=busy_timeout_s)
-    except CorruptError as error:
-        connection.close()
-        rebuild(paths, head, findings, str(error))
-        return schema.connect(paths.database, busy_timeout_s=busy_timeout_s)
-    except OError:
+    except BaseException:
         connection.close()
         raise
     return connection
@@ -117,9 +115,9 @@ def _connect(paths: Paths, head: Head | None, findings: list[Finding], busy_time
 
 def _raise_if_not_damage(error: Exception, paths: Paths) -> None:
     if isinstance(error, sqlite3.Error):
-        typed = schema.typed(error, paths.database)
-        if isinstance(typed, BusyError) or not isinstance(typed, CorruptError):
-            raise typed from error
+        found = schema.typed(error, paths.database)
+        if not isinstance(found, CorruptError):
+            raise found from error
 
 
 def _reconcile(

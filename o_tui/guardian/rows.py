@@ -72,7 +72,7 @@ CHECKPOINTS = Table(
         "parts",
     ),
 )
-REQUESTS = Table("requests", ("number", "request_id", "session", "kind", "text", "time_ns", "attempts"))
+REQUESTS = Table("requests", ("number", "request_id", "session", "kind", "text", "time_ns", "attempts", "after_seq"))
 ANSWERS = Table("answers", ("number", "state", "answer", "error", "elapsed_ms", "recovered", "time_ns"))
 EVENTS = Table("events", ("id", "time_ns", "source", "kind", "level", "text", "data"))
 EVOLUTIONS = Table("evolutions", ("number", "id", "gene", "state", "time_ns", "data"))

@@ -64,10 +64,13 @@ def connect(path: Path, *, busy_timeout_s: float = 5.0, synchronous: str = "FULL
         cached_statements=512,
         timeout=busy_timeout_s,
     )
-    connection.execute(f"PRAGMA synchronous={synchronous}")
-    connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute("PRAGMA wal_autocheckpoint=0")
-    connection.execute("PRAGMA temp_store=MEMORY")
+    settings = (f"synchronous={synchronous}", "foreign_keys=ON", "wal_autocheckpoint=0", "temp_store=MEMORY")
+    try:
+        for setting in settings:
+            connection.execute(f"PRAGMA {setting}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -39,9 +39,11 @@ class Wal:
     Attributes:
         seq: The last durable entry; 0 if there is none.
         digest: The chain's digest there.
+        floor: Says up to which entry the log may be cut at most; the journal sets it, for its open requests.
     """
 
     def __init__(self, database: Database) -> None:
+        self.floor: Callable[[], int] = lambda: self.seq
         self.seq = database.opened.seq
         self.digest = database.opened.digest
         self._database = database
@@ -106,15 +108,17 @@ class Wal:
         """The `state_restore` entries that are still in the log: (seq, digest, checkpoint id), oldest first."""
         return await self._database.call_reader(chainwork.restores)
 
-    async def counts(self, request_ids: Sequence[str]) -> dict[str, int]:
-        """How many operations of each request are durable."""
-        found = dict.fromkeys(request_ids, 0)
-        for start in range(0, len(request_ids), 500):
-            part = list(request_ids[start : start + 500])
-            marks = ",".join("?" * len(part))
-            sql = f"SELECT request_id, count(*) FROM wal WHERE request_id IN ({marks}) GROUP BY request_id"
-            found.update({str(row[0]): int(row[1]) for row in await self._database.read(sql, part)})
-        return found
+    async def counts(self, request_ids: Sequence[str], after_seq: int = 0) -> dict[str, int]:
+        """How many operations of each request are durable; all of them are known to be behind `after_seq`."""
+        wanted = dict.fromkeys(request_ids, 0)
+        if not wanted:
+            return wanted
+
+        def count(connection: sqlite3.Connection) -> dict[str, int]:
+            sql = "SELECT request_id, count(*) FROM wal WHERE seq > ? GROUP BY request_id"
+            return {name: number for name, number in connection.execute(sql, (after_seq,)) if name in wanted}
+
+        return wanted | await self._database.call_reader(count)
 
     async def verify(self) -> dict[str, Any]:
         """Verifies the whole chain, in slices, off the loop: {ok, entries, first_bad_seq, problems, mirror_ok}.
@@ -160,10 +164,10 @@ class Wal:
     async def compact(self, below_seq: int) -> int:
         """Removes entries up to and with `below_seq`, in slices; returns how many. The chain stays verifiable.
 
-        The caller takes `below_seq` from `Vault.compaction_seq`.
+        The caller takes `below_seq` from `Vault.oldest_seq`. What `floor` says is kept in any case.
         """
         removed = 0
-        last = min(below_seq, self.seq - 1)
+        last = min(below_seq, self.seq - 1, self.floor())
         while True:
             part = await self._database.slice(
                 lambda connection: chainwork.compact_slice(self._database, connection, last, SLICE_ENTRIES)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.color import Color as RichColor
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
+from textual.scrollbar import ScrollBar, ScrollBarRender
 
 from o_tui import paths as workspace
 from o_tui.config import set_value
@@ -52,6 +53,13 @@ class NoColor(LineFilter):
         return [Segment(text, _without_color(style or Style(), self._dark), None) for text, style, _ in segments]
 
 
+class PlainScrollBar(ScrollBarRender):
+    """A scroll bar of spaces: its ends are no block characters."""
+
+    VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8
+    HORIZONTAL_BARS: ClassVar[list[str]] = [" "] * 8
+
+
 class Appearance:
     """Themes and what hangs on them."""
 
@@ -71,6 +79,8 @@ class Appearance:
         self._found = themes.Found()
         self._read_themes()
         self.use_theme(app.config.screen.theme)
+        app.set_class(app.config.screen.ascii, "-ascii")
+        ScrollBar.renderer = PlainScrollBar if app.config.screen.ascii else ScrollBarRender
         if app.no_color:
             app._filters[:] = [NoColor(dark)]
 

@@ -50,6 +50,7 @@ class Frame(boundary.Guarded, Screen[None]):
         self.panes: dict[str, Pane] = {name: Waiting(name, number) for number, name in titles if name != "chat"}
         self.panes = {"chat": ChatPane()} | self.panes
         self.mode: arrangement.Mode = "narrow"
+        self._going = False
 
     @property
     def view(self) -> OApp:
@@ -104,8 +105,7 @@ class Frame(boundary.Guarded, Screen[None]):
 
     def _classify(self, shown: frozenset[str]) -> None:
         wanted = {f"-{self.mode}"} | ({"-single"} if len(shown) == 1 else set())
-        wanted |= {"-ascii"} if self.view.config.screen.ascii else set()
-        ours = {"-small", "-narrow", "-medium", "-wide", "-single", "-ascii"}
+        ours = {"-small", "-narrow", "-medium", "-wide", "-single"}
         # in one go, and only what is another one: every change styles the whole tree anew
         gone, new = (ours & self.classes) - wanted, wanted - self.classes
         if gone or new:
@@ -142,12 +142,14 @@ class Frame(boundary.Guarded, Screen[None]):
 
     def focus_pane(self) -> None:
         """Gives the keys to the pane in front."""
+        self._going = False
         target = self.panes[self.active].focus_target()
         if target is not None and self.is_current:
             target.focus()
 
     def go(self, pane_id: str, argument: str = "") -> None:
         """Brings a pane to the front and puts the keys there."""
+        self._going = True
         self.active = pane_id
         pane = self.panes[pane_id]
         pane.present(self.view.model, frozenset())
@@ -158,7 +160,8 @@ class Frame(boundary.Guarded, Screen[None]):
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """The pane that has the keys is the one in front."""
         pane = next((node for node in event.widget.ancestors_with_self if isinstance(node, Pane)), None)
-        if pane is not None:
+        # an older focus that is told late must not take a newer choice back
+        if pane is not None and not self._going and self.focused is event.widget:
             self.active = pane.pane_id
         self.present_lines()
 
@@ -190,7 +193,7 @@ class Frame(boundary.Guarded, Screen[None]):
         self.query_one(Tabs).present(tabs, self.active, width, view.role_style)
         self.query_one(Banner).present(view.model, view.glyphs)
         self._present_ready()
-        self.query_one(Footer).present(self.footer_actions(), width, view.role_style)
+        self.query_one(Footer).present(self.footer_actions(), width, view.role_style, wrap=view.leading)
         if force:
             for line in self.query(Line):
                 line.refresh()

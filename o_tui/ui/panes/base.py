@@ -155,10 +155,14 @@ class Pane(boundary.Guarded, Vertical):
             target.focus()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """A worker's exception belongs to its pane."""
+        """A worker's exception belongs to its pane; an error that the guardian answered is told."""
         if event.state is WorkerState.ERROR and event.worker.error is not None:
             event.stop()
-            self.fail(event.worker.error)
+            if isinstance(event.worker.error, OError):
+                # the guardian said no: that is an answer, not a mistake of the pane
+                self.view.tell_error(event.worker.error)
+            else:
+                self.fail(event.worker.error)
 
 
 class Waiting(Pane):

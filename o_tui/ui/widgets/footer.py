@@ -30,8 +30,12 @@ class Footer(Line):
         super().__init__(id=id)
         self._places: list[tuple[int, int, str]] = []
 
-    def present(self, actions: Sequence[tuple[Action, str]], width: int, style: Style) -> None:
-        """Shows actions, each with the first of its keys as they are bound now."""
+    def present(self, actions: Sequence[tuple[Action, str]], width: int, style: Style, *, wrap: bool = False) -> None:
+        """Shows actions, each with the first of its keys as they are bound now; `wrap`: all, on as many lines."""
+        if wrap:
+            self._present_all(actions, width, style)
+            return
+        self.styles.height = 1
         line = Text(" ", no_wrap=True, end="")
         self._places = []
         last = [item for item in actions if item[0].id in AT_THE_RIGHT and item[1]]
@@ -49,6 +53,19 @@ class Footer(Line):
             self._add(line, action, key, style)
             line.append("  ")
         self.show(line)
+
+    def _present_all(self, actions: Sequence[tuple[Action, str]], width: int, style: Style) -> None:
+        """A table of letters, for the leader."""
+        self._places = []
+        cell = max(len(action.title) for action, _ in actions) + 4
+        columns = max(1, (width - 1) // cell)
+        text = Text(no_wrap=True, end="")
+        for index, (action, key) in enumerate(actions):
+            text.append("\n " if index and index % columns == 0 else "" if index else " ")
+            text.append(shown(key), style("key"))
+            text.append(f" {action.title}".ljust(cell - 1), style("muted"))
+        self.styles.height = -(-len(actions) // columns)
+        self.show(text)
 
     def _add(self, line: Text, action: Action, key: str, style: Style) -> None:
         start = line.cell_len

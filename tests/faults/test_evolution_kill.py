@@ -1,0 +1,115 @@
+"""kill -9 of the guardian in every phase of an evolution: it ends cleanly, nothing is promoted twice or forgotten."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from o_tui import client
+from o_tui.guardian.evolution_book import SETTLED
+from o_tui.paths import Paths, shipped
+from o_tui.protocol.errors import OError, RefusedError, UnreachableError
+
+WAIT_S = 60
+QUESTIONS = ("remember the kettle is copper", "what is the kettle made of?", "what is 6*7")
+
+
+@contextlib.contextmanager
+def guardian(place: Paths) -> Iterator[int]:
+    """A guardian as a process of its own; ended as `o-tui stop` does it, if it still lives."""
+    pid = client.start_guardian(place)
+    try:
+        yield pid
+    finally:
+        with contextlib.suppress(OError), client.connect(place) as connection:
+            client.stop_guardian(connection)
+
+
+def call(place: Paths, method: str, **params: Any) -> Any:
+    with client.connect(place) as connection:
+        return connection.call(method, wait_s=WAIT_S, **params)
+
+
+def kill_at(place: Paths, pid: int, state: str, method: str, **params: Any) -> None:
+    """Calls a method and kills the guardian as soon as it says that an evolution is in a state."""
+    with client.connect(place, follow=True) as connection, contextlib.suppress(UnreachableError):
+        answers = connection.stream(method, wait_s=WAIT_S, **params)
+        for notice in answers:
+            if notice.topic == "evolution" and notice.data["state"] == state:
+                os.kill(pid, signal.SIGKILL)
+        for notice in connection.notices():
+            if notice.topic == "evolution" and notice.data["state"] == state:
+                os.kill(pid, signal.SIGKILL)
+
+
+def candidate(name: str) -> str:
+    return (shipped("data") / "genome" / "recall.py").read_text("utf-8") + f"\n# {name}\n"
+
+
+def ended(pids: list[int]) -> bool:
+    """Whether all processes are gone; instances end on their socket's end."""
+    deadline_s = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() and not _zombie(pid) for pid in pids):
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def _zombie(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return ") Z" in Path(f"/proc/{pid}/stat").read_text()
+    return True
+
+
+@pytest.fixture
+def place(workspace: Paths) -> Paths:
+    workspace.config_file.write_text("[evolution]\npairs = 40\n")
+    with guardian(workspace):
+        for text in QUESTIONS:
+            call(workspace, "say", text=text)
+    return workspace
+
+
+@pytest.mark.parametrize("state", ["intent", "checkpoint", "generate", "validate", "shadow", "pending"])
+def test_killed_in_the_middle_it_ends_cleanly(place: Paths, state: str) -> None:
+    with guardian(place) as pid:
+        instances = [row["pid"] for row in call(place, "status")["instances"]]
+        kill_at(place, pid, state, "evolve", gene="recall", source=candidate(state))
+    assert ended([pid, *instances])
+    with guardian(place):
+        (row,) = call(place, "history", limit=10)
+        assert row["state"] in ("failed", "pending")
+        assert row["state"] == "pending" or row["reason"].startswith("interrupted")
+        assert state != "pending" or row["state"] == "pending"
+        assert len(call(place, "genome.log")) == 1
+        begun = call(place, "evolve", gene="recall", source=candidate("the next one"))
+        assert call(place, "evolution.wait", id=begun["evolution"])["state"] in SETTLED
+        assert "copper" in call(place, "say", text=QUESTIONS[1])["text"]
+
+
+@pytest.mark.parametrize("state", ["deploying", "promoted"])
+def test_killed_after_the_approval_it_is_promoted_once(place: Paths, state: str) -> None:
+    with guardian(place) as pid:
+        begun = call(place, "evolve", gene="recall", source=candidate(state))
+        row = call(place, "evolution.wait", id=begun["evolution"])
+        assert row["state"] == "pending", row["reason"]
+        instances = [row["pid"] for row in call(place, "status")["instances"]]
+        kill_at(place, pid, state, "approve", id=row["id"], digest=row["diff_sha256"])
+    assert ended([pid, *instances])
+    for _ in range(2):
+        with guardian(place):
+            shown = call(place, "evolution.show", id=row["id"])
+            assert shown["state"] == "promoted", shown["reason"]
+            assert [entry["kind"] for entry in call(place, "genome.log")] == ["promotion", "seed"]
+            assert call(place, "status")["genome"]["version"] == shown["version"]
+            with pytest.raises(RefusedError, match="already approved by"):
+                call(place, "approve", id=row["id"], digest=row["diff_sha256"])
+            assert "copper" in call(place, "say", text=QUESTIONS[1])["text"]

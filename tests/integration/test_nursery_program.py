@@ -278,7 +278,7 @@ def test_a_session_with_a_model_and_a_tool(nursery: NurseryProcess) -> None:
         ]
         return [*pieces, messages.BrokerReply(call_id=name, state="done", data={"text": "It is 1250."})]
 
-    done = peer.ask("a quarter of the budget?", "r2", brain=brain)
+    done = peer.ask("a quarter of the budget?", "r2", answers=brain)
     assert (done.ok, done.text) == (True, "It is 1250.")
     assert '"the budget is 5000"' in asked[0][0]["content"]
     assert asked[1][-1]["content"] == "5000/4 = 1250"

@@ -90,11 +90,13 @@ class Peer:
         text: str,
         request_id: str = "r1",
         *,
-        brain: Callable[[dict[str, Any]], Sequence[messages.BrokerReply]] | None = None,
+        answers: Callable[[dict[str, Any]], Sequence[messages.BrokerReply]] | None = None,
         seen: list[frames.Frame] | None = None,
         **fields: Any,
     ) -> messages.Done:
-        """One request from beginning to end."""
+        """One request from beginning to end; `answers` plays the model."""
+        if answers is not None:
+            fields["brain"] = "model"
         self.send(messages.ProcessRequest(text=text, **fields), request_id)
         while True:
             frame = self.receive()
@@ -102,8 +104,8 @@ class Peer:
                 seen.append(frame)
             if isinstance(frame.data, messages.OperationProposal | messages.OperationProposals):
                 self.commit(frame)
-            elif isinstance(frame.data, messages.BrokerRequest) and brain is not None:
-                for reply in brain({"call_id": frame.data.call_id, **frame.data.arguments}):
+            elif isinstance(frame.data, messages.BrokerRequest) and answers is not None:
+                for reply in answers({"call_id": frame.data.call_id, **frame.data.arguments}):
                     self.send(reply, request_id)
             elif isinstance(frame.data, messages.Done) and frame.metadata.request_id == request_id:
                 return frame.data

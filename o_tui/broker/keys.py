@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import stat
+import threading
 import tomllib
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ class Keys:
     def __init__(self, environment: MutableMapping[str, str], file: Path, redactor: Redactor) -> None:
         self._file = file
         self._redactor = redactor
+        self._writing = threading.Lock()
         self.environment = dict(environment)
         # Out of the environment: neither a library nor a child of this process gets them by accident.
         for name in (*VARIABLES.values(), ANY_ENDPOINT, *_OTHERS):
@@ -112,6 +114,34 @@ class Keys:
         except tomllib.TOMLDecodeError as error:
             raise KeysFileError(f"{self._file} is not TOML: {error}") from None
         return self._checked(table)
+
+    def keep(self, provider: str, base_url: str, value: str) -> None:
+        """Writes a key into `keys.toml` (0600), for the provider or, with `base_url`, for that endpoint. Blocks.
+
+        Raises:
+            KeysFileError: What is there may not be read; it is left as it is.
+            OSError: The disk does not take it.
+        """
+        self._redactor.add(value)
+        with self._writing:
+            self._keep(provider, base_url, value)
+
+    def _keep(self, provider: str, base_url: str, value: str) -> None:
+        import tomlkit  # here, because keys are seldom written
+
+        self.read_file()
+        document = tomlkit.parse(self._file.read_text("utf-8") if self._file.exists() else "")
+        table: Any = document.setdefault("endpoints", tomlkit.table()) if base_url else document
+        table[base_url or provider] = value
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = self._file.with_suffix(".new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(tomlkit.dumps(document))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._file)
 
     def _check(self, status: os.stat_result) -> None:
         if not stat.S_ISREG(status.st_mode):

@@ -322,9 +322,10 @@ class Api:
             await self.config_set(f"brain.{key}", value)
         return self._guardian.brain_row()
 
-    async def brain_key(self, provider: str, key: str) -> dict[str, Any]:
-        """Gives the broker a key to keep (0600); it is not kept here."""
-        return await self._guardian.ask_broker("brain.key", {"provider": provider, "key": key}, 10.0)
+    async def brain_key(self, provider: str, key: str, base_url: str = "") -> dict[str, Any]:
+        """Gives the broker a key to keep (0600), for a provider or an endpoint; it is not kept here."""
+        arguments = {"provider": provider, "key": key, "base_url": base_url}
+        return await self._guardian.ask_broker("brain.key", arguments, 10.0)
 
 
 def _said(ticket: Ticket) -> dict[str, Any]:

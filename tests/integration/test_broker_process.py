@@ -227,3 +227,30 @@ async def test_detect_says_that_a_keys_file_is_open_to_others(folder: Path) -> N
     data = await detect(folder)
     assert data["found"] == []
     assert "chmod 600" in data["problems"][0]
+
+
+async def test_a_key_is_kept_for_its_owner_only_and_found_again(broker: BrokerProcess, folder: Path) -> None:
+    broker.call("a", "brain.key", provider="openai", key=" sk-abcdefghijklmnopqrstuvwxyz \n")
+    broker.call("b", "brain.key", provider="openai", base_url="http://127.0.0.1:9/v1/", key="own-0123456789abcdef")
+    broker.call("c", "brain.key", provider="openai", key="two words")
+    kept = (await broker.end_of("a")).data
+    assert kept["kept"] == "keys.toml" and "abcdefgh" not in kept["key"]
+    assert (await broker.end_of("b")).state == "done"
+    assert (await broker.end_of("c")).data["kind"] == "arguments"
+    (file,) = folder.rglob("keys.toml")
+    assert file.stat().st_mode & 0o777 == 0o600
+    broker.call("d", "brain.detect")
+    found = (await broker.end_of("d")).data["found"]
+    assert {(row["base_url"], row["source"]) for row in found} >= {("http://127.0.0.1:9/v1", "keys.toml")}
+
+
+async def test_a_key_file_that_others_can_read_is_not_written_over(broker: BrokerProcess, folder: Path) -> None:
+    broker.call("a", "brain.key", provider="openai", key="sk-abcdefghijklmnopqrstuvwxyz")
+    await broker.end_of("a")
+    (file,) = folder.rglob("keys.toml")
+    file.chmod(0o644)
+    before = file.read_text()
+    broker.call("b", "brain.key", provider="anthropic", key="sk-ant-abcdefghijklmnop")
+    reply = await broker.end_of("b")
+    assert reply.state == "error" and "can be read by others" in reply.data["error"]
+    assert file.read_text() == before

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from o_tui.broker.calls import Handler
-from o_tui.broker.kinds import chat, clock, detect, models
+from o_tui.broker.kinds import chat, clock, detect, key, models
 
 KINDS: dict[str, Handler] = {
     "llm.chat": chat.run,
     "llm.models": models.run,
     "brain.detect": detect.run,
+    "brain.key": key.run,
     "tool.clock": clock.run,
 }

@@ -150,7 +150,11 @@ class Nursery:
             self._answer(messages.Failed(what="kernel", text="a fork before a state, or without a descriptor"))
             return
         gc.freeze()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no memory or too many processes: who asked is told, the others go on
+            self._answer(messages.Failed(what="kernel", text=f"no instance could be forked: {error.strerror}"))
+            return
         if pid == 0:
             if isinstance(message, messages.Fork):
                 child.serve(descriptors[0], self._state, message, self._heartbeat_s)

@@ -126,23 +126,24 @@ class Stage:
                 found.append((meta.request_id, message))
         return found
 
+    def pack(self) -> list[bytes]:
+        """What has been proposed, as the entries that come next in the log."""
+        return [
+            operations.pack_entry(operations.Entry(seq, seq, 1, request_id, item.position, item.operation, item.data))
+            for seq, (request_id, item) in enumerate(self.proposals(), self.seq + 1)
+        ]
+
     def commit(self) -> int:
         """Makes everything that was proposed durable; returns how many operations that were."""
-        found = self.proposals()
-        self.sent = [
-            pair
-            for pair in self.sent
-            if not isinstance(pair[0], messages.OperationProposal | messages.OperationProposals)
-        ]
-        packed = []
+        packed = self.pack()
+        proposals = messages.OperationProposal | messages.OperationProposals
+        self.sent = [pair for pair in self.sent if not isinstance(pair[0], proposals)]
+        self.seq += len(packed)
         digest = self.state.digest
-        for request_id, item in found:
-            self.seq += 1
-            entry = operations.Entry(self.seq, self.seq, 1, request_id, item.position, item.operation, item.data)
-            packed.append(operations.pack_entry(entry))
-            digest = operations.chain(digest, packed[-1])
+        for entry in packed:
+            digest = operations.chain(digest, entry)
         self.give(messages.Committed(entries=packed, digest=digest))
-        return len(found)
+        return len(packed)
 
     def done(self) -> messages.Done:
         """The one `done` that was sent."""

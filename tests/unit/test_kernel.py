@@ -153,6 +153,34 @@ def test_an_answer_larger_than_a_frame_arrives_whole() -> None:
     assert made.done().text == "é" * 400_000
 
 
+CUT = """
+ids = yield Remember('the demo', 'chat')
+yield Together([Record('user', request.text), Remember('on Friday', 'chat'), Apply(StateUpdate(key='k', value=1))])
+hits = yield Recall('demo friday', 5)
+yield Record('assistant', f'{ids} {len(hits)} {len(context.turns)}')
+yield Say(f'{ids} {len(hits)}')
+"""
+
+
+@pytest.mark.parametrize("durable", range(6))
+def test_a_request_cut_anywhere_and_delivered_again_leaves_the_same_state(durable: int) -> None:
+    first = stage(CUT)
+    first.ask("x", time_ns=7)
+    log: list[bytes] = []
+    while first.proposals():
+        log += first.pack()
+        first.commit()
+    assert len(log) == 5
+    second = stage(CUT)
+    second.give(messages.Committed(entries=log[:durable], digest=b""))
+    second.seq = durable
+    second.ask("x", time_ns=7, committed=durable, attempt=2)
+    while second.proposals():
+        second.commit()
+    assert second.done() == first.done()
+    assert second.state.logical_digest() == first.state.logical_digest()
+
+
 # --- the broker
 
 

@@ -6,6 +6,7 @@ import io
 import socket
 import sys
 
+from o_tui import _native
 from o_tui.agent.bridge import Bridge, watch_for_end
 from o_tui.agent.gene_errors import describe
 from o_tui.agent.kernel import FAILED_STATUS, Kernel
@@ -37,7 +38,7 @@ class LogStream(io.TextIOBase):
         for line in lines:
             if self._lines < LOG_LINES:
                 self._lines += 1
-                self._kernel.log("info", line[:LOG_LINE_CHARS].encode("utf-8", "replace").decode())
+                self._kernel.log("info", _native.safe_text(line, LOG_LINE_CHARS, keep_newlines=False))
             else:
                 self._dropped += 1
         return len(text)

@@ -38,9 +38,10 @@ def screen(context: Context) -> int:
     from o_tui.ui.app import run
 
     if not context.args.embedded:
-        from o_tui.client import start_guardian
+        from o_tui.client import ensure_guardian
 
-        return run(context.paths, settings, start_guardian=lambda: start_guardian(context.paths))
+        # somebody else may start one at the same moment: theirs is as good, so not start_guardian alone
+        return run(context.paths, settings, start_guardian=lambda: ensure_guardian(context.paths, keep=True).close())
     from o_tui.guardian.embedded import Embedded
 
     guardian = Embedded(context.paths, settings)

@@ -16,6 +16,9 @@ from typing import Any
 
 import pytest
 
+from o_tui.cli.main import main
+from o_tui.client import Client
+from o_tui.guardian.lock import holder
 from o_tui.paths import Paths, shipped
 
 COMMAND = [sys.executable, "-m", "o_tui"]
@@ -161,11 +164,15 @@ def test_a_change_from_candidate_to_rollback(shell: Shell, folder: Path) -> None
         shell.run("say", f"where is thing {number}?")
     source = (shipped("data") / "genome" / "recall.py").read_text("utf-8")
     candidate = folder / "candidate.py"
-    candidate.write_text(source + "\n# one more line\n")
-    events = shell.lines("evolve", "recall", "--from", str(candidate), "--goal", "try", code=None)
-    last = events[-1]
-    assert set(last) >= {"evolution", "outcome", "best", "evaluations", "elapsed_s"}
-    assert last["outcome"] == "pending", last
+    for attempt in range(5):
+        # on a loaded machine chance may call a mere comment slower: that verdict is the arbiter's tests' matter
+        candidate.write_text(source + "\n" * attempt + "\n# one more line\n")
+        events = shell.lines("evolve", "recall", "--from", str(candidate), "--goal", "try", code=None)
+        last = events[-1]
+        assert set(last) >= {"evolution", "outcome", "best", "evaluations", "elapsed_s"}
+        if last["outcome"] == "pending":
+            break
+    assert last["outcome"] == "pending", last["row"]["reason"]
     (waiting,) = shell.json("pending")["pending"]
     assert waiting["id"] == last["evolution"]
     row = shell.json("show", waiting["id"])
@@ -290,14 +297,18 @@ def test_serve_speaks_with_systemd(alone: Shell, folder: Path) -> None:
         assert process.wait(20) == 0
 
 
-def test_interrupting_a_command_ends_the_guardian_that_it_started(alone: Shell) -> None:
-    process = subprocess.Popen(
-        [*COMMAND, "say"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=alone.environment
-    )
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
-    assert process.returncode in (130, -signal.SIGINT)
-    assert alone.json("stop") == {"stopped": False, "pid": 0}
+def test_interrupting_a_command_ends_the_guardian_that_it_started(
+    alone: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(client: Client, method: str, **_: Any) -> Any:
+        assert client.started and holder(alone.paths) is not None
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Client, "call", interrupt)
+    assert main(["status", "--data-dir", str(alone.paths.data)]) == 130
+    assert holder(alone.paths) is None
+    assert capsys.readouterr().out == ""
 
 
 def test_a_workspace_that_cannot_be_made_is_refused(alone: Shell) -> None:

@@ -17,6 +17,8 @@ class EventStore:
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.complete = False
+        # older rows that the guardian found for a filter: others lie between them, so they are no part of `rows`
+        self._found: list[Row] = []
 
     @property
     def first(self) -> int:
@@ -31,7 +33,8 @@ class EventStore:
     def take(self, rows: Sequence[Row]) -> int:
         """Appends what is newer than the last one; returns how many. After a gap it begins anew."""
         if rows and self.rows and int(rows[0]["id"]) > self.last + 1:
-            self.rows, self.complete = [], False
+            self.rows = []
+            self.forget_found()
         last = self.last
         start = len(rows)
         while start and int(rows[start - 1]["id"]) > last:
@@ -43,14 +46,24 @@ class EventStore:
             self.complete = False
         return len(fresh)
 
-    def prepend(self, rows: Sequence[Row], asked: int) -> int:
+    @property
+    def oldest(self) -> int:
+        """The id before which the next page begins."""
+        return int(self._found[0]["id"]) if self._found else self.first
+
+    def forget_found(self) -> None:
+        """Another filter: what was found for the last one goes."""
+        self._found, self.complete = [], False
+
+    def prepend(self, rows: Sequence[Row], asked: int, *, filtered: bool = False) -> int:
         """Puts a page of older rows before the others; fewer than asked for: there are no older ones."""
-        first = self.first
-        known = {int(row["id"]) for row in self.rows}
-        older = sorted((row for row in rows if int(row["id"]) not in known), key=lambda row: int(row["id"]))
+        oldest = self.oldest
+        older = sorted((row for row in rows if int(row["id"]) < oldest), key=lambda row: int(row["id"]))
         self.complete = len(rows) < asked or not older
-        # a filtered page may skip rows: they are asked for again when the filter is gone
-        self.rows = sorted([*older, *self.rows], key=lambda row: int(row["id"])) if first else list(older)
+        if filtered:
+            self._found = older + self._found
+        else:
+            self.rows = older + self.rows
         return len(older)
 
     def filtered(self, query: str) -> list[Row]:
@@ -64,7 +77,7 @@ class EventStore:
         rest = " ".join(word for word in words if not (word.partition(":")[0] in EXACT and ":" in word))
         return [
             row
-            for row in self.rows
+            for row in (*self._found, *self.rows)
             if all(str(row.get(key)) == value for key, value in exact)
             and matches(rest, row.get("text"), row.get("source"), row.get("level"), row.get("kind"))
         ]

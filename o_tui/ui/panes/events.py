@@ -9,6 +9,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.widget import Widget
 
+from o_tui.protocol.errors import OError
 from o_tui.ui.actions import Action
 from o_tui.ui.format import age, age_ns, clock, count, distance, milliseconds, short, shown, size
 from o_tui.ui.lists.columns import Column
@@ -201,19 +202,21 @@ class EventsPane(Pane):
         self.run_worker(self._page(query), exit_on_error=False)
 
     async def _page(self, query: str) -> None:
-        done: list[Any] = []
         try:
-            answer = await self.call("events.list", before=self.store.first, limit=PAGE, filter=query)
-            done = answer.get("events", []) if isinstance(answer, dict) else list(answer or ())
+            rows = await self.call("events.list", before=self.store.oldest, limit=PAGE, filter=query)
+        except OError as error:
+            self.view.tell_error(error)
+            return
         finally:
             self._paging = False
-        if self.store.prepend(done, PAGE):
+        # who has changed the filter meanwhile asked for something else
+        if query == self.query_one(FilterBar).text and self.store.prepend(rows, PAGE, filtered=bool(query)):
             self._refill()
 
     def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
         """Filters while one types."""
         message.stop()
-        self.store.complete = False
+        self.store.forget_found()
         self._refill()
 
     def on_filter_bar_stepped(self, message: FilterBar.Stepped) -> None:

@@ -1,0 +1,120 @@
+"""The pane Shadows: live rows, progress, outcomes."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from o_tui.paths import Paths
+from o_tui.ui.panes.shadows import flow, steps
+from o_tui.ui.screens.inspect import InspectScreen
+from tests.support import scripted_data
+from tests.support.panes import SIZES, THEMES, evolution, opened
+from tests.support.scripted_link import ScriptedGuardian
+
+NOW = scripted_data.NOW
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+
+
+def shadow(identity: str, **more: Any) -> dict[str, Any]:
+    return scripted_data.snapshot()["shadows"][0] | {"id": identity, "evolution": "ev-18", "state": "running"} | more
+
+
+def running(guardian: ScriptedGuardian) -> None:
+    stages = [{"name": "syntax", "verdict": "pass", "ms": 1.2}, {"name": "contract", "verdict": "pass", "ms": 3.4}]
+    guardian.snapshot["evolutions"] = [
+        evolution(id="ev-15", state="promoted", version="0.1.1", time_ns=NOW - 86_400 * 10**9),
+        evolution(id="ev-16", state="rejected", reason="[red]too slow[/red] \x1b[2J", time_ns=NOW - 3_600 * 10**9),
+        evolution(id="ev-18", state="shadow", stages=stages, time_ns=NOW - 12 * 10**9),
+    ]
+    guardian.snapshot["shadows"] = [
+        shadow("S-8", requests=41, verdict=""),
+        shadow("T-8", role="twin", requests=42, errors=1, verdict="", p95_ms=6.2),
+    ]
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("size", SIZES)
+async def test_looks(workspace: Paths, size: tuple[int, int], theme: str, snapshot: SnapshotAssertion) -> None:
+    async with opened(workspace, size, running, theme) as view:
+        pane = await view.go("shadows")
+        assert view.picture(pane) == snapshot
+
+
+async def test_empty_says_what_to_do(workspace: Paths) -> None:
+    def nothing(guardian: ScriptedGuardian) -> None:
+        guardian.snapshot.update(evolutions=[], shadows=[])
+
+    async with opened(workspace, setup=nothing) as view:
+        await view.go("shadows")
+        assert "/evolve recall --from candidate.py" in view.text()
+
+
+async def test_rows_change_in_place(workspace: Paths) -> None:
+    async with opened(workspace, setup=running) as view:
+        pane = await view.go("shadows")
+        assert "41/60" in view.text()
+        view.guardian.notify("shadow", shadow("S-8", requests=55, verdict="better"))
+        await view.until(lambda: "55/60" in view.text())
+        assert "better" in view.text()
+        assert pane.live.current_key == "S-8"
+
+
+async def test_a_burst_of_notices_is_drawn_a_few_times(workspace: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(workspace, setup=running) as view:
+        pane = await view.go("shadows")
+        drawn: list[float] = []
+        draw = pane._draw
+        monkeypatch.setattr(pane, "_draw", lambda: (drawn.append(time.monotonic()), draw()))
+        for number in range(42, 60):
+            view.guardian.notify("shadow", shadow("S-8", requests=number))
+            await view.pilot.pause(0.05)
+        await view.until(lambda: "59/60" in view.text())
+        gaps = [later - earlier for earlier, later in pairwise(drawn)]
+        assert all(gap >= 0.19 for gap in gaps), gaps
+
+
+async def test_enter_shows_a_shadow(workspace: Paths) -> None:
+    async with opened(workspace, setup=running) as view:
+        await view.go("shadows")
+        await view.press("enter")
+        await view.until(lambda: isinstance(view.app.screen, InspectScreen))
+        assert "Shadow S-8" in view.text()
+
+
+async def test_enter_on_an_outcome_goes_to_the_review(workspace: Paths) -> None:
+    async with opened(workspace, setup=running) as view:
+        pane = await view.go("shadows")
+        await view.press("tab")
+        assert pane.outcomes.has_focus
+        assert "[red]too" in view.text()
+        await view.press("enter")
+        await view.until(lambda: view.app.frame.active == "review")
+
+
+async def test_the_filter_is_for_outcomes(workspace: Paths) -> None:
+    async with opened(workspace, setup=running) as view:
+        pane = await view.go("shadows")
+        await view.press("slash", *"slow", "enter")
+        assert [row["id"] for row in pane.outcomes.rows] == ["ev-16"]
+
+
+def test_steps_say_where_it_is() -> None:
+    texts = [text.plain for text in steps(evolution(state="generate", stages=[]))]
+    assert texts == ["[x] intent", "[x] checkpoint", "[>] generate", "[ ] validate", "[ ] shadow", "[ ] pending"]
+    assert steps(evolution(state="deploying"))[-1].plain == "[>] deploying"
+
+
+def test_items_flow() -> None:
+    lines = flow(steps(evolution(state="generate", stages=[])), 30)
+    assert all(line.cell_len <= 30 for line in lines)
+    assert len(lines) == 3

@@ -19,7 +19,8 @@ from o_tui.protocol import checkpoint, messages
 
 SOCKET_FD = 3
 FAILED_STATUS = 70
-_FIRST_RESERVED_SIGNAL = signal.SIGRTMIN
+_HANDLED = (signal.SIGINT, signal.SIGUSR1)
+"""What the nursery does not leave at its default."""
 _OOM_SCORE = "500"  # an instance can be made anew, the guardian cannot
 
 
@@ -66,12 +67,9 @@ def write_checkpoint(descriptor: int, state: State, message: messages.Snapshot) 
 
 
 def _detach() -> None:
-    signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals():
-        if number < _FIRST_RESERVED_SIGNAL and number not in (signal.SIGKILL, signal.SIGSTOP):
-            with contextlib.suppress(OSError):
-                signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    for number in _HANDLED:
+        signal.signal(number, signal.SIG_DFL)
     os.setsid()
     os.umask(0o077)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 - no pathlib here

@@ -10,6 +10,7 @@ import builtins
 import importlib
 import importlib.machinery
 import inspect
+import opcode
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import CodeType, ModuleType
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 PACKAGE_PREFIX = "genome_"
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+_IMPORT_NAME = opcode.opmap["IMPORT_NAME"]
 _DOORS = frozenset(["__builtins__", "__import__", "__loader__", "__spec__"])
 
 
@@ -154,7 +156,7 @@ class _Finder:
         self._files: dict[str, tuple[str, str]] = {}
         self._builtins = {
             # the statement `import` needs it, under a name that no gene may use
-            "__import__": builtins.__import__,
+            "__import__": _guarded_import,
             **{name: value for name, value in vars(builtins).items() if name not in contracts.FORBIDDEN_NAMES},
         }
         for path, source in files.items():
@@ -188,12 +190,26 @@ class _Finder:
         path, source = self._files[module.__name__]
         revision = self._package.removeprefix(PACKAGE_PREFIX)
         filename = f"{GENOME_PREFIX}{revision}/{path}"
-        tree = ast.parse(source, filename)
-        _check_imports(tree.body, path)
-        code = compile(tree, filename, "exec", dont_inherit=True)
-        _check_names(code, path)
+        code = compile(source, filename, "exec", dont_inherit=True)
+        _check_code(code, path)
+        if any(_imports(inner) for inner in code.co_consts if isinstance(inner, CodeType)):
+            # rare, and parsing is half of what loading costs: only what a function would import later is looked up
+            _check_imports(ast.parse(source, filename).body, path)
         module.__dict__["__builtins__"] = self._builtins
         exec(code, module.__dict__)
+
+
+def _guarded_import(
+    name: str,
+    globals: Mapping[str, Any] | None = None,
+    locals: Mapping[str, Any] | None = None,
+    fromlist: Sequence[str] | None = (),
+    level: int = 0,
+) -> ModuleType:
+    # C code of the standard library that a gene calls (strftime) comes here too, always with a list
+    if level == 0 and not contracts.allowed_import(name) and type(fromlist) is not list:
+        raise ImportError(f"a gene may not import {name}")
+    return builtins.__import__(name, globals, locals, fromlist or (), level)
 
 
 def _check_imports(statements: Iterable[ast.AST], path: str) -> None:
@@ -211,9 +227,15 @@ def _check_imports(statements: Iterable[ast.AST], path: str) -> None:
             _check_imports(getattr(node, block, ()), path)
 
 
-def _check_names(code: CodeType, path: str) -> None:
+def _imports(code: CodeType) -> bool:
+    """Whether a function, or one in it, has an import statement."""
+    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return _IMPORT_NAME in code.co_code[::2] or any(map(_imports, inner))
+
+
+def _check_code(code: CodeType, path: str) -> None:
     for name in _DOORS.intersection(code.co_names):
         raise GeneError(f"{path}:{code.co_firstlineno}: a gene may not use {name}")
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            _check_names(constant, path)
+            _check_code(constant, path)

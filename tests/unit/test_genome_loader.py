@@ -53,9 +53,11 @@ def test_the_seed_loads_with_tools_prompts_and_neighbours() -> None:
     ("path", "source", "message"),
     [
         ("respond.py", "def respond(:", "SyntaxError: invalid syntax (respond.py:1)"),
-        ("respond.py", "import os", "respond.py:1: a gene may not import os"),
+        ("respond.py", "import os", "a gene may not import os (respond.py:1 in <module>)"),
         ("respond.py", "if 1:\n    def f():\n        import socket as s", "respond.py:3: a gene may not import socket"),
-        ("respond.py", "try: pass\nexcept E:\n    from o_tui.agent import kernel", "may not import o_tui.agent"),
+        ("respond.py", "try: pass\nfinally:\n    from o_tui.agent import kernel", "may not import o_tui.agent"),
+        ("respond.py", "class C:\n    f = lambda: [__import__ for _ in ()]", "a gene may not use __import__"),
+        ("respond.py", "def f():\n    def g():\n        with x:\n            import os", "4: a gene may not import os"),
         ("respond.py", "from o_tui.guardian import wal", "a gene may not import o_tui.guardian"),
         ("respond.py", "def f(): return __import__('os')", "a gene may not use __import__"),
         ("respond.py", "x = __builtins__", "a gene may not use __builtins__"),

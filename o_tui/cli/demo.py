@@ -61,7 +61,7 @@ class Story:
             self.steps.append(step)
             self.say(f"{'ok ' if ok else 'NO '} {step.ms:9.1f} ms  {name}: {step.detail}")
         if not ok:
-            raise StoryEnded
+            raise StepFailedError
 
     @property
     def ok(self) -> bool:
@@ -69,7 +69,7 @@ class Story:
         return bool(self.steps) and all(step.ok for step in self.steps) and not self.lost
 
 
-class StoryEnded(Exception):
+class StepFailedError(Exception):
     """A step failed; the story ends there."""
 
 
@@ -79,7 +79,7 @@ def run(*, as_json: bool, keep: bool = False) -> int:
     paths = locate(str(folder / "w"))
     story = Story((lambda _line: None) if as_json else _print)
     try:
-        with contextlib.suppress(StoryEnded):
+        with contextlib.suppress(StepFailedError):
             _play(story, paths)
     finally:
         if keep:

@@ -67,6 +67,7 @@ class Guardian:
         self._served = asyncio.Event()
         self._lost_ns = 0
         self._failures: dict[int, int] = {}
+        self._last_failure = "it gave no reason"
         self._genome_failures = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._snapshot_lock = asyncio.Lock()
@@ -118,7 +119,11 @@ class Guardian:
         self.event("guardian", "start", "info", f"guardian started, epoch {self.stores.database.epoch}")
         self.dispatch.resume(await self.stores.journal.load())
         await self.tree.start()
-        await asyncio.wait_for(self._served.wait(), SERVE_S)
+        try:
+            await asyncio.wait_for(self._served.wait(), SERVE_S)
+        except TimeoutError as error:
+            hint = "o-tui doctor; the event log says what main did"
+            raise PeerError(f"main did not serve within {SERVE_S:.0f} s: {self._last_failure}", hint=hint) from error
         self.loop_monitor.start()
         self.health.start()
         for work in (self._take_checkpoints(), self._tell_telemetry()):
@@ -273,6 +278,7 @@ class Guardian:
 
     def failed(self, who: str, message: messages.Failed) -> None:
         """An instance or the nursery could not do something: a row, and the ladder where it happens again."""
+        self._last_failure = f"{who}: {message.text}"
         self.event(who, f"failed.{message.what}", "error", message.text, {"seq": message.seq})
         if message.what == "reduce" and message.seq:
             count = self._failures[message.seq] = self._failures.get(message.seq, 0) + 1

@@ -64,12 +64,15 @@ class Commander:
     def _evolve(self, rest: str) -> None:
         gene, _, what = rest.partition(" ")
         what = what.strip()
+        # the words of the command line are understood too: `--from FILE`, `--goal TEXT`
+        named = what.startswith("--from ")
+        what = what.removeprefix("--from ").removeprefix("--goal ").strip()
         if not gene or not what:
             self._usage("evolve")
             return
         params: dict[str, Any] = {"gene": gene, "source": "", "origin": "llm", "goal": what}
         first, _, more = what.partition(" ")
-        if commands.looks_like_file(first, Path.cwd()):
+        if named or commands.looks_like_file(first, Path.cwd()):
             try:
                 params |= {"source": commands.read_file(first, Path.cwd()), "origin": "file", "goal": more.strip()}
             except commands.FileUnusableError as problem:

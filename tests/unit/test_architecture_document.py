@@ -1,4 +1,4 @@
-"""The table of imports in docs/ARCHITECTURE.md is what the code does. `python -m tests.unit.test_architecture_document` writes it."""
+"""The table of imports in docs/ARCHITECTURE.md is true; `python -m tests.unit.test_architecture_document` writes it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import msgspec
 
 from o_tui import config as settings
 from o_tui.guardian.core import Guardian
-from o_tui.guardian.dispatch import Ticket
+from o_tui.guardian.ticket import Ticket
 from o_tui.guardian.evolutions import Evolutions
 from o_tui.guardian.imports import read_locomo
 from o_tui.guardian.seams import Operator

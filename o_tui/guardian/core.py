@@ -10,10 +10,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
 from o_tui.config import Config
-from o_tui.evolution.replay import digest_arguments
 from o_tui.guardian import supervision as sv
 from o_tui.guardian.broker_link import Broker
-from o_tui.guardian.dispatch import Dispatch, Ticket
+from o_tui.guardian.dispatch import Dispatch
+from o_tui.guardian.effects import Effects
 from o_tui.guardian.eventlog import Level
 from o_tui.guardian.fleet import Fleet, Genome, InstanceHandle
 from o_tui.guardian.health import HealthMonitor
@@ -23,14 +23,13 @@ from o_tui.guardian.runner import Happened, Supervisor
 from o_tui.guardian.stores import Stores
 from o_tui.guardian.supervision import ChildSpec, ExitReason
 from o_tui.guardian.telemetry import LoopMonitor
+from o_tui.guardian.ticket import Ticket
 from o_tui.guardian.wal import Proposed
 from o_tui.paths import Paths
 from o_tui.protocol import frames, messages, operations
 from o_tui.protocol.errors import OError, PeerError
 
 Placement = Literal["process", "embedded"]
-EFFECTS = frozenset({"llm.chat", "tool.clock"})
-"""Effects that an instance may ask for."""
 TELEMETRY_S = 0.5
 SERVE_S = 30.0
 JUDGE_S = 0.5
@@ -78,7 +77,7 @@ class Guardian:
             self.replication,
             on_event=self._chat_event,
             on_change=self._chat_changed,
-            on_effect=self._effect,
+            on_effect=Effects(stores.brokered, lambda: self.broker, self.spawn).ask,
             on_quarantine=self._quarantined,
             brain=self._brain_name,
         )
@@ -374,49 +373,6 @@ class Guardian:
     def _brain_name(self) -> str:
         brain = self.config.brain
         return "" if brain.provider == "offline" else brain.model or brain.provider
-
-    def _effect(self, ticket: Ticket, instance: Instance, asked: messages.BrokerRequest) -> None:
-        """An effect is asked for: answered from the record if this request asked it before, else by the broker."""
-
-        def deliver(reply: messages.BrokerReply) -> None:
-            if instance.alive:
-                answer = messages.BrokerReply(call_id=asked.call_id, state=reply.state, data=reply.data)
-                instance.send(answer, ticket.request_id)
-
-        if asked.kind not in EFFECTS:
-            error = {"error": f"an instance may not ask for {asked.kind[:40]!r}", "kind": "refused", "retryable": False}
-            deliver(messages.BrokerReply(call_id=asked.call_id, state="error", data=error))
-        else:
-            self.spawn(self._do_effect(ticket, instance, asked, deliver))
-
-    async def _do_effect(
-        self,
-        ticket: Ticket,
-        instance: Instance,
-        asked: messages.BrokerRequest,
-        deliver: Callable[[messages.BrokerReply], None],
-    ) -> None:
-        digest = digest_arguments(asked.arguments)
-        record = self.stores.brokered
-        if ticket.attempts > 1:
-            known = await record.find(ticket.request_id, asked.kind, digest)
-            if known is not None:
-                deliver(messages.BrokerReply(call_id=asked.call_id, state="done", data=known))
-                return
-        broker = self.broker
-        if broker is None or not broker.alive:
-            error = {"error": "the broker is being started again; try again", "kind": "lost", "retryable": True}
-            deliver(messages.BrokerReply(call_id=asked.call_id, state="error", data=error))
-            return
-
-        def on_reply(reply: messages.BrokerReply) -> None:
-            if reply.state != "delta":
-                record.record(
-                    ticket.request_id, asked.call_id, asked.kind, digest, asked.arguments, reply.state, reply.data
-                )
-            deliver(reply)
-
-        broker.call(asked.kind, asked.arguments, instance, on_reply)
 
     def _brain_changed(self, brain: messages.BrainState) -> None:
         self.brain = brain

@@ -12,7 +12,6 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ import msgspec
 from o_tui.guardian.instances import Instance
 from o_tui.guardian.journal import Journal, Outcome, Request
 from o_tui.guardian.replication import Replication
+from o_tui.guardian.ticket import Ticket
 from o_tui.guardian.wal import Proposed, Wal
 from o_tui.protocol import messages, operations
 from o_tui.protocol.errors import OError, RefusedError
@@ -34,47 +34,6 @@ OPERATION_LIMIT_BYTES = 192 * 1024
 OWN_WORK = "~"
 """What an id begins with when main works for itself: it makes its tools known, consolidates memory."""
 LOOKS_ONLY = "this request may only look"
-
-
-@dataclass(slots=True)
-class Ticket:
-    """A request on its way."""
-
-    request_id: str
-    text: str
-    kind: str
-    session: str
-    time_ns: int
-    answered: Callable[[Ticket], None]
-    journalled: bool = True
-    started_ns: int = field(default_factory=time.monotonic_ns)
-    state: str = "accepted"
-    instance: Instance | None = None
-    attempts: int = 0
-    proposed: int = 0
-    deaths: int = 0
-    crashes: int = 0
-    recovered: bool = False
-    ok: bool = False
-    answer: str = ""
-    error: str = ""
-    elapsed_ms: float = 0.0
-
-    def row(self) -> dict[str, Any]:
-        """What views are shown."""
-        return {
-            "request_id": self.request_id,
-            "text": self.text,
-            "kind": self.kind,
-            "answer": self.answer,
-            "state": self.state,
-            "error": self.error,
-            "session": self.session,
-            "time_ns": self.time_ns,
-            "elapsed_ms": round(self.elapsed_ms, 3),
-            "recovered": self.recovered,
-            "attempts": self.attempts,
-        }
 
 
 class Dispatch:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from o_tui.guardian.core import Guardian
-from o_tui.guardian.dispatch import Ticket
+from o_tui.guardian.ticket import Ticket
 from o_tui.paths import locate
 from tests.benchmarks import report
 from tests.benchmarks.report import Figure, percentile

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from o_tui.guardian.core import Guardian
-from o_tui.guardian.dispatch import Ticket
+from o_tui.guardian.ticket import Ticket
 from o_tui.paths import locate
 from tests.benchmarks import bench_channel, report
 from tests.benchmarks.report import Figure, median, percentile

@@ -153,7 +153,8 @@ class OApp(AppActions, Appearance, App[int], inherit_bindings=False):
         """Changes: into the model now, on the screen within `PRESENT_S`; the chat's own go straight there."""
         for notice in message.notices:
             self._changed |= snapshot_model.apply(self.model, notice.seq, notice.topic, notice.data)
-        self.chat.notices(message.notices)
+        if self.has_frame:
+            self.chat.notices(message.notices)
         if self._changed and not self._due:
             self._due = True
             self.set_timer(PRESENT_REMOTE_S if self.remote else PRESENT_S, self._present_changes)
@@ -185,26 +186,32 @@ class OApp(AppActions, Appearance, App[int], inherit_bindings=False):
         return next(screen for screen in self.screen_stack if isinstance(screen, Frame))
 
     @property
+    def has_frame(self) -> bool:
+        """The screen with the panes is there: not before the start, and not while the view ends."""
+        return any(isinstance(screen, Frame) for screen in self.screen_stack)
+
+    @property
     def chat(self) -> ChatPane:
         """The chat, wherever it is."""
         return cast(ChatPane, self.frame.panes["chat"])
 
     def present(self, changed: frozenset[Part]) -> None:
         """Hands the model to everything that shows a part of it."""
-        self.frame.present(self.model, changed)
+        if self.has_frame:
+            self.frame.present(self.model, changed)
 
     def _tick(self) -> None:
         self.look_for_themes()
         self.refresh_lines()
 
     def _on_theme_changed(self, _theme: object) -> None:
-        if any(isinstance(screen, Frame) for screen in self.screen_stack):
+        if self.has_frame:
             self.chat.repaint()
             self.frame.present_lines(force=True)
 
     def refresh_lines(self) -> None:
         """Header, tabs, banner and footer, where their text has changed."""
-        if any(isinstance(screen, Frame) for screen in self.screen_stack):
+        if self.has_frame:
             self.frame.present_lines()
 
     def key_of(self, action: actions.Action) -> str:

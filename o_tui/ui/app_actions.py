@@ -84,7 +84,8 @@ class AppActions:
     def action_find(self) -> None:
         """Opens the pane's filter."""
         frame = self._me.frame
-        frame.panes[frame.active].find()
+        pane = frame.panes[frame.active]
+        pane.attempt(pane.find)
 
     # --- leader
 

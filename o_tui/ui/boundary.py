@@ -35,7 +35,11 @@ class Guarded:
         try:
             lines: list[Strip] = super().render_lines(crop)  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 the boundary: one widget must not take the whole frame with it
-            self.app.call_later(self.app._handle_exception, error)  # type: ignore[attr-defined]
+            pane = owner(error)
+            if pane is not None:
+                pane.fail(error)
+            elif self.is_attached:  # type: ignore[attr-defined]
+                self.app.call_later(self.app._handle_exception, error)  # type: ignore[attr-defined]
             return [Strip.blank(crop.width)] * crop.height
         return lines
 

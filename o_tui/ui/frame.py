@@ -20,6 +20,7 @@ from o_tui.ui.panes.chat import ChatPane
 from o_tui.ui.snapshot_model import Model, Part, Row
 from o_tui.ui.text import safe_line
 from o_tui.ui.widgets.banner import Banner
+from o_tui.ui.widgets.error_card import ErrorCard
 from o_tui.ui.widgets.footer import Footer, Tabs
 from o_tui.ui.widgets.header import Header
 from o_tui.ui.widgets.line import Line
@@ -143,7 +144,8 @@ class Frame(boundary.Guarded, Screen[None]):
     def focus_pane(self) -> None:
         """Gives the keys to the pane in front."""
         self._going = False
-        target = self.panes[self.active].focus_target()
+        pane = self.panes[self.active]
+        target = pane.focus_target() if pane.failure is None else next(iter(pane.query(ErrorCard)), None)
         if target is not None and self.is_current:
             target.focus()
 
@@ -155,7 +157,7 @@ class Frame(boundary.Guarded, Screen[None]):
         pane.present(self.view.model, frozenset())
         self.call_after_refresh(self.focus_pane)
         if argument:
-            self.call_after_refresh(pane.show_item, argument)
+            self.call_after_refresh(pane.attempt, pane.show_item, argument)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """The pane that has the keys is the one in front."""

@@ -73,7 +73,8 @@ def load(model: Model, seq: int, data: Mapping[str, Any]) -> frozenset[Part]:
     model.requests = {row["request_id"]: dict(row) for row in rows}
     model.checkpoints = sorted((dict(row) for row in data.get("checkpoints") or ()), key=_time, reverse=True)
     model.events = sorted((dict(row) for row in data.get("events") or ()), key=lambda row: row.get("id", 0))
-    model.evolutions = {row["id"]: dict(row) for row in sorted(data.get("evolutions") or (), key=_time)}
+    evolutions = [*(data.get("evolutions") or ()), *(data.get("pending") or ())]
+    model.evolutions = {row["id"]: dict(row) for row in sorted(evolutions, key=_time)}
     model.shadows = {row["id"]: dict(row) for row in data.get("shadows") or ()}
     model.brain = dict(data.get("brain") or model.status.get("brain") or {})
     model.config = dict(data.get("config") or {})

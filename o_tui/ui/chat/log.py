@@ -60,6 +60,7 @@ class ChatLog(boundary.Guarded, ScrollView, can_focus=True):
         self._changed: set[str] = set()
         self._drawn: OrderedDict[int, Piece] = OrderedDict()
         self._below = -1
+        self._laying_out = False
 
     # --- data down
 
@@ -133,11 +134,14 @@ class ChatLog(boundary.Guarded, ScrollView, can_focus=True):
         while self._first and (lines < wanted or (anchor and self._first > self.turns.index(anchor[0]))):
             self._first -= 1
             lines += self.turns[self._first].measure(self._width, self._paint)
+        # the height is a part of the whole for now: where that moves the view is nobody's wish
+        self._laying_out = True
         self._restack()
         if self.following or anchor is None:
             self._go(self.max_scroll_y)
         else:
             self._go(self._start(anchor[0]) + anchor[1])
+        self._laying_out = False
         self._fill()
 
     def _fill(self) -> None:
@@ -208,6 +212,8 @@ class ChatLog(boundary.Guarded, ScrollView, can_focus=True):
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """The operator (or new text) has moved the view."""
         super().watch_scroll_y(old_value, new_value)
+        if self._laying_out:
+            return
         at_end = new_value >= self.max_scroll_y
         if at_end != self.following:
             self.following = at_end

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
+from textual.compose import compose
 from textual.containers import Vertical
 from textual.widget import Widget
 from textual.worker import Worker, WorkerState
@@ -122,6 +123,15 @@ class Pane(boundary.Guarded, Vertical):
         except Exception as error:  # noqa: BLE001 the boundary: a pane's mistake ends only the pane
             self.fail(error)
 
+    def attempt(self, function: Callable[..., object], *arguments: object) -> None:
+        """Calls something of this pane for the frame or the app, inside the boundary."""
+        if self.failure is not None:
+            return
+        try:
+            function(*arguments)
+        except Exception as error:  # noqa: BLE001 the boundary: a pane's mistake ends only the pane
+            self.fail(error)
+
     @property
     def displayed(self) -> bool:
         """The layout shows this pane now."""
@@ -148,7 +158,7 @@ class Pane(boundary.Guarded, Vertical):
         message.stop()
         self.failure = None
         await self.remove_children()
-        await self.mount_all(self.compose_content())
+        await self.mount_all(compose(self))
         self.present(self.view.model, EVERYTHING)
         target = self.focus_target()
         if target is not None:

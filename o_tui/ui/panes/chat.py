@@ -136,7 +136,10 @@ class ChatPane(Pane):
             turn = log.turn(row["request_id"])
             if is_chat(row) and (turn is None or turn.row != row):
                 log.put(row)
-        welcome = self.query_one("#chat-welcome", Line)
+        self._show_log()
+
+    def _show_log(self) -> None:
+        log, welcome = self.log_view, self.query_one("#chat-welcome", Line)
         welcome.display = not log.turns
         log.display = bool(log.turns)
         if not log.turns:
@@ -152,8 +155,7 @@ class ChatPane(Pane):
                 self.log_view.event(str(data.get("request_id")), str(data.get("kind")), data.get("data") or {})
             elif notice.topic in ("chat.request", "chat.done") and is_chat(notice.data):
                 self.log_view.put(notice.data)
-                if not self.log_view.display:
-                    self.update(self.model, frozenset())
+                self._show_log()
 
     def repaint(self) -> None:
         """Another theme."""
@@ -217,7 +219,7 @@ class ChatPane(Pane):
         row |= {"state": "failed" if error else "done", "time_ns": self.view.now_ns()}
         self.log_view.put(row)
         self.log_view.follow()
-        self.update(self.model, frozenset())
+        self._show_log()
 
     def on_chat_log_moved(self, message: ChatLog.Moved) -> None:
         """Says how much is new below what is seen."""

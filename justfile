@@ -5,7 +5,7 @@ default:
 
 # set up and start O
 run *ARGS:
-    @[ -x .venv/bin/o-tui ] || (python3 -m venv .venv && .venv/bin/pip install -q --require-hashes -r .ci/lock/dev.txt && .venv/bin/maturin develop --release --locked -q)
+    @[ -x .venv/bin/o-tui ] || (python3 -m venv .venv && .venv/bin/pip install -q --require-hashes -r .ci/lock/dev.txt && .venv/bin/pip install -q --no-deps --no-build-isolation -e .)
     .venv/bin/o-tui {{ARGS}}
 
 # every check and test

@@ -10,13 +10,15 @@ from typing import Any
 from o_tui.protocol.errors import NotFoundError, UsageError
 
 _SESSION = re.compile(r"session_(\d+)$")
+NEIGHBOURS = 2
 FILE_LIMIT_BYTES = 256 * 1024 * 1024
 
 
 def read_locomo(path: Path) -> list[dict[str, Any]]:
     """The turns of a LoCoMo file (Maharana et al. 2024), as arguments of `memory.add`.
 
-    A turn's source is `locomo:<conversation>:<dialogue id>`; its context is who spoke, when, and the turn before.
+    A memory's text says who spoke; its source is `locomo:<conversation>:<dialogue id>` and when that was; its context
+    is the two turns before and the two after, which the recall searches too.
 
     Raises:
         NotFoundError: There is no such file.
@@ -40,22 +42,25 @@ def read_locomo(path: Path) -> list[dict[str, Any]]:
 
 
 def _turns(name: str, conversation: dict[str, Any]) -> list[dict[str, Any]]:
-    turns: list[dict[str, Any]] = []
+    memories: list[dict[str, Any]] = []
     sessions = sorted(int(match[1]) for key in conversation if (match := _SESSION.match(key)))
     for number in sessions:
         when = conversation.get(f"session_{number}_date_time", "")
-        before = ""
-        for turn in conversation[f"session_{number}"]:
-            text = turn["text"]
-            if caption := turn.get("blip_caption"):
-                text = f"{text} [{caption}]"
-            turns.append(
+        turns = conversation[f"session_{number}"]
+        texts = [_spoken(turn) for turn in turns]
+        for place, turn in enumerate(turns):
+            around = texts[max(0, place - NEIGHBOURS) : place] + texts[place + 1 : place + 1 + NEIGHBOURS]
+            memories.append(
                 {
-                    "text": text,
-                    "source": f"locomo:{name}:{turn['dia_id']}",
+                    "text": texts[place],
+                    "source": f"locomo:{name}:{turn['dia_id']} {when}".strip(),
                     "kind": "episodic",
-                    "context": f"{turn['speaker']} {when} {before}".strip(),
+                    "context": " ".join(around),
                 }
             )
-            before = text
-    return turns
+    return memories
+
+
+def _spoken(turn: dict[str, Any]) -> str:
+    caption = turn.get("blip_caption")
+    return f"{turn['speaker']}: {turn['text']}" + (f" [{caption}]" if caption else "")

@@ -25,7 +25,7 @@ ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     "HOME": "/nonexistent",
     "LANG": "C.UTF-8",
-    "TZ": "UTC",
+    "TZ": os.environ.get("TZ") or ":/etc/localtime",
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "1",
 }

@@ -14,10 +14,10 @@ import msgspec
 
 from o_tui import config as settings
 from o_tui.guardian.core import Guardian
-from o_tui.guardian.ticket import Ticket
 from o_tui.guardian.evolutions import Evolutions
 from o_tui.guardian.imports import read_locomo
 from o_tui.guardian.seams import Operator
+from o_tui.guardian.ticket import Ticket
 from o_tui.protocol.errors import NotFoundError, OError, UsageError
 
 Method = Callable[..., Awaitable[Any]]

@@ -86,7 +86,7 @@ async def test_the_monitor_sees_a_blocked_loop() -> None:
     monitor = LoopMonitor(delays)
     monitor.start()
     await delays.next()
-    time.sleep(0.1)  # noqa: ASYNC251 - this is the blocking that it is to see
+    time.sleep(0.1)
     await delays.next()
     monitor.stop()
     assert monitor.summary()["max_ms"] >= 75

@@ -180,6 +180,7 @@ async def test_a_failed_message_is_sent_again() -> None:
 
 async def test_a_refused_message_comes_back_to_the_prompt() -> None:
     async with view() as v:
+
         def refuse(text: str) -> None:
             raise PeerError("the disk is full", hint="make room")
 
@@ -238,6 +239,7 @@ async def test_ten_thousand_chunks_stay_cheap() -> None:
 
 async def test_the_guardian_may_refuse_a_command() -> None:
     async with view() as v:
+
         def refuse(**_params: object) -> None:
             raise RefusedError("an evolution is running already", hint="wait for it")
 

@@ -21,7 +21,6 @@ CREATE TABLE wal (
   data       BLOB NOT NULL,
   digest     BLOB NOT NULL
 ) STRICT;
-CREATE INDEX wal_requests ON wal (request_id) WHERE request_id <> '';
 CREATE INDEX wal_restores ON wal (seq) WHERE operation = 'state_restore';
 
 -- One row: entries up to `seq` were compacted; the chain goes on from `digest`.
@@ -63,6 +62,8 @@ CREATE TABLE checkpoint_parts (
   UNIQUE (checkpoint_id, part)
 ) STRICT;
 
+-- `after_seq`: the log's end at the acceptance; its operations are behind that. (An index of the log by request would
+-- dirty a page for every request in flight, several times the bytes of the entries themselves.)
 CREATE TABLE requests (
   number     INTEGER PRIMARY KEY,
   request_id TEXT NOT NULL UNIQUE,
@@ -71,6 +72,7 @@ CREATE TABLE requests (
   text       TEXT NOT NULL,
   time_ns    INTEGER NOT NULL,
   attempts   INTEGER NOT NULL,
+  after_seq  INTEGER NOT NULL,
   sum        INTEGER NOT NULL
 ) STRICT;
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
-
-import aiosqlite
 
 from o_tui.guardian import repair, schema
 from o_tui.guardian.findings import Finding
 from o_tui.guardian.mirror import SEGMENT_BYTES, Head, Mirror, RowMirror
+from o_tui.guardian.mirror_repair import extend_mirror
 from o_tui.guardian.rows import Table, insert_flat
-from o_tui.guardian.writer import Done, FencedError, Job, Sink, Writer
+from o_tui.guardian.sinks import Done, FencedError, Job, Sink
+from o_tui.guardian.writer import Writer
 from o_tui.paths import Paths
 from o_tui.protocol.errors import OError
 
@@ -55,9 +57,10 @@ class Database:
         self._commits = opened.commits
         self._connection = connection
         self._writer: Writer | None = None
-        self._readers: list[aiosqlite.Connection] = []
-        self._reader_lock = asyncio.Lock()
-        self._turn = 0
+        # not aiosqlite: its threads keep a process alive whose loop has ended without closing them
+        self._readers = ThreadPoolExecutor(READERS, "storage-read")
+        self._local = threading.local()
+        self._open_readers: list[sqlite3.Connection] = []
         self._position = (opened.seq, opened.digest)
         self._mirror_behind = False
 
@@ -93,7 +96,13 @@ class Database:
             raise schema.typed(error, paths.database) from error
         # from here on a lock that somebody else holds makes the writer read-only soon, not a guardian that waits
         connection.execute("PRAGMA busy_timeout=2000")
-        return cls(paths, connection, opened, epoch)
+        database = cls(paths, connection, opened, epoch)
+        try:
+            database._write_head()
+        except OSError as error:
+            database.close_blocking()
+            raise schema.typed(error, paths.database) from error
+        return database
 
     def start(self, on_state: Callable[[bool, str], None] | None = None) -> None:
         """Starts the writer thread for the running loop. Until then nothing can be written."""
@@ -106,10 +115,10 @@ class Database:
         self.on_state(read_only, text)
 
     async def close(self) -> None:
-        """Writes what is queued, checkpoints the WAL file, marks the head as clean and closes. Idempotent."""
-        for reader in self._readers:
-            await reader.close()
-        self._readers.clear()
+        """Writes what is queued, checkpoints the WAL file, syncs what lies beside it and closes. Idempotent."""
+        await asyncio.to_thread(self._readers.shutdown)
+        while self._open_readers:
+            self._open_readers.pop().close()
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.stop()
@@ -125,7 +134,6 @@ class Database:
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             if clean:
-                self._write_head(clean=True)
                 self.idle()
         except (sqlite3.Error, OSError):
             pass  # the next opening verifies more; nothing acknowledged depends on this
@@ -211,14 +219,16 @@ class Database:
         Raises:
             CorruptError, BusyError, PeerError: The file is damaged, locked, or cannot be read.
         """
-        async with self._reader_lock:
-            if len(self._readers) < READERS:
-                uri = f"{self.paths.database.absolute().as_uri()}?mode=ro"
-                self._readers.append(await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=5.0))
-        self._turn += 1
-        reader = self._readers[self._turn % len(self._readers)]
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, sql, params)
+
+    def _read(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """In a reader's thread, on its own connection."""
+        connection = getattr(self._local, "connection", None)
         try:
-            return [tuple(row) for row in await reader.execute_fetchall(sql, params)]
+            if connection is None:
+                connection = self._local.connection = schema.connect_reader(self.paths.database)
+                self._open_readers.append(connection)
+            return connection.execute(sql, params).fetchall()
         except sqlite3.DatabaseError as error:
             # without a code: text that is not UTF-8 any more
             if getattr(error, "sqlite_errorcode", 11) & 0xFF in _NOT_THE_CALLER:
@@ -295,13 +305,13 @@ class Database:
         return schema.holders(self.paths.database)
 
     def _catch_up(self) -> None:
-        repair.extend_mirror(self._connection, self.mirror)
+        extend_mirror(self._connection, self.mirror)
         self._mirror_behind = False
 
-    def _write_head(self, *, clean: bool = False) -> None:
+    def _write_head(self) -> None:
         seq, digest = self._position
         counter = self._head.counter + 1
-        self._head = Head(counter, self.epoch, self._commits, seq, digest, time.time_ns(), clean)
+        self._head = Head(counter, self.epoch, self._commits, seq, digest, time.time_ns())
         self._head_file.write(self._head)
 
 

@@ -29,7 +29,7 @@ ROW_SEGMENTS = 8
 ENTRY_LIMIT_BYTES = 64 << 20
 _SIZE = struct.Struct(">I")
 _ROW = struct.Struct(">II")
-_HEAD = struct.Struct(">8sQQQQ32sQI")
+_HEAD = struct.Struct(">8sQQQQ32sQ")
 _HEAD_MAGIC = b"O_HEAD_1"
 _SLOT_BYTES = 128
 
@@ -44,7 +44,6 @@ class Head:
     seq: int
     digest: bytes
     time_ns: int
-    clean: bool = False
 
 
 class HeadFile:
@@ -72,9 +71,7 @@ class HeadFile:
 
     def write(self, head: Head) -> None:
         """Writes the slot that `head.counter` chooses."""
-        body = _HEAD.pack(
-            _HEAD_MAGIC, head.counter, head.epoch, head.commits, head.seq, head.digest, head.time_ns, head.clean
-        )
+        body = _HEAD.pack(_HEAD_MAGIC, head.counter, head.epoch, head.commits, head.seq, head.digest, head.time_ns)
         slot = (body + hashlib.sha256(body).digest()).ljust(_SLOT_BYTES, b"\0")
         os.pwrite(self._fd, slot, (head.counter % 2) * _SLOT_BYTES)
 
@@ -82,7 +79,7 @@ class HeadFile:
         """Replaces both slots (after one was damaged)."""
         os.ftruncate(self._fd, 2 * _SLOT_BYTES)
         for counter in (head.counter, head.counter + 1):
-            self.write(Head(counter, head.epoch, head.commits, head.seq, head.digest, head.time_ns, head.clean))
+            self.write(Head(counter, head.epoch, head.commits, head.seq, head.digest, head.time_ns))
 
     def sync(self) -> None:
         """Waits for the disk."""
@@ -99,10 +96,10 @@ def _unpack_head(slot: bytes) -> Head | None:
     body = slot[: _HEAD.size]
     if hashlib.sha256(body).digest() != slot[_HEAD.size : _HEAD.size + 32]:
         return None
-    magic, counter, epoch, commits, seq, digest, time_ns, clean = _HEAD.unpack(body)
+    magic, counter, epoch, commits, seq, digest, time_ns = _HEAD.unpack(body)
     if magic != _HEAD_MAGIC:
         return None
-    return Head(counter, epoch, commits, seq, digest, time_ns, bool(clean))
+    return Head(counter, epoch, commits, seq, digest, time_ns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,26 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from o_tui.guardian import chainwork, schema
-from o_tui.guardian.findings import Finding, keep_bytes, quarantine
+from o_tui.guardian.findings import Finding, keep_bytes
 from o_tui.guardian.mirror import (
     Head,
     HeadFile,
     Mirror,
     RowMirror,
     read_rows,
-    read_segment,
     row_paths,
-    rows_whole,
     segment_paths,
 )
+from o_tui.guardian.mirror_repair import open_mirror, open_rows
 from o_tui.guardian.rebuild import put_mirrored, rebuild
 from o_tui.guardian.rows import TABLES, WAL, WAL_BASE
 from o_tui.guardian.vault_files import strays
 from o_tui.paths import Paths
 from o_tui.protocol.errors import CorruptError, OError
-from o_tui.protocol.operations import GENESIS
-
-_MIRROR_SLICE = 5_000
 
 
 @dataclass(slots=True)
@@ -133,7 +129,7 @@ def _reconcile(
     _check_schema(connection, paths)
     seq, digest = _check_tail(connection, paths, head, head_damaged, findings, tail_entries)
     commits = _check_commits(connection, paths, head, findings)
-    mirror = _open_mirror(connection, paths, seq, digest, findings, segment_bytes)
+    mirror = open_mirror(connection, paths, seq, digest, findings, segment_bytes)
     tops = {
         name: int(connection.execute(f"SELECT coalesce(max({TABLES[name].columns[0]}), 0) FROM {name}").fetchone()[0])
         for name in ("requests", "events", "evolutions", "candidates", "samples", "decisions", "brokered")
@@ -142,7 +138,7 @@ def _reconcile(
     if head_damaged:
         head_file.write_both(now)
         now = Head(now.counter + 1, now.epoch, commits, seq, digest, now.time_ns)
-    rows = _open_rows(paths, findings, segment_bytes)
+    rows = open_rows(paths, findings, segment_bytes)
     return Opened(findings, head_file, now, mirror, rows, seq, digest, commits, tops)
 
 
@@ -312,18 +308,6 @@ def _check_commits(connection: sqlite3.Connection, paths: Paths, head: Head | No
     return head.commits
 
 
-def _open_rows(paths: Paths, findings: list[Finding], segment_bytes: int) -> RowMirror:
-    """Continues the row mirror; a damaged file of it goes aside (its rows are in the database by now)."""
-    rows = RowMirror(paths.mirror, segment_bytes=segment_bytes)
-    files = row_paths(paths.mirror)
-    if files and rows_whole(files[-1]):
-        rows.continue_in(files[-1])
-    elif files:
-        kept = quarantine(paths.data, files[-1])
-        findings.append(Finding("mirror", f"a file of the row mirror was damaged; kept as {kept.name}"))
-    return rows
-
-
 def replay_rows(connection: sqlite3.Connection, folder: Path, after_commit: int) -> tuple[int, bool]:
     """Puts back the mirrored rows of the transactions after one; (how many, whether some were damaged)."""
     restored, damaged = 0, False
@@ -334,61 +318,6 @@ def replay_rows(connection: sqlite3.Connection, folder: Path, after_commit: int)
             elif record[0] > after_commit:
                 restored += put_mirrored(connection, record)
     return restored, damaged
-
-
-# --- the mirror
-
-
-def _open_mirror(
-    connection: sqlite3.Connection, paths: Paths, seq: int, digest: bytes, findings: list[Finding], segment_bytes: int
-) -> Mirror:
-    """Continues the mirror where it agrees with the log; puts it aside and writes it again where it does not."""
-    segments = segment_paths(paths.mirror)
-    if segments:
-        segment = read_segment(segments[-1])
-        size = segments[-1].stat().st_size
-        at, at_digest = segment.last_seq, segment.digest()
-        agrees = at <= seq and _digest_or_none(connection, at) == at_digest
-        if agrees and not segment.damaged and size == segment.good_bytes:
-            mirror = Mirror(paths.mirror, at, at_digest, segment_bytes=segment_bytes)
-            mirror.continue_in(segments[-1])
-            extend_mirror(connection, mirror)
-            return mirror
-        kept = quarantine(paths.data, segments[-1])
-        text = f"segment {segments[-1].name} of the log's mirror was damaged; kept as {kept.name}, written again"
-        findings.append(Finding("mirror", text))
-        start = segment.first_seq - 1
-        if not segment.first_seq or _digest_or_none(connection, start) != segment.previous:
-            start = -1
-    else:
-        start = -1
-    if start < 0:
-        for path in segment_paths(paths.mirror):
-            quarantine(paths.data, path)
-        start, _ = chainwork.base_of(connection)
-    start_digest = chainwork.digest_at(connection, start) if start else GENESIS
-    mirror = Mirror(paths.mirror, start, start_digest, segment_bytes=segment_bytes)
-    extend_mirror(connection, mirror)
-    return mirror
-
-
-def _digest_or_none(connection: sqlite3.Connection, seq: int) -> bytes | None:
-    if seq == 0:
-        return GENESIS
-    try:
-        return chainwork.digest_at(connection, seq)
-    except OError:
-        return None
-
-
-def extend_mirror(connection: sqlite3.Connection, mirror: Mirror) -> None:
-    """Copies the entries of the database that the mirror does not have yet."""
-    while True:
-        sql = "SELECT * FROM wal WHERE seq > ? ORDER BY seq LIMIT ?"
-        rows = connection.execute(sql, (mirror.seq, _MIRROR_SLICE)).fetchall()
-        if not rows:
-            return
-        mirror.append([chainwork.pack_row(row) for row in rows], rows[-1][7])
 
 
 def raise_epoch(connection: sqlite3.Connection, opened: Opened) -> int:

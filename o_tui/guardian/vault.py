@@ -260,7 +260,7 @@ class Vault:
             UsageError, RefusedError: That is no place for a file, or it exists.
         """
         row = await self.get(id)
-        target = _named(path)
+        target = vault_files.named(path)
         descriptor = await self.open_fd(row["id"])
         try:
             await asyncio.to_thread(vault_files.copy_to, descriptor, target)
@@ -279,8 +279,8 @@ class Vault:
             NotFoundError, RefusedError: No such file; or a different checkpoint has its id.
             CorruptError: It is not a whole checkpoint of this version.
         """
-        source = _named(path)
-        header, descriptor = await asyncio.to_thread(_read_foreign, source)
+        source = vault_files.named(path)
+        header, descriptor = await asyncio.to_thread(vault_files.read_foreign, source)
         try:
             name = str(header.checkpoint_id)
             known = await self._database.read("SELECT digest FROM checkpoints WHERE id = ?", [name])
@@ -290,7 +290,7 @@ class Vault:
                 return await self.undelete(name)
             pending = await self.begin(header.checkpoint_id, f"imported from {source.name}")
             try:
-                await asyncio.to_thread(_copy, descriptor, pending.fd)
+                await asyncio.to_thread(vault_files.copy_bytes, descriptor, pending.fd)
             except OSError as error:
                 await self.abandon(pending)
                 raise _disk(error) from error
@@ -382,26 +382,6 @@ class Vault:
             "file_ok": file_ok,
             "rows_ok": values["parts"] > 0,
         }
-
-
-def _named(path: str) -> Path:
-    return Path(path).expanduser().absolute()
-
-
-def _read_foreign(path: Path) -> tuple[checkpoint.Header, int]:
-    with vault_files.open_foreign(path) as file:
-        vault_files.check(file)
-        header, _sections = checkpoint.read(file)
-        return header, os.dup(file.fileno())
-
-
-def _copy(source: int, target: int) -> None:
-    offset = 0
-    while piece := os.pread(source, 1 << 20, offset):
-        view = memoryview(piece)
-        while view:
-            view = view[os.write(target, view) :]
-        offset += len(piece)
 
 
 def _disk(error: OSError) -> PeerError:

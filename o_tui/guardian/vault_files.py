@@ -145,12 +145,7 @@ def copy_to(descriptor: int, target: Path, *, overwrite: bool = False) -> None:
     except PermissionError as error:
         raise RefusedError(f"{target} cannot be written: {error.strerror}") from error
     try:
-        offset = 0
-        while piece := os.pread(descriptor, _COPY_BYTES, offset):
-            view = memoryview(piece)
-            while view:
-                view = view[os.write(out, view) :]
-            offset += len(piece)
+        copy_bytes(descriptor, out)
         publish(temporary, out, target)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -175,6 +170,29 @@ def open_foreign(path: Path) -> IO[bytes]:
         os.close(descriptor)
         raise RefusedError(f"{path} is not a file")
     return os.fdopen(descriptor, "rb")
+
+
+def named(path: str) -> Path:
+    """The path that an operator wrote, made absolute."""
+    return Path(path).expanduser().absolute()
+
+
+def read_foreign(path: Path) -> tuple[Header, int]:
+    """The header and a descriptor of a foreign file, every digest in it checked; raises OError."""
+    with open_foreign(path) as file:
+        check(file)
+        header, _sections = checkpoint.read(file)
+        return header, os.dup(file.fileno())
+
+
+def copy_bytes(source: int, target: int) -> None:
+    """Copies from the start of one descriptor to another."""
+    offset = 0
+    while piece := os.pread(source, 1 << 20, offset):
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(target, view) :]
+        offset += len(piece)
 
 
 def strays(folder: Path) -> list[tuple[str, str, Path]]:

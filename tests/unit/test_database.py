@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sqlite3
+import tarfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from o_tui.guardian import backup, doctor, schema
+from o_tui.guardian.database import Database
+from o_tui.guardian.journal import Journal, Request
+from o_tui.guardian.rows import TABLES
+from o_tui.guardian.vault import Vault
+from o_tui.guardian.wal import Wal
+from o_tui.paths import Paths, locate
+from o_tui.protocol.errors import CorruptError, NotFoundError, OError, RefusedError
+from tests.support.storage import accept, finish, opened, take_checkpoint
+
+
+def pragma(connection: sqlite3.Connection, name: str) -> object:
+    return connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+async def test_the_file_is_what_the_design_says(workspace: Paths) -> None:
+    async with opened(workspace) as database:
+        names = ("journal_mode", "synchronous", "foreign_keys", "wal_autocheckpoint", "application_id", "user_version")
+        found = await database.write(lambda connection: [pragma(connection, name) for name in names])
+        assert found == ["wal", 2, 1, 0, schema.APPLICATION_ID, len(schema.migrations())]
+        with pytest.raises(sqlite3.DatabaseError):
+            await database.read("DELETE FROM probe")
+
+
+def test_the_tables_are_described_as_they_are() -> None:
+    connection = sqlite3.connect(":memory:")
+    for script in schema.migrations():
+        connection.executescript(script)
+    for table in TABLES.values():
+        columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table.name})")]
+        assert columns == [*table.columns, *(["sum"] if table.checked else [])]
+    connection.close()
+
+
+async def test_a_job_that_fails_is_taken_back_alone(workspace: Paths) -> None:
+    async with opened(workspace) as database:
+
+        def good(number: int) -> Any:
+            return database.write(lambda c: c.execute("INSERT INTO probe VALUES (?, x'')", (number,)).rowcount)
+
+        def bad(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT INTO probe VALUES (77, x'')")
+            raise NotFoundError("not this one")
+
+        results = await asyncio.gather(good(1), database.write(bad), good(2), good(1), good(3), return_exceptions=True)
+        assert [type(result) for result in results] == [int, NotFoundError, int, sqlite3.IntegrityError, int]
+        assert await database.read("SELECT id FROM probe ORDER BY id") == [(1,), (2,), (3,)]
+
+
+async def test_slices_let_those_go_first_who_wait_for_an_acknowledgement(workspace: Paths) -> None:
+    async with opened(workspace) as database:
+        order: list[str] = []
+        slices = [asyncio.ensure_future(database.slice(lambda _c: order.append("slice"))) for _ in range(5)]
+        jobs = [asyncio.ensure_future(database.write(lambda _c: order.append("job"))) for _ in range(5)]
+        await asyncio.gather(*slices, *jobs)
+        assert order[-3:] == ["slice"] * 3
+
+
+async def test_everything_is_written_by_one_thread_and_never_by_the_loop(workspace: Paths) -> None:
+    async with opened(workspace) as database:
+        names = {await database.write(lambda _c: threading.current_thread().name) for _ in range(3)}
+        names |= {await database.slice(lambda _c: threading.current_thread().name)}
+        assert names == {"storage"}
+
+
+async def test_the_wal_file_is_checkpointed_when_idle_and_under_load(workspace: Paths) -> None:
+    async with opened(workspace) as database:
+        wal = Wal(database)
+        for _ in range(30):
+            await asyncio.gather(*(wal.append_one("r", n, "turn_add", bytes(3_000)) for n in range(100)))
+        assert workspace.database.stat().st_size > 4_000_000
+        wal_file = workspace.data / "o.db-wal"
+        assert wal_file.stat().st_size < 9_100_000 * 2
+    assert not wal_file.exists()
+
+
+def test_nothing_but_a_started_database_can_be_written(workspace: Paths) -> None:
+    database = Database.open(workspace)
+    with pytest.raises(OError, match="not started"):
+        database.enqueue(lambda _connection: None, lambda _result: None)
+    database.close_blocking()
+
+
+async def test_entries_of_open_requests_are_never_compacted(workspace: Paths) -> None:
+    async with opened(workspace) as database:
+        wal = Wal(database)
+        journal = Journal(database, wal)
+        for number in range(5):
+            await wal.append_one("before", number, "turn_add", b"")
+        await accept(journal, Request("open", "text"))
+        for number in range(5):
+            await wal.append_one("open", number, "turn_add", b"")
+        assert await wal.compact(9) == 5
+        (request,) = await journal.unfinished()
+        assert request.committed == 5
+        await finish(journal, "open")
+        assert await wal.compact(9) == 4
+
+
+# --- backup
+
+
+async def _filled(paths: Paths) -> dict[str, Any]:
+    (paths.genome / ".git" / "objects").mkdir(parents=True)
+    (paths.genome / ".git" / "objects" / "ab").write_bytes(b"object")
+    (paths.genome / "genome.toml").write_text("name = 'seed'")
+    paths.config_file.write_text("[brain]\n")
+    paths.keys_file.write_text("secret")
+    async with opened(paths) as database:
+        wal, vault = Wal(database), Vault(database)
+        journal = Journal(database, wal)
+        await accept(journal, Request("a", "text"))
+        for number in range(50):
+            await wal.append_one("r", number, "turn_add", b"data")
+        row = await take_checkpoint(vault, wal)
+        target = paths.data / "out.tar.zst"
+        await backup.backup(database, paths, str(target))
+        assert target.stat().st_mode & 0o777 == 0o600
+        return {"digest": wal.digest, "checkpoint": row["id"], "path": target}
+
+
+async def test_a_workspace_comes_back_from_its_backup(workspace: Paths, folder: Path) -> None:
+    kept = await _filled(workspace)
+    other = locate(str(folder / "other"))
+    result = await asyncio.to_thread(backup.restore, kept["path"], other)
+    assert result["files"] == 5
+    assert (other.genome / ".git" / "objects" / "ab").read_bytes() == b"object"
+    assert other.config_file.exists()
+    assert not other.keys_file.exists()
+    async with opened(other) as database:
+        assert database.findings == []
+        wal, vault = Wal(database), Vault(database)
+        assert (wal.seq, wal.digest) == (50, kept["digest"])
+        assert (await vault.verify())["ok"]
+        assert [request.request_id for request in await Journal(database, wal).load()] == ["a"]
+    assert [check for check in doctor.checks(other) if not check["ok"]] == []
+
+
+async def test_a_workspace_that_is_not_empty_is_only_replaced_by_force(workspace: Paths) -> None:
+    kept = await _filled(workspace)
+    async with opened(workspace) as database:
+        await Wal(database).append_one("r", 50, "turn_add", b"later")
+    with pytest.raises(RefusedError, match="not empty"):
+        await asyncio.to_thread(backup.restore, kept["path"], workspace)
+    result = await asyncio.to_thread(lambda: backup.restore(kept["path"], workspace, force=True))
+    assert (workspace.data / "quarantine" / str(result["replaced"]) / "o.db").exists()
+    async with opened(workspace) as database:
+        assert (Wal(database).seq, database.findings) == (50, [])
+
+
+def _archive(target: Path, members: list[tarfile.TarInfo]) -> None:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        for member in members:
+            tar.addfile(member, io.BytesIO(bytes(member.size)))
+        body = json.dumps({"format": 1, "files": {}}).encode()
+        manifest = tarfile.TarInfo("manifest.json")
+        manifest.size = len(body)
+        tar.addfile(manifest, io.BytesIO(body))
+    target.write_bytes(zstandard.compress(raw.getvalue()))
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "genome/../../evil", "other/file", "config/../../x"])
+def test_a_backup_that_points_outside_is_refused(folder: Path, name: str) -> None:
+    _archive(folder / "bad.tar.zst", [tarfile.TarInfo(name)])
+    paths = locate(str(folder / "w"))
+    with pytest.raises(RefusedError, match="does not belong"):
+        backup.restore(folder / "bad.tar.zst", paths)
+    assert not paths.database.exists()
+    assert not (folder / "evil").exists()
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+def test_a_backup_with_links_or_devices_is_refused(folder: Path, kind: bytes) -> None:
+    member = tarfile.TarInfo("genome/link")
+    member.type, member.linkname = kind, "/etc/passwd"
+    _archive(folder / "bad.tar.zst", [member])
+    with pytest.raises(RefusedError, match="does not belong"):
+        backup.restore(folder / "bad.tar.zst", locate(str(folder / "w")))
+
+
+@pytest.mark.parametrize("damage", ["text", "cut", "flip", "empty"])
+async def test_a_damaged_backup_leaves_the_workspace_as_it_was(workspace: Paths, folder: Path, damage: str) -> None:
+    kept = await _filled(workspace)
+    raw = bytearray(kept["path"].read_bytes())
+    if damage == "flip":
+        raw[len(raw) // 2] ^= 1
+    bad = folder / "bad.tar.zst"
+    bad.write_bytes({"text": b"hello", "cut": bytes(raw[:-100]), "flip": bytes(raw), "empty": b""}[damage])
+    other = locate(str(folder / "other"))
+    with pytest.raises(CorruptError):
+        await asyncio.to_thread(backup.restore, bad, other)
+    assert not other.database.exists()
+    assert [path.name for path in other.data.iterdir() if path.name.startswith("restore-")] == []
+
+
+# --- the doctor
+
+
+async def test_the_doctor_finds_nothing_with_and_without_a_guardian(workspace: Paths) -> None:
+    async with opened(workspace) as database:
+        wal = Wal(database)
+        for number in range(20):
+            await wal.append_one("r", number, "turn_add", b"")
+        await take_checkpoint(Vault(database), wal)
+        checks = await asyncio.to_thread(doctor.checks, workspace)
+        assert [check for check in checks if not check["ok"]] == []
+    checks = doctor.checks(workspace)
+    assert [check for check in checks if not check["ok"]] == []
+    details = {check["name"]: check["detail"] for check in checks}
+    assert sqlite3.sqlite_version in details["sqlite"]
+    assert ("3.51.3" in details["sqlite"]) == (sqlite3.sqlite_version_info < (3, 51, 3))
+    assert details["wal"] == "entries 1 to 20"
+
+
+def test_the_doctor_looks_at_an_empty_workspace_without_making_anything(workspace: Paths) -> None:
+    before = sorted(workspace.data.rglob("*"))
+    details = {check["name"]: check["detail"] for check in doctor.checks(workspace)}
+    assert details["database"] == "not made yet"
+    assert sorted(workspace.data.rglob("*")) == before
+
+
+async def test_the_doctor_names_a_row_that_was_changed_and_mends_it(workspace: Paths) -> None:
+    async with opened(workspace) as database:
+        journal = Journal(database, Wal(database))
+        await accept(journal, Request("a", "what I said"))
+        await finish(journal, "a", text="what it answered")
+    connection = sqlite3.connect(workspace.database)
+    connection.execute("UPDATE requests SET text = 'what I never said'")
+    connection.commit()
+    connection.close()
+    bad = [check for check in doctor.checks(workspace) if not check["ok"]]
+    assert [check["name"] for check in bad] == ["rows"]
+    assert "requests 1" in bad[0]["detail"]
+    findings = await asyncio.to_thread(doctor.mend, workspace)
+    assert any("built anew" in finding.text for finding in findings)
+    async with opened(workspace) as database:
+        row = await Journal(database, Wal(database)).get("a")
+        assert (row["text"], row["answer"]) == ("what I said", "what it answered")

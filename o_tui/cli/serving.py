@@ -45,9 +45,8 @@ def screen(context: Context) -> int:
     from o_tui.guardian.embedded import Embedded
 
     guardian = Embedded(context.paths, settings)
-    guardian.start()
     try:
-        return run(context.paths, settings, embedded=True)
+        return run(context.paths, settings, embedded=True, start_guardian=guardian.start)
     finally:
         guardian.stop()
 

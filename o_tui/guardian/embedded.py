@@ -35,7 +35,8 @@ class Embedded:
         """Ends it and waits."""
         if self._loop is not None and self._ready.done() and self._ready.exception() is None:
             self._loop.call_soon_threadsafe(self._ready.result().request_stop, reason)
-        self._thread.join(timeout_s)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
 
     def _work(self) -> None:
         try:

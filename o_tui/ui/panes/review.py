@@ -182,6 +182,7 @@ class ReviewPane(Deciding):
             return
         finally:
             self._loading = ""
+        first = not self._item
         self._item = dict(row)
         self._wanted = identity
         self._said = ""
@@ -191,6 +192,8 @@ class ReviewPane(Deciding):
         self.diff.show(str(row.get("diff") or ""))
         self._flags = find(self.diff.files)
         self._show_parts()
+        if first and self.waiting.has_focus:
+            self.screen.set_focus(self.diff)
         self._draw()
 
     def _draw(self) -> None:

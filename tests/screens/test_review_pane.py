@@ -1,0 +1,432 @@
+"""The pane Review: looking at a change, and deciding about it. Nothing that strays here approves."""
+
+from __future__ import annotations
+
+import random
+import string
+import time
+from typing import Any
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+from textual import events
+from textual.widgets import Input
+
+from o_tui.paths import Paths
+from o_tui.protocol.errors import RefusedError
+from o_tui.ui.panes.approval import DEAD_S, Gate
+from o_tui.ui.panes.review import ReviewPane
+from o_tui.ui.screens.confirm import ConfirmScreen
+from o_tui.ui.screens.reject_reason import RejectScreen
+from tests.support import scripted_data
+from tests.support.panes import SIZES, THEMES, Opened, diff_text, evolution, opened, with_evolutions
+from tests.support.scripted_link import ScriptedGuardian
+
+VERSION = "0.1.1"
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+
+
+class Clock:
+    """The time that the gates see."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def wait(self) -> None:
+        """The dead time is over."""
+        self.now += DEAD_S
+
+
+def one(guardian: ScriptedGuardian) -> None:
+    with_evolutions(evolution())(guardian)
+    guardian.handlers["approve"] = lambda id, digest: evolution(state="promoted", version=VERSION, by="ada")
+    guardian.handlers["reject"] = lambda id, reason: evolution(state="rejected", reason=reason, by="ada")
+
+
+def two(guardian: ScriptedGuardian) -> None:
+    with_evolutions(evolution(), evolution(id="ev-18", gene="respond", time_ns=scripted_data.NOW))(guardian)
+
+
+async def review(view: Opened) -> tuple[ReviewPane, Clock]:
+    """The pane with its change shown and a clock that stands still; the dead time has just begun."""
+    pane = view.app.frame.panes["review"]
+    assert isinstance(pane, ReviewPane)
+    clock = Clock()
+    pane.gate.clock = pane.bar.gate.clock = clock
+    await view.go("review")
+    await view.until(lambda: pane._item and pane.diff.has_focus)
+    pane.gate.close()
+    return pane, clock
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("size", SIZES)
+async def test_looks(workspace: Paths, size: tuple[int, int], theme: str, snapshot: SnapshotAssertion) -> None:
+    async with opened(workspace, size, two, theme) as view:
+        await view.go("review")
+        pane = view.app.frame.panes["review"]
+        await view.until(lambda: pane._item)
+        await view.press("n")
+        assert view.picture(pane) == snapshot
+
+
+async def test_empty_says_what_to_do(workspace: Paths) -> None:
+    async with opened(workspace, setup=with_evolutions()) as view:
+        await view.go("review")
+        assert "Nothing waits for you." in view.text()
+        assert "/evolve recall --from candidate.py" in view.text()
+        await view.press("A", "R")
+        assert view.calls("approve") == view.calls("reject") == []
+
+
+# --- looking
+
+
+async def test_hunks_and_files(workspace: Paths) -> None:
+    text = diff_text() + diff_text("a\n", "b\n", "tools/dates.py")
+    async with opened(workspace, setup=with_evolutions(evolution(text))) as view:
+        pane, _ = await review(view)
+        assert "hunk 1/3" in view.text()
+        await view.press("n")
+        assert "hunk 2/3" in view.text()
+        await view.press("right_square_bracket")
+        assert "file 2/2 hunk 3/3" in view.text()
+        await view.press("left_square_bracket", "n", "p")
+        assert "hunk 1/3" in view.text()
+        assert pane.diff.has_focus
+
+
+async def test_wrap_split_and_context(workspace: Paths) -> None:
+    async with opened(workspace, (120, 40), one) as view:
+        pane, _ = await review(view)
+        assert pane.diff.is_split
+        await view.press("s")
+        assert not pane.diff.is_split
+        await view.press("w")
+        assert not pane.diff.wrapped
+        await view.press("plus")
+        assert await view.called("genome.show") == {"revision": "9f3c1e0b5d7a", "path": "recall.py"}
+        await view.until(lambda: pane.diff._document.files[0].hunks[0].lines[0].old == 5)
+        await view.press("minus", "minus")
+        assert pane.diff.context == 0
+        assert all(line.kind != "context" for line in pane.diff._document.files[0].hunks[0].lines)
+
+
+async def test_find(workspace: Paths) -> None:
+    async with opened(workspace, setup=one) as view:
+        pane, _ = await review(view)
+        await view.press("slash", *"HALF_LIFE")
+        assert "HALF_LIFE_DAYS = 14.0" in view.text()
+        await view.press("escape")
+        assert pane.diff.has_focus
+        await view.press("slash", *"nowhere", "enter")
+        assert "not in this diff" in view.told()
+
+
+async def test_copy_takes_the_hunk(workspace: Paths) -> None:
+    async with opened(workspace, setup=one) as view:
+        await review(view)
+        await view.press("y")
+        await view.until(lambda: view.app.clipboard)
+        assert view.app.clipboard.startswith("@@ -")
+        assert "+    lexical = search.lexical(query, 3 * k)" in view.app.clipboard
+
+
+async def test_evidence_folds_and_unfolds(workspace: Paths) -> None:
+    async with opened(workspace, setup=one) as view:
+        pane, _ = await review(view)
+        assert "latency -19.0 % (-24.0 .. -13.0 %)" in view.text()
+        await view.press("e")
+        assert "Measured on 60 pairs" in view.text()
+        assert not pane.diff.display
+        assert view.app.frame.active == "review"
+        await view.press("e")
+        assert pane.diff.has_focus
+
+
+async def test_a_stale_base_is_told(workspace: Paths) -> None:
+    async with opened(workspace, setup=with_evolutions(evolution(base="0000aaaa1111"))) as view:
+        await review(view)
+        assert "STALE, deployed is 9f3c1e0" in view.text()
+
+
+async def test_hidden_characters_are_told(workspace: Paths) -> None:
+    text = diff_text("a = 1\n", "а = 1  # \u202e\n")
+    async with opened(workspace, (120, 40), with_evolutions(evolution(text))) as view:
+        await review(view)
+        assert "[!] 2 hidden or confusable" in view.text()
+        assert "<U+202E>" in view.text()
+        assert "\u202e" not in view.text()
+
+
+async def test_a_diff_full_of_escapes_is_harmless(workspace: Paths) -> None:
+    text = diff_text("a\n", "[@click=app.exit]b[/] \x1b[2J\x9b31m\r\x07\n")
+    async with opened(workspace, setup=with_evolutions(evolution(text))) as view:
+        await review(view)
+        assert "[@click=app.exit]b[/]" in view.text()
+        assert not {"\x1b", "\x9b", "\r", "\x07"} & set(view.text())
+
+
+# --- approving
+
+
+async def approve(view: Opened, pane: ReviewPane, clock: Clock, version: str = VERSION) -> None:
+    clock.wait()
+    await view.press("A")
+    await view.until(lambda: pane.bar.open_for)
+    await view.press(*version)
+    clock.wait()
+    await view.press("enter")
+
+
+async def test_approving_sends_the_digest_of_what_is_shown(workspace: Paths) -> None:
+    async with opened(workspace, setup=one) as view:
+        pane, clock = await review(view)
+        await approve(view, pane, clock)
+        assert await view.called("approve") == {"id": "ev-17", "digest": evolution()["diff_sha256"]}
+        await view.until(lambda: f"Promoted v{VERSION}" in view.text())
+
+
+async def test_a_refusal_is_shown(workspace: Paths) -> None:
+    def refuse(guardian: ScriptedGuardian) -> None:
+        def approve(**_params: Any) -> None:
+            raise RefusedError("stale base: made from 9f3c1e", hint="evolve it again")
+
+        one(guardian)
+        guardian.handlers["approve"] = approve
+
+    async with opened(workspace, setup=refuse) as view:
+        pane, clock = await review(view)
+        await approve(view, pane, clock)
+        await view.until(lambda: "Refused: stale base" in view.text())
+
+
+async def test_keys_are_dead_at_first(workspace: Paths) -> None:
+    async with opened(workspace, setup=one) as view:
+        pane, clock = await review(view)
+        await view.press("A")
+        assert not pane.bar.open_for
+        assert "Too soon" in view.text()
+        clock.wait()
+        await view.press("A")
+        assert pane.bar.open_for == "ev-17"
+
+
+async def test_they_are_dead_again_when_the_focus_comes_back(workspace: Paths) -> None:
+    async with opened(workspace, setup=one) as view:
+        pane, clock = await review(view)
+        clock.wait()
+        await view.go("vault")
+        await view.go("review")
+        await view.press("A")
+        assert not pane.bar.open_for
+
+
+async def test_they_are_dead_again_when_another_change_comes_up(workspace: Paths) -> None:
+    async with opened(workspace, setup=two) as view:
+        pane, clock = await review(view)
+        clock.wait()
+        await view.press("L")
+        await view.until(lambda: pane._item["id"] == "ev-18")
+        await view.press("A")
+        assert not pane.bar.open_for
+
+
+async def test_the_palette_cannot_approve(workspace: Paths) -> None:
+    async with opened(workspace, setup=one) as view:
+        pane, clock = await review(view)
+        await view.go("chat")
+        clock.wait()
+        await view.app.perform("review.approve")
+        await view.pilot.pause()
+        assert not pane.bar.open_for
+
+
+@pytest.mark.parametrize("typed", ["0.1.2", "", "y", "0.1.1x", "yes"])
+async def test_only_the_version_counts(workspace: Paths, typed: str) -> None:
+    async with opened(workspace, setup=one) as view:
+        pane, clock = await review(view)
+        await approve(view, pane, clock, typed)
+        assert "nothing was approved" in view.text()
+        assert not pane.bar.open_for
+        assert pane.diff.has_focus
+        assert view.calls("approve") == []
+
+
+async def test_a_paste_does_not_count(workspace: Paths) -> None:
+    async with opened(workspace, setup=one) as view:
+        pane, clock = await review(view)
+        clock.wait()
+        await view.press("A")
+        field = pane.bar.query_one(Input)
+        view.app._clipboard = VERSION
+        view.app.screen.post_message(events.Paste(VERSION))
+        await view.until(lambda: not pane.bar.open_for)
+        assert field.value == ""
+        clock.wait()
+        await view.press("A", "ctrl+v")
+        clock.wait()
+        await view.press("enter")
+        assert view.calls("approve") == []
+
+
+async def test_a_paste_that_comes_as_keys_does_not_count(workspace: Paths) -> None:
+    async with opened(workspace, setup=one) as view:
+        _, clock = await review(view)
+        clock.wait()
+        # no time goes by between these
+        await view.press("A", *VERSION, "enter")
+        assert view.calls("approve") == []
+        assert "Too fast" in view.text()
+
+
+async def test_leaving_the_field_decides_nothing(workspace: Paths) -> None:
+    async with opened(workspace, setup=one) as view:
+        pane, clock = await review(view)
+        clock.wait()
+        await view.press("A", *VERSION)
+        await view.go("vault")
+        assert not pane.bar.open_for
+        await view.go("review")
+        clock.wait()
+        await view.press("enter")
+        assert view.calls("approve") == []
+
+
+async def test_a_diff_that_is_not_the_one_to_be_approved(workspace: Paths) -> None:
+    async with opened(workspace, setup=with_evolutions(evolution(diff_sha256="00" * 32))) as view:
+        pane, clock = await review(view)
+        clock.wait()
+        await view.press("A")
+        assert not pane.bar.open_for
+        assert "digests differ" in view.text()
+
+
+async def test_a_change_that_is_decided_meanwhile(workspace: Paths) -> None:
+    async with opened(workspace, setup=one) as view:
+        pane, clock = await review(view)
+        clock.wait()
+        await view.press("A", *VERSION)
+        view.guardian.notify("evolution", {"id": "ev-17", "state": "rejected", "reason": "by another operator"})
+        await view.until(lambda: not pane.bar.open_for)
+        clock.wait()
+        await view.press("enter")
+        assert view.calls("approve") == []
+
+
+async def test_two_thousand_stray_keys_approve_nothing(workspace: Paths) -> None:
+    """Random keys and pastes, the clock going on between them, so that no dead time protects."""
+    chance = random.Random(20251121)
+    keys = [*string.ascii_letters, *string.digits, ".", "enter", "escape", "tab", "up", "down", "space", "ctrl+v"]
+    keys += ["A"] * 12 + ["enter"] * 12
+    pastes = [VERSION, f"{VERSION}\n", f"A{VERSION}\n", "yes\n", "approve ev-17\n"]
+    async with opened(workspace, setup=one) as view:
+        view.app._clipboard = VERSION
+        pane, clock = await review(view)
+        asked = sent = 0
+        while sent < 2_000:
+            clock.now += chance.choice([0.01, 0.2, 1.0])
+            for _ in range(chance.randint(1, 8)):
+                if chance.random() < 0.05:
+                    view.app.post_message(events.Paste(chance.choice(pastes)))
+                else:
+                    key = chance.choice(keys)
+                    view.app.post_message(
+                        events.Key(key, {".": ".", "space": " "}.get(key, key if len(key) == 1 else None))
+                    )
+                sent += 1
+            await view.pilot.pause()
+            asked += bool(pane.bar.open_for)
+            while view.app.screen is not view.app.frame:
+                view.app.pop_screen()
+                await view.pilot.pause()
+            if not pane.has_focus_within:
+                await view.go("review")
+        assert asked > 20, "the keys have to come to the question, else this says nothing"
+        assert view.calls("approve") == []
+
+
+def test_the_gate_opens_after_the_dead_time() -> None:
+    clock = Clock()
+    gate = Gate(clock)
+    assert gate.open
+    gate.close()
+    assert not gate.open
+    clock.now += DEAD_S - 0.001
+    assert not gate.open
+    clock.now += 0.001
+    assert gate.open
+
+
+# --- the other decisions
+
+
+async def test_rejecting_needs_a_reason(workspace: Paths) -> None:
+    async with opened(workspace, setup=one) as view:
+        await review(view)
+        await view.press("R")
+        await view.until(lambda: isinstance(view.app.screen, RejectScreen))
+        await view.press("enter")
+        assert "say why" in view.text()
+        await view.press(*"slow", "enter")
+        assert await view.called("reject") == {"id": "ev-17", "reason": "slow"}
+        await view.until(lambda: "Rejected by ada: slow" in view.text())
+
+
+async def test_later_goes_to_the_chat_when_nothing_else_waits(workspace: Paths) -> None:
+    async with opened(workspace, setup=one) as view:
+        await review(view)
+        await view.press("L")
+        assert view.app.frame.active == "chat"
+        assert view.calls("reject") == []
+
+
+async def test_rolling_back_needs_the_word(workspace: Paths) -> None:
+    def promoted(guardian: ScriptedGuardian) -> None:
+        with_evolutions(evolution(), evolution(id="ev-9", state="promoted", version="0.1.0"))(guardian)
+        guardian.handlers["rollback"] = lambda **params: {"version": "0.1.2", "revision": "aa"}
+
+    async with opened(workspace, setup=promoted) as view:
+        await review(view)
+        await view.press("u")
+        await view.until(lambda: isinstance(view.app.screen, ConfirmScreen))
+        await view.press(*"rollback", "enter")
+        await view.called("rollback")
+        await view.until(lambda: "Rolled back: v0.1.2 runs." in view.text())
+
+
+async def test_nothing_to_roll_back(workspace: Paths) -> None:
+    async with opened(workspace, setup=one) as view:
+        await review(view)
+        await view.press("u")
+        assert "No promotion" in view.told()
+
+
+async def test_choosing_among_several(workspace: Paths) -> None:
+    async with opened(workspace, setup=two) as view:
+        pane, _ = await review(view)
+        view.app.set_focus(pane.waiting)
+        await view.press("down")
+        await view.until(lambda: pane._item["id"] == "ev-18")
+        await view.press("enter")
+        assert pane.diff.has_focus
+
+
+async def test_a_decided_change_can_be_looked_at(workspace: Paths) -> None:
+    rows = (evolution(), evolution(id="ev-9", state="rejected", reason="too slow", by="ada"))
+    async with opened(workspace, setup=with_evolutions(*rows)) as view:
+        pane, clock = await review(view)
+        view.app.frame.go("review", "ev-9")
+        await view.until(lambda: pane._item["id"] == "ev-9")
+        assert "Rejected by ada: too slow" in view.text()
+        clock.wait()
+        await view.press("A")
+        assert not pane.bar.open_for

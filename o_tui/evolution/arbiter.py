@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from o_tui.evolution.evidence import MIN_PAIRS, Evidence, Ratio
+from o_tui.evolution.evidence import MIN_FORKS, Evidence, Ratio
 
 Verdict = Literal["promote", "reject", "no_evidence"]
 
@@ -57,8 +57,8 @@ def decide(evidence: Evidence, policy: Policy | None = None) -> Decision:
     harm = [*_failures(evidence), *_resources(evidence, policy), *_slower(evidence, policy)]
     if harm:
         return Decision("reject", tuple(harm))
-    if evidence.pairs < MIN_PAIRS:
-        return Decision("no_evidence", (f"{evidence.pairs} pairs are too few to tell; {MIN_PAIRS} are the least",))
+    if evidence.pairs < MIN_FORKS:
+        return Decision("no_evidence", (f"{evidence.pairs} pairs are too few to tell; {MIN_FORKS} are the least",))
     times = (("latency", evidence.latency), ("CPU time", evidence.cpu))
     better = [_sentence(name, ratio) for name, ratio in times if _is_better(ratio, policy)]
     said = _sentence("latency", evidence.latency)
@@ -123,7 +123,7 @@ def _is_better(ratio: Ratio, policy: Policy) -> bool:
 
 
 def _sentence(name: str, ratio: Ratio) -> str:
-    if ratio.pairs < MIN_PAIRS:
+    if ratio.forks < MIN_FORKS:
         return f"{name} of {ratio.pairs} pairs: too few to tell"
     change, low, high = (100 * (value - 1) for value in (ratio.ratio_median, ratio.ci_low, ratio.ci_high))
     return (

@@ -1,7 +1,8 @@
 """What the pairs of a trial show: every figure is on paired differences, none is taken from what a shadow says.
 
-Intervals are of the median, by order statistics (the sign test turned round): exact whatever the distribution, and
-so they need six pairs at least.
+Equal processes differ by several per cent for as long as they live, so pairs of the same processes count as one: the
+median of their ratios. Intervals are of the median of those, by order statistics (the sign test turned round): exact
+whatever the distribution, and so they need six forks at least.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from o_tui.evolution.samples import Pair, Side, Trial
 
 NO_INTERVAL = (0.0, 999.0)
 """The interval of a ratio of which too little is known."""
-MIN_PAIRS = 6
-"""With fewer pairs there is no 95 % interval of a median."""
+MIN_FORKS = 6
+"""With fewer independent ratios there is no 95 % interval of their median."""
 BLOW_UP = 2.0
 """A pair in which one side took this many times longer, and `BLOW_UP_NS` longer."""
 BLOW_UP_NS = 1_000_000
@@ -40,6 +41,7 @@ class Ratio(msgspec.Struct, frozen=True, kw_only=True):
     ci_low: float = NO_INTERVAL[0]
     ci_high: float = NO_INTERVAL[1]
     pairs: int = 0
+    forks: int = 0
 
 
 class Errors(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,12 +120,13 @@ def measure(trial: Trial) -> Evidence:
     """The evidence of a trial; `decision` and `reasons` are still empty (see arbiter.decide)."""
     both = [pair for pair in trial.pairs if pair.main.ok and pair.candidate.ok]
     walls = [(pair.main.wall_ns, pair.candidate.wall_ns) for pair in both]
+    forks = [pair.fork if pair.fork >= 0 else -1 - at for at, pair in enumerate(both)]
     slow = sum(theirs > BLOW_UP * ours and theirs - ours > BLOW_UP_NS for ours, theirs in walls)
     fast = sum(ours > BLOW_UP * theirs and ours - theirs > BLOW_UP_NS for ours, theirs in walls)
     return Evidence(
         pairs=len(trial.pairs),
-        latency=_ratio(walls),
-        cpu=_ratio([(pair.main.cpu_ns, pair.candidate.cpu_ns) for pair in both]),
+        latency=_ratio(forks, walls),
+        cpu=_ratio(forks, [(pair.main.cpu_ns, pair.candidate.cpu_ns) for pair in both]),
         errors=_errors(trial.pairs),
         memory=Memory(main_bytes=trial.main_peak_bytes, candidate_bytes=trial.candidate_peak_bytes),
         answers=_answers(both),
@@ -146,7 +149,7 @@ def digest(row: dict[str, Any]) -> str:
 def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
     """The 95 % interval of the median, exact for any distribution; None for fewer than six values."""
     count = len(values)
-    if count < MIN_PAIRS:
+    if count < MIN_FORKS:
         return None
     # the largest k with P(Binomial(n, 1/2) < k) <= 2.5 %: from the k-th smallest to the k-th largest value
     tail, below = 0, 0
@@ -175,23 +178,28 @@ def percentile_ms(times_ns: Sequence[int], share: float) -> float:
     return round(ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)] / 1e6, 4)
 
 
-def _ratio(times_ns: Sequence[tuple[int, int]]) -> Ratio:
-    times_ns = [(ours, theirs) for ours, theirs in times_ns if ours > 0 and theirs > 0]
-    if not times_ns:
+def _ratio(forks: Sequence[int], times_ns: Sequence[tuple[int, int]]) -> Ratio:
+    ours = [pair[0] for pair in times_ns if min(pair) > 0]
+    theirs = [pair[1] for pair in times_ns if min(pair) > 0]
+    if not ours:
         return Ratio()
-    logs = [math.log(theirs / ours) for ours, theirs in times_ns]
-    interval = median_interval(logs)
+    logs: dict[int, list[float]] = {}
+    for fork, (main_ns, candidate_ns) in zip(forks, times_ns, strict=True):
+        if main_ns > 0 and candidate_ns > 0:
+            logs.setdefault(fork, []).append(math.log(candidate_ns / main_ns))
+    medians = [median(values) for values in logs.values()]
+    interval = median_interval(medians)
     low, high = (math.exp(interval[0]), math.exp(interval[1])) if interval else NO_INTERVAL
-    ours, theirs = [pair[0] for pair in times_ns], [pair[1] for pair in times_ns]
     return Ratio(
         main_p50_ms=percentile_ms(ours, 0.5),
         candidate_p50_ms=percentile_ms(theirs, 0.5),
         main_p95_ms=percentile_ms(ours, 0.95),
         candidate_p95_ms=percentile_ms(theirs, 0.95),
-        ratio_median=round(math.exp(median(logs)), 4),
+        ratio_median=round(math.exp(median(medians)), 4),
         ci_low=round(low, 4),
         ci_high=round(high, 4),
-        pairs=len(logs),
+        pairs=len(ours),
+        forks=len(medians),
     )
 
 

@@ -88,11 +88,16 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The same request, given to main's code and to the candidate's, one after the other."""
+    """The same request, given to main's code and to the candidate's, one after the other.
+
+    Attributes:
+        fork: Which pair of processes this was: pairs of the same fork are not independent. -1: of its own.
+    """
 
     request: RecordedRequest
     main: Side
     candidate: Side
+    fork: int = -1
 
 
 @dataclass(slots=True)

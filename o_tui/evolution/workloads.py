@@ -1,6 +1,7 @@
 """Which requests a trial is made of: the recorded ones first, then the gene's workload.
 
-A workload is `<gene>.jsonl`, one object a line: `text`, and where they differ from a chat's `kind` and `session`.
+A workload is `<gene>.jsonl`, one object a line: `text`, and where they differ from a chat's `kind` and `session`; lines
+with `setup` fill the memory that the others are answered from: each process gets them first, and they are not measured.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,16 @@ from o_tui.protocol.errors import CorruptError
 FILE_LIMIT_BYTES = 4 * 1024 * 1024
 
 
-def load(folders: Sequence[Path], gene: str) -> list[RecordedRequest]:
-    """The workload of a gene from the first folder that has one; for a tool without one, that of `respond`.
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is given to each process first, and what is measured then."""
+
+    setup: tuple[RecordedRequest, ...] = ()
+    requests: tuple[RecordedRequest, ...] = ()
+
+
+def load(folders: Sequence[Path], gene: str) -> Workload:
+    """The workload of a gene, from the first folder that has one; for a tool without one, that of `respond`.
 
     Raises:
         CorruptError: A line is not what it should be (named).
@@ -29,43 +39,45 @@ def load(folders: Sequence[Path], gene: str) -> list[RecordedRequest]:
             file = folder / f"{name}.jsonl"
             if file.is_file():
                 return _read(file, gene)
-    return []
+    return Workload()
 
 
-def choose(
-    recorded: Sequence[RecordedRequest], workload: Sequence[RecordedRequest], pairs: int, seed: int
-) -> list[RecordedRequest]:
+def choose(recorded: Sequence[RecordedRequest], workload: Workload, pairs: int, seed: int) -> Workload:
     """`pairs` requests in random order: the newest recorded, filled up from the workload, repeated if need be."""
     known = list(recorded[:pairs])
-    known += workload[: pairs - len(known)]
+    added = workload.requests[: pairs - len(known)]
+    known += added
     if not known:
-        return []
+        return Workload()
     chosen = [known[at % len(known)] for at in range(pairs)]
     random.Random(seed).shuffle(chosen)
-    return chosen
+    return Workload(workload.setup if added else (), tuple(chosen))
 
 
-def _read(file: Path, gene: str) -> list[RecordedRequest]:
+def _read(file: Path, gene: str) -> Workload:
     if file.stat().st_size > FILE_LIMIT_BYTES:
         raise CorruptError(f"the workload {file.name} is larger than {FILE_LIMIT_BYTES // 1024**2} MiB")
-    found: list[RecordedRequest] = []
+    setup: list[RecordedRequest] = []
+    requests: list[RecordedRequest] = []
     for number, line in enumerate(file.read_text("utf-8", "replace").splitlines(), 1):
         if line.strip() and not line.startswith("#"):
-            found.append(_request(line, f"workload-{gene}-{number}", f"{file.name}:{number}"))
-    return found
+            first, request = _request(line, f"workload-{gene}-{number}", f"{file.name}:{number}")
+            (setup if first else requests).append(request)
+    return Workload(tuple(setup), tuple(requests))
 
 
-def _request(line: str, name: str, where: str) -> RecordedRequest:
+def _request(line: str, name: str, where: str) -> tuple[bool, RecordedRequest]:
     try:
         row: Any = json.loads(line)
     except ValueError as error:
         raise CorruptError(f"{where}: not JSON: {error}") from error
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         raise CorruptError(f"{where}: an object with a text is needed")
-    return RecordedRequest(
+    request = RecordedRequest(
         id=name,
         text=row["text"],
         kind=str(row.get("kind", "chat")),
         session=str(row.get("session", "main")),
         source="workload",
     )
+    return row.get("setup") is True, request

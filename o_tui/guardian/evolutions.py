@@ -288,7 +288,7 @@ class Evolutions:
         return result
 
     async def _measure(self, row: dict[str, Any]) -> arbiter.Decision:
-        requests = await self._requests(row)
+        work = await self._work(row)
         measurement = Measurement(
             self._instances,
             self._surroundings.publish,
@@ -300,7 +300,7 @@ class Evolutions:
         )
         self._measurements = [*self._measurements, measurement][-_SHOWN_SHADOWS:]
         try:
-            trial = await measurement.run(requests)
+            trial = await measurement.run(work.requests, work.setup)
         except BaseException:
             measurement.end("failed")
             raise
@@ -313,12 +313,12 @@ class Evolutions:
         await self._book.change(row, evidence=plain, evidence_sha256=evidence.digest(plain), verdict=decision.verdict)
         return decision
 
-    async def _requests(self, row: dict[str, Any]) -> list[Any]:
+    async def _work(self, row: dict[str, Any]) -> workloads.Workload:
         pairs = self.settings.pairs
         recorded = await self._recorded.requests(pairs)
         workload = await asyncio.to_thread(workloads.load, self._folders, row["gene"])
         chosen = workloads.choose(recorded, workload, pairs, int(row["revision"][:12], 16))
-        if not chosen:
+        if not chosen.requests:
             raise OError(f"there is nothing to try {row['gene']} on: no recorded request and no workload")
         return chosen
 

@@ -45,7 +45,7 @@ class ShadowInstance(Protocol):
         """Its process."""
 
     async def request(self, request: RecordedRequest) -> Outcome:
-        """Gives it one request and waits for `done`.
+        """Gives it one request, under the request's own id (ids of memories come of it), and waits for `done`.
 
         Its proposals are answered as if they were durable, to it alone. Its effects are answered by
         `evolution.replay.Replay(request.replies)`; "none" is answered with an error. `wall_ns` and, where it can be

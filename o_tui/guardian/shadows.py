@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from o_tui.evolution import evidence
@@ -19,8 +19,11 @@ from o_tui.guardian.seams import InstanceDiedError, Instances, ShadowInstance
 
 Name = Literal["twin", "shadow"]
 NAMES: tuple[Name, Name] = ("twin", "shadow")
-REFORK_PAIRS = 50
-"""Pairs after which both processes are forked anew: what differs between equal processes sticks to them."""
+FORKS = 12
+"""How often both processes are forked anew over one trial: what differs between equal processes sticks to them (6 to
+8 % on a busy machine), so it is the number of forks that makes an interval narrow, not the number of pairs."""
+MAX_FORK_PAIRS = 50
+"""Pairs after which they are forked anew in long trials."""
 NOTICE_S = 0.4
 """Least time between two notices of the same shadow."""
 ERRORS_ENOUGH = 8
@@ -71,7 +74,9 @@ class Measurement:
         self._random = random.Random(seed)
         self._runners = {"twin": _Runner("twin", main), "shadow": _Runner("shadow", candidate)}
         self._trial = Trial()
+        self._setup: Sequence[RecordedRequest] = ()
         self._total = 0
+        self._tries = 0
         self._state = "starting"
         self._verdict = ""
         self._told_s = 0.0
@@ -81,21 +86,27 @@ class Measurement:
         ratios = evidence.trend(self._trial.pairs[-_TREND:], _TREND)
         return [self._row(self._runners[name], ratios) for name in NAMES]
 
-    async def run(self, requests: Sequence[RecordedRequest]) -> Trial:
+    async def run(self, requests: Sequence[RecordedRequest], setup: Sequence[RecordedRequest] = ()) -> Trial:
         """Gives every request to both sides; ends early when the candidate has crashed, hung or failed enough.
+
+        What is in `setup` every process gets first; it only counts where the candidate fails at it and main does not.
 
         Raises:
             GenomeLoadError: The candidate could not be loaded.
             OError: No instances could be forked.
         """
-        self._total = len(requests)
+        self._total, self._setup = len(requests), setup
         try:
+            length = min(MAX_FORK_PAIRS, max(1, len(requests) // FORKS))
             for at, request in enumerate(requests):
-                fresh = at % REFORK_PAIRS == 0
-                if fresh:
-                    await self._fork_both()
+                fork, place = divmod(at, length)
+                if place == 0:
+                    self._trial.pairs += await self._fork_both()
                     self._state = "running"
-                self._trial.pairs.append(await self._pair(request, warm_up=fresh))
+                    if self._is_settled():
+                        break
+                pair = await self._pair(request, warm_up=place == 0)
+                self._trial.pairs.append(replace(pair, fork=fork))
                 self._tell()
                 if self._is_settled():
                     break
@@ -122,13 +133,26 @@ class Measurement:
         return pair
 
     async def _both(self, request: RecordedRequest) -> Pair:
+        self._tries += 1
+        # an id that the state does not know already, and the same time on both sides
+        request = replace(request, id=f"{request.id}~{self._tries}", time_ns=request.time_ns or time.time_ns())
         sides: dict[str, Side] = {}
         for name in self._random.sample(NAMES, 2):
-            sides[name] = await self._one(self._runners[name], request)
+            runner = self._runners[name]
+            if runner.instance is None:  # it died of the request before
+                await self._fork(runner)
+                for first in self._first():
+                    await self._one(runner, first)
+            sides[name] = await self._one(runner, request)
         return Pair(request, sides["twin"], sides["shadow"])
 
+    def _first(self) -> list[RecordedRequest]:
+        return [replace(request, id=f"{request.id}~setup", time_ns=request.time_ns or 1) for request in self._setup]
+
     async def _one(self, runner: _Runner, request: RecordedRequest) -> Side:
-        instance = runner.instance or await self._fork(runner)
+        instance = runner.instance
+        if instance is None:
+            return Side("crash", error="it died while its memory was being filled")
         cpu_ns = instance.cpu_ns()
         try:
             outcome = await asyncio.wait_for(instance.request(request), self._timeout_s)
@@ -158,20 +182,34 @@ class Measurement:
 
     def _is_settled(self) -> bool:
         """Whether more pairs cannot help the candidate any more."""
+        if not self._trial.pairs:
+            return False
         last = self._trial.pairs[-1]
         if last.main.ok and last.candidate.ending in ("crash", "hang"):
             return True
         return self._runners["shadow"].errors - self._runners["twin"].errors >= ERRORS_ENOUGH
 
-    async def _fork_both(self) -> None:
-        await self._kill_all()
-        for name in self._random.sample(NAMES, 2):
-            await self._fork(self._runners[name])
+    async def _fork_both(self) -> list[Pair]:
+        """Both processes anew, their memory filled; returns what the candidate failed at and main did not."""
+        failed = await self._fork_once()
+        if failed is not None and failed.candidate.ending != "crash":  # see `_pair`: only if it happens twice
+            failed = await self._fork_once()
+        return [failed] if failed is not None else []
 
-    async def _fork(self, runner: _Runner) -> ShadowInstance:
+    async def _fork_once(self) -> Pair | None:
+        await self._kill_all()
+        order = self._random.sample(NAMES, 2)
+        for name in order:
+            await self._fork(self._runners[name])
+        for request in self._first():
+            sides = {name: await self._one(self._runners[name], request) for name in order}
+            if sides["twin"].ok and not sides["shadow"].ok:
+                return Pair(request, sides["twin"], sides["shadow"])
+        return None
+
+    async def _fork(self, runner: _Runner) -> None:
         code = runner.code
         runner.instance = await self._instances.fork_shadow(code.files, code.revision, code.version, runner.name)
-        return runner.instance
 
     async def _kill_all(self) -> None:
         for runner in self._runners.values():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,7 @@ class Trial:
         """See the seam."""
         if not self.instance.alive:
             raise InstanceDiedError(self.instance.cause)
-        running = _Running(uuid.uuid4().hex, Replay(request.replies), asyncio.get_running_loop().create_future())
+        running = _Running(request.id, Replay(request.replies), asyncio.get_running_loop().create_future())
         self._running = running
         message = messages.ProcessRequest(
             text=request.text,

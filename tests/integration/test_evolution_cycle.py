@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,13 +46,14 @@ class StandIn:
     behaviour: str
     pid: int
     alive: bool = True
-    served: int = 0
 
     async def request(self, request: RecordedRequest) -> Outcome:
         assert self.alive, "a killed instance was asked"
         assert self.world.working is None, "one at a time"
         self.world.working = self
-        self.served += 1
+        self.world.served[self.behaviour] += 1
+        served = self.world.served[self.behaviour]
+        self.world.asked_for.append((self.pid, request.id, request.time_ns))
         try:
             await asyncio.sleep(0)
             if self.behaviour == "gate":
@@ -59,9 +61,9 @@ class StandIn:
                 await self.world.gate.wait()
             if self.behaviour == "hang":
                 await asyncio.Event().wait()
-            if self.behaviour == "crash" or (self.behaviour == "flaky-crash" and self.served == 7):
+            if self.behaviour == "crash" or (self.behaviour == "flaky-crash" and served == 7):
                 raise InstanceDiedError("signal 11")
-            if self.behaviour == "raise" or (self.behaviour == "stumble" and self.served == 7):
+            if self.behaviour == "raise" or (self.behaviour == "stumble" and served == 7):
                 return Outcome(False, error="ValueError: boom (recall.py:3)", wall_ns=1)
         finally:
             self.world.working = None
@@ -86,6 +88,8 @@ class World:
     at_gate: asyncio.Event = field(default_factory=asyncio.Event)
     reloaded: asyncio.Event = field(default_factory=asyncio.Event)
     working: StandIn | None = None
+    served: Counter[str] = field(default_factory=Counter)
+    asked_for: list[tuple[int, str, int]] = field(default_factory=list)
     forked: list[StandIn] = field(default_factory=list)
     reloads: list[tuple[str, str]] = field(default_factory=list)
     files: Mapping[str, str] = field(default_factory=dict)
@@ -185,7 +189,7 @@ class Desk:
         self.evolutions = self.restarted()
 
     def restarted(self, pairs: int = 20) -> Evolutions:
-        return Evolutions(
+        evolutions = Evolutions(
             self.genome,
             instances=self.world,
             checkpoints=self.world,
@@ -195,6 +199,8 @@ class Desk:
             surroundings=self.world,
             settings=EvolutionConfig(pairs=pairs, request_s=0.05),
         )
+        evolutions._folders = []  # the shipped workloads are for real genes
+        return evolutions
 
     async def evolve(self, behaviour: str) -> dict[str, Any]:
         return await self.run(source(behaviour))
@@ -275,6 +281,35 @@ async def test_other_answers_are_no_evidence_and_wait_for_the_operator(desk: Des
     assert (row["state"], row["verdict"]) == ("pending", "no_evidence")
     assert row["reason"].startswith("20 of 20 answers differ")
     assert row["evidence"]["answers"]["examples"][0]["candidate"] == "different"
+
+
+async def test_both_sides_get_the_same_in_processes_that_are_forked_often(desk: Desk, world: World) -> None:
+    (tmp := desk.genome.path.parent / "workloads").mkdir()
+    (tmp / "recall.jsonl").write_text('{"text": "fill", "setup": true}\n' + '{"text": "q"}\n' * 30)
+    world.recorded = world.recorded[:2]
+    desk.evolutions = desk.restarted(pairs=36)
+    desk.evolutions._folders = [tmp]
+    row = await desk.evolve("fast")
+    assert row["evidence"]["requests_from"] == {"recorded": 4, "workload": 32}
+    assert row["evidence"]["latency"]["forks"] == 12 and len(world.forked) == 24
+    asked: dict[str, list[tuple[str, int]]] = {"base": [], "fast": []}
+    for instance in world.forked:
+        mine = [(name, time_ns) for pid, name, time_ns in world.asked_for if pid == instance.pid]
+        assert [name for name, _ in mine if "setup" in name] == ["workload-recall-1~setup"] == [mine[0][0]]
+        assert len({name for name, _ in mine}) == len(mine) == 5, "memory, one to warm up, three to measure"
+        assert all(time_ns > 0 for _, time_ns in mine)
+        asked[instance.behaviour] += mine
+    assert sorted(asked["base"]) == sorted(asked["fast"])
+
+
+async def test_a_candidate_that_fails_before_the_first_request_is_rejected(desk: Desk, world: World) -> None:
+    (tmp := desk.genome.path.parent / "workloads").mkdir()
+    (tmp / "recall.jsonl").write_text('{"text": "fill", "setup": true}\n{"text": "q"}\n')
+    world.recorded = []
+    desk.evolutions._folders = [tmp]
+    row = await desk.evolve("crash")
+    assert row["state"] == "rejected" and row["reason"].startswith("1 crash where main's code answered")
+    assert [name for _pid, name, _time in world.asked_for] == ["workload-recall-1~setup"] * 2
 
 
 async def test_an_error_that_does_not_come_again_does_not_count(desk: Desk) -> None:

@@ -64,7 +64,7 @@ async def operator(workspace: Paths) -> AsyncIterator[Operator]:
     async with running(workspace, SETTINGS, ECHO) as guardian:
         someone = Operator(guardian, workspace)
         for number in range(6):
-            assert await someone.say(f"hello {number}") == f"hello {number}"
+            assert await someone.say(f"hello number {number}") == f"hello number {number}"
         yield someone
 
 
@@ -73,10 +73,9 @@ async def test_the_whole_story(operator: Operator, workspace: Paths) -> None:
     row = await operator.evolve(LOUD, goal="Speak up")
     assert (row["state"], row["verdict"]) == ("pending", "no_evidence"), row["reason"]
     evidence = row["evidence"]
-    assert evidence["pairs"] == 12 and evidence["requests_from"] == {"recorded": 12, "workload": 0}
-    assert evidence["answers"]["different"] == 12 and evidence["answers"]["examples"][0]["candidate"].startswith(
-        "HELLO"
-    )
+    assert evidence["pairs"] == 12 and evidence["requests_from"] == {"recorded": 6, "workload": 6}
+    assert evidence["answers"]["different"] == 12
+    assert all(example["candidate"] == example["main"].upper() for example in evidence["answers"]["examples"])
     assert evidence["latency"]["main_p50_ms"] > 0 and evidence["cpu"]["pairs"] > 0
     assert evidence["memory"]["main_bytes"] > 1_000_000
     assert [stage["verdict"] for stage in row["stages"]] == ["pass"] * 6
@@ -192,7 +191,7 @@ async def test_no_shadow_outlives_its_evolution(operator: Operator) -> None:
 
     operator.guardian.fleet.fork_shadow = fork_shadow  # type: ignore[method-assign]
     await operator.evolve(LOUD)
-    assert len(pids) == 2
+    assert len(pids) == 2 * 12
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)

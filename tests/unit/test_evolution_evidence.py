@@ -202,6 +202,6 @@ def test_swapping_the_sides_turns_the_ratio_round(times: list[tuple[int, int]]) 
     turned = [pair(theirs / 1e6, ours / 1e6) for ours, theirs in times]
     one, other = evidence.measure(Trial(pairs)), evidence.measure(Trial(turned))
     assert one.latency.main_p50_ms == other.latency.candidate_p50_ms
-    if one.latency.pairs >= evidence.MIN_PAIRS:
+    if one.latency.pairs >= evidence.MIN_FORKS:
         assert one.latency.ci_low <= one.latency.ratio_median <= one.latency.ci_high
     assert "promote" not in (decide(one).verdict, decide(other).verdict) or decide(one) != decide(other)

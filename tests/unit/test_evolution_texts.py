@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from o_tui import paths
 from o_tui.evolution import changelog, diffs, prompting, versions, workloads
 from o_tui.evolution.replay import Replay, digest_arguments
 from o_tui.evolution.samples import RecordedReply, RecordedRequest
+from o_tui.evolution.workloads import Workload
 from o_tui.protocol.errors import CorruptError
 
 DIFF = """diff --git a/recall.py b/recall.py
@@ -226,13 +228,16 @@ def test_what_main_never_asked_for_is_refused() -> None:
 
 def test_recorded_requests_come_first_and_the_workload_fills_up() -> None:
     recorded = [RecordedRequest(f"r{n}", "x") for n in range(3)]
-    workload = [RecordedRequest(f"w{n}", "x", source="workload") for n in range(4)]
+    setup = (RecordedRequest("s", "x", source="workload"),)
+    workload = Workload(setup, tuple(RecordedRequest(f"w{n}", "x", source="workload") for n in range(4)))
     chosen = workloads.choose(recorded, workload, 5, seed=1)
-    assert sorted(request.id for request in chosen) == ["r0", "r1", "r2", "w0", "w1"]
+    assert sorted(request.id for request in chosen.requests) == ["r0", "r1", "r2", "w0", "w1"]
+    assert chosen.setup == setup
     assert workloads.choose(recorded, workload, 5, seed=1) == chosen
-    assert sorted(request.id for request in workloads.choose(recorded, workload, 2, seed=1)) == ["r0", "r1"]
-    assert len(workloads.choose([], workload, 9, seed=1)) == 9
-    assert workloads.choose([], [], 9, seed=1) == []
+    few = workloads.choose(recorded, workload, 2, seed=1)
+    assert sorted(request.id for request in few.requests) == ["r0", "r1"] and few.setup == ()
+    assert len(workloads.choose([], workload, 9, seed=1).requests) == 9
+    assert workloads.choose([], Workload(setup), 9, seed=1) == Workload()
 
 
 def test_a_workload_is_read_from_the_first_folder_that_has_it(tmp_path: Path) -> None:
@@ -240,14 +245,20 @@ def test_a_workload_is_read_from_the_first_folder_that_has_it(tmp_path: Path) ->
     (mine / "tools").mkdir(parents=True)
     shipped.mkdir()
     (shipped / "recall.jsonl").write_text('# what for\n{"text": "a"}\n\n{"text": "b", "kind": "x", "session": "s"}\n')
-    (shipped / "respond.jsonl").write_text('{"text": "r"}\n')
-    first, second = workloads.load([mine, shipped], "recall")
+    (shipped / "respond.jsonl").write_text('{"text": "r"}\n{"setup": true, "text": "first", "kind": "memory.add"}\n')
+    first, second = workloads.load([mine, shipped], "recall").requests
     assert (first.text, first.kind, first.session, first.source) == ("a", "chat", "main", "workload")
     assert (second.text, second.kind, second.session) == ("b", "x", "s") and first.id != second.id
     (mine / "recall.jsonl").write_text('{"text": "own"}\n')
-    assert [request.text for request in workloads.load([mine, shipped], "recall")] == ["own"]
-    assert [request.text for request in workloads.load([mine, shipped], "tools/dates")] == ["r"]
-    assert workloads.load([mine], "remember") == []
+    assert [request.text for request in workloads.load([mine, shipped], "recall").requests] == ["own"]
+    tool = workloads.load([mine, shipped], "tools/dates")
+    assert [request.text for request in tool.requests] == ["r"] and [r.text for r in tool.setup] == ["first"]
+    assert workloads.load([mine], "remember") == Workload()
+
+
+@pytest.mark.parametrize("gene", ["respond", "recall", "remember", "tools/dates"])
+def test_the_shipped_workloads_can_be_read(gene: str) -> None:
+    assert len(workloads.load([paths.shipped("data") / "workloads"], gene).requests) >= 10
 
 
 @pytest.mark.parametrize(

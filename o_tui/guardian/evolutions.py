@@ -199,8 +199,13 @@ class Evolutions:
         """Does it whether or not the view that asked for it is still there."""
         task: asyncio.Task[dict[str, Any]] = asyncio.create_task(doing)
         self._acting.add(task)
-        task.add_done_callback(self._acting.discard)
+        task.add_done_callback(self._acted)
         return await asyncio.shield(task)
+
+    def _acted(self, task: asyncio.Task[dict[str, Any]]) -> None:
+        self._acting.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: who asked may have gone; the rows and events say how it went
 
     async def _run(self, row: dict[str, Any], source: str | bytes) -> None:
         try:

@@ -218,7 +218,7 @@ class Api:
 
     async def checkpoint_create(self, reason: str = "asked for") -> dict[str, Any]:
         """Takes one now."""
-        return await self._guardian.checkpoint(reason)
+        return await self._guardian.checkpoints.take(reason)
 
     async def checkpoint_import(self, path: str) -> dict[str, Any]:
         """Adds a `.ckpt` file to the vault."""
@@ -227,7 +227,7 @@ class Api:
 
     async def checkpoint_restore(self, id: str) -> dict[str, Any]:
         """Gives the agent the state of one."""
-        return await self._guardian.restore_checkpoint(id)
+        return await self._guardian.checkpoints.restore(id)
 
     async def checkpoint_delete(self, id: str) -> dict[str, Any]:
         """Marks one as deleted; `checkpoint.undelete` takes it back."""

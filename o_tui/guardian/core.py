@@ -12,6 +12,7 @@ from typing import Any, Literal
 from o_tui.config import Config
 from o_tui.guardian import supervision as sv
 from o_tui.guardian.broker_link import Broker
+from o_tui.guardian.checkpointing import Checkpointing
 from o_tui.guardian.dispatch import Dispatch
 from o_tui.guardian.effects import Effects
 from o_tui.guardian.eventlog import Level
@@ -41,7 +42,7 @@ class Guardian:
     """One guardian over one workspace.
 
     Attributes:
-        publish: `(topic, data)` to the views that follow; set by whoever serves views.
+        sink: Where notices go, `(topic, data)`; set by whoever serves views.
         restarts: How often each child of the supervision tree was started again.
     """
 
@@ -51,7 +52,7 @@ class Guardian:
         self.stores = stores
         self.placement: Placement = placement
         self.started_ns = time.monotonic_ns()
-        self.publish: Callable[[str, dict[str, Any]], None] = lambda _topic, _data: None
+        self.sink: Callable[[str, dict[str, Any]], None] = lambda _topic, _data: None
         self.followers: Callable[[], int] = lambda: 0
         self.loop_monitor = LoopMonitor()
         self.health = HealthMonitor(config.health.heartbeat_s, config.health.death_s, self._dead)
@@ -69,7 +70,6 @@ class Guardian:
         self._last_failure = "it gave no reason"
         self._genome_failures = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._snapshot_lock = asyncio.Lock()
         self.replication = Replication(stores.wal, {})
         self.dispatch = Dispatch(
             stores.journal,
@@ -91,6 +91,14 @@ class Guardian:
             self.health,
             config.health.heartbeat_s,
             stores.database.epoch,
+        )
+        self.checkpoints = Checkpointing(
+            stores,
+            self.fleet,
+            self.dispatch,
+            settings=lambda: self.config.vault,
+            tell=self.event,
+            publish=self.publish,
         )
         self.tree = Supervisor("guardian", self._specs(), on_happened=self._happened)
 
@@ -125,7 +133,7 @@ class Guardian:
             raise PeerError(f"main did not serve within {SERVE_S:.0f} s: {self._last_failure}", hint=hint) from error
         self.loop_monitor.start()
         self.health.start()
-        for work in (self._take_checkpoints(), self._tell_telemetry()):
+        for work in (self.checkpoints.run(), self._tell_telemetry()):
             self.spawn(work)
 
     async def stop(self, reason: str) -> None:
@@ -144,6 +152,10 @@ class Guardian:
         self.event("guardian", "stop", "info", f"guardian stopped: {reason}")
         await self.stores.close()
         self.stopped.set()
+
+    def publish(self, topic: str, data: dict[str, Any]) -> None:
+        """A notice to the views that follow."""
+        self.sink(topic, data)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Runs a coroutine beside everything else, until the guardian stops; its failure is an event."""
@@ -174,49 +186,6 @@ class Guardian:
 
         self.stores.wal.append([Proposed("", 0, name, data)], committed)
         await future
-
-    # --- checkpoints
-
-    async def checkpoint(self, reason: str) -> dict[str, Any]:
-        """Takes a checkpoint; returns its row.
-
-        Raises:
-            OError: It could not be taken; nothing was changed.
-        """
-        async with self._snapshot_lock:
-            row = await self.fleet.snapshot(reason)
-        self.event("vault", "checkpoint", "info", f"checkpoint {row['id'][:8]} written: {reason}", {"id": row["id"]})
-        self.publish("checkpoint", {"action": "created", "row": row})
-        return row
-
-    async def restore_checkpoint(self, checkpoint_id: str) -> dict[str, Any]:
-        """The agent's state becomes a checkpoint's. Nothing is lost: it is an operation in the log like any other.
-
-        Raises:
-            NotFoundError: There is no such checkpoint.
-            CorruptError: No copy of it is good.
-        """
-        row = await self.stores.vault.get(checkpoint_id)
-        report = await self.stores.vault.verify(row["id"])
-        if not report["ok"]:
-            raise OError(f"checkpoint {row['id'][:8]} is damaged: {report['problems'][0]}", hint="choose another one")
-        await self.checkpoint(f"before restoring {row['id'][:8]}")
-        self.dispatch.hold("the state is being restored")
-        try:
-            await self.dispatch.drain(5.0)
-            self.dispatch.take_back()
-            operation = operations.StateRestore(checkpoint_id=row["id"], checkpoint_seq=row["seq"])
-            seq = await self.stores.wal.append_one("", 0, *operations.pack(operation))
-            digest = await self.stores.wal.digest_at(seq)
-            await self.fleet.replace_all(messages.Restore(checkpoint_id=row["id"], seq=seq, digest=digest))
-        finally:
-            self.dispatch.release()
-        self.event(
-            "vault", "restore", "warning", f"the state is that of checkpoint {row['id'][:8]} now", {"id": row["id"]}
-        )
-        self.publish("checkpoint", {"action": "restored", "row": row})
-        await self.checkpoint(f"restored {row['id'][:8]}")
-        return row
 
     # --- the fleet tells (fleet.Listener)
 
@@ -409,24 +378,6 @@ class Guardian:
             self.fleet.nursery.watch.kill()
         elif name == "broker" and self.broker is not None:
             self.broker.watch.kill()
-
-    async def _take_checkpoints(self) -> None:
-        last_seq, last_ns = await self.stores.vault.newest_seq(), time.monotonic_ns()
-        while True:
-            await asyncio.sleep(1.0)
-            behind = self.stores.wal.seq - last_seq
-            due = (time.monotonic_ns() - last_ns) / 1e9 >= self.config.vault.interval_s
-            if behind <= 0 or not (due or behind >= self.config.vault.operations) or self.stores.database.read_only:
-                continue
-            reason = "every so often" if due else f"{behind} operations"
-            try:
-                row = await self.checkpoint(reason)
-                last_seq = row["seq"]
-                await self.stores.vault.retain(self.config.vault.keep)
-                await self.stores.wal.compact(await self.stores.vault.oldest_seq())
-            except OError as error:
-                self.event("vault", "checkpoint", "error", f"no checkpoint could be taken: {error}")
-            last_ns = time.monotonic_ns()
 
     async def _tell_telemetry(self) -> None:
         while True:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from o_tui.guardian.health import HealthMonitor
 from o_tui.guardian.instances import GenomeError, Instance, death_cause
-from o_tui.guardian.nursery import Nursery
+from o_tui.guardian.nursery import Fork, Nursery
 from o_tui.guardian.replication import Replication
 from o_tui.guardian.supervision import ExitReason
 from o_tui.guardian.vault import Vault
@@ -27,11 +27,13 @@ from o_tui.protocol.errors import OError, PeerError
 
 NURSERY_WAIT_S = 20.0
 SNAPSHOT_S = 60.0
+FORGET_S = 5.0
+"""How long an instance that has ended is known, for whoever says how."""
 
 
 @dataclass(frozen=True, slots=True)
 class Genome:
-    """What instances run: a revision and its files."""
+    """What instances run: a revision and its files. Without a revision: the kernel alone (safe mode)."""
 
     revision: str
     version: str
@@ -140,7 +142,7 @@ class Fleet:
         self._paths = paths
         self._wal = wal
         self._vault = vault
-        self._replication = replication
+        self.replication = replication
         self._listener = listener
         self._health = health
         self._heartbeat_s = heartbeat_s
@@ -156,14 +158,7 @@ class Fleet:
     async def start_nursery(self) -> InstanceHandle:
         """Starts the fork server and gives it the newest good state."""
         exited: asyncio.Future[ExitReason] = asyncio.get_running_loop().create_future()
-        nursery = Nursery(
-            self._paths,
-            self._heartbeat_s,
-            heartbeat=lambda: self._health.beat("nursery"),
-            reaped=self._reaped,
-            failed=lambda message: self._listener.failed("nursery", message),
-            log=self._listener.log,
-        )
+        nursery = self.spare_nursery()
         await nursery.spawn()
         try:
             await self._restore(nursery)
@@ -188,9 +183,13 @@ class Fleet:
         """The instance that took over, or a fork of the nursery."""
         main = self.main
         if main is None:
-            main = await self._fork("main")
-            self.main = main
-            self._run(main)
+            fork = await self._fork("main")
+            main = self.main
+            if main is None:
+                self.main = main = fork
+                self._run(main)
+            else:
+                fork.kill("a standby took over meanwhile")
         return self._handle(main)
 
     async def start_standby(self) -> InstanceHandle:
@@ -200,7 +199,18 @@ class Fleet:
         self._run(standby)
         return self._handle(standby)
 
-    # --- what evolutions and drills need
+    # --- what evolutions, proofs and drills need
+
+    def spare_nursery(self) -> Nursery:
+        """A nursery that is not started; nobody watches one that is started beside the fleet's own."""
+        return Nursery(
+            self._paths,
+            self._heartbeat_s,
+            heartbeat=lambda: self._health.beat("nursery"),
+            reaped=self._reaped,
+            failed=lambda message: self._listener.failed("nursery", message),
+            log=self._listener.log,
+        )
 
     async def fork_shadow(
         self, genome: Genome, on_frame: Callable[[Instance, frames.Frame], None], name: str = "shadow"
@@ -244,7 +254,7 @@ class Fleet:
         Raises:
             OError: No nursery, or the disk does not take it.
         """
-        nursery = await self._wait_nursery()
+        nursery = await self.wait_nursery()
         checkpoint_id = uuid.uuid4()
         pending = await self._vault.begin(checkpoint_id, reason)
         try:
@@ -276,7 +286,7 @@ class Fleet:
             instance.kill("the state was restored")
         for instance in old:
             await instance.exited
-        await self._wait_nursery()
+        await self.wait_nursery()
 
     # --- inside
 
@@ -287,7 +297,7 @@ class Fleet:
         else:
             self._restoring = None
             await nursery.restore(plan, await self._vault.open_fd(plan.checkpoint_id))
-        await self._replication.attach(NurseryReplica(nursery, nursery.seq))
+        await self.replication.attach(NurseryReplica(nursery, nursery.seq))
 
     async def _restore_newest(self, nursery: Nursery) -> None:
         """The newest good checkpoint, then older ones, then the empty state."""
@@ -307,13 +317,17 @@ class Fleet:
             return
         await nursery.restore(messages.Restore(), None)
 
-    async def _wait_nursery(self) -> Nursery:
-        try:
-            await asyncio.wait_for(self._nursery_ready.wait(), NURSERY_WAIT_S)
-        except TimeoutError as error:
-            raise PeerError("there is no nursery to fork from") from error
-        assert self.nursery is not None
-        return self.nursery
+    async def wait_nursery(self) -> Nursery:
+        """The nursery, once there is one; raises PeerError."""
+        deadline_s = time.monotonic() + NURSERY_WAIT_S
+        # it may have ended again between the event and our turn
+        while (nursery := self.nursery) is None or not nursery.alive:
+            try:
+                await asyncio.wait_for(self._nursery_ready.wait(), deadline_s - time.monotonic())
+            except TimeoutError as error:
+                raise PeerError("there is no nursery to fork from") from error
+            await asyncio.sleep(0)
+        return nursery
 
     async def _fork(
         self,
@@ -321,8 +335,16 @@ class Fleet:
         on_frame: Callable[[Instance, frames.Frame], None] | None = None,
         name: str = "",
     ) -> Instance:
-        nursery = await self._wait_nursery()
-        fork = await nursery.fork(f"{name or role}-{next(self._numbers)}", role)
+        nursery = await self.wait_nursery()
+        return await self.adopt(await nursery.fork(f"{name or role}-{next(self._numbers)}", role), role, on_frame)
+
+    async def adopt(
+        self,
+        fork: Fork,
+        role: messages.Role,
+        on_frame: Callable[[Instance, frames.Frame], None] | None = None,
+    ) -> Instance:
+        """A fork becomes an instance: heard, watched, reaped. It has no genome yet."""
         instance = Instance(fork, role, on_frame or self._frame, self._ended, self._health.beat, self._epoch)
         self.instances[instance.name] = instance
         await instance.connect()
@@ -337,9 +359,12 @@ class Fleet:
         """A fresh fork gets what it missed and its genome; a main that is up serves."""
         genome = self.genome
         try:
-            await self._replication.attach(InstanceReplica(instance))
-            await instance.load(genome.revision, genome.version, genome.files)
-            if self.genome is not genome:
+            await self.replication.attach(InstanceReplica(instance))
+            if genome.revision:
+                await instance.load(genome.revision, genome.version, genome.files)
+            else:
+                instance.run_bare()
+            if self.genome is not genome and self.genome.revision:
                 await instance.reload(self.genome.revision, self.genome.version, self.genome.files)
         except OError as error:
             self._listener.failed(instance.name, messages.Failed(what="genome", text=str(error)))
@@ -385,6 +410,8 @@ class Fleet:
         self._handles.pop(instance.name, None)
         self._health.forget(instance.name)
         self._listener.ended(instance)
+        # its status comes from the nursery, unless that has died too
+        asyncio.get_running_loop().call_later(FORGET_S, self.instances.pop, instance.name, None)
         if instance is self.main:
             self.main = None
             self._promote()

@@ -83,7 +83,7 @@ async def run(
             ),
             lambda level, text: guardian.event("views", "view", level, text),
         )
-        guardian.publish = views.publish
+        guardian.sink = views.publish
         guardian.followers = lambda: views.followers
         try:
             await guardian.start()

@@ -56,6 +56,12 @@ class Replication:
             self._send([replica], tail, self._wal.seq)
         self._replicas.append(replica)
 
+    async def catch_up(self, replica: Replica, seq: int) -> None:
+        """Sends what a replica misses up to entry `seq`, and nothing after it."""
+        while replica.seq < seq:
+            entries = await self._wal.read(replica.seq, min(CATCH_UP_ENTRIES, seq - replica.seq))
+            self._send([replica], entries, replica.seq + len(entries))
+
     def detach(self, replica: Replica) -> None:
         """It gets nothing more."""
         if replica in self._replicas:

@@ -71,7 +71,7 @@ class VaultCheckpoints:
 
     async def create(self, reason: str) -> str:
         """See the seam."""
-        row = await self._guardian.checkpoint(reason)
+        row = await self._guardian.checkpoints.take(reason)
         return str(row["id"])
 
 

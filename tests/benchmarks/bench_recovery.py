@@ -37,7 +37,7 @@ async def fill(guardian: Guardian) -> int:
     while size < STATE_BYTES:
         for _ in range(8):
             await add(guardian, chooser, 500)
-        size = (await guardian.checkpoint("grow"))["uncompressed_bytes"]
+        size = (await guardian.checkpoints.take("grow"))["uncompressed_bytes"]
     await add(guardian, chooser, SINCE)
     return size
 

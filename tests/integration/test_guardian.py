@@ -111,10 +111,10 @@ async def test_a_killed_broker_serves_again(guardian: Guardian) -> None:
 
 async def test_a_checkpoint_is_restored_and_nothing_of_the_log_is_lost(guardian: Guardian) -> None:
     await guardian.dispatch.ask("remember the kettle is copper")
-    row = await guardian.checkpoint("test")
+    row = await guardian.checkpoints.take("test")
     await guardian.dispatch.ask("remember the gate is green")
     seq = guardian.stores.wal.seq
-    await guardian.restore_checkpoint(row["id"])
+    await guardian.checkpoints.restore(row["id"])
     kept = await memories(guardian)
     assert "copper" in kept and "green" not in kept
     assert guardian.stores.wal.seq > seq
@@ -128,13 +128,13 @@ async def test_a_checkpoint_is_restored_and_nothing_of_the_log_is_lost(guardian:
 
 async def test_there_is_no_such_checkpoint(guardian: Guardian) -> None:
     with pytest.raises(NotFoundError):
-        await guardian.restore_checkpoint("00000000-0000-0000-0000-000000000000")
+        await guardian.checkpoints.restore("00000000-0000-0000-0000-000000000000")
 
 
 async def test_state_survives_a_restart_with_and_without_a_checkpoint(workspace: Paths) -> None:
     async with running(workspace) as guardian:
         await guardian.dispatch.ask("remember the kettle is copper")
-        await guardian.checkpoint("test")
+        await guardian.checkpoints.take("test")
         await guardian.dispatch.ask("remember the gate is green")
     async with running(workspace) as guardian:
         kept = await memories(guardian)

@@ -1,0 +1,122 @@
+"""When checkpoints are taken, proven and restored, and how far the log may be cut behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from o_tui.config import VaultConfig
+from o_tui.guardian.dispatch import Dispatch
+from o_tui.guardian.eventlog import Level
+from o_tui.guardian.fleet import Fleet
+from o_tui.guardian.proving import prove
+from o_tui.guardian.stores import Stores
+from o_tui.protocol import messages, operations
+from o_tui.protocol.errors import OError
+
+LOOK_S = 1.0
+CUT_ENTRIES = 20_000
+"""Entries that the log may hold before proving a checkpoint, to cut behind it, is worth its price."""
+
+
+class Tell(Protocol):
+    """A row of the event log, and a notice of it."""
+
+    def __call__(self, source: str, kind: str, level: Level, text: str, data: dict[str, Any] | None = None) -> None:
+        """Tells."""
+
+
+class Checkpointing:
+    """The guardian's checkpoints; one is taken at a time."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        fleet: Fleet,
+        dispatch: Dispatch,
+        *,
+        settings: Callable[[], VaultConfig],
+        tell: Tell,
+        publish: Callable[[str, dict[str, Any]], None],
+    ) -> None:
+        self._stores = stores
+        self._fleet = fleet
+        self._dispatch = dispatch
+        self._settings = settings
+        self._tell = tell
+        self._publish = publish
+        self._taking = asyncio.Lock()
+
+    async def take(self, reason: str) -> dict[str, Any]:
+        """Takes a checkpoint; returns its row.
+
+        Raises:
+            OError: It could not be taken; nothing was changed.
+        """
+        async with self._taking:
+            row = await self._fleet.snapshot(reason)
+        self._tell("vault", "checkpoint", "info", f"checkpoint {row['id'][:8]} written: {reason}", {"id": row["id"]})
+        self._publish("checkpoint", {"action": "created", "row": row})
+        return row
+
+    async def restore(self, checkpoint_id: str) -> dict[str, Any]:
+        """The agent's state becomes a checkpoint's. Nothing is lost: it is an operation in the log like any other.
+
+        Raises:
+            NotFoundError: There is no such checkpoint.
+            OError: No copy of it is good.
+        """
+        row = await self._stores.vault.get(checkpoint_id)
+        name = row["id"][:8]
+        report = await self._stores.vault.verify(row["id"])
+        if not report["usable"]:
+            raise OError(f"checkpoint {name} is damaged: {report['problems'][0]}", hint="choose another one")
+        await self.take(f"before restoring {name}")
+        self._dispatch.hold("the state is being restored")
+        try:
+            await self._dispatch.drain(5.0)
+            self._dispatch.take_back()
+            operation = operations.StateRestore(checkpoint_id=row["id"], checkpoint_seq=row["seq"])
+            seq = await self._stores.wal.append_one("", 0, *operations.pack(operation))
+            digest = await self._stores.wal.digest_at(seq)
+            await self._fleet.replace_all(messages.Restore(checkpoint_id=row["id"], seq=seq, digest=digest))
+        finally:
+            self._dispatch.release()
+        self._tell("vault", "restore", "warning", f"the state is that of checkpoint {name} now", {"id": row["id"]})
+        self._publish("checkpoint", {"action": "restored", "row": row})
+        await self.take(f"restored {name}")
+        return row
+
+    async def run(self) -> None:
+        """Takes one every so often, or after so many operations; keeps so many; cuts the log behind them."""
+        last_seq, last_ns = await self._stores.vault.newest_seq(), time.monotonic_ns()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            settings = self._settings()
+            behind = self._stores.wal.seq - last_seq
+            due = (time.monotonic_ns() - last_ns) / 1e9 >= settings.interval_s
+            if behind <= 0 or not (due or behind >= settings.operations) or self._stores.database.read_only:
+                continue
+            last_ns = time.monotonic_ns()
+            try:
+                row = await self.take("every so often" if due else f"{behind} operations")
+                last_seq = row["seq"]
+                await self._stores.vault.retain(settings.keep)
+                await self.cut(row)
+            except OError as error:
+                self._tell("vault", "checkpoint", "error", f"no checkpoint could be taken: {error}")
+
+    async def cut(self, newest: dict[str, Any]) -> None:
+        """Cuts the log behind the oldest checkpoint that is kept, once a fresh process has proven a newer one."""
+        wal, vault = self._stores.wal, self._stores.vault
+        if (
+            await vault.oldest_seq() - await wal.first_seq() < CUT_ENTRIES
+            and wal.seq - await wal.first_seq() < 2 * CUT_ENTRIES
+        ):
+            return
+        await prove(self._fleet, self._stores, newest)
+        cut = await wal.compact(await vault.oldest_seq())
+        if cut:
+            self._tell("wal", "cut", "info", f"{cut} entries behind the oldest checkpoint were cut off the log")

@@ -1,0 +1,77 @@
+"""Proves a checkpoint: a fresh process loads it, catches up with the log, and must have the same state as the others.
+
+Only behind a proven checkpoint may the log be cut: a checkpoint that has the right digest but cannot be loaded, or
+was taken of a wrong state, is found while the log can still make up for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from o_tui.evolution.samples import RecordedRequest
+from o_tui.guardian.fleet import Fleet, NurseryReplica
+from o_tui.guardian.nursery import Fork, Nursery
+from o_tui.guardian.stores import Stores
+from o_tui.guardian.trial import Trial
+from o_tui.protocol import messages
+from o_tui.protocol.errors import CorruptError, PeerError
+
+QUESTION = RecordedRequest("~proof", "{}", kind="state.digest")
+ANSWER_S = 60.0
+TRIES = 200
+PAUSE_S = 0.05
+
+
+async def prove(fleet: Fleet, stores: Stores, row: dict[str, Any]) -> None:
+    """Marks the checkpoint `row` as proven.
+
+    Raises:
+        CorruptError: The state that was loaded from it is not the state that the replicas have.
+        PeerError: It could not be tried; nothing is known of it.
+    """
+    witness = await (await fleet.wait_nursery()).fork("witness", "shadow")
+    theirs = await _digest(fleet, witness)
+    prover = fleet.spare_nursery()
+    await prover.spawn()
+    try:
+        descriptor = await stores.vault.open_fd(row["id"])
+        ready = await prover.restore(messages.Restore(checkpoint_id=row["id"]), descriptor)
+        await fleet.replication.catch_up(NurseryReplica(prover, ready.seq), witness.seq)
+        ours = await _digest(fleet, await _fork_at(prover, witness.seq))
+    finally:
+        prover.watch.kill()
+    if ours != theirs:
+        raise CorruptError(
+            f"checkpoint {row['id'][:8]} loads, but its state at entry {witness.seq} is not the replicas'"
+        )
+    await stores.vault.prove(row["id"])
+
+
+async def _fork_at(prover: Nursery, seq: int) -> Fork:
+    """A fork of the prover once it has applied everything up to `seq`."""
+    for _ in range(TRIES):
+        fork = await prover.fork("proof", "shadow")
+        if fork.seq == seq:
+            return fork
+        fork.watch.kill()
+        fork.sock.close()
+        await asyncio.sleep(PAUSE_S)
+    raise PeerError("the prover did not catch up with the log")
+
+
+async def _digest(fleet: Fleet, fork: Fork) -> str:
+    """The logical digest of a fork's state; the fork is ended."""
+    trial = Trial()
+    trial.instance = await fleet.adopt(fork, "shadow", trial.frame)
+    try:
+        outcome = await asyncio.wait_for(trial.request(QUESTION), ANSWER_S)
+    except TimeoutError as error:
+        raise PeerError("a replica did not say its state's digest in time") from error
+    finally:
+        trial.instance.kill("it has been compared")
+    if not outcome.ok:
+        raise PeerError(f"a replica could not say its state's digest: {outcome.error}")
+    return str(msgspec.json.decode(outcome.text)["logical"])

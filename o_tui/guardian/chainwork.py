@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgpack
+import msgspec
 
 from o_tui.guardian.findings import keep_bytes, quarantine
 from o_tui.guardian.mirror import read_segment, segment_paths, write_segment
@@ -23,9 +24,18 @@ if TYPE_CHECKING:
 _COLUMNS = ", ".join(WAL.columns)
 
 
+class _Numbered(msgspec.Struct, array_like=True, frozen=True):
+    """The start of an entry: the rest is not decoded."""
+
+    seq: int
+
+
+_decode_seq = msgspec.msgpack.Decoder(_Numbered).decode
+
+
 def seq_of(entry: bytes) -> int:
     """The sequence number of a packed entry."""
-    return unpack_entry(entry).seq
+    return _decode_seq(entry).seq
 
 
 def pack_row(row: tuple[Any, ...]) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 _encode = msgspec.msgpack.Encoder().encode
-_CHUNKS = (256, 64, 16, 4, 1)
+_CHUNKS = (256, 100, 32, 8, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,8 @@ class Wal:
     async def append_one(self, request_id: str, position: int, operation: str, data: bytes) -> int:
         """Makes one operation durable; returns its sequence number. Raises PeerError, BusyError, FencedError."""
         future: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
-        self.append([Proposed(request_id, position, operation, data)], lambda result: resolve(future, result))
+        item = (Proposed(request_id, position, operation, data),)
+        self._database.put(self._sink, item, partial(resolve, future), 1, len(data) + 96)
         (entry,) = await future
         return chainwork.seq_of(entry)
 
@@ -216,11 +217,12 @@ class _WalSink:
             packed: list[bytes] = []
             for item in proposals:
                 seq += 1
-                # an Entry's bytes (array_like), without making one
-                entry = encode((seq, now, epoch, item.request_id, item.position, item.operation, item.data))
+                values = (seq, now, epoch, item.request_id, item.position, item.operation, item.data)
+                entry = encode(values)  # an Entry's bytes (array_like), without making one
                 digest = sha256(digest + entry).digest()
                 packed.append(entry)
-                flat += (seq, now, epoch, item.request_id, item.position, item.operation, item.data, digest)
+                flat += values
+                flat.append(digest)
             results.append(packed)
             written += packed
         insert_flat(connection, WAL, flat, len(written))

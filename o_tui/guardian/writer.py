@@ -169,23 +169,29 @@ class Writer(threading.Thread):
     def _transaction(
         self, batch: list[tuple[Sink, Any, Done, int, int]], *, careful: bool
     ) -> list[tuple[Sink, list[Done], list[Any]]]:
-        groups: dict[Sink, list[tuple[Sink, Any, Done, int, int]]] = {}
+        groups: dict[Sink, tuple[list[Any], list[Done]]] = {}
         size = 0
-        for queued in batch:
-            groups.setdefault(queued[0], []).append(queued)
-            size += queued[4]
+        last: Sink | None = None
+        items: list[Any] = []
+        calls: list[Done] = []
+        for sink, item, done, _entries, size_bytes in batch:
+            if sink is not last:
+                items, calls = groups.setdefault(sink, ([], []))
+                last = sink
+            items.append(item)
+            calls.append(done)
+            size += size_bytes
         answers: list[tuple[Sink, list[Done], list[Any]]] = []
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
             self._hooks.begun(connection)
-            for sink, members in groups.items():
-                items = [member[1] for member in members]
+            for sink, (items, calls) in groups.items():
                 if careful and sink is not self._jobs:
                     results = [self._write_alone(sink, item) for item in items]
                 else:
                     results = sink.write(connection, items)
-                answers.append((sink, [member[2] for member in members], results))
+                answers.append((sink, calls, results))
             connection.execute("COMMIT")
         except BaseException:
             self._roll_back(groups)

@@ -7,6 +7,7 @@ an entry that one replica cannot reduce, none can.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from o_tui.protocol.errors import OError
 from o_tui.protocol.operations import Entry
 
 _INT64 = 2**63 - 1
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -63,18 +65,26 @@ def apply_all(state: State, packed: Sequence[bytes], digest: bytes = b"") -> lis
                 continue
             if entry.seq != seq:
                 raise ReduceError(entry.seq, f"entry {entry.seq} after {meta.seq}: there is a gap")
-            _REDUCERS[entry.operation](state, operations.unpack(entry.operation, entry.data))
+            operation = operations.unpack(entry.operation, entry.data)
+            _REDUCERS[entry.operation](state, operation)
         except ReduceError:
             raise
         except Exception as error:  # the border to stored data: whatever it is, the entry is named
             raise ReduceError(seq, f"entry {seq} cannot be applied: {type(error).__name__}: {error}") from error
         meta.seq = seq
-        meta.digest = operations.chain(meta.digest, data)
+        meta.digest = _chained(meta.digest, data, operation)
         applied.append(entry)
     state.database.execute("COMMIT")
     if digest and applied and meta.digest != digest:
         raise ReduceError(meta.seq, f"the log's chain does not agree at entry {meta.seq}")
     return applied
+
+
+def _chained(before: bytes, data: bytes, operation: operations.Operation) -> bytes:
+    """The chain's digest after an entry; a stand-in carries that of the entry in whose place it is."""
+    if isinstance(operation, operations.Skip) and _DIGEST.fullmatch(operation.digest):
+        return bytes.fromhex(operation.digest)
+    return operations.chain(before, data)
 
 
 def apply_local(state: State, operation: operations.Operation) -> None:

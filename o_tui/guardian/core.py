@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 from o_tui.config import Config
 from o_tui.guardian import supervision as sv
@@ -19,8 +19,9 @@ from o_tui.guardian.eventlog import Level
 from o_tui.guardian.fleet import Fleet, Genome, InstanceHandle
 from o_tui.guardian.health import HealthMonitor
 from o_tui.guardian.instances import Instance, death_cause
+from o_tui.guardian.ladder import Group, Ladder, Move
 from o_tui.guardian.replication import Replication
-from o_tui.guardian.runner import Happened, Supervisor
+from o_tui.guardian.runner import Happened, StartError, Supervisor
 from o_tui.guardian.stores import Stores
 from o_tui.guardian.supervision import ChildSpec, ExitReason
 from o_tui.guardian.telemetry import LoopMonitor
@@ -64,6 +65,7 @@ class Guardian:
         self.stopped = asyncio.Event()
         self.stopping = asyncio.Event()
         self.stop_reason = ""
+        self.fatal: OError | None = None
         self._served = asyncio.Event()
         self._lost_ns = 0
         self._failures: dict[int, int] = {}
@@ -100,7 +102,13 @@ class Guardian:
             tell=self.event,
             publish=self.publish,
         )
-        self.tree = Supervisor("guardian", self._specs(), on_happened=self._happened)
+        self.ladder = Ladder(
+            self.fleet,
+            start_group=self._start_group,
+            tell=self._moves,
+            give_up=self._give_up,
+        )
+        self.tree = self._new_tree()
 
     @property
     def pid(self) -> int:
@@ -123,18 +131,34 @@ class Guardian:
         self.stores.database.start(self._storage_state)
         for finding in self.stores.database.findings:
             self.event("storage", finding.kind, finding.level, finding.text, finding.data)
+        self.stores.vault.on_finding = lambda found: self.event(
+            "vault", found.kind, found.level, found.text, found.data
+        )
         self.event("guardian", "start", "info", f"guardian started, epoch {self.stores.database.epoch}")
         self.dispatch.resume(await self.stores.journal.load())
-        await self.tree.start()
-        try:
-            await asyncio.wait_for(self._served.wait(), SERVE_S)
-        except TimeoutError as error:
-            hint = "o-tui doctor; the event log says what main did"
-            raise PeerError(f"main did not serve within {SERVE_S:.0f} s: {self._last_failure}", hint=hint) from error
+        await self._start_tree()
         self.loop_monitor.start()
         self.health.start()
         for work in (self.checkpoints.run(), self._tell_telemetry()):
             self.spawn(work)
+
+    async def _start_tree(self) -> None:
+        hint = "o-tui doctor; the event log says what happened"
+        while True:
+            try:
+                await self.tree.start()
+                break
+            except StartError as error:
+                self._last_failure = str(error)
+                if not await self.ladder.fell("start"):
+                    raise PeerError(f"the agent could not be started: {error}", hint=hint) from error
+                self.tree = self._new_tree()
+        try:
+            await asyncio.wait_for(self._served.wait(), SERVE_S)
+        except TimeoutError as error:
+            raise PeerError(f"main did not serve within {SERVE_S:.0f} s: {self._last_failure}", hint=hint) from error
+        if self.fatal is not None:
+            raise self.fatal
 
     async def stop(self, reason: str) -> None:
         """Ends everything in order: requests get a moment, then instances, broker, nursery, storage."""
@@ -242,7 +266,10 @@ class Guardian:
         if not instance.killed_by_us:
             self.event("fleet", "died", "warning", f"{instance.name} (pid {instance.pid}) {death_cause(status)}")
         own_kill = bool(instance.killed_by_us) and not instance.killed_by_us.startswith("drill")
-        self.dispatch.judge(instance, crashed=own_kill or status not in (0, -signal.SIGKILL))
+        crashed = own_kill or status not in (0, -signal.SIGKILL)
+        self.dispatch.judge(instance, crashed=crashed)
+        if crashed and instance.role in ("main", "standby"):
+            self.ladder.crashed()
 
     def failed(self, who: str, message: messages.Failed) -> None:
         """An instance or the nursery could not do something: a row, and the ladder where it happens again."""
@@ -259,27 +286,38 @@ class Guardian:
 
     # --- inside: the tree
 
-    def _specs(self) -> sv.SupervisorSpec:
+    def _new_tree(self) -> Supervisor:
+        """Three supervisors, each of which may give up for itself: what then is the ladder's to decide."""
         health = self.config.health
-        agents = sv.SupervisorSpec(
-            (
+
+        def group(name: str, *children: ChildSpec) -> ChildSpec:
+            spec = sv.SupervisorSpec(children, "one_for_one", health.max_restarts, health.max_seconds)
+            return sv.nested(name, spec, restart="transient")
+
+        groups = (
+            group("forks", ChildSpec("nursery", self.fleet.start_nursery, shutdown=2.0)),
+            group("effects", ChildSpec("broker", self._start_broker, shutdown=2.0)),
+            group(
+                "agents",
                 ChildSpec("main", self.fleet.start_main, shutdown=3.0),
                 ChildSpec("standby", self.fleet.start_standby, shutdown=1.0),
             ),
-            "one_for_one",
-            health.max_restarts,
-            health.max_seconds,
         )
-        return sv.SupervisorSpec(
-            (
-                ChildSpec("nursery", self.fleet.start_nursery, shutdown=2.0),
-                ChildSpec("broker", self._start_broker, shutdown=2.0),
-                sv.nested("agents", agents),
-            ),
-            "one_for_one",
-            health.max_restarts,
-            health.max_seconds,
-        )
+        return Supervisor("guardian", sv.SupervisorSpec(groups), on_happened=self._happened)
+
+    async def _start_group(self, name: str) -> None:
+        await self.tree.start_child(name)
+
+    def _moves(self, group: str, move: Move) -> None:
+        level: Level = "error" if move.action != "again" else "warning"
+        text = f"{group} gave up after too many restarts: {move.why}"
+        self.event("ladder", move.action, level, text, {"group": group, "pause_s": move.pause_s})
+
+    def _give_up(self, why: str) -> None:
+        hint = "o-tui doctor; the event log says what happened"
+        self.fatal = PeerError(f"the agent cannot be kept alive: {why}: {self._last_failure}", hint=hint)
+        self._served.set()
+        self.request_stop(str(self.fatal))
 
     async def _start_broker(self) -> InstanceHandle:
         broker = Broker(
@@ -305,6 +343,9 @@ class Guardian:
         if happened.change in ("exited", "start_failed", "escalated", "started", "ended"):
             text = f"{happened.path} {happened.change.replace('_', ' ')}" + (f": {reason}" if reason else "")
             self.event("supervisor", happened.change, level, text, {"pid": happened.pid, "restarts": happened.restarts})
+        group = happened.path.removeprefix("guardian/")
+        if happened.change == "exited" and group in get_args(Group) and not self.stopping.is_set():
+            self.spawn(self.ladder.fell(cast(Group, group)))
         self.publish("instance", {"instances": self.instance_rows()})
 
     def instance_rows(self) -> list[dict[str, Any]]:
@@ -314,7 +355,8 @@ class Guardian:
     async def _quarantine_entry(self, seq: int, why: str) -> None:
         (packed,) = await self.stores.wal.read(seq - 1, 1)
         entry = operations.unpack_entry(packed)
-        skip = operations.Skip(digest=operations.chain(b"", packed).hex(), reason=why)
+        digest = await self.stores.wal.digest_at(seq)
+        skip = operations.Skip(digest=digest.hex(), reason=why[:200])
         name, data = operations.pack(skip)
         stand_in = operations.Entry(seq, entry.time_ns, entry.epoch, entry.request_id, entry.position, name, data)
         self.replication.quarantine(seq, operations.pack_entry(stand_in))

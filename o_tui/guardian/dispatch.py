@@ -184,8 +184,11 @@ class Dispatch:
 
     def judge(self, instance: Instance, *, crashed: bool) -> None:
         """Why an instance died is known: by itself (`crashed`), or by somebody else's hand. Harmless if said twice."""
-        for ticket in self._dying.pop(instance.name, ()):
+        mine = self._dying.pop(instance.name, [])
+        for ticket in mine:
             ticket.crashes += crashed
+            # who was there with others is suspected; who was there alone has done it
+            ticket.proven = crashed and len(mine) == 1
             if ticket.deaths > 1 and ticket.instance is None and ticket not in self._waiting:
                 self._again(ticket)
         self._pump()
@@ -254,7 +257,7 @@ class Dispatch:
 
         def committed(result: list[bytes] | OError) -> None:
             if isinstance(result, OError):
-                instance.send(messages.Refused(position=items[0].position, error=str(result)), request_id)
+                self._not_kept(ticket, instance, request_id, items[0].position, str(result))
                 return
             self._replication.add(result)
 
@@ -283,10 +286,20 @@ class Dispatch:
             self._waiting.append(ticket)
             self._pump()
 
+    def _not_kept(
+        self, ticket: Ticket | None, instance: Instance, request_id: str, position: int, problem: str
+    ) -> None:
+        """The disk did not take operations; the request's next instance may have been told that they are there."""
+        current = instance if ticket is None else ticket.instance
+        if current is not None:
+            current.send(messages.Refused(position=position, error=problem), request_id)
+        elif ticket is not None:
+            self._end(ticket, False, "", f"an operation was refused: {problem}")
+
     def _again(self, ticket: Ticket) -> None:
         if ticket.request_id not in self._tickets:
             return
-        if ticket.crashes >= CRASHES_LIMIT or ticket.deaths >= DEATHS_LIMIT:
+        if (ticket.crashes >= CRASHES_LIMIT and ticket.proven) or ticket.deaths >= DEATHS_LIMIT:
             ticket.state = "quarantined"
             self._on_quarantine(ticket)
             self._end(ticket, False, "", "this request ended two instances and is quarantined")
@@ -300,17 +313,19 @@ class Dispatch:
         if main is None or self._held or self._alone is not None:
             return
         # a request that may have ended an instance runs with nobody else at risk
-        if self._suspects:
-            if not any(ticket.instance for ticket in self._tickets.values()):
-                ticket = self._suspects.popleft()
+        while self._suspects:
+            if any(ticket.instance for ticket in self._tickets.values()):
+                return
+            ticket = self._suspects.popleft()
+            if ticket.request_id in self._tickets:
                 self._alone = ticket
                 self._send(main, ticket)
-            return
+                return
         while self._waiting:
             self._send(main, self._waiting.popleft())
 
     def _send(self, main: Instance, ticket: Ticket) -> None:
-        if ticket.request_id not in self._tickets:
+        if ticket.request_id not in self._tickets or ticket.instance is not None:
             return
         ticket.instance = main
         ticket.state = "running"

@@ -9,6 +9,7 @@ import gc
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def open_genome(place: paths.Paths, seed: Path) -> tuple[Repository, Genome]:
     repository = Repository.open(place.genome, seed)
     head = repository.head()
     return repository, Genome(head, repository.version(head), repository.files(head))
+
+
+def _previous(repository: Repository) -> Genome | None:
+    try:
+        revision = repository.previous()
+    except OError:
+        return None
+    return Genome(revision, repository.version(revision), repository.files(revision))
 
 
 async def run(
@@ -69,6 +78,7 @@ async def run(
             surroundings=GuardianSurroundings(guardian),
             settings=settings.evolution,
         )
+        guardian.ladder.previous = lambda: asyncio.to_thread(_previous, repository)
         api = Api(guardian, evolutions)
         views = ViewServer(
             place.socket,
@@ -94,6 +104,8 @@ async def run(
             gc.freeze()
             ready(guardian)
             await guardian.stopping.wait()
+            if guardian.fatal is not None:
+                raise guardian.fatal
         finally:
             await evolutions.close()
             await guardian.stop(guardian.stop_reason or "it was interrupted")
@@ -118,6 +130,12 @@ def main(argv: list[str] | None = None) -> int:
         return error.code
     except KeyboardInterrupt:
         return 130
+    except Exception as error:  # noqa: BLE001 - the process' border: a defect ends it with one line, and details in the log
+        traceback.print_exc()
+        text = f"the guardian has a defect: {type(error).__name__}: {error}"
+        _tell(arguments.ready_fd, {"ok": False, "error": text, "code": 1, "hint": f"see {place.log}"})
+        print(f"o-tui: {text}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -146,6 +146,9 @@ class Nursery:
             await self.watch.stop(grace_s)
 
     async def _ask(self, instance: str, message: messages.Message, descriptor: int) -> tuple[messages.Forked, int]:
+        if not self.alive:
+            os.close(descriptor)
+            raise PeerError("the nursery has ended")
         future: asyncio.Future[tuple[messages.Forked, int]] = asyncio.get_running_loop().create_future()
         self._forks[instance] = future
         self._send(message, [descriptor])

@@ -28,6 +28,7 @@ class Ticket:
     proposed: int = 0
     deaths: int = 0
     crashes: int = 0
+    proven: bool = False
     recovered: bool = False
     ok: bool = False
     answer: str = ""

@@ -98,7 +98,7 @@ class StateRestore(Operation, frozen=True, kw_only=True):
 
 
 class Skip(Operation, frozen=True, kw_only=True):
-    """Stands where a quarantined entry stood: changes nothing."""
+    """Stands where a quarantined entry stood: changes nothing. `digest`: the log's chain after that entry, hex."""
 
     digest: str
     reason: str

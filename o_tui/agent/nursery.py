@@ -28,6 +28,8 @@ from o_tui.protocol import checkpoint, chunks, contracts, frames, messages
 from o_tui.protocol.errors import OError
 
 FAILED_STATUS = 70
+CATCH_UP_S = 5.0
+"""How long an order waits for the entries that it is to see."""
 _DATAGRAM_BYTES = frames.FRAME_LIMIT_BYTES
 _READ_BYTES = 256 * 1024
 
@@ -125,6 +127,11 @@ class Nursery:
             for descriptor in descriptors:
                 os.close(descriptor)
 
+    def _stream_ready(self, timeout_s: float) -> bool:
+        poll = select.poll()
+        poll.register(self._stream, select.POLLIN)
+        return timeout_s > 0 and bool(poll.poll(timeout_s * 1000))
+
     def _answer(self, message: messages.Message, descriptors: list[int] | None = None) -> None:
         payload = frames.encode(message)[frames.HEADER_BYTES :]
         socket.send_fds(self._control, [payload], descriptors or [])
@@ -146,6 +153,13 @@ class Nursery:
         self._answer(messages.Ready(pid=os.getpid(), seq=state.seq, digest=state.digest))
 
     def _fork(self, message: messages.Fork | messages.Snapshot, descriptors: list[int]) -> None:
+        # orders and the log come on two sockets: an order may overtake what it is to see
+        deadline = time.monotonic() + CATCH_UP_S
+        while self._state is not None and self._state.seq < message.after_seq and self._status is None:
+            if not self._stream_ready(deadline - time.monotonic()):
+                self._answer(messages.Failed(what="kernel", text=f"entry {message.after_seq} did not come"))
+                return
+            self._read_stream()
         if self._state is None or not descriptors:
             self._answer(messages.Failed(what="kernel", text="a fork before a state, or without a descriptor"))
             return

@@ -7,6 +7,7 @@ standby is main before anything else is done.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 import uuid
@@ -27,6 +28,8 @@ from o_tui.protocol.errors import OError, PeerError
 
 NURSERY_WAIT_S = 20.0
 SNAPSHOT_S = 60.0
+STANDBY_WAIT_S = 0.1
+"""How long the fork of a standby may wait for a new main's first word."""
 FORGET_S = 5.0
 """How long an instance that has ended is known, for whoever says how."""
 
@@ -152,6 +155,7 @@ class Fleet:
         self._tasks: set[asyncio.Task[None]] = set()
         self._handles: dict[str, asyncio.Future[ExitReason]] = {}
         self._restoring: messages.Restore | None = None
+        self._main_answers = asyncio.Event()
 
     # --- the supervisor's children
 
@@ -187,6 +191,7 @@ class Fleet:
             main = self.main
             if main is None:
                 self.main = main = fork
+                self._main_answers.clear()
                 self._run(main)
             else:
                 fork.kill("a standby took over meanwhile")
@@ -194,10 +199,17 @@ class Fleet:
 
     async def start_standby(self) -> InstanceHandle:
         """A fork of the nursery that follows the log."""
+        if self.main is not None:
+            # a fork takes time from a main that is just taking over
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._main_answers.wait(), STANDBY_WAIT_S)
         standby = await self._fork("standby")
         self.standby = standby
         self._run(standby)
-        return self._handle(standby)
+        handle = self._handle(standby)
+        if self.main is None:
+            self._promote()
+        return handle
 
     # --- what evolutions, proofs and drills need
 
@@ -264,6 +276,7 @@ class Fleet:
                     checkpoint_id=str(checkpoint_id),
                     time_ns=time.time_ns(),
                     revision=self.genome.revision,
+                    after_seq=self._wal.seq,
                 ),
                 pending.fd,
             )
@@ -279,8 +292,9 @@ class Fleet:
         old = [instance for instance in (self.main, self.standby) if instance is not None]
         self.main = self.standby = None
         self._nursery_ready.clear()
-        nursery = self.nursery
+        nursery, self.nursery = self.nursery, None
         if nursery is not None:
+            self._health.forget("nursery")
             nursery.watch.kill()
         for instance in old:
             instance.kill("the state was restored")
@@ -336,7 +350,11 @@ class Fleet:
         name: str = "",
     ) -> Instance:
         nursery = await self.wait_nursery()
-        return await self.adopt(await nursery.fork(f"{name or role}-{next(self._numbers)}", role), role, on_frame)
+        return await self.adopt(
+            await nursery.fork(f"{name or role}-{next(self._numbers)}", role, self._wal.seq if name else 0),
+            role,
+            on_frame,
+        )
 
     async def adopt(
         self,
@@ -373,21 +391,22 @@ class Fleet:
         self._health.watch(instance.name)
         if instance is self.main:
             self._listener.serving(instance, False)
-        elif instance is self.standby and self.main is None:
-            self._promote()
+            self._main_answers.set()
 
-    def _promote(self) -> bool:
+    def _promote(self) -> None:
+        """The standby is main from now on; one that still comes up serves as soon as it is up."""
         standby = self.standby
-        if standby is None or standby.state != "running":
-            return False
+        if standby is None or not standby.alive:
+            return
         standby.role = "main"
         standby.send(messages.RoleChange(role="main"))
         self.main, self.standby = standby, None
-        self._listener.serving(standby, True)
+        self._main_answers.clear()
+        if standby.state == "running":
+            self._listener.serving(standby, True)
         taken = self._handles.pop(standby.name, None)
         if taken is not None and not taken.done():
             taken.set_result(ExitReason("shutdown", "it is main now"))
-        return True
 
     def _handle(self, instance: Instance) -> InstanceHandle:
         exited: asyncio.Future[ExitReason] = asyncio.get_running_loop().create_future()
@@ -401,6 +420,8 @@ class Fleet:
         return InstanceHandle(instance.pid, exited, instance.stop)
 
     def _frame(self, instance: Instance, frame: frames.Frame) -> None:
+        if instance is self.main:
+            self._main_answers.set()
         if isinstance(frame.data, messages.Failed):
             self._listener.failed(instance.name, frame.data)
         else:

@@ -120,15 +120,17 @@ class Nursery:
         self.seq = ready.seq
         return ready
 
-    async def fork(self, instance: str, role: messages.Role) -> Fork:
-        """Forks an instance.
+    async def fork(self, instance: str, role: messages.Role, after_seq: int = 0) -> Fork:
+        """Forks an instance; it has at least entry `after_seq`.
 
         Raises:
             PeerError: The nursery ended or did not answer.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            forked, pidfd = await self._ask(instance, messages.Fork(instance=instance, role=role), theirs.detach())
+            forked, pidfd = await self._ask(
+                instance, messages.Fork(instance=instance, role=role, after_seq=after_seq), theirs.detach()
+            )
         except OError:
             ours.close()
             raise
@@ -230,6 +232,11 @@ class Nursery:
     def _refused(self, message: messages.Failed) -> None:
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(PeerError(message.text))
+        elif message.what == "kernel":
+            # an order was not carried out; they are answered in turn, so it is the oldest one
+            for future in list(self._forks.values())[:1]:
+                if not future.done():
+                    future.set_exception(PeerError(f"the nursery did not fork: {message.text}"))
         self._failed(message)
 
     def _closed(self) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from o_tui.evolution.samples import RecordedRequest
 from o_tui.guardian.fleet import Fleet, NurseryReplica
-from o_tui.guardian.nursery import Fork, Nursery
+from o_tui.guardian.nursery import Fork
 from o_tui.guardian.stores import Stores
 from o_tui.guardian.trial import Trial
 from o_tui.protocol import messages
@@ -21,8 +21,6 @@ from o_tui.protocol.errors import CorruptError, PeerError
 
 QUESTION = RecordedRequest("~proof", "{}", kind="state.digest")
 ANSWER_S = 60.0
-TRIES = 200
-PAUSE_S = 0.05
 
 
 async def prove(fleet: Fleet, stores: Stores, row: dict[str, Any]) -> None:
@@ -32,7 +30,7 @@ async def prove(fleet: Fleet, stores: Stores, row: dict[str, Any]) -> None:
         CorruptError: The state that was loaded from it is not the state that the replicas have.
         PeerError: It could not be tried; nothing is known of it.
     """
-    witness = await (await fleet.wait_nursery()).fork("witness", "shadow")
+    witness = await (await fleet.wait_nursery()).fork("witness", "shadow", row["seq"])
     theirs = await _digest(fleet, witness)
     prover = fleet.spare_nursery()
     await prover.spawn()
@@ -40,7 +38,7 @@ async def prove(fleet: Fleet, stores: Stores, row: dict[str, Any]) -> None:
         descriptor = await stores.vault.open_fd(row["id"])
         ready = await prover.restore(messages.Restore(checkpoint_id=row["id"]), descriptor)
         await fleet.replication.catch_up(NurseryReplica(prover, ready.seq), witness.seq)
-        ours = await _digest(fleet, await _fork_at(prover, witness.seq))
+        ours = await _digest(fleet, await prover.fork("proof", "shadow", witness.seq))
     finally:
         prover.watch.kill()
     if ours != theirs:
@@ -48,18 +46,6 @@ async def prove(fleet: Fleet, stores: Stores, row: dict[str, Any]) -> None:
             f"checkpoint {row['id'][:8]} loads, but its state at entry {witness.seq} is not the replicas'"
         )
     await stores.vault.prove(row["id"])
-
-
-async def _fork_at(prover: Nursery, seq: int) -> Fork:
-    """A fork of the prover once it has applied everything up to `seq`."""
-    for _ in range(TRIES):
-        fork = await prover.fork("proof", "shadow")
-        if fork.seq == seq:
-            return fork
-        fork.watch.kill()
-        fork.sock.close()
-        await asyncio.sleep(PAUSE_S)
-    raise PeerError("the prover did not catch up with the log")
 
 
 async def _digest(fleet: Fleet, fork: Fork) -> str:

@@ -218,19 +218,24 @@ class Restore(Message, frozen=True, kw_only=True):
 
 
 class Fork(Message, frozen=True, kw_only=True):
-    """Fork an instance that speaks on the socket whose descriptor comes with this."""
+    """Fork an instance that speaks on the socket whose descriptor comes with this, not before entry `after_seq`."""
 
     instance: str
     role: Role
+    after_seq: int = 0
 
 
 class Snapshot(Message, frozen=True, kw_only=True):
-    """Fork a child that writes the state as a `.ckpt` file to the descriptor that comes with this, and exits."""
+    """Fork a child that writes the state as a `.ckpt` file to the descriptor that comes with this, and exits.
+
+    Not before entry `after_seq` is applied: what was acknowledged before a checkpoint was asked for is in it.
+    """
 
     instance: str
     checkpoint_id: str
     time_ns: int
     revision: str
+    after_seq: int = 0
 
 
 class Forked(Message, frozen=True, kw_only=True):

@@ -104,7 +104,7 @@ class Api:
             "brain": guardian.brain_row(),
             "genome": {"revision": guardian.fleet.genome.revision, "version": guardian.fleet.genome.version},
             "loop": guardian.loop_monitor.summary(),
-            "tier": "none",
+            "tier": guardian.tier,
             "in_flight": guardian.dispatch.in_flight,
             "recovery_ms": guardian.last_recovery_ms,
         }
@@ -152,7 +152,7 @@ class Api:
         from o_tui.guardian import doctor  # seldom asked for: not in memory before
 
         checks = await asyncio.to_thread(doctor.checks, self._guardian.paths)
-        return {"ok": all(check["ok"] for check in checks), "tier": "none", "checks": checks}
+        return {"ok": all(check["ok"] for check in checks), "tier": self._guardian.tier, "checks": checks}
 
     async def stop(self) -> dict[str, Any]:
         """Ends the guardian, after this answer."""
@@ -302,6 +302,7 @@ class Api:
         """Changes one."""
         guardian = self._guardian
         guardian.config = await asyncio.to_thread(settings.set_value, guardian.paths.config_file, key, value)
+        self._evolutions.settings = guardian.config.evolution
         if key.startswith("brain.") and guardian.broker is not None:
             guardian.broker.configure(guardian.config.brain)
         values = await self.config_get()

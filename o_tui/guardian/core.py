@@ -16,6 +16,7 @@ from o_tui.guardian.checkpointing import Checkpointing
 from o_tui.guardian.dispatch import Dispatch
 from o_tui.guardian.effects import Effects
 from o_tui.guardian.eventlog import Level
+from o_tui.guardian.findings import Finding
 from o_tui.guardian.fleet import Fleet, Genome, InstanceHandle
 from o_tui.guardian.health import HealthMonitor
 from o_tui.guardian.instances import Instance, death_cause
@@ -33,6 +34,7 @@ from o_tui.protocol.errors import OError, PeerError
 
 Placement = Literal["process", "embedded"]
 TELEMETRY_S = 0.5
+UPKEEP_S = 3600.0
 SERVE_S = 30.0
 JUDGE_S = 0.5
 """How long to wait for the cause of a death."""
@@ -115,6 +117,11 @@ class Guardian:
         """The guardian's process."""
         return os.getpid()
 
+    @property
+    def tier(self) -> str:
+        """How well instances are confined, as main says of itself; X: not at all."""
+        return self.fleet.main.tier if self.fleet.main is not None else "X"
+
     # --- life
 
     def request_stop(self, reason: str) -> None:
@@ -130,7 +137,8 @@ class Guardian:
         """
         self.stores.database.start(self._storage_state)
         for finding in self.stores.database.findings:
-            self.event("storage", finding.kind, finding.level, finding.text, finding.data)
+            self._found(finding)
+        self.stores.vault.on_finding = self._found
         self.stores.vault.on_finding = lambda found: self.event(
             "vault", found.kind, found.level, found.text, found.data
         )
@@ -139,7 +147,7 @@ class Guardian:
         await self._start_tree()
         self.loop_monitor.start()
         self.health.start()
-        for work in (self.checkpoints.run(), self._tell_telemetry()):
+        for work in (self.checkpoints.run(), self._tell_telemetry(), self._upkeep()):
             self.spawn(work)
 
     async def _start_tree(self) -> None:
@@ -420,6 +428,18 @@ class Guardian:
             self.fleet.nursery.watch.kill()
         elif name == "broker" and self.broker is not None:
             self.broker.watch.kill()
+
+    async def _upkeep(self) -> None:
+        """Keeps what only grows within its limits."""
+        stores = self.stores
+        while True:
+            await asyncio.sleep(UPKEEP_S)
+            removed = await stores.journal.prune() + await stores.events.prune() + await stores.brokered.prune()
+            if removed:
+                self.event("storage", "prune", "info", f"{removed} old rows were removed")
+
+    def _found(self, finding: Finding) -> None:
+        self.event("storage", finding.kind, finding.level, finding.text, finding.data)
 
     async def _tell_telemetry(self) -> None:
         while True:

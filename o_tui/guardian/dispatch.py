@@ -355,7 +355,7 @@ class Dispatch:
             return f"operation {item.position} is out of order"
         try:
             operations.unpack(item.operation, item.data)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError) as error:
             return f"not a {item.operation}: {error}"
         return ""
 

@@ -17,6 +17,7 @@ from o_tui.protocol.errors import FrameError, OError, PeerError
 
 InstanceState = Literal["starting", "loading", "running", "stopping", "ended"]
 LOAD_S = 10.0
+REAPED_S = 0.5
 
 
 class GenomeError(OError):
@@ -76,6 +77,7 @@ class Instance:
         self._on_beat = on_beat
         self._loaded: asyncio.Future[messages.Ready] = asyncio.get_running_loop().create_future()
         self._reload: asyncio.Future[messages.Reloaded] | None = None
+        self._reaped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._status: int | None = None
         self._metadata = frames.Metadata(instance=self.name, epoch=epoch)
         self._sock = fork.sock
@@ -156,7 +158,19 @@ class Instance:
     def reaped(self, status: int) -> None:
         """The nursery says how it ended."""
         self._status = status
+        if not self.alive and not self.killed_by_us:
+            self.cause = death_cause(status)
+        if not self._reaped.done():
+            self._reaped.set_result(status)
         self.end()
+
+    async def why(self) -> str:
+        """Why it ended, once the nursery has said so; its socket often ends a moment earlier."""
+        try:
+            await asyncio.wait_for(asyncio.shield(self._reaped), REAPED_S)
+        except TimeoutError:
+            pass  # the nursery has ended too: nobody will say
+        return self.cause
 
     def row(self) -> dict[str, Any]:
         """What `status` says of it."""

@@ -46,7 +46,7 @@ class Trial:
     async def request(self, request: RecordedRequest) -> Outcome:
         """See the seam."""
         if not self.instance.alive:
-            raise InstanceDiedError(self.instance.cause)
+            raise InstanceDiedError(await self.instance.why())
         running = _Running(request.id, Replay(request.replies), asyncio.get_running_loop().create_future())
         self._running = running
         message = messages.ProcessRequest(
@@ -62,6 +62,8 @@ class Trial:
         self.instance.send(message, running.request_id)
         try:
             done = await running.future
+        except InstanceDiedError as error:
+            raise InstanceDiedError(await self.instance.why()) from error
         finally:
             self._running = None
             self.instance.exited.remove_done_callback(self._ended)

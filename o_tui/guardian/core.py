@@ -265,9 +265,14 @@ class Guardian:
             self._lost_ns = time.monotonic_ns()
             self.dispatch.lost(instance)
             # where the nursery has died too, nobody says why
-            asyncio.get_running_loop().call_later(JUDGE_S, lambda: self.dispatch.judge(instance, crashed=False))
+            wait_s = JUDGE_S if self.fleet.nursery is not None else 0.0
+            asyncio.get_running_loop().call_later(wait_s, lambda: self.dispatch.judge(instance, crashed=False))
         if self.broker is not None:
             self.broker.forget(instance)
+
+    def nursery_ended(self) -> None:
+        """The nursery has ended: the causes that are not known by now never will be."""
+        self.dispatch.judge_rest()
 
     def reaped(self, instance: Instance, status: int) -> None:
         """The exit status is known. A SIGKILL that was not ours is no request's fault."""
@@ -354,7 +359,8 @@ class Guardian:
         group = happened.path.removeprefix("guardian/")
         if happened.change == "exited" and group in get_args(Group) and not self.stopping.is_set():
             self.spawn(self.ladder.fell(cast(Group, group)))
-        self.publish("instance", {"instances": self.instance_rows()})
+        if self.followers():
+            self.publish("instance", {"instances": self.instance_rows()})
 
     def instance_rows(self) -> list[dict[str, Any]]:
         """One row for each process that runs."""

@@ -184,7 +184,15 @@ class Dispatch:
 
     def judge(self, instance: Instance, *, crashed: bool) -> None:
         """Why an instance died is known: by itself (`crashed`), or by somebody else's hand. Harmless if said twice."""
-        mine = self._dying.pop(instance.name, [])
+        self._judge(instance.name, crashed)
+
+    def judge_rest(self) -> None:
+        """Nobody will say why: who is still to be judged did not die by itself, as far as is known."""
+        for name in list(self._dying):
+            self._judge(name, False)
+
+    def _judge(self, name: str, crashed: bool) -> None:
+        mine = self._dying.pop(name, [])
         for ticket in mine:
             ticket.crashes += crashed
             # who was there with others is suspected; who was there alone has done it

@@ -58,6 +58,9 @@ class Listener(Protocol):
     def reaped(self, instance: Instance, status: int) -> None:
         """The exit status of an instance that has ended."""
 
+    def nursery_ended(self) -> None:
+        """The nursery has ended: nobody says any more how its children end."""
+
     def failed(self, who: str, message: messages.Failed) -> None:
         """An instance or the nursery could not do something."""
 
@@ -178,6 +181,7 @@ class Fleet:
                 self.nursery = None
                 self._nursery_ready.clear()
                 self._health.forget("nursery")
+                self._listener.nursery_ended()
             exited.set_result(_reason(status.result(), ""))
 
         nursery.watch.exited.add_done_callback(ended)
@@ -435,6 +439,7 @@ class Fleet:
         asyncio.get_running_loop().call_later(FORGET_S, self.instances.pop, instance.name, None)
         if instance is self.main:
             self.main = None
+            self._main_answers.set()  # nobody waits for this one any more
             self._promote()
         elif instance is self.standby:
             self.standby = None

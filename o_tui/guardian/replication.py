@@ -79,9 +79,12 @@ class Replication:
     def _send(self, replicas: Iterable[Replica], entries: list[bytes], last_seq: int) -> None:
         if self._quarantined:
             entries = [self._quarantined.get(operations.unpack_entry(entry).seq, entry) for entry in entries]
-        for batch in _batches(entries):
-            # the digest is the chain's after the last entry of all; a replica in the middle is behind by seq too
-            raw = frames.encode(messages.Committed(entries=batch, digest=self._wal.digest))
+        batches = list(_batches(entries))
+        # the chain's digest is known where the log ends, so only the frame that ends there can be held to it
+        ends_there = bool(entries) and operations.unpack_entry(entries[-1]).seq == self._wal.seq
+        for batch in batches:
+            digest = self._wal.digest if ends_there and batch is batches[-1] else b""
+            raw = frames.encode(messages.Committed(entries=batch, digest=digest))
             for replica in replicas:
                 replica.send_entries(raw)
         for replica in replicas:

@@ -55,7 +55,7 @@ def busy(guardian: ScriptedGuardian) -> None:
 async def test_looks(workspace: Paths, size: tuple[int, int], theme: str, snapshot: SnapshotAssertion) -> None:
     async with opened(workspace, size, busy, theme) as view:
         pane = await view.go("events")
-        assert view.picture(pane) == snapshot
+        assert await view.settled(pane) == snapshot
 
 
 async def test_empty_says_what_will_come(workspace: Paths) -> None:

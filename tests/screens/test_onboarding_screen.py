@@ -47,7 +47,7 @@ async def welcome(view: Opened) -> OnboardingScreen:
 async def test_looks(workspace: Paths, size: tuple[int, int], theme: str, snapshot: SnapshotAssertion) -> None:
     async with opened(workspace, size, fresh, theme) as view:
         screen = await welcome(view)
-        assert view.picture(screen.query_one(".box")) == snapshot
+        assert await view.settled(screen.query_one(".box")) == snapshot
 
 
 async def test_one_key_skips_it_for_good(workspace: Paths) -> None:

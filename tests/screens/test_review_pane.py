@@ -74,8 +74,9 @@ async def test_looks(workspace: Paths, size: tuple[int, int], theme: str, snapsh
         await view.go("review")
         pane = view.app.frame.panes["review"]
         await view.until(lambda: pane._item)
+        await view.settled(pane)
         await view.press("n")
-        assert view.picture(pane) == snapshot
+        assert await view.settled(pane) == snapshot
 
 
 async def test_empty_says_what_to_do(workspace: Paths) -> None:

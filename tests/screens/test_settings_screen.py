@@ -46,7 +46,7 @@ async def settings(view: Opened, key: str) -> SettingsScreen:
 async def test_looks(workspace: Paths, size: tuple[int, int], theme: str, snapshot: SnapshotAssertion) -> None:
     async with opened(workspace, size, keeping, theme) as view:
         screen = await settings(view, "brain.provider")
-        assert view.picture(screen.query_one(".box")) == snapshot
+        assert await view.settled(screen.query_one(".box")) == snapshot
 
 
 async def test_a_value_is_typed_checked_and_kept(workspace: Paths) -> None:

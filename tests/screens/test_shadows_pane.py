@@ -47,7 +47,7 @@ def running(guardian: ScriptedGuardian) -> None:
 async def test_looks(workspace: Paths, size: tuple[int, int], theme: str, snapshot: SnapshotAssertion) -> None:
     async with opened(workspace, size, running, theme) as view:
         pane = await view.go("shadows")
-        assert view.picture(pane) == snapshot
+        assert await view.settled(pane) == snapshot
 
 
 async def test_empty_says_what_to_do(workspace: Paths) -> None:

@@ -54,7 +54,7 @@ async def test_looks(workspace: Paths, size: tuple[int, int], theme: str, snapsh
     async with opened(workspace, size, handlers, theme) as view:
         pane = await view.go("vault")
         await view.press("down")
-        assert view.picture(pane) == snapshot
+        assert await view.settled(pane) == snapshot
 
 
 async def test_empty_says_what_to_do(workspace: Paths) -> None:

@@ -137,6 +137,17 @@ class Opened:
         height = self.app.size.height
         return [list(strip) for strip in self.app.screen._compositor.render_strips(self.app.size)][:height]
 
+    async def settled(self, widget: Widget) -> str:
+        """The picture of a widget once it has stayed the same for a while: timers and layouts have come to rest."""
+        last, same = self.picture(widget), 0
+        async with asyncio.timeout(10):
+            while same < 4:
+                await self.pilot.pause(0.08)
+                now = self.picture(widget)
+                same = same + 1 if now == last else 0
+                last = now
+        return last
+
     def picture(self, widget: Widget) -> str:
         """A widget as text, and below it which style each part has: small, and a change can be read in a diff."""
         left, top, width, height = widget.region

@@ -125,8 +125,11 @@ class EventsPane(Pane):
         nothing = f"No event has '{query}' in it.\n\nEsc  show all again   Up  look further back" if query else EMPTY
         rows = self.log_rows
         # a copy, because the store goes on growing while the list draws
-        rows.show(list(self.store.filtered(query)), empty=nothing)
+        found = list(self.store.filtered(query))
+        rows.show(found, empty=nothing)
         self._tell_line()
+        if query and len(found) < self.size.height:
+            self._look_back()
 
     def _tell_line(self) -> None:
         line = self.query_one("#events-line", Line)
@@ -195,7 +198,11 @@ class EventsPane(Pane):
     def on_row_list_top_reached(self, message: RowList.TopReached) -> None:
         """The page before, if there is one."""
         message.stop()
-        if message.rows is not self.log_rows or self._paging or self.store.complete or not self.store.rows:
+        if message.rows is self.log_rows:
+            self._look_back()
+
+    def _look_back(self) -> None:
+        if self._paging or self.store.complete or not self.store.rows:
             return
         self._paging = True
         query = self.query_one(FilterBar).text
@@ -209,9 +216,10 @@ class EventsPane(Pane):
             return
         finally:
             self._paging = False
-        # who has changed the filter meanwhile asked for something else
-        if query == self.query_one(FilterBar).text and self.store.prepend(rows, PAGE, filtered=bool(query)):
-            self._refill()
+        # who has changed the filter meanwhile asked for something else: that is looked for then
+        if query == self.query_one(FilterBar).text:
+            self.store.prepend(rows, PAGE, filtered=bool(query))
+        self._refill()
 
     def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
         """Filters while one types."""

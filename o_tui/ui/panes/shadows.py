@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.timer import Timer
 from textual.widget import Widget
@@ -124,6 +125,11 @@ class ShadowsPane(Pane):
             self._draw()
         elif self._timer is None:
             self._timer = self.set_timer(wait, self._draw)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Progress is written for the width that there is."""
+        if self.failure is None:
+            self._draw()
 
     def _draw(self) -> None:
         self._last = monotonic()

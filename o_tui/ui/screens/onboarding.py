@@ -49,7 +49,9 @@ class OnboardingScreen(Dialog[None]):
     """Lists what was found; a number or Enter chooses, Esc skips for good."""
 
     DEFAULT_CSS = """
-    OnboardingScreen OptionList { height: auto; max-height: 14; border: none; padding: 0; margin: 1 0 0 0; }
+    OnboardingScreen OptionList {
+        height: auto; max-height: 14; border: none; padding: 0; margin: 1 0 0 0; overflow-y: hidden;
+    }
     OnboardingScreen #answer { display: none; }
     """
     BINDINGS: ClassVar = []

@@ -91,8 +91,14 @@ class Paths:
                 f"the data folder {self.data} belongs to uid {owner}, you are {os.geteuid()}",
                 hint="choose another with --data-dir",
             )
-        self.data.chmod(0o700)
-        self.run.chmod(0o700)
+        for folder in (self.data, self.run):
+            try:
+                if folder.stat().st_mode & 0o777 != 0o700:
+                    folder.chmod(0o700)
+            except OSError as error:
+                raise RefusedError(
+                    f"cannot keep others out of {folder}: {error.strerror}", hint="choose another with --data-dir"
+                ) from error
 
 
 def locate(data_dir: str | None = None) -> Paths:

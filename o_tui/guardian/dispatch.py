@@ -14,15 +14,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
+from o_tui.guardian import proposals
 from o_tui.guardian.instances import Instance
 from o_tui.guardian.journal import Journal, Outcome, Request
 from o_tui.guardian.replication import Replication
 from o_tui.guardian.ticket import Ticket
 from o_tui.guardian.wal import Proposed, Wal
-from o_tui.protocol import messages, operations
-from o_tui.protocol.errors import OError, RefusedError
+from o_tui.protocol import messages
+from o_tui.protocol.errors import BusyError, OError, PeerError, RefusedError
 
 QUEUE_LIMIT = 10_000
 """Requests that may wait; more are refused."""
@@ -30,7 +29,6 @@ CRASHES_LIMIT = 2
 """Deaths of an instance that a request may be the cause of, before it is quarantined."""
 DEATHS_LIMIT = 20
 """The same for deaths of any cause, somebody else's SIGKILL too."""
-OPERATION_LIMIT_BYTES = 192 * 1024
 OWN_WORK = "~"
 """What an id begins with when main works for itself: it makes its tools known, consolidates memory."""
 LOOKS_ONLY = "this request may only look"
@@ -75,6 +73,7 @@ class Dispatch:
         self._suspects: deque[Ticket] = deque()
         self._alone: Ticket | None = None
         self._dying: dict[str, list[Ticket]] = {}
+        self._unwritten: list[Callable[[], None]] = []
         self._held = ""
         self._idle: asyncio.Event = asyncio.Event()
         self._idle.set()
@@ -252,7 +251,7 @@ class Dispatch:
                 return
         proposed: list[Proposed] = []
         for item in items:
-            problem = self._check(ticket, item, len(proposed))
+            problem = proposals.problem(item, None if ticket is None else ticket.proposed + len(proposed))
             if problem:
                 instance.send(messages.Refused(position=item.position, error=problem), request_id)
                 return
@@ -354,19 +353,6 @@ class Dispatch:
         ticket = self._tickets.get(request_id)
         return ticket if ticket is not None and ticket.instance is instance else None
 
-    def _check(self, ticket: Ticket | None, item: messages.OperationProposal, before: int) -> str:
-        if item.operation not in operations.TYPES or item.operation in operations.GUARDIAN_ONLY:
-            return f"an instance may not propose {item.operation[:40]!r}"
-        if len(item.data) > OPERATION_LIMIT_BYTES:
-            return f"an operation of {len(item.data)} bytes passes the limit of {OPERATION_LIMIT_BYTES}"
-        if ticket is not None and item.position != ticket.proposed + before:
-            return f"operation {item.position} is out of order"
-        try:
-            operations.unpack(item.operation, item.data)
-        except (msgspec.DecodeError, ValueError) as error:
-            return f"not a {item.operation}: {error}"
-        return ""
-
     def _end(self, ticket: Ticket, ok: bool, answer: str, error: str) -> None:
         if self._tickets.pop(ticket.request_id, None) is None:
             return
@@ -383,24 +369,36 @@ class Dispatch:
             return
         outcome: Outcome = "quarantined" if ticket.state == "quarantined" else "done" if ok else "failed"
         ticket.state = outcome
-        self._journal.finish(
-            ticket.request_id,
-            outcome,
-            answer,
-            error,
-            ticket.elapsed_ms,
-            ticket.recovered,
-            lambda problem: self._finished(ticket, problem),
-        )
+        self._write_end(ticket, outcome, answer, error, lambda problem: self._finished(ticket, problem))
         self._idle.set()
         self._pump()
+
+    def _write_end(
+        self, ticket: Ticket, outcome: Outcome, answer: str, error: str, done: Callable[[OError | None], None]
+    ) -> None:
+        def written(problem: OError | None) -> None:
+            if isinstance(problem, PeerError | BusyError):
+                self._unwritten.append(lambda: self._write_end(ticket, outcome, answer, error, _unheard))
+            done(problem)
+
+        self._journal.finish(ticket.request_id, outcome, answer, error, ticket.elapsed_ms, ticket.recovered, written)
+
+    def write_again(self) -> None:
+        """The disk takes something again: the ends of requests that it did not take are written now."""
+        again, self._unwritten = self._unwritten, []
+        for write in again:
+            write()
 
     def _finished(self, ticket: Ticket, problem: OError | None) -> None:
         if problem is not None:
             ticket.ok = False
-            ticket.error = f"{problem}; the answer was not kept and will be given again"
+            ticket.error = f"{problem}; this end of the request is written down as soon as the disk takes it"
         self._on_change("chat.done", ticket)
         ticket.answered(ticket)
+
+
+def _unheard(_problem: OError | None) -> None:
+    """Whoever asked has been told already."""
 
 
 def _nobody(_ticket: Ticket) -> None:

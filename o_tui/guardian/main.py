@@ -122,6 +122,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     place = paths.locate(arguments.data_dir)
     try:
+        place.prepare()
         settings = config.load(place.config_file)
         asyncio.run(_serve(place, settings, lambda pid: _tell(arguments.ready_fd, {"ok": True, "pid": pid})))
     except OError as error:

@@ -33,7 +33,7 @@ TARGETS: dict[tuple[str, ...], int] = {
     ("guardian",): 9,
 }
 """Who is killed together, and how often."""
-WORDS = "amber birch cedar delta ember fjord grove heath inlet jetty knoll larch maple north ocean pearl quartz".split()
+WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "jetty", "knoll", "larch")
 SETTLE_S = 60.0
 
 
@@ -61,8 +61,8 @@ class Report:
         kinds = ", ".join(f"{role} {count}" for role, count in self.kills.most_common())
         slowest = max(self.starts_s, default=0.0)
         return (
-            f"seed {self.seed}: {self.total} SIGKILLs ({kinds}) in {self.seconds:.0f} s; {self.acknowledged} acknowledged,"
-            f" {self.unknown} without an answer, {len(self.refused)} refused; {self.entries} entries,"
+            f"seed {self.seed}: {self.total} SIGKILLs ({kinds}) in {self.seconds:.0f} s; "
+            f"{self.acknowledged} acknowledged, {self.unknown} without an answer, {len(self.refused)} refused; {self.entries} entries,"
             f" {self.checkpoints} checkpoints; slowest start {slowest:.1f} s; lost or doubled: {len(self.wrong)}"
         )
 

@@ -33,7 +33,7 @@ def doctor(context: Context) -> int:
         from o_tui.guardian import doctor as examination
 
         checks = examination.checks(context.paths)
-        value = {"ok": all(check["ok"] for check in checks), "tier": "none", "checks": checks}
+        value = {"ok": all(check["ok"] for check in checks), "tier": "X", "checks": checks}
     if context.out.json:
         context.out.value(value)
         return 0 if value["ok"] else 1

@@ -28,6 +28,8 @@ ENVIRONMENT = {
     "TZ": os.environ.get("TZ") or ":/etc/localtime",
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "1",
+    # huge pages for the state: with 41 MB a fork takes 0.9 instead of 3.1 ms, the end of an instance 3 instead of 13
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 """All that the nursery and its children know of the environment; no secret is ever in their memory."""
 START_S = 30.0

@@ -147,7 +147,7 @@ class Frame(boundary.Guarded, Screen[None]):
         pane = self.panes[self.active]
         target = pane.focus_target() if pane.failure is None else next(iter(pane.query(ErrorCard)), None)
         if target is not None and self.is_current:
-            target.focus()
+            self.set_focus(target)
 
     def go(self, pane_id: str, argument: str = "") -> None:
         """Brings a pane to the front and puts the keys there."""

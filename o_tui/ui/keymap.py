@@ -71,7 +71,8 @@ def _keys(action: Action, chosen: Mapping[str, str]) -> tuple[str, ...]:
 
 _NAMES = _NAMED | frozenset(
     {
-        "question_mark", "slash", "backslash", "full_stop", "comma", "colon", "semicolon", "plus", "minus", "equals_sign",
+        "question_mark", "slash", "backslash", "full_stop", "comma", "colon", "semicolon", "plus", "minus",
+        "equals_sign",
         "left_square_bracket", "right_square_bracket", "underscore", "asterisk", "number_sign", "at", "space",
         "exclamation_mark", "less_than_sign", "greater_than_sign", "ampersand", "percent_sign", "dollar_sign", "tilde",
         "grave_accent", "apostrophe", "quotation_mark", "vertical_line", "circumflex_accent", "left_parenthesis",

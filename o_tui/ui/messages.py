@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from textual.message import Message
 
@@ -52,20 +51,3 @@ class CopyRequested(Message):
 
     text: str
     what: str = "text"
-
-
-@dataclass
-class Said(Message):
-    """The operator has sent a message to the agent."""
-
-    text: str
-
-
-@dataclass
-class CallFailed(Message):
-    """A call to the guardian was answered with an error."""
-
-    method: str
-    error: str
-    hint: str
-    data: Any = None

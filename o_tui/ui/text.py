@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from o_tui import _native
-from o_tui.protocol.safe_text import safe as _safe
-from o_tui.protocol.safe_text import safe_line as _safe_line
+from o_tui.protocol import safe_text
 
-_READY = hasattr(_native, "safe_text")
+TAB_CELLS = 4
 
 
 def safe(text: str) -> str:
-    """Text of several lines, harmless on a terminal; tabs are four spaces wide."""
-    shown = (
-        str(_safe(text))
-        if _READY
-        else "".join(c if c == "\n" or c == "\t" or c.isprintable() else "\ufffd" for c in text)
-    )
-    return shown.expandtabs(4) if "\t" in shown else shown
+    """Text of several lines, harmless on a terminal, without tabs."""
+    shown = str(safe_text.safe(text))
+    return shown.expandtabs(TAB_CELLS) if "\t" in shown else shown
 
 
 def safe_line(text: str, limit: int = 200) -> str:
     """One line of at most `limit` characters, harmless on a terminal."""
-    return str(_safe_line(text, limit)) if _READY else safe(text.replace("\n", " "))[:limit]
+    return str(safe_text.safe_line(text, limit))

@@ -73,6 +73,7 @@ async def test_an_answer_with_tools_on_its_way(picture: SnapshotAssertion, theme
 async def test_a_failed_answer_and_the_selected_message(picture: SnapshotAssertion) -> None:
     rows = [scripted_data.request("rq-f", "what is new?", error="the model did not answer in 60 s", state="failed")]
     async with view((80, 24), config=config("night"), snapshot=scripted_data.snapshot() | {"requests": rows}) as v:
+        await v.sees("what is new?")
         await v.press("shift+tab")
         assert await drawn(v) == picture
 

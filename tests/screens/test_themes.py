@@ -1,4 +1,4 @@
-"""Themes: the shipped ones reach their contrast, a bad one is a line, the operator's are read again when they change."""
+"""Themes: the shipped ones reach their contrast, a bad one is a line, the operator's are read again on change."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_contrast_is_wcags() -> None:
 )
 def test_a_bad_theme_is_one_line(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "bad.toml").write_text(text)
-    with pytest.raises(UsageError, match="bad.toml"):
+    with pytest.raises(UsageError, match=r"bad\.toml"):
         themes.read(tmp_path / "bad.toml")
     found = themes.find([tmp_path])
     assert found.themes == {}

@@ -63,7 +63,7 @@ class Commander:
 
     def _evolve(self, rest: str) -> None:
         gene, _, what = rest.partition(" ")
-        what = what.strip()
+        what = what.strip().removeprefix("--from ").strip()
         # the words of the command line are understood too: `--from FILE`, `--goal TEXT`
         named = what.startswith("--from ")
         what = what.removeprefix("--from ").removeprefix("--goal ").strip()

@@ -28,8 +28,10 @@ FLUSH_S, FLUSH_REMOTE_S = 0.08, 0.15
 """The open end of an answer is drawn again at most this often."""
 SLICE_S = 0.008
 """Time that old turns may take at once while the log is filled or laid out anew."""
-KEPT_PIECES = 600
-"""Pieces whose drawn lines are kept; others are drawn again when they are seen."""
+KEPT_PIECES = 200
+"""Seen pieces whose drawn lines are kept; others are drawn again when they are seen."""
+FRESH_PIECES = 60
+"""Pieces at the end of a turn whose lines are kept although they may not have been seen."""
 
 
 class ChatLog(boundary.Guarded, ScrollView, can_focus=True):
@@ -156,6 +158,7 @@ class ChatLog(boundary.Guarded, ScrollView, can_focus=True):
         while self._first and monotonic() < until:
             self._first -= 1
             added += self.turns[self._first].measure(self._width, self._paint)
+            self.turns[self._first].shed(0)
         if added:
             self._seen_height += added
             self._restack()
@@ -174,6 +177,7 @@ class ChatLog(boundary.Guarded, ScrollView, can_focus=True):
             if turn.changed_from is not None or turn.width != self._width:
                 first_changed = min(first_changed, position + (turn.changed_from or 0))
             position += turn.measure(self._width, self._paint)
+            turn.shed(FRESH_PIECES)
         self._restack(first_changed)
         if self.following:
             self._go(self.max_scroll_y)

@@ -31,7 +31,9 @@ class Paint:
 def paint_from(variables: Mapping[str, str], glyphs: Glyphs) -> Paint:
     """The chat's styles from a theme's variables."""
 
-    def style(name: str, *, bold: bool | None = None, italic: bool | None = None, underline: bool | None = None) -> Style:
+    def style(
+        name: str, *, bold: bool | None = None, italic: bool | None = None, underline: bool | None = None
+    ) -> Style:
         return Style(color=variables[name], bold=bold, italic=italic, underline=underline)
 
     base = Style(color=variables["foreground"], bgcolor=variables["background"])

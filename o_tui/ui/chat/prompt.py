@@ -37,12 +37,15 @@ class Offers(Line):
         seen = items[top : top + SHOWN]
         self.styles.height = len(seen)
         text = Text(no_wrap=True, overflow="ellipsis", end="")
-        label = min(44, max(len(item.label) for item in seen))
+        width = max(20, self.app.size.width if not self.size.width else self.size.width) - 2
+        label = min(width // 2, 44, max(len(item.label) for item in seen))
         for index, item in enumerate(seen, top):
             here = index == self.chosen
-            text.append("> " if here else "  ", self._style("key"))
-            text.append(f"{item.label:<{label}}", self._style("key" if here else "foreground"))
-            text.append(f"  {item.help}" + ("\n" if index < top + len(seen) - 1 else ""), self._style("muted"))
+            line = Text("> " if here else "  ", self._style("key"))
+            line.append(f"{item.label[:label]:<{label}}", self._style("key" if here else "foreground"))
+            line.append(f"  {item.help}", self._style("muted"))
+            line.truncate(width, overflow="ellipsis")
+            text.append_text(line).append("\n" if index < top + len(seen) - 1 else "")
         self.show(text)
 
 

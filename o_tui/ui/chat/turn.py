@@ -32,6 +32,7 @@ class Turn:
         self._stream = MarkdownStream()
         self._tail: Piece | None = None
         self._clean = 0
+        self._shed = 0
         self._streamed = False
         you = {"who": "you", "time_ns": row.get("time_ns") or 0}
         self._head = Piece("head", data={"who": "O", "time_ns": row.get("time_ns") or 0}, gap=True)
@@ -83,6 +84,7 @@ class Turn:
         error = str(self.row.get("error") or "")
         if error:
             self._add(Piece("error", error))
+            self._add(Piece("note", "r here, or /retry, sends it again"))
 
     def take_event(self, kind: str, data: Row) -> None:
         """An event of the running request; the text of deltas is only kept until `flush`."""
@@ -95,9 +97,8 @@ class Turn:
         self.flush()
         if kind == "tool_call":
             self._close_text()
-            self._add(
-                Piece("tool", data={"name": data.get("name"), "arguments": data.get("arguments") or {}}, gap=True)
-            )
+            gap = self.pieces[-1].kind not in ("tool", "head")
+            self._add(Piece("tool", data={"name": data.get("name"), "arguments": data.get("arguments") or {}}, gap=gap))
         elif kind == "tool_result":
             self._result(data)
         elif kind == "notice":
@@ -130,7 +131,7 @@ class Turn:
     def measure(self, width: int, paint: Paint) -> int:
         """Makes what has to be made for a width; returns the height."""
         if width != self.width:
-            self.width, self._clean = width, 0
+            self.width, self._clean, self._shed = width, 0, 0
         position = self.starts[self._clean - 1] + self.pieces[self._clean - 1].height if self._clean else 0
         del self.starts[self._clean :]
         for piece in self.pieces[self._clean :]:
@@ -141,6 +142,13 @@ class Turn:
         self._clean = len(self.pieces)
         self.height = position
         return position
+
+    def shed(self, keep: int) -> None:
+        """Lets the drawn lines of all but the last pieces go: those that are seen again are drawn again."""
+        end = len(self.pieces) - keep
+        for piece in self.pieces[self._shed : max(self._shed, end)]:
+            piece.strips = None
+        self._shed = max(self._shed, end)
 
     def piece_at(self, line: int) -> int:
         """The index of the piece that a line belongs to, after `measure`."""

@@ -109,7 +109,7 @@ class Link:
 
     async def _start_guardian(self) -> None:
         assert self._start is not None
-        self._change("starting", "starting the guardian")
+        self._change("starting", "the guardian ended" if self.welcome else "")
         try:
             await self._start()
         except OError as error:

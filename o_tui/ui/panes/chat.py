@@ -26,10 +26,14 @@ from o_tui.ui.widgets.line import Line
 
 WELCOME = """Write a message and press Enter.
 
-  What O can do without a model: take notes (remember ...), find them again
-  (what did I say about ...), calculate, and tell dates.
-  /evolve  changes one of its own genes, and asks you before anything counts
-  /brain   chooses a model      /help  shows every key and command"""
+Without a model O remembers (remember that ...),
+finds again (what did I say about ...?), calculates
+and knows the date. With one it also talks.
+
+/evolve  tries a change of its own code, and asks you
+         before it counts
+/brain   chooses a model
+/help    shows every key and command"""
 
 
 class ChatPane(Pane):
@@ -58,9 +62,7 @@ class ChatPane(Pane):
         Action("chat.page_up", ("pageup",), "Page up", "Scroll the messages up.", 0),
         Action("chat.page_down", ("pagedown",), "Page down", "Scroll the messages down.", 0),
     )
-    _IN_LOG: ClassVar[frozenset[str]] = frozenset(
-        {"copy", "retry", "open", "select_previous", "select_next", "follow"}
-    )
+    _IN_LOG: ClassVar[frozenset[str]] = frozenset({"copy", "retry", "open", "select_previous", "select_next", "follow"})
 
     def __init__(self) -> None:
         super().__init__()

@@ -22,6 +22,8 @@ from o_tui.ui.terminal import background
 from o_tui.ui.terminal.driver import SafeDriver, on_signals
 
 REMOTE_FPS = 12
+LOCAL_FPS = 120
+"""A key waits for the next frame: at Textual's 60 that alone is up to 17 ms. Without a change there is no frame."""
 LOG_LIMIT_BYTES = 8 * 1024 * 1024
 
 
@@ -46,8 +48,8 @@ def show(
     terminal = os.dup(1 if os.isatty(1) else 2)
     dark = background.is_dark(0, terminal, remote=remote) if config.screen.theme == "auto" else True
     SafeDriver.output_fd = terminal
+    textual.screen.UPDATE_PERIOD = 1 / (REMOTE_FPS if remote else LOCAL_FPS)  # type: ignore[misc]
     if remote:
-        textual.screen.UPDATE_PERIOD = 1 / REMOTE_FPS  # type: ignore[misc]
         SafeDriver.mouse_mode = "1002"
     gc.disable()  # until the first frame is out
     with errors_to_log(paths):

@@ -24,7 +24,8 @@ def sentence(model: Model) -> str:
     detail = f": {model.link_detail}" if model.link_detail else ""
     match model.link:
         case "starting":
-            return "Starting the guardian. You can write already."
+            again = "! The guardian has ended. Starting it again; what you write is kept."
+            return again if model.link_detail else "Starting the guardian. You can write already."
         case "connecting":
             return "Waiting for the guardian. You can write already."
         case "lost":

@@ -45,7 +45,7 @@ def parts(model: Model, now_ns: int, glyphs: Glyphs, remote: bool = False) -> li
     if model.link != "connected":
         found.append(Part(1, f"{glyphs.wait} {_link_word(model.link)}", "warning"))
     else:
-        found += _health(model, glyphs)
+        found += _health(model, now_ns, glyphs)
     waiting = len(model.pending)
     if waiting:
         found.append(Part(2, f"! REVIEW {waiting}", "warning", right=True))
@@ -59,7 +59,7 @@ def _link_word(state: str) -> str:
     return {"starting": "starting", "connecting": "connecting", "lost": "guardian lost"}.get(state, state)
 
 
-def _health(model: Model, glyphs: Glyphs) -> list[Part]:
+def _health(model: Model, now_ns: int, glyphs: Glyphs) -> list[Part]:
     found = []
     for rank, role in ((3, "main"), (20, "standby")):
         row = model.instance(role)
@@ -69,7 +69,7 @@ def _health(model: Model, glyphs: Glyphs) -> list[Part]:
         found.append(Part(rank, text, "success" if good else "error"))
     running = model.running
     if running:
-        found.append(Part(10, "agent busy", "accent"))
+        found.append(Part(10, f"agent busy {_elapsed(running[-1], now_ns)}", "accent"))
     shadows = [row for row in model.shadows.values() if row.get("state") == "running"]
     if shadows:
         found.append(Part(15, f"shadows {len(shadows)}", "accent"))
@@ -77,9 +77,14 @@ def _health(model: Model, glyphs: Glyphs) -> list[Part]:
     delay = (model.status.get("loop") or {}).get("p99_ms")
     if isinstance(delay, int | float):
         # rounded up to whole steps: a number that trembles would send bytes all day
-        found.append(Part(50, "guardian <1 ms" if delay < 1 else f"guardian {format.milliseconds(_step(delay))}"))
+        found.append(Part(50, "guardian <1 ms" if delay < 1 else f"guardian {_step(delay)} ms"))
     found.append(_brain(model.brain))
     return found
+
+
+def _elapsed(row: Row, now_ns: int) -> str:
+    seconds = max(0, now_ns - int(row.get("time_ns") or now_ns)) // NS
+    return f"{seconds // 60}:{seconds % 60:02d}"
 
 
 def _step(value: float) -> int:

@@ -101,7 +101,7 @@ class Api:
             "wal": guardian.telemetry()["wal"],
             "checkpoint": {key: newest[0][key] for key in ("id", "seq", "time_ns")} if newest else {},
             "pending": len(await self._evolutions.pending()),
-            "brain": guardian.brain_row(),
+            "brain": guardian.effects.row(),
             "genome": {"revision": guardian.fleet.genome.revision, "version": guardian.fleet.genome.version},
             "loop": guardian.loop_monitor.summary(),
             "tier": guardian.tier,
@@ -130,7 +130,7 @@ class Api:
             "evolutions": history,
             "pending": await self._evolutions.pending(),
             "shadows": self._evolutions.shadow_rows(),
-            "brain": self._guardian.brain_row(),
+            "brain": self._guardian.effects.row(),
             "config": await self.config_get(),
             "tree": await self.tree(),
         }
@@ -275,7 +275,7 @@ class Api:
             instance.kill("drill: an operator killed it")
             pid = instance.pid
         elif role in ("nursery", "broker"):
-            process = fleet.nursery if role == "nursery" else guardian.broker
+            process = fleet.nursery if role == "nursery" else guardian.effects.broker
             if process is None or not process.alive:
                 raise NotFoundError(f"there is no {role} just now")
             pid = process.watch.pid
@@ -303,30 +303,30 @@ class Api:
         guardian = self._guardian
         guardian.config = await asyncio.to_thread(settings.set_value, guardian.paths.config_file, key, value)
         self._evolutions.settings = guardian.config.evolution
-        if key.startswith("brain.") and guardian.broker is not None:
-            guardian.broker.configure(guardian.config.brain)
+        if key.startswith("brain."):
+            guardian.effects.configure()
         values = await self.config_get()
         guardian.publish("config", values)
         return values
 
     async def brain_detect(self) -> dict[str, Any]:
         """Keys and local models that are there."""
-        return await self._guardian.ask_broker("brain.detect", {}, 10.0)
+        return await self._guardian.effects.call("brain.detect", {}, 10.0)
 
     async def brain_models(self) -> dict[str, Any]:
         """The models that the provider offers."""
-        return await self._guardian.ask_broker("llm.models", {}, 20.0)
+        return await self._guardian.effects.call("llm.models", {}, 20.0)
 
     async def brain_set(self, provider: str, model: str = "", base_url: str = "") -> dict[str, Any]:
         """Chooses the brain, for good."""
         for key, value in (("provider", provider), ("model", model), ("base_url", base_url), ("onboarded", True)):
             await self.config_set(f"brain.{key}", value)
-        return self._guardian.brain_row()
+        return self._guardian.effects.row()
 
     async def brain_key(self, provider: str, key: str, base_url: str = "") -> dict[str, Any]:
         """Gives the broker a key to keep (0600), for a provider or an endpoint; it is not kept here."""
         arguments = {"provider": provider, "key": key, "base_url": base_url}
-        return await self._guardian.ask_broker("brain.key", arguments, 10.0)
+        return await self._guardian.effects.call("brain.key", arguments, 10.0)
 
 
 def _said(ticket: Ticket) -> dict[str, Any]:

@@ -11,20 +11,19 @@ from typing import Any, Literal, cast, get_args
 
 from o_tui.config import Config
 from o_tui.guardian import supervision as sv
-from o_tui.guardian.broker_link import Broker
 from o_tui.guardian.checkpointing import Checkpointing
 from o_tui.guardian.dispatch import Dispatch
 from o_tui.guardian.effects import Effects
 from o_tui.guardian.eventlog import Level
 from o_tui.guardian.findings import Finding
-from o_tui.guardian.fleet import Fleet, Genome, InstanceHandle
+from o_tui.guardian.fleet import Fleet, Genome
 from o_tui.guardian.health import HealthMonitor
 from o_tui.guardian.instances import Instance, death_cause
 from o_tui.guardian.ladder import Group, Ladder, Move
 from o_tui.guardian.replication import Replication
 from o_tui.guardian.runner import Happened, StartError, Supervisor
 from o_tui.guardian.stores import Stores
-from o_tui.guardian.supervision import ChildSpec, ExitReason
+from o_tui.guardian.supervision import ChildSpec
 from o_tui.guardian.telemetry import LoopMonitor
 from o_tui.guardian.ticket import Ticket
 from o_tui.guardian.wal import Proposed
@@ -46,7 +45,7 @@ class Guardian:
 
     Attributes:
         sink: Where notices go, `(topic, data)`; set by whoever serves views.
-        restarts: How often each child of the supervision tree was started again.
+        stopping: Set when it is to end; whoever runs it waits for that.
     """
 
     def __init__(self, paths: Paths, config: Config, stores: Stores, genome: Genome, placement: Placement) -> None:
@@ -59,10 +58,15 @@ class Guardian:
         self.followers: Callable[[], int] = lambda: 0
         self.loop_monitor = LoopMonitor()
         self.health = HealthMonitor(config.health.heartbeat_s, config.health.death_s, self._dead)
-        self.brain = messages.BrainState(
-            provider=config.brain.provider, model=config.brain.model, ok=False, detail="starting"
+        self.effects = Effects(
+            paths,
+            lambda: self.config.brain,
+            stores.brokered,
+            self.health,
+            spawn=self.spawn,
+            publish=self.publish,
+            log=self.log,
         )
-        self.broker: Broker | None = None
         self.last_recovery_ms = 0.0
         self.stopped = asyncio.Event()
         self.stopping = asyncio.Event()
@@ -72,7 +76,6 @@ class Guardian:
         self._lost_ns = 0
         self._failures: dict[int, int] = {}
         self._last_failure = "it gave no reason"
-        self._genome_failures = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.replication = Replication(stores.wal, {})
         self.dispatch = Dispatch(
@@ -81,9 +84,9 @@ class Guardian:
             self.replication,
             on_event=self._chat_event,
             on_change=self._chat_changed,
-            on_effect=Effects(stores.brokered, lambda: self.broker, self.spawn).ask,
+            on_effect=self.effects.ask,
             on_quarantine=self._quarantined,
-            brain=self._brain_name,
+            brain=self.effects.model,
         )
         self.fleet = Fleet(
             paths,
@@ -139,9 +142,6 @@ class Guardian:
         for finding in self.stores.database.findings:
             self._found(finding)
         self.stores.vault.on_finding = self._found
-        self.stores.vault.on_finding = lambda found: self.event(
-            "vault", found.kind, found.level, found.text, found.data
-        )
         self.event("guardian", "start", "info", f"guardian started, epoch {self.stores.database.epoch}")
         self.dispatch.resume(await self.stores.journal.load())
         await self._start_tree()
@@ -242,7 +242,7 @@ class Guardian:
         elif kind is messages.EvolutionIntent:
             self.event("agent", "intent", "info", f"the agent would like {data.gene} changed: {data.reason}")
         elif kind is not messages.Metrics:
-            instance.kill(f"it sent a {frame.type}, which is not an instance's to send")
+            instance.offend(f"it sent a {frame.type}, which is not an instance's to send")
 
     def serving(self, main: Instance, promoted: bool) -> None:
         """Requests go to this instance from now on."""
@@ -261,14 +261,15 @@ class Guardian:
 
     def ended(self, instance: Instance) -> None:
         """An instance has ended."""
+        if instance.offence:
+            self.event("fleet", "offence", "error", f"{instance.name} (pid {instance.pid}) was killed: {instance.offence}")
         if instance.role == "main":
             self._lost_ns = time.monotonic_ns()
             self.dispatch.lost(instance)
             # where the nursery has died too, nobody says why
             wait_s = JUDGE_S if self.fleet.nursery is not None else 0.0
             asyncio.get_running_loop().call_later(wait_s, lambda: self.dispatch.judge(instance, crashed=False))
-        if self.broker is not None:
-            self.broker.forget(instance)
+        self.effects.forget(instance)
 
     def nursery_ended(self) -> None:
         """The nursery has ended: the causes that are not known by now never will be."""
@@ -309,7 +310,7 @@ class Guardian:
 
         groups = (
             group("forks", ChildSpec("nursery", self.fleet.start_nursery, shutdown=2.0)),
-            group("effects", ChildSpec("broker", self._start_broker, shutdown=2.0)),
+            group("effects", ChildSpec("broker", self.effects.start_broker, shutdown=2.0)),
             group(
                 "agents",
                 ChildSpec("main", self.fleet.start_main, shutdown=3.0),
@@ -331,24 +332,6 @@ class Guardian:
         self.fatal = PeerError(f"the agent cannot be kept alive: {why}: {self._last_failure}", hint=hint)
         self._served.set()
         self.request_stop(str(self.fatal))
-
-    async def _start_broker(self) -> InstanceHandle:
-        broker = Broker(
-            self.paths, on_brain=self._brain_changed, on_log=self.log, on_beat=lambda: self.health.beat("broker")
-        )
-        await broker.spawn()
-        self.health.watch("broker")
-        broker.configure(self.config.brain)
-        self.broker = broker
-        exited: asyncio.Future[ExitReason] = asyncio.get_running_loop().create_future()
-
-        def ended(status: asyncio.Future[int]) -> None:
-            self.health.forget("broker")
-            reason = ExitReason("normal") if status.result() == 0 else ExitReason("killed", f"status {status.result()}")
-            exited.set_result(reason)
-
-        broker.watch.exited.add_done_callback(ended)
-        return InstanceHandle(broker.watch.pid, exited, broker.stop)
 
     def _happened(self, happened: Happened) -> None:
         reason = happened.reason.detail if happened.reason is not None else ""
@@ -395,32 +378,6 @@ class Guardian:
             {"request_id": ticket.request_id},
         )
 
-    def _brain_name(self) -> str:
-        brain = self.config.brain
-        return "" if brain.provider == "offline" else brain.model or brain.provider
-
-    def _brain_changed(self, brain: messages.BrainState) -> None:
-        self.brain = brain
-        self.publish("brain", self.brain_row())
-
-    def brain_row(self) -> dict[str, Any]:
-        """What `status` says of the brain."""
-        brain = self.brain
-        return {
-            "provider": brain.provider,
-            "model": brain.model,
-            "ok": brain.ok,
-            "detail": brain.detail,
-            "key": brain.key,
-        }
-
-    async def ask_broker(self, kind: str, arguments: dict[str, Any], timeout_s: float = 120.0) -> dict[str, Any]:
-        """An effect that the guardian itself wants; raises PeerError."""
-        if self.broker is None or not self.broker.alive:
-            raise PeerError("the broker is being started again", hint="try again in a moment")
-        await self.broker.ready()
-        return await self.broker.ask(kind, arguments, timeout_s)
-
     # --- inside: what runs beside
 
     def _dead(self, name: str, silence_s: float) -> None:
@@ -432,8 +389,8 @@ class Guardian:
             instance.kill(why)
         elif name == "nursery" and self.fleet.nursery is not None:
             self.fleet.nursery.watch.kill()
-        elif name == "broker" and self.broker is not None:
-            self.broker.watch.kill()
+        elif name == "broker" and self.effects.broker is not None:
+            self.effects.broker.watch.kill()
 
     async def _upkeep(self) -> None:
         """Keeps what only grows within its limits."""
@@ -460,7 +417,7 @@ class Guardian:
             "instances": self.instance_rows(),
             "wal": {"seq": wal.seq, "digest": wal.digest.hex(), "read_only": self.stores.database.read_only},
             "loop": self.loop_monitor.summary(),
-            "brain": self.brain_row(),
+            "brain": self.effects.row(),
             "in_flight": self.dispatch.in_flight,
             "recovery_ms": self.last_recovery_ms,
         }

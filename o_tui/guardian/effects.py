@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from o_tui.config import BrainConfig
 from o_tui.evolution.replay import digest_arguments
 from o_tui.guardian.broker_link import Broker
 from o_tui.guardian.brokered import Brokered
-from o_tui.guardian.instances import Instance
+from o_tui.guardian.fleet import InstanceHandle
+from o_tui.guardian.health import HealthMonitor
+from o_tui.guardian.instances import Instance, death_cause
+from o_tui.guardian.supervision import ExitReason
 from o_tui.guardian.ticket import Ticket
+from o_tui.paths import Paths
 from o_tui.protocol import messages
+from o_tui.protocol.errors import PeerError
 
 ALLOWED = frozenset({"llm.chat", "tool.clock"})
 """What an instance may ask for."""
@@ -18,17 +25,94 @@ Deliver = Callable[[messages.BrokerReply], None]
 
 
 class Effects:
-    """Between dispatch and broker. `spawn` runs a coroutine beside everything else."""
+    """The broker as the guardian has it: its process, the model that is configured, and every call to it.
+
+    Args:
+        paths: The workspace.
+        settings: Which model is configured now.
+        record: Where effects and their answers are kept.
+        health: Who watches that it is not silent.
+        spawn: Runs a coroutine beside everything else.
+        publish: `(topic, data)` to the views.
+        log: A line of the broker for the event log.
+    """
 
     def __init__(
         self,
+        paths: Paths,
+        settings: Callable[[], BrainConfig],
         record: Brokered,
-        broker: Callable[[], Broker | None],
+        health: HealthMonitor,
+        *,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
+        publish: Callable[[str, dict[str, Any]], None],
+        log: Callable[[str, messages.Log], None],
     ) -> None:
+        brain = settings()
+        self.broker: Broker | None = None
+        self._paths = paths
+        self._settings = settings
         self._record = record
-        self._broker = broker
+        self._health = health
         self._spawn = spawn
+        self._publish = publish
+        self._log = log
+        self._brain = messages.BrainState(provider=brain.provider, model=brain.model, ok=False, detail="starting")
+
+    # --- the process and the model
+
+    async def start_broker(self) -> InstanceHandle:
+        """A child of the supervision tree: the process with the keys."""
+        broker = Broker(
+            self._paths, on_brain=self._changed, on_log=self._log, on_beat=lambda: self._health.beat("broker")
+        )
+        await broker.spawn()
+        self._health.watch("broker")
+        broker.configure(self._settings())
+        self.broker = broker
+        exited: asyncio.Future[ExitReason] = asyncio.get_running_loop().create_future()
+
+        def ended(status: asyncio.Future[int]) -> None:
+            self._health.forget("broker")
+            code = status.result()
+            exited.set_result(ExitReason("normal") if code == 0 else ExitReason("killed", death_cause(code)))
+
+        broker.watch.exited.add_done_callback(ended)
+        return InstanceHandle(broker.watch.pid, exited, broker.stop)
+
+    def configure(self) -> None:
+        """The settings have changed."""
+        if self.broker is not None and self.broker.alive:
+            self.broker.configure(self._settings())
+
+    def model(self) -> str:
+        """The model's name for requests; empty in offline mode."""
+        brain = self._settings()
+        return "" if brain.provider == "offline" else brain.model or brain.provider
+
+    def row(self) -> dict[str, Any]:
+        """What `status` says of the model."""
+        brain = self._brain
+        keys = ("provider", "model", "ok", "detail", "key")
+        return {key: getattr(brain, key) for key in keys}
+
+    def _changed(self, brain: messages.BrainState) -> None:
+        self._brain = brain
+        self._publish("brain", self.row())
+
+    # --- calls
+
+    async def call(self, kind: str, arguments: dict[str, Any], timeout_s: float = 120.0) -> dict[str, Any]:
+        """An effect that the guardian itself wants; raises PeerError."""
+        if self.broker is None or not self.broker.alive:
+            raise PeerError("the broker is being started again", hint="try again in a moment")
+        await self.broker.ready()
+        return await self.broker.ask(kind, arguments, timeout_s)
+
+    def forget(self, instance: Instance) -> None:
+        """An instance has ended: nobody waits for its calls."""
+        if self.broker is not None:
+            self.broker.forget(instance)
 
     def ask(self, ticket: Ticket, instance: Instance, asked: messages.BrokerRequest) -> None:
         """An instance asks for an effect; it gets replies until `done` or `error`."""
@@ -51,7 +135,7 @@ class Effects:
             if known is not None:
                 deliver(messages.BrokerReply(call_id=asked.call_id, state="done", data=known))
                 return
-        broker = self._broker()
+        broker = self.broker
         if broker is None or not broker.alive:
             deliver(_error("the broker is being started again; try again", "lost", retryable=True))
             return

@@ -121,7 +121,7 @@ class GuardianSurroundings:
         """See the seam."""
         if self._guardian.config.brain.provider == "offline":
             raise PeerError("there is no model to write a candidate", hint="give a file, or choose a brain first")
-        answer = await self._guardian.ask_broker(
+        answer = await self._guardian.effects.call(
             "llm.chat", {"messages": [dict(message) for message in conversation]}, 600.0
         )
         return str(answer.get("text", ""))

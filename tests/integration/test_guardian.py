@@ -101,12 +101,12 @@ async def test_a_silent_main_is_killed_and_replaced(workspace: Paths) -> None:
 
 
 async def test_a_killed_broker_serves_again(guardian: Guardian) -> None:
-    broker = guardian.broker
+    broker = guardian.effects.broker
     assert broker is not None
     await broker.ready()
     broker.watch.kill()
-    await until(lambda: guardian.broker is not broker)
-    assert "found" in await guardian.ask_broker("brain.detect", {})
+    await until(lambda: guardian.effects.broker is not broker)
+    assert "found" in await guardian.effects.call("brain.detect", {})
 
 
 async def test_a_checkpoint_is_restored_and_nothing_of_the_log_is_lost(guardian: Guardian) -> None:
@@ -151,8 +151,8 @@ async def test_nothing_is_left_behind(workspace: Paths) -> None:
     async with running(workspace) as guardian:
         await until(lambda: guardian.fleet.standby is not None and guardian.fleet.standby.state == "running")
         fleet = guardian.fleet
-        assert fleet.nursery and fleet.main and fleet.standby and guardian.broker
-        pids = [fleet.nursery.watch.pid, fleet.main.pid, fleet.standby.pid, guardian.broker.watch.pid]
+        assert fleet.nursery and fleet.main and fleet.standby and guardian.effects.broker
+        pids = [fleet.nursery.watch.pid, fleet.main.pid, fleet.standby.pid, guardian.effects.broker.watch.pid]
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)

@@ -262,7 +262,9 @@ class Guardian:
     def ended(self, instance: Instance) -> None:
         """An instance has ended."""
         if instance.offence:
-            self.event("fleet", "offence", "error", f"{instance.name} (pid {instance.pid}) was killed: {instance.offence}")
+            self.event(
+                "fleet", "offence", "error", f"{instance.name} (pid {instance.pid}) was killed: {instance.offence}"
+            )
         if instance.role == "main":
             self._lost_ns = time.monotonic_ns()
             self.dispatch.lost(instance)

@@ -13,7 +13,7 @@ from o_tui.guardian.channel import Channel
 from o_tui.guardian.nursery import Fork
 from o_tui.guardian.processes import Watch
 from o_tui.protocol import frames, messages
-from o_tui.protocol.errors import FrameError, OError, PeerError
+from o_tui.protocol.errors import FrameError, OError
 
 InstanceState = Literal["starting", "loading", "running", "stopping", "ended"]
 LOAD_S = 10.0
@@ -45,6 +45,7 @@ class Instance:
         revision: The genome that it runs; empty before one is loaded.
         exited: Its exit status, once the nursery has reaped it or its socket has ended.
         cause: Why it ended, in words; set when `exited` is.
+        offence: What it did against the protocol; empty if nothing.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Instance:
         self.requests = 0
         self.cause = ""
         self.killed_by_us = ""
+        self.offence = ""
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._watch = fork.watch
         self._on_frame = on_frame
@@ -136,6 +138,11 @@ class Instance:
     def send(self, message: messages.Message, request_id: str = "") -> None:
         """One message of any size; what an ended instance is sent goes nowhere."""
         self.channel.send(message, frames.Metadata(request_id=request_id) if request_id else self._metadata)
+
+    def offend(self, what: str) -> None:
+        """It did what no sound instance does: it is killed for that."""
+        self.offence = self.offence or what
+        self.kill(what)
 
     def signal(self, number: int) -> None:
         """Sends a signal."""
@@ -237,8 +244,7 @@ class Instance:
             self._on_frame(self, frame)
 
     def _closed(self, error: OError | None) -> None:
-        if isinstance(error, FrameError):
-            self.killed_by_us = self.killed_by_us or f"it broke the protocol: {error}"
-        elif isinstance(error, PeerError):
-            self.killed_by_us = self.killed_by_us or str(error)
+        if error is not None:
+            self.offence = f"it broke the protocol: {error}" if isinstance(error, FrameError) else str(error)
+            self.killed_by_us = self.killed_by_us or self.offence
         self.end()

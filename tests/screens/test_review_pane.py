@@ -47,6 +47,7 @@ class Clock:
 
 def one(guardian: ScriptedGuardian) -> None:
     with_evolutions(evolution())(guardian)
+    guardian.handlers["status"] = lambda: {"genome": {"revision": "9f3c1e0b5d7a", "version": "0.1.0"}}
     guardian.handlers["approve"] = lambda id, digest: evolution(state="promoted", version=VERSION, by="ada")
     guardian.handlers["reject"] = lambda id, reason: evolution(state="rejected", reason=reason, by="ada")
 
@@ -157,6 +158,16 @@ async def test_a_stale_base_is_told(workspace: Paths) -> None:
     async with opened(workspace, setup=with_evolutions(evolution(base="0000aaaa1111"))) as view:
         await review(view)
         assert "STALE, deployed is 9f3c1e0" in view.text()
+
+
+async def test_a_base_is_not_called_stale_from_an_old_status(workspace: Paths) -> None:
+    def newer(guardian: ScriptedGuardian) -> None:
+        with_evolutions(evolution(base="0000aaaa1111"))(guardian)
+        guardian.handlers["status"] = lambda: {"genome": {"revision": "0000aaaa1111", "version": "0.1.1"}}
+
+    async with opened(workspace, setup=newer) as view:
+        await review(view)
+        await view.until(lambda: "base 0000aaa (current)" in view.text())
 
 
 async def test_hidden_characters_are_told(workspace: Paths) -> None:

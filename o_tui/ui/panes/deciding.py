@@ -24,6 +24,7 @@ class Deciding(Pane):
         self._inside = False
         self._item: Row = {}
         self._said = ""
+        self._asked = ("", "")
 
     @property
     def bar(self) -> ApprovalBar:
@@ -37,6 +38,27 @@ class Deciding(Pane):
     def _tell_decision(self) -> None:
         """Shows what was decided, or what can be."""
         raise NotImplementedError
+
+    def refresh_genome(self) -> None:
+        """Asks which revision is deployed: no notice says it."""
+
+        def done(value: Any) -> None:
+            if isinstance(value, dict) and isinstance(value.get("genome"), dict):
+                self.model.status["genome"] = value["genome"]
+                if self._item:
+                    self._draw()
+
+        self.ask("status", done)
+
+    def _ask_deployed(self) -> None:
+        """The status that the view has may be older than the last promotion: asked once a change and revision."""
+        question = (str(self._item.get("id")), self._deployed())
+        if question != self._asked:
+            self._asked = question
+            self.refresh_genome()
+
+    def _deployed(self) -> str:
+        return str((self.model.status.get("genome") or {}).get("revision") or "")
 
     def _version(self) -> str:
         return str(self._item.get("next_version") or self._item.get("id") or "")
@@ -140,6 +162,7 @@ class Deciding(Pane):
             self._tell_decision()
             return
         self._said = ""
+        self.refresh_genome()
         row = value if isinstance(value, dict) else {}
         if method == "rollback":
             self._said = f"Rolled back: v{shown(row.get('version'), 20)} runs."

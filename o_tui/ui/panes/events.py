@@ -152,7 +152,7 @@ class EventsPane(Pane):
         if last.get("id"):
             when = int(last.get("time") or last.get("time_ns") or 0)
             since = f" {age_ns(when, self.view.now_ns())} ago" if when else ""
-            line.append(f"  checkpoint {shown(last['id'])}{since} {distance(seq - int(last.get('seq') or 0))}")
+            line.append(f"  checkpoint {short(shown(last['id']))}{since} {distance(seq - int(last.get('seq') or 0))}")
         if loop.get("p99_ms") is not None:
             line.append(f"  loop p99 {milliseconds(loop['p99_ms'])}")
         digest = wal.get("digest") or ""

@@ -65,10 +65,9 @@ def _pair(name: str, value: str, style: str = "") -> Text:
 def _decision(row: Row, found: Mapping[str, Any]) -> Iterator[Text]:
     verdict = shown(row.get("verdict") or found.get("decision") or row.get("state"), 40).replace("_", " ")
     yield _heading(f"Verdict: {verdict}")
-    for reason in found.get("reasons") or ():
-        yield Text(f"- {shown(reason, 300)}")
-    if row.get("reason"):
-        yield Text(f"- {shown(row['reason'], 300)}")
+    reasons = [*(found.get("reasons") or ()), row.get("reason") or ""]
+    for reason in dict.fromkeys(shown(text, 300) for text in reasons if text):
+        yield Text(f"- {reason}")
     yield Text()
 
 
@@ -178,7 +177,8 @@ def _origin(row: Row) -> Iterator[Text]:
     yield _heading("Change")
     for name, key in (("goal", "goal"), ("because", "hypothesis"), ("from", "origin"), ("before", "checkpoint_id")):
         if row.get(key):
-            yield _pair(name, shown(row[key], 300))
+            value = shown(row[key], 300)
+            yield _pair(name, short(value) if key == "checkpoint_id" else value)
     yield _pair("revision", short(shown(row.get("revision")), 12))
     yield _pair("diff", short(shown(row.get("diff_sha256")), 16))
     yield _pair("evidence", short(shown(row.get("evidence_sha256")), 16))

@@ -120,6 +120,8 @@ class ReviewPane(Deciding):
         """Finds in the diff."""
         self.query_one(FilterBar).open()
 
+    action_find_text = find
+
     def update(self, model: Model, changed: frozenset[Part]) -> None:
         """Lists what waits, and loads the one to show."""
         self.waiting.ascii_only = self.diff.ascii_only = self.view.config.screen.ascii
@@ -205,11 +207,13 @@ class ReviewPane(Deciding):
         head = Text(no_wrap=True, overflow="ellipsis")
         head.append(f"{shown(row.get('id'), 20)} {shown(row.get('gene'), 40)}", "bold")
         if row.get("next_version"):
-            head.append(f"  {shown(row.get('version'), 20)} -> {shown(row['next_version'], 20)}")
+            before = row.get("version") or (self.model.status.get("genome") or {}).get("version")
+            head.append(f"  {shown(before, 20)} -> {shown(row['next_version'], 20)}")
         base, deployed = str(row.get("base") or ""), self._deployed()
         stale = row.get("state") == "pending" and deployed and base and deployed != base
         head.append(f"  base {short(shown(base), 7)} ")
         if stale:
+            self._ask_deployed()
             head.append(f"[!] STALE, deployed is {short(deployed, 7)}", "bold")
         elif row.get("state") == "pending":
             head.append("(current)")
@@ -217,9 +221,6 @@ class ReviewPane(Deciding):
         head.append(f"  by {shown(row.get('origin'), 12)}", "dim")
         self.query_one("#review-head", Line).show(head)
         self._tell_decision()
-
-    def _deployed(self) -> str:
-        return str((self.model.status.get("genome") or {}).get("revision") or "")
 
     def _tell_decision(self) -> None:
         line = Text(no_wrap=True, overflow="ellipsis")
@@ -381,10 +382,6 @@ class ReviewPane(Deciding):
     def action_less_context(self) -> None:
         """Less."""
         self.diff.change_context(-3)
-
-    def action_find_text(self) -> None:
-        """Finds."""
-        self.find()
 
     def action_copy(self) -> None:
         """Copies the hunk."""

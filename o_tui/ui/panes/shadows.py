@@ -204,8 +204,11 @@ class ShadowsPane(Pane):
         verdict = str(row.get("verdict") or row.get("state") or "-")
         trend = [float(value) for value in row.get("trend") or ()]
         rate = percent(errors, requests)
+        # an id that repeats the evolution's says nothing here
+        evolution = str(row.get("evolution") or "")
+        name = str(row.get("id") or "").removeprefix(evolution).lstrip("-/.:_") or str(row.get("id"))
         return (
-            shown(row.get("id")),
+            shown(name),
             (shown(row.get("role")), "dim"),
             f"{requests}/{int(row.get('total') or 0)}",
             (rate, "bad") if errors else rate,
@@ -213,7 +216,7 @@ class ShadowsPane(Pane):
             milliseconds(row.get("p95_ms")),
             size(int(row.get("rss_bytes") or 0)),
             (sparkline(trend, TREND_CELLS, ascii_only=self.view.config.screen.ascii), "accent"),
-            (shown(verdict), VERDICTS.get(verdict, "")),
+            (shown(verdict).replace("_", " "), VERDICTS.get(verdict, "")),
         )
 
     def _outcome(self, row: Row) -> Sequence[Cell]:

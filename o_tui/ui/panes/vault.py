@@ -195,7 +195,7 @@ class VaultPane(Pane):
         def open_screen(value: dict[str, Any]) -> None:
             found = facts({**row, **value}, skip=("deleted",))
             verify = partial(self.call, "checkpoint.verify", id=identity)
-            self.app.push_screen(InspectScreen(f"Checkpoint {identity}", found, verify))
+            self.app.push_screen(InspectScreen(f"Checkpoint {short(shown(identity))}", found, verify))
 
         self.ask("checkpoint.show", open_screen, id=identity)
 
@@ -250,7 +250,7 @@ class VaultPane(Pane):
             f"Nothing is lost: the {count(later)} later operations stay in the log, and the restore is an operation "
             "there itself. A newer checkpoint takes the state forward again.",
         ]
-        screen = ConfirmScreen(f"Restore {identity}?", lines, "restore")
+        screen = ConfirmScreen(f"Restore {short(shown(identity))}?", lines, "restore")
 
         def decided(word: str | None) -> None:
             if word:
@@ -267,14 +267,14 @@ class VaultPane(Pane):
         self.ask("checkpoint.create", self._created, reason="by the operator")
 
     def _created(self, value: Any) -> None:
-        self.view.tell(f"Checkpoint {shown(value.get('id'), 40)} written.")
+        self.view.tell(f"Checkpoint {short(shown(value.get('id')))} written.")
 
     def action_pin(self) -> None:
         """Pins or unpins."""
         row = self._current()
         if row is not None:
             pinned = not row.get("pinned")
-            said = f"{row['id']} is pinned: it stays." if pinned else f"{row['id']} is no longer pinned."
+            said = "Pinned: it stays." if pinned else "No longer pinned."
             self.ask("checkpoint.pin", lambda _: self.view.tell(said), id=row["id"], pinned=pinned)
 
     def action_export(self) -> None:
@@ -288,14 +288,18 @@ class VaultPane(Pane):
             if path:
                 self.ask("checkpoint.export", lambda _: self.view.tell(f"Written to {path}"), id=identity, path=path)
 
-        self.app.push_screen(PathScreen("export", identity, f"~/{identity}.ckpt"), chosen)
+        self.app.push_screen(PathScreen("export", identity, f"~/{short(identity)}.ckpt"), chosen)
 
     def action_import_file(self) -> None:
         """Asks for a path, then imports."""
 
         def chosen(path: str | None) -> None:
             if path:
-                self.ask("checkpoint.import", lambda row: self.view.tell(f"Imported as {row.get('id')}"), path=path)
+                self.ask(
+                    "checkpoint.import",
+                    lambda row: self.view.tell(f"Imported as {short(shown(row.get('id')))}."),
+                    path=path,
+                )
 
         self.app.push_screen(PathScreen("import"), chosen)
 
@@ -308,7 +312,7 @@ class VaultPane(Pane):
 
         def done(_: Any) -> None:
             self._deleted.append(identity)
-            self.view.tell(f"Deleted {identity}. z brings it back.")
+            self.view.tell(f"Deleted {short(shown(identity))}. z brings it back.")
 
         self.ask("checkpoint.delete", done, id=identity)
 
@@ -323,6 +327,6 @@ class VaultPane(Pane):
         def done(_: Any) -> None:
             if last in self._deleted:
                 self._deleted.remove(last)
-            self.view.tell(f"{last} is back.")
+            self.view.tell(f"{short(shown(last))} is back.")
 
         self.ask("checkpoint.undelete", done, id=last)

@@ -11,7 +11,7 @@ from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from o_tui.ui.format import count, shown, size, stamp
+from o_tui.ui.format import count, short, shown, size, stamp
 from o_tui.ui.lists.paint import fit
 from o_tui.ui.screens.dialog import Dialog
 from o_tui.ui.screens.inspect import facts, table
@@ -40,7 +40,7 @@ class CompareScreen(Dialog[None]):
 
     def heading(self) -> str:
         """Which two."""
-        return f"{shown(self._one.get('id'), 24)} and {shown(self._other.get('id'), 24)}"
+        return f"{short(shown(self._one.get('id')))} and {short(shown(self._other.get('id')))}"
 
     def compose_box(self) -> ComposeResult:
         """Everything scrolls as one."""
@@ -54,7 +54,7 @@ class CompareScreen(Dialog[None]):
 def beside(one: Mapping[str, Any], other: Mapping[str, Any], width: int = 28) -> Text:
     """The rows' fields in two columns; `=` marks what is the same, `!=` what is not."""
     text = Text()
-    text.append(f"{'':<14}  {fit(shown(one.get('id')), width)}     {shown(other.get('id'), width)}\n", "bold")
+    text.append(f"{'':<14}  {fit(shown(one.get('id')), width)}     {fit(shown(other.get('id')), width)}\n", "bold")
     for key, name in NAMES.items():
         left, right = _value(key, one.get(key)), _value(key, other.get(key))
         if left == right == "-":

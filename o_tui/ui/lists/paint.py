@@ -24,18 +24,22 @@ def rich_style(style: Style) -> RichStyle:
 def paint(text: str, base: Style, parts: Iterable[Part] = ()) -> list[Segment]:
     """Cuts `text` where styles begin and end."""
     length = len(text)
-    inside = [(max(0, start), min(length, end), style) for start, end, style in parts if start < length and end > 0]
+    inside = [
+        (max(0, start), min(length, end), style)
+        for start, end, style in parts
+        if start < length and end > max(0, start)
+    ]
     if not inside:
         return [Segment(text, rich_style(base))] if text else []
     cuts = sorted({0, length, *(part[0] for part in inside), *(part[1] for part in inside)})
-    segments = []
-    for start, end in pairwise(cuts):
-        style = base
-        for first, last, over in inside:
-            if first <= start and end <= last:
-                style += over
-        segments.append(Segment(text[start:end], rich_style(style)))
-    return segments
+    styles = [base] * (len(cuts) - 1)
+    place = {cut: index for index, cut in enumerate(cuts)}
+    for start, end, style in inside:
+        for index in range(place[start], place[end]):
+            styles[index] += style
+    return [
+        Segment(text[start:end], rich_style(style)) for (start, end), style in zip(pairwise(cuts), styles, strict=True)
+    ]
 
 
 def cells(text: str) -> int:

@@ -420,6 +420,7 @@ class Guardian:
             "wal": {"seq": wal.seq, "digest": wal.digest.hex(), "read_only": self.stores.database.read_only},
             "loop": self.loop_monitor.summary(),
             "brain": self.effects.row(),
+            "genome": {"revision": self.fleet.genome.revision, "version": self.fleet.genome.version},
             "in_flight": self.dispatch.in_flight,
             "recovery_ms": self.last_recovery_ms,
         }

@@ -346,6 +346,7 @@ class Guardian:
             self.spawn(self.ladder.fell(cast(Group, group)))
         if self.followers():
             self.publish("instance", {"instances": self.instance_rows()})
+            self.publish("tree", self.tree.tree())
 
     def instance_rows(self) -> list[dict[str, Any]]:
         """One row for each process that runs."""

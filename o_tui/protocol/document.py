@@ -77,6 +77,7 @@ TOPICS: dict[str, str] = {
     "chat.event": "`{request_id, kind, data}`: what `event` says; for the kind text `data.text` is a delta",
     "chat.done": "a request's row, when it has ended",
     "instance": "`{instances: [...]}`: all processes, when one of them starts, changes its role or ends",
+    "tree": "the supervision tree, when something in it starts or ends",
     "telemetry": "`{instances, wal, loop, brain, shadows, …}`: figures; only the latest one is kept for a slow view",
     "checkpoint": "`{action, row}`",
     "evolution": "an evolution's row, without its diff",

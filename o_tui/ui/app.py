@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import msgspec
-from textual import events
-from textual.app import App
 from textual.binding import BindingType
 from textual.screen import Screen
 
@@ -19,9 +17,10 @@ from o_tui import paths as workspace
 from o_tui.config import Config
 from o_tui.protocol import messages as wire
 from o_tui.protocol.errors import OError
-from o_tui.ui import actions, boundary, keymap, snapshot_model
+from o_tui.ui import actions, keymap, snapshot_model
 from o_tui.ui.app_actions import AppActions
 from o_tui.ui.appearance import Appearance
+from o_tui.ui.borders import Borders
 from o_tui.ui.frame import Frame
 from o_tui.ui.link.link import Link
 from o_tui.ui.messages import LinkChanged, NoticesReceived, SnapshotReceived
@@ -38,7 +37,7 @@ PRESENT_S, PRESENT_REMOTE_S = 0.1, 0.25
 StartGuardian = Callable[[], object]
 
 
-class OApp(AppActions, Appearance, App[int], inherit_bindings=False):
+class OApp(AppActions, Appearance, Borders, inherit_bindings=False):
     """One operator's view.
 
     Args:
@@ -75,12 +74,10 @@ class OApp(AppActions, Appearance, App[int], inherit_bindings=False):
         self.now_ns = now_ns
         self.remote = remote
         self.model = Model()
-        self.leading = False
         self.keys: dict[str, str] = {}
         self._start_guardian = start_guardian
         self._changed: set[Part] = set()
         self._due = False
-        self._begun = False
         self._unsaid: list[tuple[str, str]] = []
         if remote:
             self.animation_level = "none"
@@ -99,11 +96,12 @@ class OApp(AppActions, Appearance, App[int], inherit_bindings=False):
         return Frame()
 
     def on_mount(self) -> None:
-        """The first frame goes out; then, in `_begin`, the other panes are loaded and the link starts."""
+        """The first frame goes out; then, in `first_frame_out`, the other panes are loaded and the link starts."""
         self.theme_changed_signal.subscribe(self, self._on_theme_changed, immediate=True)
         self.set_interval(1.0, self._tick)
 
-    async def _begin(self) -> None:
+    async def first_frame_out(self) -> None:
+        """The other panes are loaded, then the link starts."""
         await self.frame.load_panes()
         self.set_up_keys()
         # what is here now stays: the collector need not look at it while somebody types
@@ -188,7 +186,7 @@ class OApp(AppActions, Appearance, App[int], inherit_bindings=False):
     @property
     def has_frame(self) -> bool:
         """The screen with the panes is there: not before the start, and not while the view ends."""
-        return any(isinstance(screen, Frame) for screen in self.screen_stack)
+        return self._running and any(isinstance(screen, Frame) and screen.alive for screen in self.screen_stack)
 
     @property
     def chat(self) -> ChatPane:
@@ -237,54 +235,6 @@ class OApp(AppActions, Appearance, App[int], inherit_bindings=False):
     def tell_error(self, error: OError) -> None:
         """A toast with the error and what can be done."""
         self.tell(f"{error}" + (f"\n{error.hint}" if error.hint else ""), "error")
-
-    # --- borders
-
-    async def on_event(self, event: events.Event) -> None:
-        """The key after the leader is not a key of whatever has the focus."""
-        if self.leading and isinstance(event, events.Key) and not event.is_forwarded:
-            await self.lead(event.key)
-            return
-        await super().on_event(event)
-
-    def _handle_exception(self, error: Exception) -> None:
-        pane = boundary.owner(error)
-        if pane is not None and not self._exit:
-            pane.fail(error)
-            return
-        boundary.record("view", error)
-        super()._handle_exception(error)
-
-    def _fatal_error(self) -> None:
-        # Textual would print the values of variables here, keys among them; run() says in one line what happened
-        self._close_messages_no_wait()
-
-    async def _dispatch_action(self, namespace: Any, action_name: str, params: Any) -> bool:
-        try:
-            return await super()._dispatch_action(namespace, action_name, params)
-        except Exception as error:  # noqa: BLE001 the boundary: a key's mistake belongs to its pane
-            self._handle_exception(error)
-            return True
-
-    def _display(self, screen: Screen[Any], renderable: Any) -> None:
-        driver = cast("SafeDriver", self._driver)
-        if renderable is not None and getattr(driver, "busy", False):
-            driver.skipped()
-            return
-        super()._display(screen, renderable)
-        if not self._begun and renderable is not None and isinstance(screen, Frame):
-            self._begun = True
-            self.call_later(self._begin)
-
-    def repaint_all(self) -> None:
-        """The terminal reads again: everything is drawn once."""
-        self.screen._compositor._dirty_regions.clear()
-        self.screen.refresh(self.screen.region)
-
-    @property
-    def failure(self) -> Exception | None:
-        """What has ended the view, if something has."""
-        return self._exception
 
 
 class _Listener:

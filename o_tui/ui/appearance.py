@@ -113,10 +113,18 @@ class Appearance:
                 return
         app.theme = name
         if save:
-            try:
+            app.run_worker(self._keep_theme(wanted), exit_on_error=False)
+
+    async def _keep_theme(self, wanted: str) -> None:
+        """The guardian writes the settings; without one the view does."""
+        app = self._view
+        try:
+            if app.link.state == "connected":
+                await app.link.call("config.set", key="screen.theme", value=wanted)
+            else:
                 app.config = set_value(app.paths.config_file, "screen.theme", wanted)
-            except (OError, OSError) as error:
-                app.tell(f"The theme is on, but could not be kept: {error}", "warning")
+        except (OError, OSError) as error:
+            app.tell(f"The theme is on, but could not be kept: {error}", "warning")
 
     def look_for_themes(self) -> None:
         """Reads the operator's theme folder again if a file in it has changed."""

@@ -101,6 +101,11 @@ class Frame(boundary.Guarded, Screen[None]):
         self.mode = arrangement.mode(*event.size)
         self.rearrange()
 
+    @property
+    def alive(self) -> bool:
+        """Everything is mounted: not before the start, and not while the view ends."""
+        return self.is_mounted and bool(self.query("#footer")) and bool(self.query("#side"))
+
     def _shown(self) -> frozenset[str]:
         return arrangement.visible(self.mode, self.active, self.zoomed)
 
@@ -122,7 +127,7 @@ class Frame(boundary.Guarded, Screen[None]):
 
     def rearrange(self) -> None:
         """Shows the panes that fit, and hides the rest."""
-        if not self.is_mounted:
+        if not self.alive:
             return
         shown = self._shown()
         for pane_id, pane in self.panes.items():
@@ -187,7 +192,7 @@ class Frame(boundary.Guarded, Screen[None]):
 
     def present_lines(self, *, force: bool = False) -> None:
         """Header, tabs, banner, ready line and footer; they draw themselves only when their text is another one."""
-        if not self.is_mounted:
+        if not self.alive:
             return
         view, width = self.view, self.app.size.width
         self.query_one(Header).present(view.model, view.now_ns(), view.glyphs, view.role_style, view.remote)

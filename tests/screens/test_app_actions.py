@@ -106,12 +106,13 @@ async def test_rollback_by_leader_and_its_error_is_told() -> None:
 
 async def test_the_theme_is_shown_while_choosing_and_kept_on_enter() -> None:
     async with view() as v:
+        v.guardian.handlers["config.set"] = lambda key, value: {key: value}
         await v.press("alt+3", "space", "t")
         assert isinstance(v.app.screen, ThemeChoice)
         await v.press("home", "down", "down", "down")
         await v.until(lambda: v.app.theme == "day")
         await v.press("enter")
-        assert 'theme = "day"' in v.paths.config_file.read_text()
+        assert await v.guardian.called("config.set") == {"key": "screen.theme", "value": "day"}
         assert v.app.screen is v.app.frame
 
 

@@ -154,7 +154,7 @@ async def test_a_fatal_error_is_two_lines_on_the_normal_screen(folder: Path, gua
     extra = (
         "from o_tui.ui.app import OApp\n"
         "async def broken(self):\n    key = 'sk-secret'\n    raise RuntimeError('no luck')\n"
-        "OApp._begin = broken"
+        "OApp.first_frame_out = broken"
     )
     async with PtyView(folder, extra=extra) as view:
         assert await view.ended() == 1

@@ -114,3 +114,10 @@ async def test_every_theme_draws_every_size(name: str) -> None:
         await v.pilot.resize_terminal(200, 60)
         await v.sees("4 Review")
         assert not any(pane.failure for pane in v.app.frame.panes.values())
+
+
+async def test_a_theme_is_kept_in_the_file_when_there_is_no_guardian() -> None:
+    async with view(connected=False) as v:
+        v.app.use_theme("day", save=True)
+        await v.until(lambda: v.paths.config_file.exists())
+        assert 'theme = "day"' in v.paths.config_file.read_text()

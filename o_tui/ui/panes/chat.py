@@ -149,7 +149,7 @@ class ChatPane(Pane):
 
     def notices(self, notices: list[wire.Notice]) -> None:
         """Events of running requests, straight from the link: the log itself says how often it draws."""
-        if self.failure is not None or not self.is_mounted:
+        if self.failure is not None or not self.query(ChatLog):
             return
         for notice in notices:
             if notice.topic == "chat.event":
@@ -161,7 +161,7 @@ class ChatPane(Pane):
 
     def repaint(self) -> None:
         """Another theme."""
-        if self.failure is None and self.is_mounted:
+        if self.failure is None and self.query(ChatLog):
             self.log_view.set_paint(paint_from(self.view.theme_variables, self.view.glyphs))
             self._draw_rule()
 

@@ -37,7 +37,9 @@ class ThemeChoice(ModalScreen[None]):
 
     def _label(self, name: str) -> str:
         return (
-            "auto      by the terminal's background" if name == "auto" else f"{name:<9} {self._view.theme_title(name)}"
+            "auto            by the terminal's background"
+            if name == "auto"
+            else f"{name:<15} {self._view.theme_title(name)}"
         )
 
     def on_mount(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Literal, cast, get_args
 
 from o_tui.config import Config
@@ -38,6 +38,8 @@ SERVE_S = 30.0
 JUDGE_S = 0.5
 """How long to wait for the cause of a death."""
 RETRIES_PER_ENTRY = 2
+NO_FAULT = ("drill", "it was stopped", "the state was restored", "a standby took over")
+"""How the reasons begin for which the guardian itself ends a sound instance."""
 
 
 class Guardian:
@@ -46,6 +48,8 @@ class Guardian:
     Attributes:
         sink: Where notices go, `(topic, data)`; set by whoever serves views.
         stopping: Set when it is to end; whoever runs it waits for that.
+        fatal: Why it cannot go on, if that is why it is stopping.
+        hang_up: Ends the views before the storage is closed.
     """
 
     def __init__(self, paths: Paths, config: Config, stores: Stores, genome: Genome, placement: Placement) -> None:
@@ -72,6 +76,7 @@ class Guardian:
         self.stopping = asyncio.Event()
         self.stop_reason = ""
         self.fatal: OError | None = None
+        self.hang_up: Callable[[], Awaitable[None]] = _nothing
         self._served = asyncio.Event()
         self._lost_ns = 0
         self._failures: dict[int, int] = {}
@@ -182,6 +187,7 @@ class Guardian:
         self.loop_monitor.stop()
         self.health.stop()
         self.event("guardian", "stop", "info", f"guardian stopped: {reason}")
+        await self.hang_up()
         await self.stores.close()
         self.stopped.set()
 
@@ -198,7 +204,10 @@ class Guardian:
 
     def event(self, source: str, kind: str, level: Level, text: str, data: dict[str, Any] | None = None) -> None:
         """A row of the event log, and a notice of it."""
-        row = self.stores.events.add(source, kind, level, text, data or {})
+        try:
+            row = self.stores.events.add(source, kind, level, text, data or {})
+        except OError:
+            return  # the storage is closed: too late for a row
         self.publish("event", row)
 
     async def append_own(self, name: str, data: bytes) -> None:
@@ -281,11 +290,11 @@ class Guardian:
         """The exit status is known. A SIGKILL that was not ours is no request's fault."""
         if not instance.killed_by_us:
             self.event("fleet", "died", "warning", f"{instance.name} (pid {instance.pid}) {death_cause(status)}")
-        own_kill = bool(instance.killed_by_us) and not instance.killed_by_us.startswith("drill")
-        crashed = own_kill or status not in (0, -signal.SIGKILL)
+        on_purpose = instance.killed_by_us.startswith(NO_FAULT)
+        crashed = status not in (0, -signal.SIGKILL) or bool(instance.killed_by_us and not on_purpose)
         self.dispatch.judge(instance, crashed=crashed)
-        if crashed and instance.role in ("main", "standby"):
-            self.ladder.crashed()
+        if instance.role in ("main", "standby") and (crashed or not instance.killed_by_us):
+            self.ladder.died(crashed=crashed)
 
     def failed(self, who: str, message: messages.Failed) -> None:
         """An instance or the nursery could not do something: a row, and the ladder where it happens again."""
@@ -436,3 +445,7 @@ class Guardian:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.event("guardian", "defect", "error", f"{type(error).__name__}: {error}")
+
+
+async def _nothing() -> None:
+    """Nobody has to be told."""

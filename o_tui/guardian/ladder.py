@@ -24,20 +24,27 @@ Action = Literal["again", "previous", "safe", "stop"]
 
 FORGET_NS = 600 * 10**9
 """A fall counts for so long."""
-CRASHES_ENOUGH = 3
-"""Crashes since the last fall from which on the code is to blame."""
 FALLS_LIMIT = 3
 """Falls of the nursery without a living main, or failed starts, after which O stops."""
+VERDICT_S = 0.1
+"""How long to wait for the last exit status."""
 PAUSES_S = (0.2, 1.0, 5.0, 30.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Fall:
-    """A supervisor gave up. `at_ns` is monotonic; `crashes`: instances that ended by their own fault before it."""
+    """A supervisor gave up.
+
+    Attributes:
+        at_ns: When (monotonic).
+        crashes: Instances that ended by their own fault since the last fall.
+        kills: Instances that somebody else has ended.
+    """
 
     group: Group
     at_ns: int
     crashes: int = 0
+    kills: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ def decide(falls: Sequence[Fall], standing: Standing) -> Move:
         if len(recent) >= FALLS_LIMIT and not standing.serving:
             return Move("stop", 0.0, f"{len(recent)} attempts, and no agent runs")
         return Move("again", pause_s, "it is started again")
-    if last.crashes < CRASHES_ENOUGH:
+    if last.crashes <= last.kills:
         return Move("again", PAUSES_S[0], "the instances were killed by somebody else: the same genome starts again")
     if standing.rung == "newest" and standing.has_previous:
         return Move("previous", 0.0, "the instances keep crashing: the genome's previous revision is tried")
@@ -106,6 +113,7 @@ class Ladder:
         self._give_up = give_up
         self._falls: list[Fall] = []
         self._crashes = 0
+        self._kills = 0
         self._tried = ""
 
     @property
@@ -116,15 +124,18 @@ class Ladder:
             return "safe"
         return "previous" if revision == self._tried else "newest"
 
-    def crashed(self) -> None:
-        """An instance has ended by its own fault."""
-        self._crashes += 1
+    def died(self, *, crashed: bool) -> None:
+        """An instance has ended: by its own fault, or by somebody else's hand."""
+        self._crashes += crashed
+        self._kills += not crashed
 
     async def fell(self, group: Group) -> bool:
         """A supervisor has given up: decides, waits, starts it again; False: nothing is left to try."""
-        fall = Fall(group, time.monotonic_ns(), self._crashes)
-        self._falls = [*self._falls[-20:], fall]
-        self._crashes = 0
+        if group == "agents":
+            await asyncio.sleep(VERDICT_S)
+        self._falls = [*self._falls[-20:], Fall(group, time.monotonic_ns(), self._crashes, self._kills)]
+        if group == "agents":
+            self._crashes = self._kills = 0
         previous = await self.previous() if group == "agents" and self.rung == "newest" else None
         main = self._fleet.main
         move = decide(self._falls, Standing(self.rung, previous is not None, main is not None and main.alive))

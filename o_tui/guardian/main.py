@@ -95,6 +95,7 @@ async def run(
         )
         guardian.sink = views.publish
         guardian.followers = lambda: views.followers
+        guardian.hang_up = views.close
         try:
             await guardian.start()
             await evolutions.recover()

@@ -112,6 +112,10 @@ class Nursery:
         Raises:
             PeerError: The checkpoint could not be loaded, or it did not answer; it is killed then.
         """
+        if not self.alive:
+            if descriptor is not None:
+                os.close(descriptor)
+            raise PeerError("the nursery ended while it started")
         self._ready = asyncio.get_running_loop().create_future()
         self._send(message, [descriptor] if descriptor is not None else [])
         try:

@@ -63,7 +63,8 @@ class Report:
         return (
             f"seed {self.seed}: {self.total} SIGKILLs ({kinds}) in {self.seconds:.0f} s; "
             f"{self.acknowledged} acknowledged, {self.unknown} without an answer, {len(self.refused)} refused; "
-            f"{self.entries} entries, {self.checkpoints} checkpoints; slowest start {slowest:.1f} s; lost or doubled: {len(self.wrong)}"
+            f"{self.entries} entries, {self.checkpoints} checkpoints; slowest start {slowest:.1f} s; "
+            f"lost or doubled: {len(self.wrong)}"
         )
 
 

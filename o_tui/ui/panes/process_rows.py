@@ -37,9 +37,12 @@ def _walk(node: dict[str, Any], path: str, depth: int) -> Iterator[Row]:
     key = f"{path}/{node.get('id') or node.get('name') or '?'}"
     name = key.rpartition("/")[2]
     state = node.get("state") or node.get("status")
-    yield {**node, "key": key, "name": name, "depth": depth, "state": state, "children": None}
+    # a group is a supervisor inside the guardian: it is worth a line only while something is wrong with it
+    group = depth > 0 and node.get("type") == "supervisor" and state == "running"
+    if not group:
+        yield {**node, "key": key, "name": name, "depth": depth, "state": state, "children": None}
     for child in node.get("children") or ():
-        yield from _walk(child, key, depth + 1)
+        yield from _walk(child, key, depth if group else depth + 1)
 
 
 def _complete(row: Row, instance: Row | None) -> None:

@@ -19,7 +19,7 @@ from o_tui.guardian.rows import WAL, insert_flat
 from o_tui.protocol.errors import CorruptError, OError
 
 RING_ENTRIES = 32_768
-RING_BYTES = 32 << 20
+RING_BYTES = 8 << 20
 SLICE_ENTRIES = 2_000
 VERIFY_ENTRIES = 10_000
 

@@ -25,12 +25,12 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "PERFORMANCE.md"
 LIMIT_S = 900
-HEAD = ("what", "ours", "limit", "beside it, in the same run", "ratio", "ok")
+HEAD = ("benchmark", "what", "ours", "limit", "peer in the same run", "ratio", "ok", "date")
 _INTRODUCTION = """# Performance
 
-Written by `python -m tests.benchmarks`; each line is from one run of its benchmark in `tests/benchmarks/`, with what
-stands beside it measured in the same run. Times are medians unless a percentile is named.
-"""
+Written by `python -m tests.benchmarks`: a line is a figure of `tests/benchmarks/bench_<benchmark>.py`, with what it is
+compared with in the same run. Times are medians unless the line says otherwise; … goes on from the line above. Last run
+on: """
 
 
 def benchmarks() -> list[str]:
@@ -66,13 +66,17 @@ def _end_group(process: subprocess.Popen[str]) -> None:
         process.communicate()
 
 
-def row(figure: Figure) -> str:
+def row(name: str, figure: Figure) -> str:
     """A figure as a line of the table."""
     limit = "" if figure.must is None else f"{'≤' if figure.sense == 'max' else '≥'} {_number(figure.must)}"
     peer = "" if figure.peer_value is None else f"{figure.peer}: {_number(figure.peer_value)}"
     ratio = f"{figure.ours / figure.peer_value:.2f}" if figure.peer_value else ""
     ok = "" if figure.must is None else "yes" if figure.ok else "**no**"
-    return _line(figure.what, f"{_number(figure.ours)} {figure.unit}".strip(), limit, peer, ratio, ok)
+    return _line(name, figure.what, f"{_number(figure.ours)} {figure.unit}".strip(), limit, peer, ratio, ok, _today())
+
+
+def _today() -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime())
 
 
 def _line(*cells: str) -> str:
@@ -94,20 +98,25 @@ def machine() -> str:
     return f"{model}, {len(cpus)} cores, {memory_gb:.0f} GB, Linux {kernel}, {versions}"
 
 
-def sections(page: str) -> dict[str, str]:
-    """The parts of the page by benchmark, without their headings."""
-    parts = page.split("\n## ")[1:]
-    return {name.strip(): body.strip() for name, _, body in (part.partition("\n") for part in parts)}
+def rows(page: str, known: list[str]) -> dict[str, list[str]]:
+    """The table's lines by benchmark."""
+    found: dict[str, list[str]] = {}
+    for line in page.splitlines():
+        name = line.removeprefix("| ").partition(" |")[0]
+        if line.startswith("| ") and name in known:
+            found.setdefault(name, []).append(line)
+    return found
 
 
-def section(figures: list[Figure], problem: str, measured_on: str) -> str:
-    """One benchmark's part of the page."""
-    lines = [f"{time.strftime('%Y-%m-%d', time.gmtime())}, {measured_on}.", "", _line(*HEAD)]
-    lines.append(_line("---", "---:", "---:", "---", "---:", "---"))
-    lines += [row(figure) for figure in figures]
+def write(name: str, figures: list[Figure], problem: str, known: list[str]) -> None:
+    """Puts one benchmark's lines into the table; those of benchmarks that are gone go too."""
+    lines = rows(PAGE.read_text(), known) if PAGE.exists() else {}
+    lines[name] = [row(name, figure) for figure in figures]
     if problem:
-        lines.append(_line("**the benchmark did not end**", problem, "", "", "", "**no**"))
-    return "\n".join(lines)
+        lines[name].append(_line(name, f"**it did not end: {problem}**", "", "", "", "", "**no**", _today()))
+    table = [_line(*HEAD), _line("---", "---", "---:", "---:", "---", "---:", "---", "---")]
+    table += [line for each in known for line in lines.get(each, [])]
+    PAGE.write_text(f"{_INTRODUCTION}{machine()}.\n\n" + "\n".join(table) + "\n")
 
 
 def main() -> int:
@@ -122,7 +131,6 @@ def main() -> int:
     if unknown := sorted(set(names) - set(known)):
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(known)}")
     good = True
-    measured_on = machine()
     for name in names:
         started = time.monotonic()
         figures, problem = run(name, quick=arguments.quick)
@@ -131,16 +139,8 @@ def main() -> int:
             print(f"  {problem}", flush=True)
         good = good and not problem and all(figure.ok for figure in figures)
         if not (arguments.quick or arguments.keep):
-            write(name, section(figures, problem, measured_on), known)
+            write(name, figures, problem, known)
     return 0 if good else 1
-
-
-def write(name: str, text: str, known: list[str]) -> None:
-    """Puts one benchmark's part into the page; those of benchmarks that are gone go too."""
-    parts = sections(PAGE.read_text()) if PAGE.exists() else {}
-    parts[name] = text
-    body = "".join(f"\n## {part}\n\n{parts[part]}\n" for part in known if part in parts)
-    PAGE.write_text(_INTRODUCTION + body)
 
 
 def _told(figure: Figure) -> str:

@@ -54,17 +54,20 @@ def read(link: client.Client) -> dict[str, Sizes]:
 def figures() -> list[Figure]:
     """The table's lines."""
     with programs.workspace() as paths, programs.guardian(paths), client.connect(paths) as link:
-        states = {"empty state": read(link)}
+        empty = read(link)
         fill(link)
-        states[f"{STATE_BYTES / 1e6:.0f} MB of state"] = read(link)
-    found = [
-        Figure(f"guardian, PSS, {name}", round(sizes["guardian"]["Pss"], 1), "MB", 60) for name, sizes in states.items()
+        link.call("kill", role="standby", wait_s=10.0)  # the next one is a fork of the nursery with all of it
+        full = read(link)
+    state = f"{STATE_BYTES / 1e6:.0f} MB of state"
+    private = round(own(full["standby"]), 1)
+    return [
+        Figure("guardian, PSS, empty state", round(empty["guardian"]["Pss"], 1), "MB", 60),
+        Figure(f"guardian, PSS, after {state} came in", round(full["guardian"]["Pss"], 1), "MB", 60),
+        Figure("idle instance, PSS, empty state", round(empty["standby"]["Pss"], 1), "MB", 25),
+        Figure(f"idle instance, fork of a nursery with {state}, pages of its own", private, "MB", 25),
+        Figure("… PSS (its share of the common state too)", round(full["standby"]["Pss"], 1), "MB"),
+        Figure("… main, which took in the state itself, PSS", round(full["main"]["Pss"], 1), "MB"),
     ]
-    for name, sizes in states.items():
-        what = f"idle instance, PSS, {name}"
-        value, private = round(sizes["standby"]["Pss"], 1), round(own(sizes["standby"]), 1)
-        found.append(Figure(what, value, "MB", 25, "max", "pages of its own", private))
-    return found
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The processes around a measured one: a guardian, views that follow it, a model that streams. All end with their `with`.
+"""The processes around a measured one: a guardian, views that follow it, a model that streams; all end by `with`.
 
 `python -m tests.benchmarks.programs view FOLDER` and `… model RATE CHUNKS` are the programs themselves.
 """

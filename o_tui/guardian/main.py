@@ -100,9 +100,10 @@ async def run(
             await guardian.start()
             await evolutions.recover()
             await views.start(lock)
-            # what lives as long as the guardian is not looked at again by every collection
-            gc.collect()
-            gc.freeze()
+            if placement == "process":
+                # what lives as long as the guardian is not looked at again by every collection
+                gc.collect()
+                gc.freeze()
             ready(guardian)
             await guardian.stopping.wait()
             if guardian.fatal is not None:

@@ -1,0 +1,87 @@
+"""Deaths that come while somebody is only just taking over: one main, one standby, nothing lost, nobody left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from o_tui.guardian import core
+from o_tui.guardian.core import Guardian
+from o_tui.guardian.dispatch import Ticket
+from o_tui.paths import Paths
+from tests.support.guardians import ECHO, PATIENT, running, until
+
+ROUNDS = 8
+IN_FLIGHT = 8
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+async def both_run(guardian: Guardian) -> None:
+    fleet = guardian.fleet
+    await until(lambda: fleet.main is not None and fleet.main.state == "running")
+    await until(lambda: fleet.standby is not None and fleet.standby.state == "running")
+
+
+def roles(guardian: Guardian) -> list[str]:
+    return sorted(instance.role for instance in guardian.fleet.instances.values() if instance.alive)
+
+
+async def test_after_many_double_deaths_there_is_one_main_and_one_standby(workspace: Paths) -> None:
+    async with running(workspace, seed=ECHO) as guardian:
+        for number in range(ROUNDS):
+            await both_run(guardian)
+            main, standby = guardian.fleet.main, guardian.fleet.standby
+            assert main and standby
+            asked = [asyncio.create_task(guardian.dispatch.ask(f"{number}.{each}")) for each in range(IN_FLIGHT)]
+            first, second = (main.pid, standby.pid) if number % 2 else (standby.pid, main.pid)
+            kill(first)
+            kill(second)
+            tickets: list[Ticket] = await asyncio.wait_for(asyncio.gather(*asked), 20)
+            assert [ticket.answer for ticket in tickets] == [f"{number}.{each}" for each in range(IN_FLIGHT)]
+        await both_run(guardian)
+        await until(lambda: roles(guardian) == ["main", "standby"])
+
+
+async def test_a_standby_that_still_comes_up_is_the_next_main(workspace: Paths) -> None:
+    async with running(workspace, seed=ECHO) as guardian:
+        fleet = guardian.fleet
+        await both_run(guardian)
+        old, standby = fleet.main, fleet.standby
+        assert old and standby
+        kill(standby.pid)
+        await until(lambda: fleet.standby is not None and fleet.standby is not standby)
+        coming = fleet.standby
+        assert coming is not None
+        kill(old.pid)
+        ticket = await asyncio.wait_for(guardian.dispatch.ask("who is there?"), 20)
+        assert ticket.ok and ticket.answer == "who is there?"
+        assert fleet.main is coming
+
+
+async def test_requests_do_not_wait_for_a_cause_that_nobody_can_tell(
+    workspace: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "JUDGE_S", 600.0)
+    async with running(workspace, PATIENT, ECHO) as guardian:
+        fleet = guardian.fleet
+        await both_run(guardian)
+        main, standby, nursery = fleet.main, fleet.standby, fleet.nursery
+        assert main and standby and nursery
+        guardian.dispatch.hold("the test")
+        asked = asyncio.create_task(guardian.dispatch.ask("still there?"))
+        await until(lambda: guardian.dispatch.in_flight == 1)
+        ticket = guardian.dispatch.tickets()[0]
+        ticket.deaths = 1  # one more, and it waits for the cause
+        os.kill(main.pid, signal.SIGSTOP)
+        guardian.dispatch.release()
+        await until(lambda: ticket.instance is main)
+        for pid in (nursery.watch.pid, standby.pid, main.pid):
+            kill(pid)
+        assert (await asyncio.wait_for(asked, 20)).answer == "still there?"
+        assert ticket.deaths == 2

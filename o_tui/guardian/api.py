@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import importlib
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -149,8 +150,8 @@ class Api:
 
     async def doctor(self) -> dict[str, Any]:
         """What is well and what is not."""
-        from o_tui.guardian import doctor  # seldom asked for: not in memory before
-
+        # seldom asked for: not in memory before, and not imported on the loop, which would stand still for it
+        doctor = await asyncio.to_thread(importlib.import_module, "o_tui.guardian.doctor")
         checks = await asyncio.to_thread(doctor.checks, self._guardian.paths)
         return {"ok": all(check["ok"] for check in checks), "tier": self._guardian.tier, "checks": checks}
 
@@ -287,9 +288,9 @@ class Api:
 
     async def backup(self, path: str) -> dict[str, Any]:
         """Everything into one file."""
-        from o_tui.guardian.backup import backup  # seldom asked for: not in memory before
-
-        return await backup(self._stores.database, self._guardian.paths, path)
+        backup = await asyncio.to_thread(importlib.import_module, "o_tui.guardian.backup")
+        made: dict[str, Any] = await backup.backup(self._stores.database, self._guardian.paths, path)
+        return made
 
     # --- settings and the brain
 

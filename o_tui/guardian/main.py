@@ -100,10 +100,10 @@ async def run(
             await guardian.start()
             await evolutions.recover()
             await views.start(lock)
-            if placement == "process":
-                # what lives as long as the guardian is not looked at again by every collection
-                gc.collect()
-                gc.freeze()
+            # what lives as long as the guardian is not looked at again by every collection; inside a screen that is
+            # the screen's modules too, or each full collection would keep our loop waiting for tens of milliseconds
+            gc.collect()
+            gc.freeze()
             ready(guardian)
             await guardian.stopping.wait()
             if guardian.fatal is not None:

@@ -23,9 +23,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
+from o_tui._native import process_cpu_ns, process_rss
 from tests.benchmarks import report
 from tests.benchmarks.report import Figure
 from tests.support.scripted_link import ScriptedGuardian
@@ -108,7 +108,7 @@ def first_paint(folder: Path, runs: int) -> list[tuple[float, float]]:
         while b"Chat" not in terminal.tail:
             terminal.read(0.5)
         wall = time.perf_counter() - terminal.started
-        found.append((wall * 1000, sum(psutil.Process(terminal.pid).cpu_times()[:2]) * 1000))
+        found.append((wall * 1000, process_cpu_ns(terminal.pid) / 1e6))
         terminal.close()
     return found
 
@@ -154,10 +154,9 @@ def streaming(folder: Path, chunks: int, per_second: float, keys: int) -> dict[s
         guardian.stdout.readline()
         terminal = Terminal(folder)
         terminal.until(b"Noted", 20)
-        process = psutil.Process(terminal.pid)
         terminal.drain(2.5)
         echoes = []
-        cpu, start, sent = sum(process.cpu_times()[:2]), time.perf_counter(), terminal.bytes
+        cpu, start, sent = process_cpu_ns(terminal.pid), time.perf_counter(), terminal.bytes
         for number in range(keys):
             # a letter that is in no answer: its echo is certain
             letter = "QZXJ"[number % 4].encode()
@@ -165,11 +164,11 @@ def streaming(folder: Path, chunks: int, per_second: float, keys: int) -> dict[s
             echoes.append(terminal.until(letter) * 1000)
             terminal.drain(0.05 + (number % 7) * 0.01)
         wall = time.perf_counter() - start
-        busy = (sum(process.cpu_times()[:2]) - cpu) / wall
+        busy = (process_cpu_ns(terminal.pid) - cpu) / 1e9 / wall
         rate = (terminal.bytes - sent) / wall
         left = chunks / per_second - (time.perf_counter() - start) - 2.5
         terminal.drain(max(2.0, left + 2.0))
-        rss = process.memory_info().rss / 2**20
+        rss = process_rss(terminal.pid) / 2**20
         idle = terminal.drain(5.0) / 5
         terminal.close()
     finally:

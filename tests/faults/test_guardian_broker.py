@@ -58,6 +58,7 @@ async def test_killed_in_the_middle_of_an_answer(workspace: Paths) -> None:
         again = await guardian.dispatch.ask("tell me something")
         assert again.ok and "whole now" in again.answer
         assert guardian.fleet.main is main, "an instance died over it"
+        await guardian.checkpoints.take("events are durable with the next commit")
         rows = await guardian.stores.events.page(0, 100, source="supervisor")
         assert any("broker" in row["text"] and "exited" in row["text"] for row in rows), rows
 
@@ -76,6 +77,7 @@ async def test_a_broker_that_keeps_ending_takes_nobody_with_it(workspace: Paths)
         assert guardian.effects.broker is not None
         await guardian.effects.broker.ready()
         assert guardian.fleet.main is main
+        await guardian.checkpoints.take("events are durable with the next commit")
         rows = await guardian.stores.events.page(0, 100, source="ladder")
         assert len(rows) == 1 and "broker" in rows[0]["text"] and rows[0]["level"] == "warning", rows
 

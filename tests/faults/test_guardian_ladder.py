@@ -16,6 +16,7 @@ from o_tui.config import Config, HealthConfig
 from o_tui.evolution.genome import Genome as Repository
 from o_tui.guardian.core import Guardian
 from o_tui.paths import Paths
+from o_tui.protocol import operations
 from o_tui.protocol.errors import PeerError
 from tests.support.guardian_process import Link, Process, settle
 from tests.support.guardians import ECHO, running, until
@@ -43,6 +44,8 @@ def deploy(paths: Paths, gene: str, source: str) -> str:
 
 
 async def ladder_rows(guardian: Guardian) -> list[str]:
+    # events are durable with the next commit
+    await guardian.append_own(*operations.pack(operations.Skip(digest="", reason="a commit")))
     return [row["kind"] for row in reversed(await guardian.stores.events.page(0, 200, source="ladder"))]
 
 

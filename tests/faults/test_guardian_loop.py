@@ -137,7 +137,9 @@ async def main(folder):
         await guardian.checkpoints.take("test")
         guardian.request_stop("done")
     tasks = []
-    await run(place, config.load(place.config_file), "process", lambda guardian: tasks.append(asyncio.create_task(use(guardian))))
+    def ready(guardian):
+        tasks.append(asyncio.create_task(use(guardian)))
+    await run(place, config.load(place.config_file), "process", ready)
     await tasks[0]
 asyncio.run(main(sys.argv[1]))
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))

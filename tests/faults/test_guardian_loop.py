@@ -162,6 +162,12 @@ async def test_the_processes_that_run_map_no_foreign_library(workspace: Paths) -
         link = await Link.connect(workspace)
         who = pids(await link.call("tree"))
         for name, pid in {"guardian": process.pid, **who}.items():
-            if exists(pid):
+            if not exists(pid):
+                continue
+            try:
                 mapped = Path(f"/proc/{pid}/maps").read_text()
-                assert "pydantic" not in mapped and "/rich/" not in mapped, name
+            except PermissionError:
+                # instances are not dumpable: only root may look; they are forks of the nursery, that is looked at
+                assert os.geteuid() != 0 and name in ("main", "standby")
+                continue
+            assert "pydantic" not in mapped and "/rich/" not in mapped, name

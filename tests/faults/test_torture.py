@@ -14,10 +14,10 @@ SECONDS = float(os.environ.get("O_TORTURE_SECONDS", "30"))
 """Read at import: no test sees this variable."""
 
 
-async def _torture(workspace: Paths, seconds: float) -> Report:
+async def _torture(workspace: Paths, seconds: float, *, compact: bool = False) -> Report:
     seed = int(os.environ.get("TORTURE_SEED", 0)) or time.time_ns() % 1_000_000
     print(f"\ntorture, seed {seed} (TORTURE_SEED), {seconds:.0f} s", flush=True)
-    report = await Torture(workspace, seed).run(seconds)
+    report = await Torture(workspace, seed, compact=compact).run(seconds)
     print(report, flush=True)
     assert not report.wrong, f"{report}\n" + "\n".join(report.wrong[:20])
     assert not report.refused, f"{report}\n" + "\n".join(report.refused[:20])
@@ -26,11 +26,17 @@ async def _torture(workspace: Paths, seconds: float) -> Report:
 
 
 async def test_nothing_is_lost_whoever_is_killed(workspace: Paths) -> None:
-    await _torture(workspace, min(SECONDS, 30.0))
+    await _torture(workspace, min(SECONDS, 30.0) / 2)
+
+
+async def test_nothing_is_lost_while_the_log_is_cut_behind_checkpoints(workspace: Paths) -> None:
+    report = await _torture(workspace, min(SECONDS, 30.0) / 2, compact=True)
+    assert report.cut or report.seconds < 10, f"the log was never cut: {report}"
 
 
 @pytest.mark.torture
-async def test_nothing_is_lost_however_long_it_goes_on(workspace: Paths) -> None:
+@pytest.mark.parametrize("compact", [False, True])
+async def test_nothing_is_lost_however_long_it_goes_on(workspace: Paths, compact: bool) -> None:
     if SECONDS <= 30:
         pytest.skip("set O_TORTURE_SECONDS, or run `just torture`")
-    await _torture(workspace, SECONDS)
+    await _torture(workspace, SECONDS / 2, compact=compact)

@@ -26,8 +26,12 @@ START_S = 60.0
 class Process:
     """`python -m o_tui.guardian.main` on a workspace; started again as often as one likes."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, prelude: str = "") -> None:
+        """`prelude` is Python that runs before its main: for other constants than the real ones."""
         self.paths = paths
+        self._program = ["-m", "o_tui.guardian.main"]
+        if prelude:
+            self._program = ["-c", f"{prelude}; import sys; from o_tui.guardian.main import main; sys.exit(main())"]
         self.process: subprocess.Popen[bytes] | None = None
         self.said: dict[str, Any] = {}
 
@@ -39,7 +43,7 @@ class Process:
     async def start(self, **more: Any) -> dict[str, Any]:
         """Returns what it said: {ok, pid} or {ok: false, error, code, hint}; {} if it died before a word."""
         ready, told = os.pipe()
-        command = [sys.executable, "-X", "utf8", "-m", "o_tui.guardian.main"]
+        command = [sys.executable, "-X", "utf8", *self._program]
         command += ["--data-dir", str(self.paths.data), "--ready-fd", str(told)]
         self.process = subprocess.Popen(
             command,

@@ -84,4 +84,5 @@ async def test_requests_do_not_wait_for_a_cause_that_nobody_can_tell(
         for pid in (nursery.watch.pid, standby.pid, main.pid):
             kill(pid)
         assert (await asyncio.wait_for(asked, 20)).answer == "still there?"
-        assert ticket.deaths == 2
+        # one more where the standby took over before its own death was heard of
+        assert ticket.deaths in (2, 3)

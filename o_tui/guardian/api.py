@@ -55,6 +55,7 @@ class Api:
             "genome.diff": evolutions.genome_diff,
             "genome.show": evolutions.genome_show,
             "doctor": self.doctor,
+            "metrics": self.metrics,
             "config.get": self.config_get,
             "brain.detect": self.brain_detect,
             "brain.models": self.brain_models,
@@ -106,6 +107,8 @@ class Api:
             "genome": {"revision": guardian.fleet.genome.revision, "version": guardian.fleet.genome.version},
             "loop": guardian.loop_monitor.summary(),
             "tier": guardian.tier,
+            "lifecycle": guardian.lifecycle.state,
+            "usage": guardian.effects.usage.row(),
             "in_flight": guardian.dispatch.in_flight,
             "recovery_ms": guardian.last_recovery_ms,
         }
@@ -154,6 +157,11 @@ class Api:
         doctor = await asyncio.to_thread(importlib.import_module, "o_tui.guardian.doctor")
         checks = await asyncio.to_thread(doctor.checks, self._guardian.paths)
         return {"ok": all(check["ok"] for check in checks), "tier": self._guardian.tier, "checks": checks}
+
+    async def metrics(self) -> dict[str, Any]:
+        """Counters and histograms: {text} in Prometheus' format, {values} as plain data."""
+        figures = self._guardian.metrics.read(self._guardian.telemetry())
+        return {"text": figures.prometheus(), "values": figures.snapshot()}
 
     async def stop(self) -> dict[str, Any]:
         """Ends the guardian, after this answer."""
@@ -338,6 +346,7 @@ def _said(ticket: Ticket) -> dict[str, Any]:
         "recovered": ticket.recovered,
         "ok": ticket.ok,
         "error": ticket.error,
+        "error_kind": "" if ticket.ok else ticket.error_kind,
         "state": ticket.state,
     }
 

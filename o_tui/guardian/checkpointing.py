@@ -11,6 +11,7 @@ from o_tui.config import VaultConfig
 from o_tui.guardian.dispatch import Dispatch
 from o_tui.guardian.eventlog import Level
 from o_tui.guardian.fleet import Fleet
+from o_tui.guardian.lifecycle import Lifecycle
 from o_tui.guardian.proving import prove
 from o_tui.guardian.stores import Stores
 from o_tui.protocol import messages, operations
@@ -36,6 +37,7 @@ class Checkpointing:
         stores: Stores,
         fleet: Fleet,
         dispatch: Dispatch,
+        lifecycle: Lifecycle,
         *,
         settings: Callable[[], VaultConfig],
         tell: Tell,
@@ -44,6 +46,7 @@ class Checkpointing:
         self._stores = stores
         self._fleet = fleet
         self._dispatch = dispatch
+        self._lifecycle = lifecycle
         self._settings = settings
         self._tell = tell
         self._publish = publish
@@ -82,6 +85,7 @@ class Checkpointing:
             seq = await self._stores.wal.append_one("", 0, *operations.pack(operation))
             digest = await self._stores.wal.digest_at(seq)
             await self._fleet.replace_all(messages.Restore(checkpoint_id=row["id"], seq=seq, digest=digest))
+            await self._lifecycle.enter(self._lifecycle.state, again=True)
         finally:
             self._dispatch.release()
         self._tell("vault", "restore", "warning", f"the state is that of checkpoint {name} now", {"id": row["id"]})

@@ -20,6 +20,8 @@ from o_tui.guardian.fleet import Fleet, Genome
 from o_tui.guardian.health import HealthMonitor
 from o_tui.guardian.instances import Instance, death_cause
 from o_tui.guardian.ladder import Group, Ladder, Move
+from o_tui.guardian.lifecycle import Lifecycle
+from o_tui.guardian.metrics import Metrics
 from o_tui.guardian.replication import Replication
 from o_tui.guardian.runner import Happened, StartError, Supervisor
 from o_tui.guardian.stores import Stores
@@ -82,6 +84,8 @@ class Guardian:
         self._failures: dict[int, int] = {}
         self._last_failure = "it gave no reason"
         self._tasks: set[asyncio.Task[None]] = set()
+        self.metrics = Metrics()
+        self.lifecycle = Lifecycle(self.append_own, lambda state: self.publish("telemetry", {"lifecycle": state}))
         self.replication = Replication(stores.wal, {})
         self.dispatch = Dispatch(
             stores.journal,
@@ -108,6 +112,7 @@ class Guardian:
             stores,
             self.fleet,
             self.dispatch,
+            self.lifecycle,
             settings=lambda: self.config.vault,
             tell=self.event,
             publish=self.publish,
@@ -149,6 +154,8 @@ class Guardian:
         self.stores.vault.on_finding = self._found
         self.event("guardian", "start", "info", f"guardian started, epoch {self.stores.database.epoch}")
         self.dispatch.resume(await self.stores.journal.load())
+        # before anybody runs: whoever is started catches up with it
+        await self.lifecycle.enter("running")
         await self._start_tree()
         self.loop_monitor.start()
         self.health.start()
@@ -180,6 +187,7 @@ class Guardian:
         self.publish("stopping", {"reason": reason})
         self.dispatch.hold("the guardian stops")
         await self.dispatch.drain(2.0)
+        await self.lifecycle.enter("terminated")
         for task in self._tasks:
             task.cancel()
         self.tree.stop()
@@ -264,6 +272,7 @@ class Guardian:
         """The first word of a new main: how long nobody served."""
         if self._lost_ns:
             self.last_recovery_ms = (time.monotonic_ns() - self._lost_ns) / 1e6
+            self.metrics.recovered(time.monotonic_ns() - self._lost_ns)
             self._lost_ns = 0
             how = "a fork of the nursery" if main.name.startswith("main") else "the standby"
             self.event("fleet", "recovered", "info", f"{main.name} serves: {how}, {self.last_recovery_ms:.1f} ms")
@@ -288,6 +297,7 @@ class Guardian:
 
     def reaped(self, instance: Instance, status: int) -> None:
         """The exit status is known. A SIGKILL that was not ours is no request's fault."""
+        self.metrics.died(instance.role)
         if not instance.killed_by_us:
             self.event("fleet", "died", "warning", f"{instance.name} (pid {instance.pid}) {death_cause(status)}")
         on_purpose = instance.killed_by_us.startswith(NO_FAULT)
@@ -374,6 +384,8 @@ class Guardian:
     # --- inside: requests
 
     def _chat_changed(self, topic: str, ticket: Ticket) -> None:
+        if topic == "chat.done":
+            self.metrics.answered(ticket.state, ticket.elapsed_ms)
         if ticket.kind == "chat" and self.followers():
             self.publish(topic, ticket.row())
 
@@ -431,6 +443,8 @@ class Guardian:
             "loop": self.loop_monitor.summary(),
             "brain": self.effects.row(),
             "genome": {"revision": self.fleet.genome.revision, "version": self.fleet.genome.version},
+            "lifecycle": self.lifecycle.state,
+            "usage": self.effects.usage.row(),
             "in_flight": self.dispatch.in_flight,
             "recovery_ms": self.last_recovery_ms,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from o_tui.config import BrainConfig
@@ -22,6 +23,27 @@ from o_tui.protocol.errors import PeerError
 ALLOWED = frozenset({"llm.chat", "tool.clock"})
 """What an instance may ask for."""
 Deliver = Callable[[messages.BrokerReply], None]
+
+
+@dataclass(slots=True)
+class Usage:
+    """What the model has cost since this guardian began."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def count(self, kind: str, data: dict[str, Any]) -> None:
+        """An effect has ended; models say in `usage` how many tokens went in and came out."""
+        if kind == "llm.chat":
+            said = data.get("usage") or {}
+            self.calls += 1
+            self.input_tokens += int(said.get("input_tokens") or 0)
+            self.output_tokens += int(said.get("output_tokens") or 0)
+
+    def row(self) -> dict[str, int]:
+        """Plain data."""
+        return {"calls": self.calls, "input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
 
 
 class Effects:
@@ -50,6 +72,7 @@ class Effects:
     ) -> None:
         brain = settings()
         self.broker: Broker | None = None
+        self.usage = Usage()
         self._paths = paths
         self._settings = settings
         self._record = record
@@ -107,7 +130,9 @@ class Effects:
         if self.broker is None or not self.broker.alive:
             raise PeerError("the broker is being started again", hint="try again in a moment")
         await self.broker.ready()
-        return await self.broker.ask(kind, arguments, timeout_s)
+        data = await self.broker.ask(kind, arguments, timeout_s)
+        self.usage.count(kind, data)
+        return data
 
     def forget(self, instance: Instance) -> None:
         """An instance has ended: nobody waits for its calls."""
@@ -137,11 +162,14 @@ class Effects:
                 return
         broker = self.broker
         if broker is None or not broker.alive:
+            ticket.error_kind = "lost"
             deliver(_error("the broker is being started again; try again", "lost", retryable=True))
             return
 
         def on_reply(reply: messages.BrokerReply) -> None:
             if reply.state != "delta":
+                self.usage.count(asked.kind, reply.data)
+                ticket.error_kind = str(reply.data.get("kind", "")) if reply.state == "error" else ""
                 self._record.record(
                     ticket.request_id, asked.call_id, asked.kind, digest, asked.arguments, reply.state, reply.data
                 )

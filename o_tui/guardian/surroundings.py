@@ -9,12 +9,14 @@ from typing import Any, cast
 from o_tui.evolution.samples import RecordedReply, RecordedRequest
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.eventlog import Level
+from o_tui.guardian.evolution_book import RUNNING
 from o_tui.guardian.fleet import Genome
 from o_tui.guardian.instances import GenomeError, Instance
 from o_tui.guardian.seams import GenomeLoadError, ShadowInstance
 from o_tui.guardian.trial import Trial
 from o_tui.protocol import operations
 from o_tui.protocol.errors import OError, PeerError
+from o_tui.protocol.operations import Lifecycle
 
 PROBE = "state.digest"
 """A kind of request that the kernel answers without a gene and without a trace."""
@@ -112,6 +114,9 @@ class GuardianSurroundings:
     def publish(self, topic: str, data: Mapping[str, Any]) -> None:
         """See the seam."""
         self._guardian.publish(topic, dict(data))
+        if topic == "evolution":
+            state: Lifecycle = "evolving" if data.get("state") in RUNNING else "running"
+            self._guardian.spawn(self._guardian.lifecycle.enter(state))
 
     def event(self, level: str, text: str, data: Mapping[str, Any]) -> None:
         """See the seam."""

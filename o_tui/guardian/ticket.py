@@ -33,6 +33,7 @@ class Ticket:
     ok: bool = False
     answer: str = ""
     error: str = ""
+    error_kind: str = ""
     elapsed_ms: float = 0.0
 
     def row(self) -> dict[str, Any]:

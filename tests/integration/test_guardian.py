@@ -11,6 +11,7 @@ import pytest
 
 from o_tui.guardian.core import Guardian
 from o_tui.paths import Paths
+from o_tui.protocol import operations
 from o_tui.protocol.errors import BusyError, NotFoundError
 from tests.support.guardians import running, until
 
@@ -156,3 +157,44 @@ async def test_nothing_is_left_behind(workspace: Paths) -> None:
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+async def lifecycle(guardian: Guardian) -> str:
+    ticket = await guardian.dispatch.ask("{}", "state.digest", journalled=False)
+    assert ticket.ok
+    entries = await guardian.stores.wal.read(0)
+    changes = [operations.unpack_entry(entry) for entry in entries]
+    last = [entry for entry in changes if entry.operation == "lifecycle_change"][-1]
+    change = operations.unpack(last.operation, last.data)
+    assert isinstance(change, operations.LifecycleChange)
+    assert change.state == guardian.lifecycle.state
+    return change.state
+
+
+async def test_the_lifecycle_is_part_of_the_log(workspace: Paths) -> None:
+    async with running(workspace) as guardian:
+        assert await lifecycle(guardian) == "running"
+        row = await guardian.checkpoints.take("test")
+        await guardian.checkpoints.restore(row["id"])
+        assert await lifecycle(guardian) == "running"
+    async with running(workspace) as guardian:
+        entries = [operations.unpack_entry(entry) for entry in await guardian.stores.wal.read(0)]
+        names = [entry.operation for entry in entries]
+        assert names.count("lifecycle_change") == 4, "running, running again, terminated, running"
+        assert await lifecycle(guardian) == "running"
+        assert (await guardian.dispatch.ask("what is 6*7")).ok
+
+
+async def test_what_happened_is_counted(guardian: Guardian) -> None:
+    await guardian.dispatch.ask("what is 6*7")
+    main = guardian.fleet.main
+    assert main is not None
+    os.kill(main.pid, signal.SIGKILL)
+    await guardian.dispatch.ask("what is 6*7")
+    await until(
+        lambda: 'o_instance_deaths_total{role="main"} 1' in guardian.metrics.read(guardian.telemetry()).prometheus()
+    )
+    text = guardian.metrics.read(guardian.telemetry()).prometheus()
+    assert 'o_requests_total{state="done"} 2' in text
+    assert "o_recovery_seconds_count 1" in text
+    assert f"o_wal_entries {guardian.stores.wal.seq}" in text

@@ -1,0 +1,44 @@
+"""The guardian's own figures, by name, for whoever scrapes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from o_tui.guardian.telemetry import Telemetry
+
+STATES = ("done", "failed", "quarantined")
+
+
+class Metrics:
+    """Counts while the guardian works; `read` adds what is true just now."""
+
+    def __init__(self) -> None:
+        self._telemetry = Telemetry()
+
+    def answered(self, state: str, elapsed_ms: float) -> None:
+        """A request has ended: done, failed or quarantined."""
+        self._telemetry.counter("o_requests_total", "Requests that have ended.", state=state).add()
+        self._telemetry.histogram("o_request_seconds", "From acceptance to the durable end.").record(
+            int(elapsed_ms * 1e6)
+        )
+
+    def died(self, role: str) -> None:
+        """An instance has ended."""
+        self._telemetry.counter("o_instance_deaths_total", "Instances that have ended.", role=role).add()
+
+    def recovered(self, took_ns: int) -> None:
+        """Another main has taken over."""
+        self._telemetry.histogram("o_recovery_seconds", "From a death of main to the next one.").record(took_ns)
+
+    def read(self, now: dict[str, Any]) -> Telemetry:
+        """All figures; `now` is what `Guardian.telemetry` says."""
+        for name, text, value in (
+            ("o_wal_entries", "The last durable entry of the log.", now["wal"]["seq"]),
+            ("o_requests_in_flight", "Requests that have not ended.", now["in_flight"]),
+            ("o_loop_delay_p99_ms", "How late the guardian's loop is.", now["loop"]["p99_ms"]),
+            ("o_model_calls", "Calls of the model.", now["usage"]["calls"]),
+            ("o_model_input_tokens", "Tokens given to the model.", now["usage"]["input_tokens"]),
+            ("o_model_output_tokens", "Tokens made by the model.", now["usage"]["output_tokens"]),
+        ):
+            self._telemetry.gauge(name, text, lambda value=value: float(value))  # type: ignore[misc]
+        return self._telemetry

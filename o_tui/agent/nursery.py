@@ -85,7 +85,11 @@ class Nursery:
     # --- the log
 
     def _read_stream(self) -> None:
-        data = self._stream.recv(_READ_BYTES)
+        try:
+            # an order that waited for its entries may have read already what the poll announced
+            data = self._stream.recv(_READ_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
         if not data:
             self._status = 0
             return

@@ -30,6 +30,7 @@ NURSERY_WAIT_S = 20.0
 SNAPSHOT_S = 60.0
 STANDBY_WAIT_S = 0.1
 """How long the fork of a standby may wait for a new main's first word."""
+RESTORED = "the state was restored"
 FORGET_S = 5.0
 """How long an instance that has ended is known, for whoever says how."""
 
@@ -158,6 +159,7 @@ class Fleet:
         self._tasks: set[asyncio.Task[None]] = set()
         self._handles: dict[str, asyncio.Future[ExitReason]] = {}
         self._restoring: messages.Restore | None = None
+        self._states = 0
         self._main_answers = asyncio.Event()
 
     # --- the supervisor's children
@@ -169,6 +171,8 @@ class Fleet:
         await nursery.spawn()
         try:
             await self._restore(nursery)
+            if self._restoring is not None:
+                raise PeerError("another state was restored meanwhile")
         except BaseException:
             nursery.watch.kill()
             raise
@@ -293,6 +297,7 @@ class Fleet:
     async def replace_all(self, restore: messages.Restore) -> None:
         """The state becomes another one: nursery, main and standby are started anew from it."""
         self._restoring = restore
+        self._states += 1
         old = [instance for instance in (self.main, self.standby) if instance is not None]
         self.main = self.standby = None
         self._nursery_ready.clear()
@@ -301,7 +306,7 @@ class Fleet:
             self._health.forget("nursery")
             nursery.watch.kill()
         for instance in old:
-            instance.kill("the state was restored")
+            instance.kill(RESTORED)
         for instance in old:
             await instance.exited
         await self.wait_nursery()
@@ -313,8 +318,14 @@ class Fleet:
         if plan is None:
             await self._restore_newest(nursery)
         else:
-            self._restoring = None
-            await nursery.restore(plan, await self._vault.open_fd(plan.checkpoint_id))
+            try:
+                descriptor = await self._vault.open_fd(plan.checkpoint_id)
+            except OError:
+                self._restoring = None  # no nursery will ever load it: the next one takes the best that there is
+                raise
+            await nursery.restore(plan, descriptor)
+            if self._restoring is plan:
+                self._restoring = None
         await self.replication.attach(NurseryReplica(nursery, nursery.seq))
 
     async def _restore_newest(self, nursery: Nursery) -> None:
@@ -353,12 +364,13 @@ class Fleet:
         on_frame: Callable[[Instance, frames.Frame], None] | None = None,
         name: str = "",
     ) -> Instance:
-        nursery = await self.wait_nursery()
-        return await self.adopt(
-            await nursery.fork(f"{name or role}-{next(self._numbers)}", role, self._wal.seq if name else 0),
-            role,
-            on_frame,
-        )
+        nursery, states = await self.wait_nursery(), self._states
+        fork = await nursery.fork(f"{name or role}-{next(self._numbers)}", role, self._wal.seq if name else 0)
+        instance = await self.adopt(fork, role, on_frame)
+        if states != self._states:
+            instance.kill(RESTORED)
+            raise PeerError("another state was restored meanwhile")
+        return instance
 
     async def adopt(
         self,

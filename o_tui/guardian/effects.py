@@ -11,7 +11,7 @@ from o_tui.config import BrainConfig
 from o_tui.evolution.replay import digest_arguments
 from o_tui.guardian.broker_link import Broker
 from o_tui.guardian.brokered import Brokered
-from o_tui.guardian.fleet import InstanceHandle
+from o_tui.guardian.handles import InstanceHandle
 from o_tui.guardian.health import HealthMonitor
 from o_tui.guardian.instances import Instance, death_cause
 from o_tui.guardian.supervision import ExitReason

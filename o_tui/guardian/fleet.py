@@ -11,12 +11,13 @@ import contextlib
 import itertools
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from o_tui.guardian.handles import InstanceHandle, InstanceReplica, Listener, NurseryReplica, exit_reason
 from o_tui.guardian.health import HealthMonitor
-from o_tui.guardian.instances import GenomeError, Instance, death_cause
+from o_tui.guardian.instances import GenomeError, Instance
 from o_tui.guardian.nursery import Fork, Nursery
 from o_tui.guardian.replication import Replication
 from o_tui.guardian.supervision import ExitReason
@@ -42,88 +43,6 @@ class Genome:
     revision: str
     version: str
     files: dict[str, str]
-
-
-class Listener(Protocol):
-    """What the fleet tells of."""
-
-    def frame(self, instance: Instance, frame: frames.Frame) -> None:
-        """A frame of main, or of an instance that was main."""
-
-    def serving(self, main: Instance, promoted: bool) -> None:
-        """An instance is main from now on."""
-
-    def ended(self, instance: Instance) -> None:
-        """An instance has ended; called before the next one serves."""
-
-    def reaped(self, instance: Instance, status: int) -> None:
-        """The exit status of an instance that has ended."""
-
-    def nursery_ended(self) -> None:
-        """The nursery has ended: nobody says any more how its children end."""
-
-    def failed(self, who: str, message: messages.Failed) -> None:
-        """An instance or the nursery could not do something."""
-
-    def log(self, who: str, message: messages.Log) -> None:
-        """A line for the event log."""
-
-
-class InstanceHandle:
-    """An instance (or the nursery) as a child of the supervisor."""
-
-    def __init__(
-        self, pid: int, exited: asyncio.Future[ExitReason], stop: Callable[[float], Awaitable[object]]
-    ) -> None:
-        self.pid = pid
-        self.exited = exited
-        self._stop = stop
-
-    def stop(self, timeout_s: float | None) -> Awaitable[object]:
-        """Asks it to end; see runner.Handle."""
-        return self._stop(3600.0 if timeout_s is None else timeout_s)
-
-
-class NurseryReplica:
-    """The nursery as a replica of the log."""
-
-    def __init__(self, nursery: Nursery, seq: int) -> None:
-        self._nursery = nursery
-        self.seq = seq
-
-    @property
-    def alive(self) -> bool:
-        """It runs."""
-        return self._nursery.alive
-
-    def send_entries(self, raw: bytes) -> None:
-        """Forwards to its stream."""
-        self._nursery.channel.send_bytes(raw)
-
-
-class InstanceReplica:
-    """An instance as a replica of the log."""
-
-    def __init__(self, instance: Instance) -> None:
-        self._instance = instance
-
-    @property
-    def seq(self) -> int:
-        """The last entry that it was sent."""
-        return self._instance.seq
-
-    @seq.setter
-    def seq(self, value: int) -> None:
-        self._instance.seq = value
-
-    @property
-    def alive(self) -> bool:
-        """It runs."""
-        return self._instance.alive
-
-    def send_entries(self, raw: bytes) -> None:
-        """Forwards to its socket."""
-        self._instance.channel.send_bytes(raw)
 
 
 class Fleet:
@@ -186,7 +105,7 @@ class Fleet:
                 self._nursery_ready.clear()
                 self._health.forget("nursery")
                 self._listener.nursery_ended()
-            exited.set_result(_reason(status.result(), ""))
+            exited.set_result(exit_reason(status.result(), ""))
 
         nursery.watch.exited.add_done_callback(ended)
         return InstanceHandle(nursery.watch.pid, exited, nursery.stop)
@@ -430,7 +349,7 @@ class Fleet:
 
         def ended(status: asyncio.Future[int]) -> None:
             if not exited.done():
-                exited.set_result(_reason(status.result(), instance.cause))
+                exited.set_result(exit_reason(status.result(), instance.cause))
 
         instance.exited.add_done_callback(ended)
         return InstanceHandle(instance.pid, exited, instance.stop)
@@ -461,9 +380,3 @@ class Fleet:
         if instance is not None:
             instance.reaped(status)
             self._listener.reaped(instance, status)
-
-
-def _reason(status: int, cause: str) -> ExitReason:
-    if status == 0:
-        return ExitReason("shutdown" if cause else "normal", cause)
-    return ExitReason("killed" if status < 0 else "failure", cause or death_cause(status))

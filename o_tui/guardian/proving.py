@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from o_tui.evolution.samples import RecordedRequest
-from o_tui.guardian.fleet import Fleet, NurseryReplica
+from o_tui.guardian.fleet import Fleet
+from o_tui.guardian.handles import NurseryReplica
 from o_tui.guardian.nursery import Fork
 from o_tui.guardian.stores import Stores
 from o_tui.guardian.trial import Trial

@@ -79,6 +79,7 @@ class Instance:
         self._on_beat = on_beat
         self._loaded: asyncio.Future[messages.Ready] = asyncio.get_running_loop().create_future()
         self._reload: asyncio.Future[messages.Reloaded] | None = None
+        self._swapping = asyncio.Lock()
         self._reaped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._status: int | None = None
         self._metadata = frames.Metadata(instance=self.name, epoch=epoch)
@@ -123,14 +124,18 @@ class Instance:
         Raises:
             GenomeError: It kept the old one.
         """
-        self._reload = asyncio.get_running_loop().create_future()
-        self.send(messages.HotReload(revision=revision, version=version, files=files))
-        try:
-            answer = await asyncio.wait_for(self._reload, LOAD_S)
-        except TimeoutError as error:
-            raise GenomeError(f"{self.name} did not answer the reload within {LOAD_S:.0f} s") from error
-        finally:
-            self._reload = None
+        # one at a time: a deployment and the one who brings it up may both swap, and each has to hear its own answer
+        async with self._swapping:
+            if not self.alive:
+                raise GenomeError(f"{self.name} has ended: {self.cause}")
+            self._reload = asyncio.get_running_loop().create_future()
+            self.send(messages.HotReload(revision=revision, version=version, files=files))
+            try:
+                answer = await asyncio.wait_for(self._reload, LOAD_S)
+            except TimeoutError as error:
+                raise GenomeError(f"{self.name} did not answer the reload within {LOAD_S:.0f} s") from error
+            finally:
+                self._reload = None
         if not answer.ok:
             raise GenomeError(answer.error)
         self.revision, self.version = revision, version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 
@@ -11,6 +12,7 @@ import pytest
 from o_tui.guardian import core
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.dispatch import Ticket
+from o_tui.guardian.instances import LOAD_S
 from o_tui.paths import Paths
 from tests.support.guardians import ECHO, PATIENT, running, until
 
@@ -62,6 +64,25 @@ async def test_a_standby_that_still_comes_up_is_the_next_main(workspace: Paths) 
         ticket = await asyncio.wait_for(guardian.dispatch.ask("who is there?"), 20)
         assert ticket.ok and ticket.answer == "who is there?"
         assert fleet.main is coming
+
+
+async def test_a_standby_that_still_comes_up_takes_the_new_genome_too(workspace: Paths) -> None:
+    async with running(workspace, seed=ECHO) as guardian:
+        fleet = guardian.fleet
+        await both_run(guardian)
+        for number in range(ROUNDS):
+            standby = fleet.standby
+            assert standby
+            kill(standby.pid)
+            state = ("starting", "loading")[number % 2]
+            async with asyncio.timeout(20):
+                while fleet.standby is None or fleet.standby is standby or fleet.standby.state != state:
+                    await asyncio.sleep(0)
+            genome = dataclasses.replace(fleet.genome, revision=f"{number:040x}")
+            await asyncio.wait_for(fleet.reload(genome), LOAD_S / 2)
+            await both_run(guardian)
+            assert fleet.main and fleet.standby
+            await until(lambda: fleet.main.revision == fleet.standby.revision == fleet.genome.revision)
 
 
 async def test_requests_do_not_wait_for_a_cause_that_nobody_can_tell(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -73,14 +72,14 @@ async def test_a_burst_of_notices_is_drawn_a_few_times(workspace: Paths, monkeyp
     async with opened(workspace, setup=running) as view:
         pane = await view.go("shadows")
         drawn: list[float] = []
-        draw = pane._draw
+        draw, started = pane._draw, time.monotonic()
         monkeypatch.setattr(pane, "_draw", lambda: (drawn.append(time.monotonic()), draw()))
         for number in range(42, 60):
             view.guardian.notify("shadow", shadow("S-8", requests=number))
             await view.pilot.pause(0.05)
         await view.until(lambda: "59/60" in view.text())
-        gaps = [later - earlier for earlier, later in pairwise(drawn)]
-        assert all(gap >= 0.19 for gap in gaps), gaps
+        # five a second, and what a late timer leaves over: 18 notices in about a second are not 18 drawings
+        assert len(drawn) <= (time.monotonic() - started) * 5 + 2
 
 
 async def test_enter_shows_a_shadow(workspace: Paths) -> None:

@@ -101,5 +101,7 @@ async def test_the_guardian_is_killed_while_a_checkpoint_is_restored(workspace: 
         link = await Link.connect(workspace)
         assert "old is kept" in str(await link.call("memory.list"))
         assert (await link.call("wal.verify"))["ok"]
+        # of one that was being written one copy may be missing: verifying makes it again
+        assert (await link.call("checkpoint.verify"))["usable"]
         assert (await link.call("checkpoint.verify"))["ok"]
         assert await process.stop() == 0

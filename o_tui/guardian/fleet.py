@@ -297,10 +297,16 @@ class Fleet:
         role: messages.Role,
         on_frame: Callable[[Instance, frames.Frame], None] | None = None,
     ) -> Instance:
-        """A fork becomes an instance: heard, watched, reaped. It has no genome yet."""
+        """A fork becomes an instance: heard, watched, reaped. It has no genome yet.
+
+        Raises:
+            PeerError: It has ended already.
+        """
         instance = Instance(fork, role, on_frame or self._frame, self._ended, self._health.beat, self._epoch)
         self.instances[instance.name] = instance
         await instance.connect()
+        if not instance.alive:
+            raise PeerError(f"{instance.name} ended as soon as it was forked")
         return instance
 
     def _run(self, instance: Instance) -> None:

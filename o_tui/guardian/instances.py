@@ -84,11 +84,16 @@ class Instance:
         self._status: int | None = None
         self._metadata = frames.Metadata(instance=self.name, epoch=epoch)
         self._sock = fork.sock
+        self._connected = False
         self.channel: Channel
 
     async def connect(self) -> None:
         """Opens its socket; from here on it is heard, and its end is seen."""
-        self.channel = await Channel.connect(self._sock, self._frame, self._closed)
+        channel = await Channel.connect(self._sock, self._frame, self._closed)
+        self.channel = channel
+        self._connected = True
+        if not self.alive:  # it ended while it was being connected
+            channel.close()
         self._watch.exited.add_done_callback(lambda _status: self.end())
 
     @property
@@ -218,7 +223,8 @@ class Instance:
         self.cause = self.killed_by_us or (death_cause(status) if status != Watch.UNKNOWN else "it ended")
         self.state = "ended"
         self.exited.set_result(status)
-        self.channel.close()
+        if self._connected:
+            self.channel.close()
         self._watch.kill()
         error = GenomeError(f"the instance ended over its genome: {self.cause}")
         for future in (self._loaded, self._reload):

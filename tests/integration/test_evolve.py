@@ -15,6 +15,7 @@ from o_tui import client
 from o_tui.config import Config, EvolutionConfig
 from o_tui.guardian.core import Guardian
 from o_tui.paths import Paths
+from o_tui.protocol import operations
 from o_tui.protocol.errors import OError, RefusedError
 from tests.support.guardians import ECHO, running, until
 
@@ -175,7 +176,8 @@ async def test_shadows_leave_no_trace_in_the_agents_state(operator: Operator) ->
     seq = operator.guardian.stores.wal.seq
     row = await operator.evolve(noisy)
     assert row["state"] in ("pending", "rejected"), row["reason"]
-    assert operator.guardian.stores.wal.seq == seq
+    entries = [operations.unpack_entry(entry) for entry in await operator.guardian.stores.wal.read(seq)]
+    assert {entry.operation for entry in entries} <= {"lifecycle_change"}  # the guardian's own: it was evolving
     kept = await operator.guardian.dispatch.ask('{"limit": 1000}', "memory.list", journalled=False)
     assert kept.ok and "shadow" not in kept.answer
 

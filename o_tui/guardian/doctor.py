@@ -67,9 +67,19 @@ def _sqlite() -> Check:
     return Check("sqlite", True, text)
 
 
+def _nearest(path: Path) -> Path:
+    """The folder itself, or the closest one above it that exists."""
+    return next((each for each in (path, *path.parents) if each.exists()), path)
+
+
 def _folder(paths: Paths) -> Check:
     try:
         info = paths.data.stat()
+    except FileNotFoundError:
+        above = _nearest(paths.data)
+        if not os.access(above, os.W_OK | os.X_OK):
+            return Check("folder", False, f"{paths.data} cannot be made: {above} is read-only")
+        return Check("folder", True, f"{paths.data}: not made yet")
     except OSError as error:
         return Check("folder", False, f"{paths.data}: {error.strerror}")
     if info.st_uid != os.geteuid():
@@ -83,7 +93,7 @@ def _folder(paths: Paths) -> Check:
 
 def _space(paths: Paths) -> Check:
     try:
-        free = shutil.disk_usage(paths.data).free
+        free = shutil.disk_usage(_nearest(paths.data)).free
     except OSError as error:
         return Check("space", False, str(error.strerror))
     return Check("space", free >= FREE_BYTES, f"{free >> 20} MiB free")

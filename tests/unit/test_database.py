@@ -234,6 +234,14 @@ def test_the_doctor_looks_at_an_empty_workspace_without_making_anything(workspac
     assert sorted(workspace.data.rglob("*")) == before
 
 
+def test_the_doctor_has_nothing_against_a_folder_that_is_not_made_yet(folder: Path) -> None:
+    place = locate(str(folder / "not" / "there"))
+    checks = {check["name"]: check for check in doctor.checks(place)}
+    assert all(check["ok"] for check in checks.values()), checks
+    assert "not made yet" in checks["folder"]["detail"]
+    assert list(folder.iterdir()) == []
+
+
 async def test_the_doctor_names_a_row_that_was_changed_and_mends_it(workspace: Paths) -> None:
     async with opened(workspace) as database:
         journal = Journal(database, Wal(database))

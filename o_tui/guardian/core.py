@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Literal, cast, get_args
 
 from o_tui.config import Config
-from o_tui.guardian import supervision as sv
 from o_tui.guardian.checkpointing import Checkpointing
 from o_tui.guardian.dispatch import Dispatch
 from o_tui.guardian.effects import Effects
@@ -22,15 +21,16 @@ from o_tui.guardian.instances import Instance, death_cause
 from o_tui.guardian.ladder import Group, Ladder, Move
 from o_tui.guardian.lifecycle import Lifecycle
 from o_tui.guardian.metrics import Metrics
+from o_tui.guardian.poison import Poison
 from o_tui.guardian.replication import Replication
-from o_tui.guardian.runner import Happened, StartError, Supervisor
+from o_tui.guardian.runner import Happened, StartError
 from o_tui.guardian.stores import Stores
-from o_tui.guardian.supervision import ChildSpec
 from o_tui.guardian.telemetry import LoopMonitor
 from o_tui.guardian.ticket import Ticket
+from o_tui.guardian.tree import new_tree
 from o_tui.guardian.wal import Proposed
 from o_tui.paths import Paths
-from o_tui.protocol import frames, messages, operations
+from o_tui.protocol import frames, messages
 from o_tui.protocol.errors import OError, PeerError
 
 Placement = Literal["process", "embedded"]
@@ -39,7 +39,6 @@ UPKEEP_S = 3600.0
 SERVE_S = 30.0
 JUDGE_S = 0.5
 """How long to wait for the cause of a death."""
-RETRIES_PER_ENTRY = 2
 NO_FAULT = ("drill", "it was stopped", "the state was restored", "a standby took over")
 """How the reasons begin for which the guardian itself ends a sound instance."""
 
@@ -81,12 +80,12 @@ class Guardian:
         self.hang_up: Callable[[], Awaitable[None]] = _nothing
         self._served = asyncio.Event()
         self._lost_ns = 0
-        self._failures: dict[int, int] = {}
         self._last_failure = "it gave no reason"
         self._tasks: set[asyncio.Task[None]] = set()
         self.metrics = Metrics()
         self.lifecycle = Lifecycle(self.append_own, lambda state: self.publish("telemetry", {"lifecycle": state}))
         self.replication = Replication(stores.wal, {})
+        self._poison = Poison(stores.wal, self.replication, self.event)
         self.dispatch = Dispatch(
             stores.journal,
             stores.wal,
@@ -123,7 +122,7 @@ class Guardian:
             tell=self._moves,
             give_up=self._give_up,
         )
-        self.tree = self._new_tree()
+        self.tree = new_tree(self.fleet, self.effects, self.config.health, self._happened)
 
     @property
     def pid(self) -> int:
@@ -172,7 +171,7 @@ class Guardian:
                 self._last_failure = str(error)
                 if not await self.ladder.fell("start"):
                     raise PeerError(f"the agent could not be started: {error}", hint=hint) from error
-                self.tree = self._new_tree()
+                self.tree = new_tree(self.fleet, self.effects, self.config.health, self._happened)
         try:
             await asyncio.wait_for(self._served.wait(), SERVE_S)
         except TimeoutError as error:
@@ -311,34 +310,13 @@ class Guardian:
         self._last_failure = f"{who}: {message.text}"
         self.event(who, f"failed.{message.what}", "error", message.text, {"seq": message.seq})
         if message.what == "reduce" and message.seq:
-            count = self._failures[message.seq] = self._failures.get(message.seq, 0) + 1
-            if count == RETRIES_PER_ENTRY:
-                self.spawn(self._quarantine_entry(message.seq, message.text))
+            self.spawn(self._poison.failed(message.seq, message.text))
 
     def log(self, who: str, message: messages.Log) -> None:
         """A line of a process."""
         self.event(who, "log", message.level, message.text, message.data)
 
     # --- inside: the tree
-
-    def _new_tree(self) -> Supervisor:
-        """Three supervisors, each of which may give up for itself: what then is the ladder's to decide."""
-        health = self.config.health
-
-        def group(name: str, *children: ChildSpec) -> ChildSpec:
-            spec = sv.SupervisorSpec(children, "one_for_one", health.max_restarts, health.max_seconds)
-            return sv.nested(name, spec, restart="transient")
-
-        groups = (
-            group("forks", ChildSpec("nursery", self.fleet.start_nursery, shutdown=2.0)),
-            group("effects", ChildSpec("broker", self.effects.start_broker, shutdown=2.0)),
-            group(
-                "agents",
-                ChildSpec("main", self.fleet.start_main, shutdown=3.0),
-                ChildSpec("standby", self.fleet.start_standby, shutdown=1.0),
-            ),
-        )
-        return Supervisor("guardian", sv.SupervisorSpec(groups), on_happened=self._happened)
 
     async def _start_group(self, name: str) -> None:
         await self.tree.start_child(name)
@@ -370,16 +348,6 @@ class Guardian:
     def instance_rows(self) -> list[dict[str, Any]]:
         """One row for each process that runs."""
         return [instance.row() for instance in self.fleet.instances.values() if instance.alive]
-
-    async def _quarantine_entry(self, seq: int, why: str) -> None:
-        (packed,) = await self.stores.wal.read(seq - 1, 1)
-        entry = operations.unpack_entry(packed)
-        digest = await self.stores.wal.digest_at(seq)
-        skip = operations.Skip(digest=digest.hex(), reason=why[:200])
-        name, data = operations.pack(skip)
-        stand_in = operations.Entry(seq, entry.time_ns, entry.epoch, entry.request_id, entry.position, name, data)
-        self.replication.quarantine(seq, operations.pack_entry(stand_in))
-        self.event("wal", "quarantine", "error", f"entry {seq} ended two replicas and is skipped: {why}", {"seq": seq})
 
     # --- inside: requests
 

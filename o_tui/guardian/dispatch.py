@@ -27,8 +27,7 @@ QUEUE_LIMIT = 10_000
 """Requests that may wait; more are refused."""
 CRASHES_LIMIT = 2
 """Deaths of an instance that a request may be the cause of, before it is quarantined."""
-DEATHS_LIMIT = 20
-"""The same for deaths of any cause, somebody else's SIGKILL too."""
+DEATHS_LIMIT = 20  # the same for deaths of any cause, somebody else's SIGKILL too
 OWN_WORK = "~"
 """What an id begins with when main works for itself: it makes its tools known, consolidates memory."""
 LOOKS_ONLY = "this request may only look"
@@ -106,7 +105,7 @@ class Dispatch:
         if len(self._tickets) >= QUEUE_LIMIT:
             raise RefusedError(f"{QUEUE_LIMIT} requests wait already", hint="try again when some have ended")
         request_id = f"{self._prefix}{next(self._numbers):06x}"
-        ticket = Ticket(request_id, text, kind, session, time.time_ns(), answered or _nobody, journalled)
+        ticket = Ticket(request_id, text, kind, session, time.time_ns(), answered or _ignore, journalled)
         self._enter(ticket)
         if not journalled:
             self._waiting.append(ticket)
@@ -136,7 +135,7 @@ class Dispatch:
                 request.kind,
                 request.session,
                 request.time_ns,
-                _nobody,
+                _ignore,
                 attempts=request.attempts,
                 proposed=request.committed,
                 recovered=True,
@@ -378,7 +377,7 @@ class Dispatch:
     ) -> None:
         def written(problem: OError | None) -> None:
             if isinstance(problem, PeerError | BusyError):
-                self._unwritten.append(lambda: self._write_end(ticket, outcome, answer, error, _unheard))
+                self._unwritten.append(lambda: self._write_end(ticket, outcome, answer, error, _ignore))
             done(problem)
 
         self._journal.finish(ticket.request_id, outcome, answer, error, ticket.elapsed_ms, ticket.recovered, written)
@@ -397,9 +396,5 @@ class Dispatch:
         ticket.answered(ticket)
 
 
-def _unheard(_problem: OError | None) -> None:
-    """Whoever asked has been told already."""
-
-
-def _nobody(_ticket: Ticket) -> None:
-    """Nobody waits for this answer."""
+def _ignore(_told: object) -> None:
+    """Nobody waits for this, or whoever did has been told already."""

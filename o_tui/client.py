@@ -268,9 +268,10 @@ def ensure_guardian(paths: Paths, keep: bool = False, wait_s: float = START_S, *
     closed, unless `keep`.
 
     Raises:
-        OError: It could not be started, with its own reason.
+        OError: It could not be started, with its own reason (BusyError: another program has locked the database).
         UnreachableError: It did not become ready within `wait_s`.
     """
+    deadline_s = time.monotonic() + wait_s
     while True:
         client = running(paths, wait_s, **hello)
         if client is not None:
@@ -278,7 +279,10 @@ def ensure_guardian(paths: Paths, keep: bool = False, wait_s: float = START_S, *
         try:
             start_guardian(paths, wait_s)
         except BusyError:
-            continue  # somebody else was faster: theirs is as good
+            # somebody else was faster: theirs is as good. Without a holder it is the database that is locked
+            if holder(paths) is None or time.monotonic() > deadline_s:
+                raise
+            continue
         client = connect(paths, **hello)
         client.started = True
         client.ends_guardian = not keep

@@ -114,8 +114,12 @@ class Deploying:
         if row["state"] != "pending":
             raise RefusedError(_decided(row))
         if digest != row["diff_sha256"]:
+            if digest and row["diff_sha256"].startswith(digest):
+                raise RefusedError(
+                    "give all 64 characters of the digest", hint=f"it is the last line of: o-tui show {row['id']}"
+                )
             raise RefusedError(
-                f"changed: {digest[:12] or 'nothing'} was approved, the candidate's diff is {row['diff_sha256'][:12]}",
+                f"changed: {digest[:12] or 'nothing'} was named, the candidate's diff is {row['diff_sha256'][:12]}",
                 hint=f"look at it again: o-tui show {row['id']}",
             )
         diff = await diff_of(self._genome, row["base"], row["revision"])

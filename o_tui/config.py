@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from o_tui.paths import shipped
 from o_tui.protocol.errors import UsageError
 
 Meta = msgspec.Meta
@@ -82,6 +84,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 SECTIONS: dict[str, type[msgspec.Struct]] = {field.name: field.type for field in msgspec.structs.fields(Config)}
 _PREFIX = "O_TUI_"
+_EXPECTED = re.compile(r"Expected `(\w+)`((?: [<>]=? [\d.]+)?)")
+_WANTED = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "a text", "object": "a table"}
 
 
 def load(file: Path, environment: Mapping[str, str] | None = None) -> Config:
@@ -97,9 +101,11 @@ def load(file: Path, environment: Mapping[str, str] | None = None) -> Config:
         pass
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{file}: {error}", hint="mend the file, or move it away: the defaults are good") from error
+    convert(tree, str(file))  # by itself first: what is wrong in the environment is not the file's fault
     for name, text in (os.environ if environment is None else environment).items():
         section, separator, key = name.removeprefix(_PREFIX).lower().partition("__")
         if name.startswith(_PREFIX) and separator:
+            convert({section: {key: text}}, name)
             tree.setdefault(section, {})[key] = text
     return convert(tree, str(file))
 
@@ -114,7 +120,21 @@ def convert(tree: dict[str, Any], source: str) -> Config:
     try:
         return msgspec.convert(tree, Config, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{source}: {error}") from error
+        raise UsageError(f"{source}: {_in_words(str(error))}") from error
+
+
+def _in_words(said: str) -> str:
+    """ "Expected `float`, got `str` - at `$.brain.timeout_s`" -> "brain.timeout_s: a number is wanted"."""
+    what, _, where = said.partition(" - at `$.")
+    key = where.rstrip("`")
+    section, _, name = key.partition(".")
+    expected = _EXPECTED.match(what)
+    if not key or section not in SECTIONS:
+        return said
+    if expected:
+        return f"{key}: {_WANTED.get(expected[1], expected[1])}{expected[2]} is wanted"
+    choices: list[str] = next((row["choices"] for row in describe() if (row["section"], row["name"]) == (section, name)), [])
+    return f"{key}: one of {', '.join(choices)} is wanted" if choices else f"{key}: {what[:1].lower()}{what[1:]}"
 
 
 def _check_names(found: Mapping[str, Any], known: list[str], source: str, prefix: str) -> None:
@@ -123,6 +143,14 @@ def _check_names(found: Mapping[str, Any], known: list[str], source: str, prefix
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(known)}"
             raise UsageError(f"{source}: unknown setting {prefix}{name}", hint=hint)
+
+
+def _check_theme(name: str, file: Path) -> None:
+    known = {path.stem for folder in (shipped("themes"), file.parent / "themes") for path in folder.glob("*.toml")}
+    if name not in ("", "auto") and name not in known:
+        near = difflib.get_close_matches(name, sorted(known), 1)
+        hint = f"did you mean {near[0]}?" if near else f"known: auto, {', '.join(sorted(known))}"
+        raise UsageError(f"there is no theme {name!r}", hint=hint)
 
 
 def describe() -> list[dict[str, Any]]:
@@ -159,6 +187,8 @@ def set_value(file: Path, key: str, value: Any) -> Config:
     table = document.setdefault(section, tomlkit.table())
     table[name] = value
     config = convert(tomllib.loads(tomlkit.dumps(document)), str(file))
+    if key == "screen.theme":
+        _check_theme(config.screen.theme, file)
     # what is written is the converted value, so that "12" becomes a number
     table[name] = msgspec.to_builtins(getattr(getattr(config, section), name))
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

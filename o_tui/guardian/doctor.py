@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from o_tui import config as settings
+from o_tui.evolution import repository
+from o_tui.evolution.history import History
 from o_tui.guardian import audit, chainwork, schema, vault_files
 from o_tui.guardian.database import Database
 from o_tui.guardian.findings import QUARANTINE, Finding
@@ -42,7 +45,7 @@ class Check:
 
 def checks(paths: Paths) -> list[dict[str, Any]]:
     """Everything that can be checked without changing anything: [{name, ok, detail}]. Blocking, may take seconds."""
-    found = [_sqlite(), _folder(paths), _space(paths), *_files(paths)]
+    found = [_native(), _sqlite(), _folder(paths), _space(paths), *_files(paths), _config(paths), _genome(paths)]
     if not paths.database.exists():
         lost = list(paths.mirror.glob("wal_*.log")) or vault_files.strays(paths.checkpoints)
         detail = (
@@ -65,6 +68,36 @@ def _sqlite() -> Check:
         " O does both on one connection, so it is not met. A newer SQLite (or the package apsw) takes the bug away"
     )
     return Check("sqlite", True, text)
+
+
+def _native() -> Check:
+    from o_tui import __version__, _native
+
+    same = _native.__version__ == __version__
+    detail = _native.__version__ if same else f"{_native.__version__}, but O is {__version__}: install O again"
+    return Check("native", same, detail)
+
+
+def _config(paths: Paths) -> Check:
+    try:
+        settings.load(paths.config_file)
+    except OError as error:
+        return Check("config", False, f"{error} ({error.hint})" if error.hint else str(error))
+    return Check("config", True, str(paths.config_file) if paths.config_file.exists() else "the defaults")
+
+
+def _genome(paths: Paths) -> Check:
+    if not paths.genome.is_dir() or not any(paths.genome.iterdir()):
+        return Check("genome", True, "not made yet")
+    hint = f"move {paths.genome} away, and restore it from a backup; without one it begins anew"
+    try:
+        history = History(paths.genome, repository.open_repository(paths.genome))
+        head = history.head()
+        # every object that the code of the head needs, read
+        files = history.files(head)
+    except (OError, OSError, KeyError, ValueError, repository.git().GitError) as error:
+        return Check("genome", False, f"{error}; {hint}")
+    return Check("genome", True, f"{len(files)} files at {head[:12]}")
 
 
 def _nearest(path: Path) -> Path:

@@ -133,7 +133,8 @@ def _in_words(said: str) -> str:
         return said
     if expected:
         return f"{key}: {_WANTED.get(expected[1], expected[1])}{expected[2]} is wanted"
-    choices: list[str] = next((row["choices"] for row in describe() if (row["section"], row["name"]) == (section, name)), [])
+    rows = (row for row in describe() if (row["section"], row["name"]) == (section, name))
+    choices: list[str] = next((row["choices"] for row in rows), [])
     return f"{key}: one of {', '.join(choices)} is wanted" if choices else f"{key}: {what[:1].lower()}{what[1:]}"
 
 

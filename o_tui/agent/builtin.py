@@ -40,6 +40,7 @@ from o_tui.agent.gene_errors import GeneError, describe
 from o_tui.agent.genome_loader import Genome
 from o_tui.agent.memory import View
 from o_tui.agent.state import State
+from o_tui.agent.tasks import OPERATIONS_LIMIT
 from o_tui.protocol.operations import MemoryAdd, ToolRegister
 
 if TYPE_CHECKING:
@@ -123,6 +124,8 @@ def _memory_add(request: Request, context: Context, genome: Genome | None, state
             )
             planned.append(Apply(operation))
             ids.append(operation.id)
+    if len(planned) > OPERATIONS_LIMIT:  # before the first one: a text is kept whole or not at all
+        raise GeneError(f"the text makes {len(planned)} memories; at most {OPERATIONS_LIMIT} at once: add it in parts")
     for start in range(0, len(planned), 200):  # some hundred at a time: a frame and a transaction of moderate size
         yield Together(planned[start : start + 200])
     yield _json({"ids": ids})

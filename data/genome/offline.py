@@ -42,6 +42,11 @@ _QUESTION = re.compile(
     r"|should|tell me (?:about|what|who|when|where)|search(?: for)?|find|look up|recall)\b",
     re.I,
 )
+_WISH = re.compile(
+    r"(?:please\s+|can you\s+|could you\s+)?(?:tell me|write|make|explain|translate|summari[sz]e|suggest|describe|draw"
+    r"|invent|compose|help me|give me|show me)\b",
+    re.I,
+)
 _ABOUT = re.compile(
     r"(?:what (?:did|do|have) (?:i|we|you) (?:ever )?(?:say|said|tell(?: you)?|told(?: you)?|write|know|mention(?:ed)?)"
     r" (?:about|of|on)|what do you know (?:about|of)|do you (?:still )?remember|tell me about|search(?: for)?|find"
@@ -74,8 +79,11 @@ def respond_offline(request: Request, context: Context) -> Steps:
             answer = yield from _from_memory(text, context)
         elif not answer:
             kept = [Remember(text, _source(request), context=_before(context))]
-            answer = "Kept in my short-term memory."
-            answer += " " + ("Ask me about it any time." if context.turns else "Ask, and I will quote it.")
+            if _WISH.match(text):
+                answer = "Without a model I can only keep that: it is in my short-term memory. `/brain` connects one."
+            else:
+                answer = "Kept in my short-term memory."
+                answer += " " + ("Ask me about it any time." if context.turns else "Ask, and I will quote it.")
     if not any(turn.role == "assistant" for turn in context.turns):
         answer = f"{INTRODUCTION}\n\n{answer}"
     yield Together([Record("user", request.text), *kept, Record("assistant", answer)])

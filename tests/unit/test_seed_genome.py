@@ -87,3 +87,9 @@ def test_the_genome_is_complete() -> None:
     assert {"genome.toml", "CHANGELOG.md", "respond.py", "recall.py", "remember.py", "prompts/system.md"} <= set(FILES)
     assert 'version = "0.1.0"' in FILES["genome.toml"]
     assert (Path(SEED) / "tests").is_dir()
+
+
+def test_a_wish_that_needs_a_model_is_told_so() -> None:
+    stage = Stage(FILES)
+    assert "Without a model I can only keep that" in answer(stage, "tell me a story about boats", "a").text
+    assert "Without a model I can only" not in answer(stage, "the boat is in the harbour", "b").text

@@ -30,10 +30,18 @@ def _print(context: Context, row: dict[str, Any]) -> None:
         [
             ("provider", row.get("provider")),
             ("model", row.get("model") or "none"),
-            ("state", ("ok" if row.get("ok") else "not ok") + (f": {row['detail']}" if row.get("detail") else "")),
+            ("state", state_of(row)),
             ("key", row.get("key") or "none"),
         ]
     )
+
+
+def state_of(row: dict[str, Any]) -> str:
+    """Whether it answers, in words; one that is being connected is neither."""
+    detail = row.get("detail") or ""
+    if not row.get("ok") and detail.startswith("connecting"):
+        return str(detail)
+    return ("ok" if row.get("ok") else "not ok") + (f": {detail}" if detail else "")
 
 
 def show(context: Context) -> int:

@@ -1,4 +1,4 @@
-"""`say`: one request and its answer."""
+"""`say` and `cancel`: one request and its answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from o_tui.cli.command import Command, Context
-from o_tui.protocol.errors import UsageError
+from o_tui.protocol.errors import NotFoundError, UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -72,11 +72,36 @@ def _verdict(context: Context, answer: dict[str, Any]) -> int:
         context.out.note("an instance died under this request; it was carried on by another one")
     if not answer.get("ok", True):
         context.out.note(f"o-tui: {answer.get('error') or 'the request failed'}")
-        return 1
+        return 69 if answer.get("error_kind") else 1
+    return 0
+
+
+def _cancel(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="the request's id, as `say --stream --json` or the screen shows it")
+
+
+def cancel(context: Context) -> int:
+    """Stops a request; 3 if none runs by that id."""
+    done = bool(context.call("cancel", request_id=context.args.id)["cancelled"])
+    if not done:
+        raise NotFoundError(f"no request {context.args.id} is being answered")
+    if context.out.json:
+        context.out.value({"cancelled": done})
+    else:
+        context.out.line(f"cancelled {context.args.id}")
     return 0
 
 
 COMMANDS = (
+    Command(
+        "cancel",
+        "Stop a request that is being answered.",
+        cancel,
+        _cancel,
+        examples=(("cancel 0b1d…", "its id"),),
+        codes=(3, 4, 5),
+        keys=("cancelled",),
+    ),
     Command(
         "say",
         "Say something to the agent and print its answer.",

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from o_tui.cli.command import Command, Context, add_yes
+from o_tui.cli.command import Command, Context, add_yes, positive
 from o_tui.cli.output import short, size, when, with_time
 
 _KEYS = ("id", "seq", "size_bytes", "digest", "revision", "time", "reason", "pinned", "file_ok")
@@ -21,7 +21,7 @@ def _create(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", "--limit", type=int, default=50, metavar="N", help="how many (default: 50)")
+    parser.add_argument("-n", "--limit", type=positive, default=50, metavar="N", help="how many (default: 50)")
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:
@@ -96,7 +96,7 @@ def _print(context: Context, row: dict[str, Any]) -> None:
 def restore(context: Context) -> int:
     """The agent's state becomes that of a checkpoint."""
     question = f"Restore checkpoint {context.args.id}? The agent forgets what came after it (the log keeps it)."
-    context.confirm(question, scripts_may=True)
+    context.confirm(question)
     value = context.call("checkpoint.restore", id=context.args.id)
     if context.out.json:
         context.out.value(value)
@@ -153,6 +153,45 @@ def undelete(context: Context) -> int:
     return 0
 
 
+def pin(context: Context) -> int:
+    """Keeps one whatever its age."""
+    _print(context, with_time(context.call("checkpoint.pin", id=context.args.id, pinned=True)))
+    return 0
+
+
+def unpin(context: Context) -> int:
+    """Lets one go by its age again."""
+    _print(context, with_time(context.call("checkpoint.pin", id=context.args.id, pinned=False)))
+    return 0
+
+
+def _compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("a", metavar="A", help="a checkpoint's id, or the beginning of it")
+    parser.add_argument("b", metavar="B", help="another one's")
+
+
+def compare(context: Context) -> int:
+    """Prints two beside each other."""
+    value = context.call("checkpoint.compare", a=context.args.a, b=context.args.b)
+    if context.out.json:
+        context.out.value(value)
+        return 0
+    same = "the same revision" if value["same_revision"] else "another revision"
+    context.out.line(
+        f"{short(value['a']['id'])} -> {short(value['b']['id'])}: {value['seq_difference']} entries, {same}"
+    )
+    cells = [
+        (row["name"], *("" if row[key] < 0 else size(row[key]) for key in ("a_bytes", "b_bytes")), _same(row["equal"]))
+        for row in value["sections"]
+    ]
+    context.out.table(("SECTION", "A", "B", ""), cells)
+    return 0
+
+
+def _same(equal: bool) -> str:
+    return "same" if equal else "differs"
+
+
 COMMANDS = (
     Command(
         "checkpoint list",
@@ -186,7 +225,7 @@ COMMANDS = (
         restore,
         _restore,
         examples=(("checkpoint restore 3f2a --yes", "without being asked"),),
-        codes=(1, 3, 4, 5),
+        codes=(1, 2, 3, 4, 5),
         keys=("id", "seq"),
         notes="The log keeps everything that came after it, and a checkpoint of now is taken first.",
     ),
@@ -234,5 +273,32 @@ COMMANDS = (
         examples=(("checkpoint undelete 3f2a", "within ten minutes"),),
         codes=(3, 5),
         keys=_KEYS,
+    ),
+    Command(
+        "checkpoint pin",
+        "Keep a checkpoint whatever its age.",
+        pin,
+        _id,
+        examples=(("checkpoint pin 3f2a", "it is not removed when there are many"),),
+        codes=(3, 4, 5),
+        keys=_KEYS,
+    ),
+    Command(
+        "checkpoint unpin",
+        "Let a checkpoint go by its age again.",
+        unpin,
+        _id,
+        examples=(("checkpoint unpin 3f2a", ""),),
+        codes=(3, 4, 5),
+        keys=_KEYS,
+    ),
+    Command(
+        "checkpoint compare",
+        "Two checkpoints beside each other: entries and sections.",
+        compare,
+        _compare,
+        examples=(("checkpoint compare 3f2a 9c01", "what is not the same"),),
+        codes=(1, 3, 5),
+        keys=("a", "b", "seq_difference", "same_revision", "sections"),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -110,20 +111,27 @@ class Context:
         from o_tui.client import ensure_guardian
 
         keep = getattr(self.args, "keep", False)
+        before_ns = time.time_ns()
         with ensure_guardian(self.paths, keep, follow=follow, metrics_hz=metrics_hz) as client:
+            if client.started:
+                self._tell_start(client, before_ns)
             if client.ends_guardian:
                 self.out.note("no guardian was running: one is started for this command (--keep leaves it running)")
             yield client
+
+    def _tell_start(self, client: Client, since_ns: int) -> None:
+        """What the guardian that was started for us had to mend: nobody else would hear of it."""
+        for row in reversed(client.call("events.list", limit=50)):
+            if row["time_ns"] >= since_ns and row["level"] in ("warning", "error"):
+                self.out.note(f"{row['level']}: {row['text']}")
 
     def call(self, method: str, **params: Any) -> Any:
         """One call of the guardian's public API."""
         with self.guardian() as client:
             return client.call(method, **params)
 
-    def confirm(self, question: str, *, scripts_may: bool = False) -> None:
+    def confirm(self, question: str) -> None:
         """Asks the operator, unless `--yes`.
-
-        Without a terminal to ask on it is a no; with `scripts_may` (for what can be taken back) a yes.
 
         Raises:
             RefusedError: The answer is no.
@@ -132,12 +140,21 @@ class Context:
         if self.args.yes:
             return
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            if scripts_may:
-                return
             raise UsageError(f"{question} There is no terminal to ask on", hint="say --yes")
         print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise RefusedError("nothing was done")
+
+
+def positive(text: str) -> int:
+    """An argument that counts something: a whole number from 1."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 is wanted, not {text!r}")
+    return number
 
 
 def add_yes(parser: argparse.ArgumentParser) -> None:

@@ -205,7 +205,7 @@ def _pid(status: dict[str, Any], role: str) -> int:
 def _short(text: str) -> str:
     from o_tui.protocol.safe_text import safe_line
 
-    return safe_line(text, 100)
+    return safe_line(" ".join(text.split()), 100)
 
 
 def _print(line: str) -> None:

@@ -7,12 +7,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from o_tui.cli.command import Command, Context
+from o_tui.cli.command import Command, Context, positive
 from o_tui.cli.output import short, when, with_time
 from o_tui.protocol.errors import NotFoundError, UsageError
 
 _ROW = ("id", "gene", "base", "revision", "state", "diff_sha256", "evidence", "verdict", "by")
 SOURCE_LIMIT_BYTES = 1024 * 1024
+_OPEN = 999.0
+"""An interval that reaches from 0 to here says nothing."""
 _GOOD = ("promoted", "pending")
 
 
@@ -44,7 +46,7 @@ def _rollback(parser: argparse.ArgumentParser) -> None:
 
 
 def _history(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", "--limit", type=int, default=50, metavar="N", help="how many (default: 50)")
+    parser.add_argument("-n", "--limit", type=positive, default=50, metavar="N", help="how many (default: 50)")
 
 
 # --- evolve
@@ -162,12 +164,14 @@ def _list(context: Context, key: str, rows: list[dict[str, Any]], empty: str) ->
     if context.out.json:
         context.out.value({key: rows})
         return 0
-    cells = [
-        (row["id"], when(row.get("time_ns", 0)), row["gene"], row["state"], row.get("goal") or row.get("reason"))
-        for row in rows
-    ]
+    cells = [(row["id"], when(row.get("time_ns", 0)), row["gene"], row["state"], _why(row)) for row in rows]
     context.out.table(("ID", "TIME", "GENE", "STATE", "GOAL OR REASON"), cells, empty)
     return 0
+
+
+def _why(row: dict[str, Any]) -> str:
+    first, second = ("reason", "goal") if row["state"] in ("failed", "rejected", "rolled_back") else ("goal", "reason")
+    return str(row.get(first) or row.get(second) or "")
 
 
 def show(context: Context) -> int:
@@ -210,16 +214,25 @@ def _evidence(context: Context, row: dict[str, Any]) -> None:
     context.out.title(f"evidence: {evidence.get('pairs', 0)} pairs")
     for name in ("latency", "cpu"):
         if ratio := evidence.get(name):
-            context.out.line(
-                f"  {name:<8} {ratio.get('main_p50_ms', 0):.3f} -> {ratio.get('candidate_p50_ms', 0):.3f} ms, ratio"
-                f" {ratio.get('ratio_median', 0):.3f} ({ratio.get('ci_low', 0):.3f}-{ratio.get('ci_high', 0):.3f})"
-            )
+            context.out.line(f"  {name:<8} {compared(ratio)}")
     errors, answers, effects = (evidence.get(key) or {} for key in ("errors", "answers", "effects"))
     context.out.line(f"  errors   {errors.get('main', 0)} -> {errors.get('candidate', 0)}")
     context.out.line(f"  answers  {answers.get('same', 0)} same, {answers.get('different', 0)} different")
     context.out.line(f"  effects  {effects.get('recorded', 0)} recorded, {effects.get('diverged', 0)} diverged")
     for reason in evidence.get("reasons", []):
         context.out.line(f"  {reason}")
+
+
+def compared(ratio: dict[str, Any]) -> str:
+    """Main's figure, the candidate's and their ratio; what was not measured is not a number."""
+    before, after = ratio.get("main_p50_ms") or 0.0, ratio.get("candidate_p50_ms") or 0.0
+    if not before or not after:
+        return "not measured"
+    low, high = ratio.get("ci_low") or 0.0, ratio.get("ci_high") or 0.0
+    text = f"{before:.3f} -> {after:.3f} ms, "
+    if low <= 0.0 or high >= _OPEN:
+        return text + "too few pairs"
+    return text + f"ratio {ratio.get('ratio_median') or 0.0:.3f} ({low:.3f}-{high:.3f})"
 
 
 # --- deciding

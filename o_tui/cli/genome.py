@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from o_tui.cli.command import Command, Context
+from o_tui.cli.command import Command, Context, positive
 from o_tui.cli.output import short, when, with_time
+from o_tui.protocol.errors import NotFoundError
 
 
 def _log(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", "--limit", type=int, default=30, metavar="N", help="how many (default: 30)")
+    parser.add_argument("-n", "--limit", type=positive, default=30, metavar="N", help="how many (default: 30)")
 
 
 def _diff(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +19,9 @@ def _diff(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="PATH", nargs="?", default="", help="a file; without it the names of all")
+    parser.add_argument(
+        "path", metavar="PATH", nargs="?", default="", help="a file or a gene; without it the names of all"
+    )
     parser.add_argument("--revision", metavar="REV", default="head", help="of a revision, tag or version")
 
 
@@ -50,7 +53,16 @@ def diff(context: Context) -> int:
 
 def show(context: Context) -> int:
     """Prints a file, or the names of all files."""
-    value = context.call("genome.show", revision=context.args.revision, path=context.args.path)
+    path = context.args.path
+    with context.guardian() as client:
+        try:
+            value = client.call("genome.show", revision=context.args.revision, path=path)
+        except NotFoundError:
+            # a gene's name is its file's name without the ending
+            files = client.call("genome.show", revision=context.args.revision, path="")["files"]
+            if f"{path}.py" not in files:
+                raise
+            value = client.call("genome.show", revision=context.args.revision, path=f"{path}.py")
     if context.out.json:
         context.out.value(value)
     elif context.args.path:

@@ -1,16 +1,16 @@
-"""`wal …`: the log of operations."""
+"""`wal …` and `events`: the log of operations, and what happened."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-from o_tui.cli.command import Command, Context
+from o_tui.cli.command import Command, Context, positive
 from o_tui.cli.output import when, with_time
 
 
 def _tail(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", "--limit", type=int, default=20, metavar="N", help="how many (default: 20)")
+    parser.add_argument("-n", "--limit", type=positive, default=20, metavar="N", help="how many (default: 20)")
 
 
 def tail(context: Context) -> int:
@@ -19,9 +19,16 @@ def tail(context: Context) -> int:
     if context.out.json:
         context.out.value({"entries": rows})
         return 0
-    cells = [(row["seq"], when(row["time_ns"]), row["operation"], row["request_id"], _data(row)) for row in rows]
+    cells = [
+        (row["seq"], when(row["time_ns"]), row["operation"], request(row["request_id"]), _data(row)) for row in rows
+    ]
     context.out.table(("ENTRY", "TIME", "OPERATION", "REQUEST", "DATA"), cells, "the log is empty")
     return 0
+
+
+def request(request_id: str) -> str:
+    """A request's id for a column; of the agent's own (`~tools.0.1790…`) what it was for."""
+    return request_id.partition(".")[0] if request_id.startswith("~") else request_id
 
 
 def _data(row: dict[str, Any]) -> str:
@@ -45,7 +52,32 @@ def verify(context: Context) -> int:
     return 0 if value["ok"] else 1
 
 
+def _events(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-n", "--limit", type=positive, default=30, metavar="N", help="how many (default: 30)")
+    parser.add_argument("--filter", default="", metavar="TEXT", help="part of the text, or level:warning, source:WORD")
+
+
+def events(context: Context) -> int:
+    """Prints what happened, oldest first."""
+    found = context.call("events.list", limit=context.args.limit, filter=context.args.filter)
+    rows = [with_time(row) for row in reversed(found)]
+    if context.out.json:
+        context.out.value({"events": rows})
+        return 0
+    cells = [(when(row["time_ns"]), row["level"], row["source"], row["text"]) for row in rows]
+    context.out.table(("TIME", "LEVEL", "SOURCE", "TEXT"), cells, "nothing has happened")
+    return 0
+
+
 COMMANDS = (
+    Command(
+        "events",
+        "What happened: starts, repairs, deaths, decisions.",
+        events,
+        _events,
+        examples=(("events -n 10", "the last ten"), ("events --filter level:warning", "only what went wrong")),
+        keys=("events",),
+    ),
     Command(
         "wal tail",
         "The last entries of the log.",

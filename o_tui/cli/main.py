@@ -15,6 +15,8 @@ from o_tui.protocol.errors import OError, UsageError
 
 INTERRUPTED = 130
 _VALUED = ("--data-dir",)
+_PATHS = ("data_dir", "file")
+"""Arguments that name files stay as they are: a name may be any bytes."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,12 +34,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OError as error:
         _complain(error)
         return error.code
+    except UnicodeEncodeError:
+        # a file's name may be any bytes, but what is asked of the guardian is UTF-8
+        wrong = UsageError("a name on the command line is not UTF-8 text")
+        _complain(wrong)
+        return wrong.code
     return code
 
 
 def _complain(error: OError) -> None:
     out = Output(json=False, stdout=sys.stderr)
-    out.note(f"o-tui: {error}" + (f" ({error.hint})" if error.hint else ""))
+    out.note(readable(f"o-tui: {error}" + (f" ({error.hint})" if error.hint else "")))
+
+
+def readable(text: str) -> str:
+    """An argument's text with a mark for each byte that was not UTF-8 (Python hands it on as a surrogate)."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _run(words: list[str]) -> int:
@@ -73,6 +85,11 @@ def execute(command: Command, words: list[str]) -> int:
         args = parser.parse_args(words)
     except SystemExit as asked:  # --help has printed itself
         return int(asked.code or 0)
+    for name, value in vars(args).items():
+        if isinstance(value, list):
+            setattr(args, name, [readable(item) if isinstance(item, str) else item for item in value])
+        elif isinstance(value, str) and name not in _PATHS:
+            setattr(args, name, readable(value))
     if isinstance(sys.stdout, io.TextIOWrapper):
         # JSON is UTF-8 wherever we run; for people a letter that the terminal cannot show is no reason to fail
         sys.stdout.reconfigure(encoding="utf-8" if args.json else None, errors="strict" if args.json else "replace")

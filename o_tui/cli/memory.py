@@ -7,11 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from o_tui.cli.command import Command, Context
-from o_tui.cli.output import short, when, with_time
+from o_tui.cli.command import Command, Context, positive
+from o_tui.cli.output import when, with_time
 from o_tui.protocol.errors import UsageError
 
 _KINDS = ("short_term", "long_term", "episodic", "semantic")
+_ID_CHARS = 12
+"""The end of an id: ids that were made together begin alike."""
+_SOURCE_CHARS = 32
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -22,12 +25,12 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 def _search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", nargs="+", help="what to look for")
-    parser.add_argument("-k", type=int, default=5, metavar="N", help="how many (default: 5)")
+    parser.add_argument("-k", type=positive, default=5, metavar="N", help="how many (default: 5)")
 
 
 def _list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", choices=_KINDS, default="", help="only this kind")
-    parser.add_argument("-n", "--limit", type=int, default=50, metavar="N", help="how many (default: 50)")
+    parser.add_argument("-n", "--limit", type=positive, default=50, metavar="N", help="how many (default: 50)")
 
 
 def _import(parser: argparse.ArgumentParser) -> None:
@@ -58,17 +61,25 @@ def add(context: Context) -> int:
 
 def search(context: Context) -> int:
     """Prints what the agent recalls, best first."""
-    found: Any = context.call("memory.search", text=" ".join(context.args.text), k=context.args.k)
+    text = " ".join(context.args.text)
+    if not text.strip():
+        raise UsageError("there is nothing to look for", hint="o-tui memory list shows everything")
+    found: Any = context.call("memory.search", text=text, k=context.args.k)
     rows = [with_time(row) for row in (found.get("results", []) if isinstance(found, dict) else found)]
+    rows = [row for row in rows if (row.get("score") or 0.0) > 0.0]  # the rest is only what was newest
     if context.out.json:
         context.out.value({"results": rows})
         return 0
     cells = [
-        (f"{row.get('score') or 0:.3f}", when(row.get("time_ns", 0)), row.get("source"), row.get("text"))
-        for row in rows
+        (f"{row.get('score') or 0:.3f}", when(row.get("time_ns", 0)), _source(row), row.get("text")) for row in rows
     ]
     context.out.table(("SCORE", "TIME", "SOURCE", "TEXT"), cells, "nothing is remembered about that")
     return 0
+
+
+def _source(row: dict[str, Any]) -> str:
+    text = str(row.get("source") or "")
+    return text if len(text) <= _SOURCE_CHARS else text[: _SOURCE_CHARS - 1] + "…"
 
 
 def list_(context: Context) -> int:
@@ -79,7 +90,7 @@ def list_(context: Context) -> int:
         context.out.value(value | {"blocks": rows})
         return 0
     cells = [
-        (short(row["id"]), row.get("kind"), when(row.get("time_ns", 0)), row.get("source"), row.get("text"))
+        (str(row["id"])[-_ID_CHARS:], row.get("kind"), when(row.get("time_ns", 0)), _source(row), row.get("text"))
         for row in rows
     ]
     context.out.table(("ID", "KIND", "TIME", "SOURCE", "TEXT"), cells, "nothing is remembered yet")

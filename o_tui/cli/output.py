@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,8 @@ import msgspec
 
 from o_tui.protocol.safe_text import safe, safe_line
 
+_UNSEEN = re.compile("[\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+"""Characters that command a terminal or turn a line around; JSON can write them as what they are."""
 _BOLD, _DIM, _RED, _GREEN = "1", "2", "31", "32"
 
 
@@ -26,8 +29,9 @@ class Output:
         self._colours = not plain and self._out.isatty()
 
     def value(self, value: Any) -> None:
-        """One JSON object on a line."""
-        self._out.write(msgspec.json.encode(value).decode() + "\n")
+        """One JSON object on a line; what a terminal would obey, or nobody would see, is written as an escape."""
+        line = _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", msgspec.json.encode(value).decode())
+        self._out.write(line + "\n")
         self._out.flush()
 
     def line(self, text: str = "") -> None:

@@ -54,8 +54,9 @@ def screen(context: Context) -> int:
 def attach(context: Context) -> int:
     """The screen of a guardian that runs."""
     if context.args.target:
+        command = ssh_command(context.args.target)
         _need_terminal("attach")
-        _attach_over_ssh(context.args.target)
+        _attach_over_ssh(command)
     from o_tui.client import running
 
     client = running(context.paths)
@@ -89,8 +90,7 @@ def ssh_command(target: str) -> list[str]:
     return ["ssh", "-t", *(["-p", str(port)] if port else []), "--", where, "o-tui", "attach"]
 
 
-def _attach_over_ssh(target: str) -> NoReturn:
-    command = ssh_command(target)
+def _attach_over_ssh(command: list[str]) -> NoReturn:
     try:
         os.execvp(command[0], command)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,16 @@ from o_tui.cli.command import Command, Context
 from o_tui.cli.output import iso, short, size, when
 
 
+def _status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tree", action="store_true", help="show the supervision tree too")
+
+
 def status(context: Context) -> int:
     """Prints what runs."""
     with context.guardian() as client:
         value: dict[str, Any] = client.call("status")
+        if context.args.tree:
+            value["tree"] = client.call("tree")
     checkpoint = value.get("checkpoint") or {}
     if checkpoint.get("time_ns"):
         checkpoint["time"] = iso(checkpoint["time_ns"])
@@ -20,7 +27,18 @@ def status(context: Context) -> int:
         context.out.value(value)
     else:
         _print(context, value, checkpoint)
+        if context.args.tree:
+            context.out.line()
+            _branch(context, value["tree"], 0)
     return 0
+
+
+def _branch(context: Context, node: dict[str, Any], depth: int) -> None:
+    detail = ", ".join(str(node[key]) for key in ("role", "state") if node.get(key))
+    pid = f", pid {node['pid']}" if node.get("pid") else ""
+    context.out.line(f"{'  ' * depth}{node['id']}  {detail}{pid}".rstrip())
+    for child in node.get("children", []):
+        _branch(context, child, depth + 1)
 
 
 def _print(context: Context, value: dict[str, Any], checkpoint: dict[str, Any]) -> None:
@@ -116,7 +134,12 @@ COMMANDS = (
         "status",
         "What runs, and where the log and the checkpoints stand.",
         status,
-        examples=(("status", "for people"), ("status --json | jq .wal.seq", "for scripts")),
+        _status,
+        examples=(
+            ("status", "for people"),
+            ("status --tree", "with every process"),
+            ("status --json | jq .wal.seq", "for scripts"),
+        ),
         keys=("guardian", "instances", "wal", "checkpoint", "pending", "brain", "genome", "loop", "tier"),
     ),
     Command(

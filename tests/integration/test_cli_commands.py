@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import resource
+import shutil
 import signal
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -124,6 +127,23 @@ def test_memory(shell: Shell, folder: Path) -> None:
     assert shell.run("memory", "import", str(folder / "none.json"), code=None).returncode in (2, 3)
 
 
+def test_a_text_is_remembered_whole_or_not_at_all(shell: Shell) -> None:
+    text = "\n\n".join(f"Paragraph {number}. " + "word " * 240 for number in range(2_200))
+    assert "2000 at once" in shell.run("memory", "add", "-", stdin=text, code=1).stderr
+    assert shell.json("memory", "list")["count"] == 0
+
+
+def test_searches_show_what_was_found_and_no_more(shell: Shell) -> None:
+    shell.run("memory", "add", "the boat is called Marina", "--source", "s" * 80)
+    shell.run("memory", "add", "quarterly taxes are due")
+    rows = shell.json("memory", "search", "boat")["results"]
+    assert rows and all(row["score"] > 0 for row in rows)
+    assert shell.run("memory", "search", " ", code=2).stderr.count("\n") == 1
+    blocks = shell.json("memory", "list")["blocks"]
+    listed = shell.run("memory", "list").stdout
+    assert all(block["id"][-12:] in listed for block in blocks) and "s" * 40 not in listed
+
+
 def test_checkpoints(shell: Shell, folder: Path) -> None:
     shell.run("memory", "add", "before the checkpoint")
     made = shell.json("checkpoint", "create", "--reason", "a test")
@@ -136,7 +156,8 @@ def test_checkpoints(shell: Shell, folder: Path) -> None:
     shell.run("checkpoint", "export", made["id"], str(file))
     assert file.read_bytes()[:9] == b"O_CKPT_V2"
     shell.run("memory", "add", "after the checkpoint")
-    shell.run("checkpoint", "restore", made["id"])
+    shell.run("checkpoint", "restore", made["id"], code=2)
+    shell.run("checkpoint", "restore", made["id"], "--yes")
     texts = [row["text"] for row in shell.json("memory", "list")["blocks"]]
     assert "before the checkpoint" in texts and "after the checkpoint" not in texts
     assert shell.run("checkpoint", "show", "zzzz", code=3).stderr.count("\n") == 1
@@ -179,6 +200,7 @@ def test_a_change_from_candidate_to_rollback(shell: Shell, folder: Path) -> None
     assert "+# one more line" in row["diff"] and row["evidence"]["pairs"]
     assert "+# one more line" in shell.run("show", waiting["id"]).stdout
     assert shell.run("approve", row["id"], "--digest", "0" * 64, code=4).stderr.count("\n") == 1
+    assert "all 64" in shell.run("approve", row["id"], "--digest", row["diff_sha256"][:12], code=4).stderr
     assert shell.json("approve", row["id"], "--digest", row["diff_sha256"])["state"] == "promoted"
     assert "box 21" in shell.run("say", "where is thing 3?").stdout
     versions = shell.json("genome", "log")["revisions"]
@@ -186,6 +208,8 @@ def test_a_change_from_candidate_to_rollback(shell: Shell, folder: Path) -> None
     first = versions[-1]["revision"]
     assert "+# one more line" in shell.json("genome", "diff", first)["diff"]
     assert shell.run("genome", "show", "recall.py").stdout.endswith("# one more line\n")
+    assert shell.run("genome", "show", "recall").stdout.endswith("# one more line\n")
+    assert shell.run("genome", "show", "nothing", code=3).stderr.count("\n") == 1
     shell.run("rollback", "--json")
     assert not shell.run("genome", "show", "recall.py").stdout.endswith("# one more line\n")
     assert shell.json("history")["evolutions"][0]["state"] == "rolled_back"
@@ -309,6 +333,51 @@ def test_interrupting_a_command_ends_the_guardian_that_it_started(
     assert main(["status", "--data-dir", str(alone.paths.data)]) == 130
     assert holder(alone.paths) is None
     assert capsys.readouterr().out == ""
+
+
+def test_doctor_sees_what_lets_nothing_start(alone: Shell) -> None:
+    alone.run("status")
+    assert alone.json("doctor")["ok"] is True
+    alone.paths.config_file.write_text("[brain]\nmodle = 'x'\n")
+    wrong = [check for check in alone.json("doctor", code=1)["checks"] if not check["ok"]]
+    assert [check["name"] for check in wrong] == ["config"] and "did you mean brain.model?" in wrong[0]["detail"]
+    alone.paths.config_file.unlink()
+    shutil.rmtree(alone.paths.genome / ".git" / "objects")
+    wrong = [check for check in alone.json("doctor", code=1)["checks"] if not check["ok"]]
+    assert [check["name"] for check in wrong] == ["genome"]
+
+
+def test_what_a_start_mended_is_told(alone: Shell) -> None:
+    alone.run("memory", "add", "one")
+    head = alone.paths.mirror / "head"
+    head.write_bytes(b"\xff" * head.stat().st_size)
+    said = [line for line in alone.run("status").stderr.splitlines() if line.startswith(("warning: ", "error: "))]
+    assert said and "head" in said[0]
+    assert any("head" in row["text"] for row in alone.json("events", "--filter", "level:warning")["events"])
+
+
+def test_pins_comparisons_and_the_end_of_nothing(shell: Shell) -> None:
+    first = shell.json("checkpoint", "create")
+    shell.run("memory", "add", "between")
+    second = shell.json("checkpoint", "create")
+    assert shell.json("checkpoint", "pin", first["id"])["pinned"]
+    assert not shell.json("checkpoint", "unpin", first["id"])["pinned"]
+    compared = shell.json("checkpoint", "compare", first["id"], second["id"])
+    assert compared["seq_difference"] >= 1 and not all(row["equal"] for row in compared["sections"])
+    assert "differs" in shell.run("checkpoint", "compare", first["id"], second["id"]).stdout
+    assert shell.run("cancel", "nothing", code=3).stderr.count("\n") == 1
+    assert re.search(r"^    main  .*running, pid \d+$", shell.run("status", "--tree").stdout, re.M)
+    assert shell.json("status", "--tree")["tree"]
+
+
+def test_a_locked_database_is_an_error_and_no_hang(alone: Shell) -> None:
+    alone.run("status")
+    with contextlib.closing(sqlite3.connect(alone.paths.database, isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        done = alone.run("status", code=75)
+        assert done.stderr.count("\n") == 1 and "locked" in done.stderr
+        other.execute("rollback")
+    alone.run("status")
 
 
 def test_a_workspace_that_cannot_be_made_is_refused(alone: Shell) -> None:

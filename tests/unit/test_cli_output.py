@@ -73,6 +73,15 @@ def test_json_is_one_line_of_utf8_as_it_is() -> None:
     out.value({"text": "é" + EVIL})
     assert stream.getvalue().count("\n") == 1
     assert json.loads(stream.getvalue())["text"] == "é" + EVIL
+    assert "é" in stream.getvalue()
+
+
+def test_json_hands_a_terminal_nothing_that_it_would_obey_and_stays_equal() -> None:
+    unseen = "\x7f\x9b\u200b\u200f\u202a\u202e\u2066\u2069\ufeff"
+    out, stream = output(json=True)
+    out.value({unseen: "\\" + unseen})
+    assert json.loads(stream.getvalue()) == {unseen: "\\" + unseen}
+    assert not set(stream.getvalue()) & set(unseen)
 
 
 def test_formats() -> None:

@@ -74,7 +74,11 @@ def test_every_error_has_a_documented_exit_code() -> None:
         ("reject e1", "--reason"),
         ("evolve recall", "--from FILE"),
         ("status --jsn", "--jsn"),
-        ("checkpoint list -n many", "invalid int value"),
+        ("checkpoint list -n many", "a whole number from 1"),
+        ("wal tail -n -1", "a whole number from 1"),
+        ("memory search x -k 0", "a whole number from 1"),
+        ("history -n -3", "a whole number from 1"),
+        ("checkpoint restore 3f2a", "--yes"),
         ("memory add --kind eternal x", "invalid choice"),
         ("config get brain.modle", "did you mean brain.model?"),
         ("config set brian.model x", "did you mean brain?"),
@@ -168,6 +172,54 @@ def test_what_is_no_place_to_attach_to(target: str) -> None:
         ssh_command(target)
 
 
+def test_a_wrong_place_is_told_before_a_missing_terminal(workspace: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["attach", "foo", "--data-dir", str(workspace.data)]) == 2
+    assert "'foo'" in capsys.readouterr().err
+
+
+def test_arguments_that_are_not_utf_8(workspace: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ["--data-dir", str(workspace.data)]
+    assert main(["\udc9b", *data]) == 2
+    assert main(["config", "get", "\udc9b", *data]) == 2
+    assert main(["evolve", "recall", "--from", "\udc9b", *data]) == 3
+    error = capsys.readouterr().err
+    assert error.count("\n") == 3 and "\ufffd" in error and "\udc9b" not in error
+
+
+def test_what_was_not_measured_is_no_number() -> None:
+    from o_tui.cli.evolution import compared
+
+    ratio = {"main_p50_ms": 2.0, "candidate_p50_ms": 1.0, "ratio_median": 0.5, "ci_low": 0.4, "ci_high": 0.6}
+    assert compared(ratio) == "2.000 -> 1.000 ms, ratio 0.500 (0.400-0.600)"
+    assert compared(ratio | {"ci_low": 0.0, "ci_high": 999.0}) == "2.000 -> 1.000 ms, too few pairs"
+    assert compared(ratio | {"main_p50_ms": 0.0, "candidate_p50_ms": 0.0}) == "not measured"
+
+
+def test_columns_for_people() -> None:
+    from o_tui.cli.brain import state_of
+    from o_tui.cli.demo import _short as said
+    from o_tui.cli.evolution import _why
+    from o_tui.cli.log import request
+
+    assert (request("~tools.0.179012"), request("a.b")) == ("~tools", "a.b")
+    assert said("From memory:\n\n> the key\n") == "From memory: > the key"
+    assert state_of({"ok": False, "detail": "connecting"}) == "connecting"
+    assert state_of({"ok": False, "detail": "no key"}) == "not ok: no key"
+    row = {"goal": "g", "reason": "r"}
+    assert [_why(row | {"state": state}) for state in ("failed", "rejected", "promoted")] == ["r", "r", "g"]
+
+
+@pytest.mark.parametrize(("kind", "code"), [("timeout", 69), ("", 1)])
+def test_a_failed_say_tells_by_its_code_whether_something_outside_failed(
+    kind: str, code: int, workspace: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from o_tui.cli.command import Context
+
+    answer = {"request_id": "r", "text": "", "ok": False, "error": "no", "error_kind": kind}
+    monkeypatch.setattr(Context, "call", lambda *_, **__: answer)
+    assert main(["say", "x", "--data-dir", str(workspace.data)]) == code
+
+
 def test_version_and_python_dash_m(workspace: Paths) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "o_tui", "--version", "--json", "--data-dir", str(workspace.data)],
@@ -232,6 +284,28 @@ def test_a_bad_config_file_is_one_line(workspace: Paths, capsys: pytest.CaptureF
     workspace.config_file.write_text("[brain]\nmodle = 'x'\n")
     assert main(["config", "list", "--data-dir", str(workspace.data)]) == 2
     assert "did you mean brain.model?" in capsys.readouterr().err
+
+
+def test_wrong_values_are_told_in_words_and_with_their_place(
+    workspace: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = ["--data-dir", str(workspace.data)]
+    assert main(["config", "set", "screen.theme", "nihgt", *data]) == 2
+    assert "did you mean night?" in capsys.readouterr().err
+    own = workspace.user_themes
+    own.mkdir(parents=True)
+    (own / "mine.toml").write_text("")
+    for name in ("mine", "day", "auto"):
+        assert main(["config", "set", "screen.theme", name, *data]) == 0
+    capsys.readouterr()
+    assert main(["config", "set", "brain.provider", "nobody", *data]) == 2
+    assert "brain.provider: one of anthropic, offline" in capsys.readouterr().err
+    monkeypatch.setenv("O_TUI_BRAIN__TIMEOUT_S", "abc")
+    assert main(["config", "list", *data]) == 2
+    assert capsys.readouterr().err == "o-tui: O_TUI_BRAIN__TIMEOUT_S: brain.timeout_s: a number is wanted\n"
+    monkeypatch.setenv("O_TUI_BRAIN__TIMEOUT_S", "-1")
+    assert main(["config", "list", *data]) == 2
+    assert "brain.timeout_s: a number > 0" in capsys.readouterr().err
 
 
 def test_config_without_a_guardian(workspace: Paths, capsys: pytest.CaptureFixture[str]) -> None:

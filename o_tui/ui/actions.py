@@ -27,7 +27,7 @@ class Action:
         title: One or two words, for the footer.
         help: A sentence, for help and palette.
         where: The pane that must have the focus, or `app`.
-        footer: Rank in the footer, lower first; 0: not there.
+        footer: Rank in the footer, lower first; 0: not there; above 100: behind those of the whole view.
         priority: The key works in text fields too.
         leader: The key after Space that does the same.
         palette: Listed in the palette.
@@ -64,10 +64,10 @@ def bindings(actions: Iterable[Action]) -> list[Binding]:
 
 APP: tuple[Action, ...] = (
     Action("app.help", ("f1",), "Help", "Show what this pane is and which keys it has.", 10, True, "h"),
-    Action("app.settings", ("f2",), "Settings", "Change settings, each with its explanation.", 20, True, "s"),
-    Action("app.find", ("f3",), "Find", "Filter the list of this pane, or search the chat.", 30, True, "f"),
-    Action("app.review", ("f4",), "Review", "Go to the change that waits for a decision.", 40, True, "r"),
-    Action("app.next_pane", ("f6",), "Next pane", "Move to the next pane.", 50, True, "n"),
+    Action("app.settings", ("f2",), "Settings", "Change settings, each with its explanation.", 40, True, "s"),
+    Action("app.find", ("f3",), "Find", "Filter the list of this pane; in the chat, search the memory.", 50, True, "f"),
+    Action("app.review", ("f4",), "Review", "Go to the change that waits for a decision.", 30, True, "r"),
+    Action("app.next_pane", ("f6",), "Next pane", "Move to the next pane.", 20, True, "n"),
     Action("app.previous_pane", ("shift+f6",), "Previous pane", "Move to the pane before.", 0, True),
     Action("app.zoom", ("f11",), "Zoom", "Give this pane the whole screen, or take it back.", 60, True, "z"),
     Action("app.leader", ("space",), "Leader", "Then one letter: the quick way to every action.", 70, palette=False),
@@ -83,7 +83,7 @@ APP: tuple[Action, ...] = (
     Action("app.theme", (), "Theme", "Choose how the screen looks.", 0, leader="t"),
     Action("app.checkpoint", (), "Checkpoint now", "Write a checkpoint of the agent's state now.", 0, leader="c"),
     Action("app.rollback", (), "Roll back", "Go back to the genome before the last promotion.", 0, leader="u"),
-    Action("app.start_guardian", (), "Start guardian", "Start the guardian again after it was stopped.", 0, leader="g"),
+    Action("app.start_guardian", ("f5",), "Start guardian", "Start the guardian, or try again.", 0, True, leader="g"),
     Action("app.copy_selection", ("ctrl+c",), "Copy", "Copy what is selected.", 0, palette=False),
 )
 """Actions of the whole view."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 PRESENT_S, PRESENT_REMOTE_S = 0.1, 0.25
 """Panes are told of changes at most this often."""
+TOAST_S = 4
 StartGuardian = Callable[[], object]
 
 
@@ -115,8 +117,28 @@ class OApp(AppActions, Appearance, Borders, inherit_bindings=False):
         self.run_worker(self.link.run(), name="link")
 
     async def _start(self) -> None:
-        assert self._start_guardian is not None
-        await asyncio.to_thread(self._start_guardian)
+        """Starts the guardian in a thread that nothing waits for: whoever leaves meanwhile leaves at once."""
+        start, loop = self._start_guardian, asyncio.get_running_loop()
+        assert start is not None
+        done: asyncio.Future[None] = loop.create_future()
+
+        def settle(error: BaseException | None) -> None:
+            if not done.done():
+                done.set_exception(error) if error else done.set_result(None)
+
+        def work() -> None:
+            problem: BaseException | None = None
+            try:
+                start()
+            except BaseException as error:  # noqa: BLE001 a border: what the thread raises belongs to who awaits it
+                problem = error
+            try:
+                loop.call_soon_threadsafe(settle, problem)
+            except RuntimeError:
+                return  # the view has gone
+
+        threading.Thread(target=work, daemon=True, name="start").start()
+        await done
 
     async def on_unmount(self) -> None:
         """Nothing of the link outlives the view."""
@@ -230,7 +252,7 @@ class OApp(AppActions, Appearance, Borders, inherit_bindings=False):
         if not self._running:
             self._unsaid.append((text, severity))
             return
-        self.notify(safe(text), title=title, severity=severity, markup=False, timeout=6)  # type: ignore[arg-type]
+        self.notify(safe(text), title=title, severity=severity, markup=False, timeout=TOAST_S)  # type: ignore[arg-type]
 
     def tell_error(self, error: OError) -> None:
         """A toast with the error and what can be done."""

@@ -160,12 +160,14 @@ class AppActions:
         app = self._me
         how = app.config.screen.quit
         if isinstance(app.screen, QuitScreen):
+            # the app's own priority key comes first: pressed again it answers the question
+            app.screen.action_again()
             return
         if app.link.state != "connected":
             app.exit(0)
-        elif app.embedded or how == "stop":
+        elif how == "stop":
             self.leave("stop")
-        elif how == "detach":
+        elif how == "detach" and not app.embedded:
             self.leave("detach")
         else:
             app.push_screen(QuitScreen(app.embedded), self.leave)
@@ -198,7 +200,7 @@ class AppActions:
 
     def action_rollback(self) -> None:
         """Goes back to the genome before."""
-        self._ask("rollback", lambda _value: "Rolled back to the genome before.")
+        self._ask("rollback", self._me.chat.commander.rolled_back)
 
     def action_start_guardian(self) -> None:
         """Starts a stopped guardian."""

@@ -12,12 +12,12 @@ from textual.reactive import var
 from textual.screen import Screen
 from textual.widget import Widget
 
-from o_tui.ui import arrangement, boundary
+from o_tui.ui import arrangement, boundary, outcome
 from o_tui.ui.actions import APP, Action
 from o_tui.ui.messages import PaneRequested
 from o_tui.ui.panes.base import Pane, Waiting
 from o_tui.ui.panes.chat import ChatPane
-from o_tui.ui.snapshot_model import Model, Part, Row
+from o_tui.ui.snapshot_model import Model, Part
 from o_tui.ui.text import safe_line
 from o_tui.ui.widgets.banner import Banner
 from o_tui.ui.widgets.error_card import ErrorCard
@@ -215,7 +215,8 @@ class Frame(boundary.Guarded, Screen[None]):
             more = f", {len(waiting) - 1} more" if len(waiting) > 1 else ""
             text = Text(no_wrap=True, overflow="ellipsis")
             text.append(f" ! Review {safe_line(str(row['id']), 20)}", self.view.role_style("warning"))
-            text.append(f"  {safe_line(str(row.get('gene', '')), 30)}: {_verdict(row)}{more}")
+            words = outcome.verdict(row) or "waits for your decision"
+            text.append(f"  {safe_line(str(row.get('gene', '')), 30)}: {words}{more}")
             text.append("   F4 open", self.view.role_style("key"))
             line.show(text)
 
@@ -225,28 +226,15 @@ class Frame(boundary.Guarded, Screen[None]):
         if view.leading:
             return view.leader_actions()
         pane = self.panes[self.active]
-        own = [action for action in pane.actions if action.footer and pane.check_action(action.method, ()) is not False]
+        own = [action for action in pane.actions if action.footer and pane.offers(action)]
         everywhere = [action for action in APP if action.footer]
-        ranked = [*sorted(own, key=_rank), *sorted(everywhere, key=_rank)]
+        first, last = ([action for action in own if (action.footer > 100) is late] for late in (False, True))
+        ranked = [*sorted(first, key=_rank), *sorted(everywhere, key=_rank), *last]
         return [(action, view.key_of(action)) for action in ranked]
 
 
 def _rank(action: Action) -> int:
     return action.footer
-
-
-def _verdict(row: Row) -> str:
-    """The measured difference in a few words."""
-    evidence = row.get("evidence") or {}
-    ratio = (evidence.get("latency") or {}).get("ratio_median")
-    answers = evidence.get("answers") or {}
-    words = []
-    if isinstance(ratio, int | float):
-        change = round((1 - ratio) * 100)
-        words.append("as fast" if change == 0 else f"{abs(change)} % {'faster' if change > 0 else 'slower'}")
-    if answers:
-        words.append(f"{answers.get('different', 0)} of {evidence.get('pairs', 0)} answers differ")
-    return ", ".join(words) or "waits for your decision"
 
 
 def _seen(widget: Widget) -> bool:

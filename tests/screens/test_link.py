@@ -223,7 +223,7 @@ async def test_the_view_says_when_the_guardian_was_stopped_and_starts_it_by_lead
         v.guardian.notify("stopping", {"reason": "by o-tui stop"})
         await v.until(lambda: v.app.link.stopping)
         await v.guardian.stop()
-        await v.sees("The guardian has stopped", "Space g")
+        await v.sees("The guardian has stopped", "F5")
 
 
 async def test_a_read_only_guardian_is_said() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from o_tui.ui.chat import commands
 if TYPE_CHECKING:
     from o_tui.ui.panes.chat import ChatPane
 
+KILL_LOOK_S, KILL_LOOKS = 0.05, 200
+"""How often it is asked whether the next main serves, and how many times."""
 GENES = ("respond", "recall", "remember")
 
 
@@ -63,18 +66,19 @@ class Commander:
 
     def _evolve(self, rest: str) -> None:
         gene, _, what = rest.partition(" ")
-        what = what.strip().removeprefix("--from ").strip()
         # the words of the command line are understood too: `--from FILE`, `--goal TEXT`
-        named = what.startswith("--from ")
-        what = what.removeprefix("--from ").removeprefix("--goal ").strip()
+        option, _, value = what.strip().partition(" ")
+        named = option == "--from"
+        what = value.strip() if option in ("--from", "--goal") else what.strip()
+        first, _, more = what.partition(" ")
+        more = more.strip().removeprefix("--goal ").strip()
         if not gene or not what:
             self._usage("evolve")
             return
         params: dict[str, Any] = {"gene": gene, "source": "", "origin": "llm", "goal": what}
-        first, _, more = what.partition(" ")
-        if named or commands.looks_like_file(first, Path.cwd()):
+        if named or (option != "--goal" and commands.looks_like_file(first, Path.cwd())):
             try:
-                params |= {"source": commands.read_file(first, Path.cwd()), "origin": "file", "goal": more.strip()}
+                params |= {"source": commands.read_file(first, Path.cwd()), "origin": "file", "goal": more}
             except commands.FileUnusableError as problem:
                 self._pane.view.tell(str(problem), "error")
                 return
@@ -85,11 +89,22 @@ class Commander:
                 f"Evolution **{value.get('evolution', '')}** of `{gene}` has begun. Shadows shows it at work; "
                 "when it has been measured it waits in Review (F4).",
             )
+            self._pane.await_outcome(str(value.get("evolution", "")))
 
         self._pane.ask("evolve", done, **params)
 
     def _rollback(self, rest: str) -> None:
-        self._pane.ask("rollback", lambda _value: self._pane.view.tell("Rolled back."), revision=rest)
+        self._pane.ask("rollback", lambda value: self._pane.view.tell(self.rolled_back(value)), revision=rest)
+
+    def rolled_back(self, value: Any) -> str:
+        """Whose files run again, and as which version: a rollback is a new one."""
+        row = value if isinstance(value, dict) else {}
+        target = str(row.get("to") or "")
+        rows = self._pane.model.evolutions.values()
+        older = next((found.get("version") for found in rows if target and found.get("revision") == target), "")
+        name = f"v{format.shown(older, 20)}" if older else format.short(format.shown(target), 7)
+        now = format.shown(row.get("version"), 20)
+        return f"Rolled back to {name if target else 'the version before'}" + (f": it is v{now} now." if now else ".")
 
     def _checkpoint(self, rest: str) -> None:
         def done(value: Any) -> None:
@@ -117,7 +132,24 @@ class Commander:
         elif word != "yes":
             self._pane.view.tell(f"This kills the process {role}, as a drill.\nType /kill {role} yes", "warning")
         else:
-            self._pane.ask("kill", lambda _value: self._pane.view.tell(f"Killed {role}."), role=role)
+            self._pane.run_worker(self._killing(role), exit_on_error=False)
+
+    async def _killing(self, role: str) -> None:
+        """Kills, and tells when the next main serves. The figure is the guardian's own, so it is asked for."""
+        before = await self._pane.call("status")
+        value = await self._pane.call("kill", role=role)
+        pid = (value or {}).get("pid")
+        if role != "main":
+            self._pane.view.tell(f"Killed {role}" + (f" (pid {pid})." if pid else ".") + " It is started again.")
+            return
+        for _ in range(KILL_LOOKS):
+            await asyncio.sleep(KILL_LOOK_S)
+            status = await self._pane.call("status")
+            if status.get("recovery_ms") and status.get("recovery_ms") != before.get("recovery_ms"):
+                after = format.milliseconds(float(status["recovery_ms"]))
+                self._pane.view.tell(f"Killed main: back after {after}, nothing lost.")
+                return
+        self._pane.view.tell("Killed main. It is not back yet: the events (5) say why.", "warning")
 
     def _memory(self, rest: str) -> None:
         verb, _, text = rest.partition(" ")
@@ -151,9 +183,12 @@ class Commander:
             )
             return
         brain = self._pane.model.brain
-        known = "\n".join(
-            f"- {name}: {brain[name]}" for name in ("provider", "model", "ok", "detail", "key") if brain.get(name)
-        )
+        facts = {name: format.shown(brain.get(name), 200) for name in ("provider", "model", "key")}
+        if brain.get("provider") not in (None, "", "offline"):
+            detail = format.shown(brain.get("detail"), 200)
+            facts["state"] = "ready" if brain.get("ok") else detail or "not ready"
+        facts["used"] = usage(self._pane.model.status.get("usage"))
+        known = "\n".join(f"- {name}: {value}" for name, value in facts.items() if value)
         self._pane.say_local("/brain", known or "- provider: offline")
 
     def _theme(self, rest: str) -> None:
@@ -161,3 +196,11 @@ class Commander:
             self._pane.view.use_theme(rest, save=True)
         else:
             self._perform("app.theme")
+
+
+def usage(found: Any) -> str:
+    """What the model was used for since the start; empty: not at all."""
+    if not isinstance(found, dict) or not found.get("calls"):
+        return ""
+    read, written = (format.count(int(found.get(name) or 0)) for name in ("input_tokens", "output_tokens"))
+    return f"{format.count(int(found['calls']))} calls, {read} tokens in, {written} out"

@@ -65,6 +65,8 @@ class Link:
         self._hurry = asyncio.Event()
         self._closing = False
         self._detail = ""
+        self._refusal = ""
+        self._again = False
         self.state: LinkState = "starting"
         self.welcome: messages.Welcome | None = None
         self.stopping = ""
@@ -78,14 +80,18 @@ class Link:
         while not self._closing:
             try:
                 await self._session()
-                wait_s, started = FIRST_WAIT_S, False
+                wait_s, started, self._refusal = FIRST_WAIT_S, False, ""
             except OSError as error:
                 # nobody listens: whoever owns us may start a guardian, once a loss
-                if self._start is not None and not started and not self.stopping:
-                    started = True
-                    await self._start_guardian()
-                    continue
-                self._change("lost" if self.welcome else "connecting", error.strerror or str(error))
+                if self._start is not None and not self.stopping and (not started or self._again):
+                    started, self._again = True, False
+                    started_well = await self._start_guardian()
+                    if started_well:
+                        continue
+                elif self._refusal:
+                    self._change("refused", self._refusal)
+                else:
+                    self._change("lost" if self.welcome else "connecting", error.strerror or str(error))
             except OError as error:
                 self._change("refused", str(error))
                 wait_s = LONGEST_WAIT_S
@@ -105,16 +111,21 @@ class Link:
         """Connects at once instead of after the back-off; with `start` a stopped guardian is started again."""
         if start:
             self.stopping = ""
+            self._again = True
         self._hurry.set()
 
-    async def _start_guardian(self) -> None:
+    async def _start_guardian(self) -> bool:
+        """Whether it runs; why it does not stays told until a start succeeds or somebody else starts one."""
         assert self._start is not None
         self._change("starting", "the guardian ended" if self.welcome else "")
         try:
             await self._start()
         except OError as error:
-            self._change("refused", f"{error}" + (f" ({error.hint})" if error.hint else ""))
-            await self._pause(LONGEST_WAIT_S)
+            self._refusal = f"{error}" + (f" ({error.hint})" if error.hint else "")
+            self._change("refused", self._refusal)
+            return False
+        self._refusal = ""
+        return True
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -68,6 +68,10 @@ class Pane(boundary.Guarded, Vertical):
         """What stands beside the title in the frame; empty: nothing."""
         return ""
 
+    def offers(self, action: Action) -> bool:
+        """Whether the footer names an action now."""
+        return self.check_action(action.method, ()) is not False
+
     def focus_target(self) -> Widget | None:
         """The widget that takes the keys when the operator comes to this pane."""
         return next((child for child in self.query("*") if child.focusable), None)

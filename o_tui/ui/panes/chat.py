@@ -12,6 +12,7 @@ from textual.widget import Widget
 
 from o_tui.protocol import messages as wire
 from o_tui.protocol.errors import OError, UnreachableError
+from o_tui.ui import outcome
 from o_tui.ui.actions import Action
 from o_tui.ui.chat import commands
 from o_tui.ui.chat.commander import Commander
@@ -24,6 +25,7 @@ from o_tui.ui.panes.base import Pane
 from o_tui.ui.snapshot_model import Model, Part, Row
 from o_tui.ui.widgets.line import Line
 
+SEARCH = "/memory search "
 WELCOME = """Write a message and press Enter.
 
 Without a model O remembers (remember that ...),
@@ -31,7 +33,8 @@ finds again (what did I say about ...?), calculates
 and knows the date. With one it also talks.
 
 /evolve  tries a change of its own code, and asks you
-         before it counts
+         before it counts; without a model it needs a
+         file: /evolve recall candidate.py
 /brain   chooses a model
 /help    shows every key and command"""
 
@@ -51,7 +54,7 @@ class ChatPane(Pane):
     actions = (
         Action("chat.cancel", ("escape",), "Cancel", "Stop the answer that is being written.", 1),
         Action(
-            "chat.log", ("shift+tab",), "Messages", "Select messages: up and down, y copies, Enter opens a tool.", 2
+            "chat.log", ("shift+tab",), "Messages", "Select messages: up and down, y copies, Enter opens a tool.", 200
         ),
         Action("chat.copy", ("y",), "Copy", "Copy the selected message, or the last answer.", 3),
         Action("chat.retry", ("r",), "Retry", "Send the failed message again.", 4),
@@ -68,6 +71,8 @@ class ChatPane(Pane):
         super().__init__()
         self._draft = ""
         self._local = 0
+        self._begun: dict[str, str] = {}
+        self._before_search = ""
 
     # --- parts
 
@@ -158,6 +163,8 @@ class ChatPane(Pane):
             elif notice.topic in ("chat.request", "chat.done") and is_chat(notice.data):
                 self.log_view.put(notice.data)
                 self._show_log()
+            elif notice.topic == "evolution" and notice.data.get("id") in self._begun:
+                self._tell_outcome(str(notice.data["id"]))
 
     def repaint(self) -> None:
         """Another theme."""
@@ -223,6 +230,18 @@ class ChatPane(Pane):
         self.log_view.follow()
         self._show_log()
 
+    def await_outcome(self, identity: str) -> None:
+        """The end of an evolution that was begun here is told here."""
+        self._begun.setdefault(identity, "")
+        self._tell_outcome(identity)
+
+    def _tell_outcome(self, identity: str) -> None:
+        row = self.view.model.evolutions.get(identity) or {}
+        state, text = str(row.get("state") or ""), outcome.told(row)
+        if text and self._begun[identity] != state:
+            self._begun[identity] = state
+            self.say_local(f"/evolve {row.get('gene', '')}", text)
+
     def on_chat_log_moved(self, message: ChatLog.Moved) -> None:
         """Says how much is new below what is seen."""
         message.stop()
@@ -239,7 +258,7 @@ class ChatPane(Pane):
         if action in self._IN_LOG:
             return in_log
         if action == "cancel":
-            return in_log or any(is_chat(row) for row in self.view.model.running)
+            return in_log or self._searching or any(is_chat(row) for row in self.view.model.running)
         return True
 
     def action_cancel(self) -> None:
@@ -249,6 +268,8 @@ class ChatPane(Pane):
             self.ask("cancel", request_id=running[-1]["request_id"])
         elif self.log_view.has_focus:
             self.prompt.focus()
+        elif self._searching:
+            self.prompt.write(self._before_search)
 
     def action_log(self) -> None:
         """To the messages, or back."""
@@ -301,9 +322,15 @@ class ChatPane(Pane):
             self.view.tell("Nothing has failed.")
 
     def find(self) -> None:
-        """The chat has no filter of its own: its memory has a search."""
-        self.prompt.write("/memory search ")
+        """The chat has no filter of its own: its memory has a search. Esc brings back what was being written."""
+        if not self._searching:
+            self._before_search = self.prompt.text
+            self.prompt.write(SEARCH)
         self.prompt.focus()
+
+    @property
+    def _searching(self) -> bool:
+        return bool(self.query(Prompt)) and self.prompt.text.startswith(SEARCH)
 
 
 def is_chat(row: dict[str, Any]) -> bool:

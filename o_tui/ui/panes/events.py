@@ -40,7 +40,8 @@ EVENT_COLUMNS = (
     Column("time", 8),
     Column("", 2),
     Column("source", 9, rank=1),
-    Column("text", least=12),
+    # below some 60 columns what has happened is worth more than who says so
+    Column("text", least=35),
 )
 EMPTY = "Nothing has happened yet. Whatever the guardian does is written here: starts, ends, checkpoints, decisions."
 
@@ -156,7 +157,7 @@ class EventsPane(Pane):
         if loop.get("p99_ms") is not None:
             line.append(f"  loop p99 {milliseconds(loop['p99_ms'])}")
         digest = wal.get("digest") or ""
-        line.append(f"  digest {short(digest.hex() if isinstance(digest, bytes) else shown(digest), 12)}")
+        line.append(f"  digest {short(digest.hex() if isinstance(digest, bytes) else shown(digest), 8)}")
         return line
 
     def _process(self, row: Row) -> Sequence[Cell]:
@@ -178,7 +179,7 @@ class EventsPane(Pane):
         return (
             (clock(int(row.get("time_ns") or 0)), "dim"),
             (mark, style),
-            (shown(row.get("source")), "accent"),
+            (shown(row.get("source")).removeprefix("guardian/"), "accent"),
             (shown(row.get("text")), style if style != "dim" else ""),
         )
 

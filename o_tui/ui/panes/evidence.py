@@ -10,6 +10,7 @@ from rich.text import Text
 from o_tui.ui.diff.flags import Flag
 from o_tui.ui.format import change, count, interval, milliseconds, short, shown, size
 from o_tui.ui.lists.row_list import Row
+from o_tui.ui.outcome import difference, known
 
 MOST_FLAGS = 8
 MOST_EXAMPLES = 3
@@ -36,8 +37,9 @@ def summary(row: Row, flags: Sequence[Flag]) -> list[Text]:
     latency, errors = found.get("latency") or {}, found.get("errors") or {}
     answers = found.get("answers") or {}
     if found:
-        first.append(f"latency {change(latency.get('ratio_median'))}", "bold")
-        first.append(f" ({_interval(latency)})  errors {errors.get('main', 0)} -> {errors.get('candidate', 0)}")
+        first.append(f"latency {difference(latency) or 'not measured'}", "bold")
+        first.append(f" ({_interval(latency)})" if known(latency) else "")
+        first.append(f"  errors {errors.get('main', 0)} -> {errors.get('candidate', 0)}")
         different, total = int(answers.get("different") or 0), int(found.get("pairs") or 0)
         first.append(f"  {count(different)} of {count(total)} answers differ", "bold" if different else "")
     else:
@@ -65,8 +67,12 @@ def _pair(name: str, value: str, style: str = "") -> Text:
 def _decision(row: Row, found: Mapping[str, Any]) -> Iterator[Text]:
     verdict = shown(row.get("verdict") or found.get("decision") or row.get("state"), 40).replace("_", " ")
     yield _heading(f"Verdict: {verdict}")
-    reasons = [*(found.get("reasons") or ()), row.get("reason") or ""]
-    for reason in dict.fromkeys(shown(text, 300) for text in reasons if text):
+    reasons = [shown(text, 300) for text in found.get("reasons") or () if text]
+    last = shown(row.get("reason"), 300)
+    # while it waits its reason is those of the verdict, joined
+    if last and not any(text in last or last in text for text in reasons):
+        reasons.append(last)
+    for reason in dict.fromkeys(reasons):
         yield Text(f"- {reason}")
     yield Text()
 
@@ -91,6 +97,9 @@ def _measured(found: Mapping[str, Any]) -> Iterator[Text]:
     for name, key in (("latency", "latency"), ("cpu", "cpu")):
         ratio = found.get(key) or {}
         if not ratio:
+            continue
+        if not known(ratio):
+            yield _pair(name, "too few pairs", "bold")
             continue
         yield _pair(name, change(ratio.get("ratio_median")), "bold")
         yield _pair("  95 %", _interval(ratio))
@@ -122,9 +131,7 @@ def _arrow(write: Any, old: Any, new: Any) -> str:
 
 
 def _interval(ratio: Mapping[str, Any]) -> str:
-    low, high = ratio.get("ci_low"), ratio.get("ci_high")
-    # 0 .. 999 is how the evidence writes that it knows too little
-    return "too few pairs" if high is None or high >= 900 else interval(low, high)
+    return interval(ratio.get("ci_low"), ratio.get("ci_high")) if known(ratio) else "too few pairs"
 
 
 def _answers(answers: Mapping[str, Any]) -> Iterator[Text]:

@@ -49,5 +49,8 @@ def _complete(row: Row, instance: Row | None) -> None:
     if instance is None:
         return
     for name, value in instance.items():
-        if value is not None and not (name in ("state", "pid") and not value):
+        # a standby that took over keeps its name: the row says what it is, the inspector what it is called
+        if name == "name":
+            row["instance"] = value
+        elif value is not None and not (name in ("state", "pid") and not value):
             row[name] = value

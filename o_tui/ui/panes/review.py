@@ -15,11 +15,12 @@ from o_tui.protocol.errors import OError
 from o_tui.ui.actions import Action
 from o_tui.ui.diff.flags import Flag, find
 from o_tui.ui.diff.view import DiffView
-from o_tui.ui.format import change, clock, short, shown
+from o_tui.ui.format import clock, short, shown
 from o_tui.ui.lists.columns import Column
 from o_tui.ui.lists.filter_bar import FilterBar
 from o_tui.ui.lists.row_list import Cell, Row, RowList
 from o_tui.ui.messages import CopyRequested
+from o_tui.ui.outcome import measured
 from o_tui.ui.panes.approval import ApprovalBar
 from o_tui.ui.panes.deciding import Deciding
 from o_tui.ui.panes.evidence import evidence, summary
@@ -66,7 +67,7 @@ class ReviewPane(Deciding):
         Action("review.less_context", ("minus",), "Less context", "Fewer unchanged lines.", 0),
         Action("review.find_text", ("slash",), "Find", "Find a text in the diff; Enter goes on.", 80),
         Action("review.copy", ("y",), "Copy", "Copy the hunk at the cursor.", 90),
-        Action("review.rollback", ("u",), "Roll back", "Go back to the version before the last promotion.", 100),
+        Action("review.rollback", ("u",), "Roll back", "Go back to the version before the last promotion.", 35),
     )
 
     def __init__(self) -> None:
@@ -109,6 +110,13 @@ class ReviewPane(Deciding):
     def badge(self, model: Model) -> str:
         """How many wait."""
         return f"{len(model.pending)}!" if model.pending else ""
+
+    def offers(self, action: Action) -> bool:
+        """What decides is offered where there is something to decide, a rollback where something was promoted."""
+        state = self._item.get("state")
+        if action.id in ("review.approve", "review.reject", "review.later"):
+            return bool(state == "pending")
+        return bool(state == "promoted") if action.id == "review.rollback" else super().offers(action)
 
     def show_item(self, identity: str) -> None:
         """Opens a change, also one that is decided."""
@@ -200,6 +208,7 @@ class ReviewPane(Deciding):
 
     def _draw(self) -> None:
         row = self._item
+        self.view.refresh_lines()
         self.query_one("#evidence", Static).update(Text("\n").join(evidence(row, self._flags)))
         self.query_one("#review-fold", Static).update(
             Text("\n", no_wrap=True, overflow="ellipsis").join(summary(row, self._flags))
@@ -208,7 +217,9 @@ class ReviewPane(Deciding):
         head.append(f"{shown(row.get('id'), 20)} {shown(row.get('gene'), 40)}", "bold")
         if row.get("next_version"):
             before = row.get("version") or (self.model.status.get("genome") or {}).get("version")
-            head.append(f"  {shown(before, 20)} -> {shown(row['next_version'], 20)}")
+            new = shown(row["next_version"], 20)
+            # after a promotion both are the version that runs
+            head.append(f"  {shown(before, 20)} -> {new}" if before != row["next_version"] else f"  v{new}")
         base, deployed = str(row.get("base") or ""), self._deployed()
         stale = row.get("state") == "pending" and deployed and base and deployed != base
         head.append(f"  base {short(shown(base), 7)} ")
@@ -250,7 +261,7 @@ class ReviewPane(Deciding):
             shown(row.get("id")),
             shown(row.get("gene")),
             ("waits for you", "warn") if pending else outcome_word(row),
-            change(latency.get("ratio_median")),
+            measured(latency),
             (clock(int(row.get("time_ns") or 0), self.view.now_ns()), "dim"),
             (shown(row.get("goal")), "dim"),
         )

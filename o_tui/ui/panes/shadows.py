@@ -14,11 +14,12 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from o_tui.ui.actions import Action
-from o_tui.ui.format import age_ns, change, clock, count, milliseconds, percent, progress, shown, size, sparkline
+from o_tui.ui.format import age_ns, clock, count, milliseconds, percent, progress, shown, size, sparkline
 from o_tui.ui.lists.columns import Column
 from o_tui.ui.lists.filter_bar import FilterBar, matches
 from o_tui.ui.lists.row_list import Cell, Row, RowList
 from o_tui.ui.messages import PaneRequested
+from o_tui.ui.outcome import measured
 from o_tui.ui.panes.base import Pane
 from o_tui.ui.screens.inspect import InspectScreen, facts
 from o_tui.ui.snapshot_model import Model, Part
@@ -35,7 +36,7 @@ COLUMNS = (
     Column("id", 6),
     Column("role", 6, rank=5),
     Column("requests", 8, right=True, rank=4),
-    Column("err %", 5, right=True, rank=2),
+    Column("err %", 6, right=True, rank=2),
     Column("p50", 7, right=True, rank=6),
     Column("p95", 7, right=True, rank=1),
     Column("memory", 6, right=True, rank=7),
@@ -138,8 +139,8 @@ class ShadowsPane(Pane):
         self.live.ascii_only = self.outcomes.ascii_only = ascii_only
         evolutions = list(self.model.evolutions.values())
         active = next((row for row in reversed(evolutions) if row.get("state") in ACTIVE), None)
-        self._draw_progress(active)
         shadows = self._shown_shadows(active)
+        self._draw_progress(active, str(shadows[-1].get("evolution") or "") if shadows else "")
         query = self.query_one(FilterBar).text
         ended = [row for row in reversed(evolutions) if row.get("state") not in ACTIVE and self._matches(query, row)]
         self.query_one("#shadow-title").display = bool(ended or query)
@@ -170,10 +171,14 @@ class ShadowsPane(Pane):
     def _matches(query: str, row: Row) -> bool:
         return matches(query, row.get("id"), row.get("gene"), row.get("state"), row.get("reason"), row.get("goal"))
 
-    def _draw_progress(self, row: Row | None) -> None:
+    def _draw_progress(self, row: Row | None, last: str) -> None:
         box = self.query_one("#shadow-progress", Static)
-        box.display = row is not None
+        box.display = row is not None or bool(last)
         if row is None:
+            # the rows name only their role: whose they were is said above them
+            of = self.model.evolutions.get(last) or {}
+            words = f"{shown(last)} {shown(of.get('gene'))}  {outcome_word(of) if of else ''}"
+            box.update(Text(words.rstrip(), "bold", no_wrap=True, overflow="ellipsis"))
             return
         head = Text(no_wrap=True, overflow="ellipsis")
         since = age_ns(int(row.get("time_ns") or 0), self.view.now_ns())
@@ -227,7 +232,7 @@ class ShadowsPane(Pane):
             shown(row.get("id")),
             shown(row.get("gene")),
             (outcome_word(row), OUTCOMES.get(state, "")),
-            change(latency.get("ratio_median")),
+            measured(latency),
             (shown(row.get("reason") or row.get("goal")), "dim"),
         )
 

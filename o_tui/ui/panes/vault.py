@@ -25,9 +25,9 @@ from o_tui.ui.widgets.line import Line
 
 COLUMNS = (
     Column("time", 8, rank=0),
-    Column("gen", 8, rank=2),
+    Column("gen", 8, rank=4),
     Column("", 1, rank=0),
-    Column("reason", least=10),
+    Column("reason", least=20),
     Column("size", 7, right=True, rank=3),
     Column("wal", 7, right=True, rank=1),
 )

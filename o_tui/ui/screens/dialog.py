@@ -47,7 +47,8 @@ class Dialog(ModalScreen[T], Generic[T]):
         yield from ()
 
     def on_mount(self) -> None:
-        """Title and keys stand in the frame."""
+        """Title and keys stand in the frame; toasts would cover them."""
+        self.app.clear_notifications()
         box = self.query_one(".box")
         box.border_title = Content(self.heading())
         box.border_subtitle = Content(self.keys())

@@ -17,6 +17,8 @@ CHOICES = (
     ("stop", "s  Stop: end the guardian too; nothing that was accepted is lost"),
     ("stay", "Esc  Stay"),
 )
+ELSEWHERE = "The guardian keeps the agent alive without this screen."
+HERE = "The guardian lives in this process: it ends with this screen."
 
 
 class QuitScreen(ModalScreen[str]):
@@ -26,23 +28,26 @@ class QuitScreen(ModalScreen[str]):
         Binding("d", "choose('detach')", "Detach", show=False),
         Binding("s", "choose('stop')", "Stop", show=False),
         Binding("escape,n", "choose('stay')", "Stay", show=False),
-        Binding("ctrl+q", "choose('detach')", "Detach", show=False, priority=True),
+        Binding("ctrl+q", "again", "Leave", show=False, priority=True),
     ]
 
     def __init__(self, embedded: bool = False) -> None:
         super().__init__()
         self._embedded = embedded
+        self._choices = tuple(choice for choice in CHOICES if not embedded or choice[0] != "detach")
 
     def compose(self) -> ComposeResult:
         """Three lines."""
         with Vertical(id="quit", classes="sheet") as sheet:
             sheet.border_title = "Leave O"
-            yield Static(Text("The guardian keeps the agent alive without this screen."))
-            yield OptionList(*(Option(Text(text), id=name) for name, text in CHOICES))
-            yield Static(Text("Ctrl+Q again: detach.  The setting screen.quit answers for good."), classes="muted")
+            yield Static(Text(HERE if self._embedded else ELSEWHERE))
+            yield OptionList(*(Option(Text(text), id=name) for name, text in self._choices))
+            again = f"Ctrl+Q again: {self._choices[0][0]}.  The setting screen.quit answers for good."
+            yield Static(Text(again), classes="muted")
 
     def on_mount(self) -> None:
         """The first choice has the keys."""
+        self.app.clear_notifications()
         self.query_one(OptionList).focus()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
@@ -51,4 +56,9 @@ class QuitScreen(ModalScreen[str]):
 
     def action_choose(self, how: str) -> None:
         """A letter was pressed."""
-        self.dismiss(how)
+        if how in dict(self._choices):
+            self.dismiss(how)
+
+    def action_again(self) -> None:
+        """The key that opened this takes its first choice."""
+        self.dismiss(self._choices[0][0])

@@ -32,7 +32,7 @@ class RejectScreen(Dialog[str]):
         """Text, field, error line."""
         text = f"The change of {shown(self._gene, 60)} is not deployed. Its commit stays in the genome's repository.\n"
         yield Static(Text(text + "Why? The next candidate learns from it."))
-        yield Input(id="reason", placeholder="too slow on long texts", max_length=LONGEST)
+        yield Input(id="reason", placeholder="type a reason, for example: too slow on long texts", max_length=LONGEST)
         yield Static(classes="error")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from o_tui.ui.app import OApp
 
 THEME = "screen.theme"
+INNER = frozenset({"brain.onboarded"})
+"""What the program remembers for itself: not for choosing."""
 COLUMNS = (Column("setting", 16), Column("value", 16), Column("what it is", least=14, rank=1))
 IN_FILE = "is a table: edit it in the settings file"
 
@@ -215,7 +217,7 @@ def setting_rows(values: Mapping[str, Any], query: str) -> list[Row]:
     section = ""
     for described in settings.describe():
         key = f"{described['section']}.{described['name']}"
-        if not matches(query, key, described["text"]):
+        if key in INNER or not matches(query, key, described["text"]):
             continue
         if described["section"] != section:
             section = described["section"]

@@ -8,6 +8,8 @@ from o_tui.ui.glyphs import Glyphs
 from o_tui.ui.snapshot_model import Model
 from o_tui.ui.widgets.line import Line
 
+LINES = 4
+
 
 class Banner(Line):
     """Says what is wrong and what happens about it."""
@@ -16,7 +18,11 @@ class Banner(Line):
         """Shows or hides itself."""
         text = sentence(model)
         self.display = bool(text)
-        self.show(Text(f" {glyphs.bad if text.startswith('!') else glyphs.wait} {text.lstrip('! ')}", no_wrap=True))
+        shown = Text(f" {glyphs.bad if text.startswith('!') else glyphs.wait} {text.lstrip('! ')}")
+        # an error and its hint are told in full, as far as there is room
+        width = max(20, self.app.size.width)
+        self.styles.height = min(LINES, len(shown.wrap(self.app.console, width))) if text else 1
+        self.show(shown)
 
 
 def sentence(model: Model) -> str:
@@ -31,8 +37,8 @@ def sentence(model: Model) -> str:
         case "lost":
             return f"! Guardian lost{detail}. Looking for it; what you write is kept."
         case "stopped":
-            return f"! The guardian has stopped{detail}. Space g starts it again."
+            return f"! The guardian has stopped{detail}. F5 starts it again."
         case "refused":
-            return f"! No guardian{detail}"
+            return f"! No guardian{detail}. F5 tries again."
         case _:
             return "! The disk takes no writes: the guardian is read-only until it does." if model.read_only else ""

@@ -14,6 +14,8 @@ from o_tui.ui.widgets.line import Line
 
 Style = Callable[[str], str]
 AT_THE_RIGHT = ("app.palette", "app.quit_view")
+NARROW = 60
+"""Below so many columns only the way out stands at the right."""
 
 
 class Footer(Line):
@@ -38,14 +40,16 @@ class Footer(Line):
         self.styles.height = 1
         line = Text(" ", no_wrap=True, end="")
         self._places = []
-        last = [item for item in actions if item[0].id in AT_THE_RIGHT and item[1]]
+        right = AT_THE_RIGHT if width >= NARROW else AT_THE_RIGHT[-1:]
+        last = [item for item in actions if item[0].id in right and item[1]]
+        actions = [item for item in actions if item[0].id in right or item[0].id not in AT_THE_RIGHT]
         room = width - sum(len(shown(key)) + len(action.title) + 3 for action, key in last)
         for action, key in actions:
             if (action, key) in last or not key:
                 continue
             piece = len(shown(key)) + 1 + len(action.title)
             if line.cell_len + piece + 2 > room:
-                break
+                continue
             self._add(line, action, key, style)
             line.append("  ")
         line.append(" " * max(0, room - line.cell_len + 1))

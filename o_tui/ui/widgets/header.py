@@ -11,6 +11,7 @@ from rich.text import Text
 from o_tui.ui import format
 from o_tui.ui.glyphs import Glyphs
 from o_tui.ui.snapshot_model import Model, Row
+from o_tui.ui.text import safe_line
 from o_tui.ui.widgets.line import Line
 
 GOOD_STATES = frozenset({"running", "ready"})
@@ -45,6 +46,9 @@ def parts(model: Model, now_ns: int, glyphs: Glyphs, remote: bool = False) -> li
     if model.link != "connected":
         found.append(Part(1, f"{glyphs.wait} {_link_word(model.link)}", "warning"))
     else:
+        lifecycle = safe_line(str(model.status.get("lifecycle") or "running"), 20)
+        if lifecycle != "running":
+            found.append(Part(5, lifecycle, "accent" if lifecycle == "evolving" else "warning"))
         found += _health(model, now_ns, glyphs)
     waiting = len(model.pending)
     if waiting:

@@ -1,0 +1,63 @@
+"""What a trial has shown, in words: never more than its numbers carry. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from o_tui.ui import format
+
+TOO_FEW = 900
+"""An interval that reaches so far is how the evidence writes that it knows too little."""
+
+
+def known(ratio: Mapping[str, Any]) -> bool:
+    """Enough pairs were measured for an interval."""
+    low, high = ratio.get("ci_low"), ratio.get("ci_high")
+    return isinstance(low, int | float) and isinstance(high, int | float) and high < TOO_FEW
+
+
+def measured(ratio: Mapping[str, Any]) -> str:
+    """The change for a column; `-` where too little was measured to name one."""
+    return format.change(ratio.get("ratio_median")) if known(ratio) else format.MISSING
+
+
+def difference(ratio: Mapping[str, Any]) -> str:
+    """`19 % faster`, or `no difference shown` where the interval holds none; empty: nothing was measured."""
+    median = ratio.get("ratio_median")
+    if not isinstance(median, int | float):
+        return ""
+    if not known(ratio):
+        return "too few pairs"
+    if ratio["ci_low"] <= 1 <= ratio["ci_high"]:
+        return "no difference shown"
+    change = round((1 - median) * 100)
+    return "as fast" if change == 0 else f"{abs(change)} % {'faster' if change > 0 else 'slower'}"
+
+
+def verdict(row: Mapping[str, Any]) -> str:
+    """The main numbers of a trial in a few words; empty: there are none."""
+    evidence = row.get("evidence") or {}
+    answers = evidence.get("answers") or {}
+    words = [difference(evidence.get("latency") or {})]
+    if answers:
+        words.append(f"{answers.get('different', 0)} of {evidence.get('pairs', 0)} answers differ")
+    return ", ".join(word for word in words if word)
+
+
+def told(row: Mapping[str, Any]) -> str:
+    """How an evolution has ended, or that it waits, for the chat; empty while it is at work."""
+    state = str(row.get("state") or "")
+    gene, identity = format.shown(row.get("gene"), 40), format.shown(row.get("id"), 40)
+    ends = {
+        "pending": "has been measured and waits for you in Review (F4)",
+        "rejected": "was rejected",
+        "failed": "has failed",
+        "promoted": f"is promoted: v{format.shown(row.get('version'), 20)} runs",
+    }
+    if state not in ends:
+        return ""
+    numbers, reason = verdict(row), format.shown(row.get("reason"), 300)
+    lines = [f"Evolution **{identity}** of `{gene}` {ends[state]}."]
+    lines += [f"- {text}" for text in (reason, numbers) if text]
+    return "\n".join(lines)

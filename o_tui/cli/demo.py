@@ -7,13 +7,15 @@ import json
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from o_tui.client import Client, connect, ensure_guardian
+from o_tui.client import Client, connect, ensure_guardian, running, stop_guardian
+from o_tui.config import Config, set_value
 from o_tui.paths import Paths, locate, shipped
 from o_tui.protocol.errors import OError
 
@@ -23,6 +25,8 @@ NOTES = (
     "remember the boiler was serviced in March by Hughes and Sons",
 )
 QUESTION = "where is the spare key?"
+PAUSE_S = 2.5
+"""Between the steps of a story that somebody watches."""
 CHANGED = "# A candidate: what was recalled is ranked as before; only this line is new.\n"
 
 
@@ -41,6 +45,7 @@ class Story:
     """What happened, and what was measured."""
 
     say: Callable[[str], None]
+    pause: Callable[[], None] = lambda: None
     steps: list[Step] = field(default_factory=list)
     lost: int = 0
     recovery_ms: float = 0.0
@@ -62,6 +67,7 @@ class Story:
             self.say(f"{'ok ' if ok else 'NO '} {step.ms:9.1f} ms  {name}: {step.detail}")
         if not ok:
             raise StepFailedError
+        self.pause()
 
     @property
     def ok(self) -> bool:
@@ -70,7 +76,7 @@ class Story:
 
 
 class StepFailedError(Exception):
-    """A step failed; the story ends there."""
+    """A step failed, or nobody looks any more; the story ends there."""
 
 
 def run(*, as_json: bool, keep: bool = False) -> int:
@@ -90,7 +96,61 @@ def run(*, as_json: bool, keep: bool = False) -> int:
     return 0 if story.ok else 1
 
 
-def _play(story: Story, paths: Paths) -> None:
+def run_on_screen(settings: Config, *, as_json: bool, keep: bool = False) -> int:
+    """Plays the story behind the view of its workspace, slowly; ends with the view. Returns the exit code."""
+    from o_tui.ui.app import run as show
+
+    folder = Path(tempfile.mkdtemp(prefix="o-demo-"))
+    paths = locate(str(folder / "w"))
+    gone = threading.Event()
+
+    def pause() -> None:
+        if gone.wait(PAUSE_S):
+            raise StepFailedError
+
+    # the view has the terminal: what was measured is printed when it has ended
+    lines: list[str] = []
+    story = Story(lines.append, pause)
+
+    def play() -> None:
+        with contextlib.suppress(StepFailedError, OError):
+            pause()
+            _play(story, paths, stop=False)
+
+    def start() -> None:
+        ensure_guardian(paths, keep=True).close()
+
+    player = threading.Thread(target=play, daemon=True, name="story")
+    try:
+        paths.prepare()
+        set_value(paths.config_file, "brain.onboarded", True)  # no first questions: the story speaks
+        start()
+        player.start()
+        code = show(paths, settings, start_guardian=start)
+    finally:
+        gone.set()
+        _end(paths)
+        if player.ident is not None:
+            player.join(10.0)
+        _end(paths)  # the story may have been starting one anew just then
+        if keep:
+            print(f"the workspace is kept: --data-dir {paths.data}", file=sys.stderr)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    if not as_json:
+        _print("\n".join(lines))
+    _conclude(story, as_json)
+    return code
+
+
+def _end(paths: Paths) -> None:
+    with contextlib.suppress(OError):
+        client = running(paths)
+        if client is not None:
+            stop_guardian(client)
+
+
+def _play(story: Story, paths: Paths, *, stop: bool = True) -> None:
     with story.step("start a guardian") as told:
         ensure_guardian(paths, keep=True)
         client = connect(paths)
@@ -109,9 +169,10 @@ def _play(story: Story, paths: Paths) -> None:
                 raise OError(f"the log is damaged at {report['first_bad_seq']}")
             told.append(f"{report['entries']} entries, every digest right")
     finally:
-        with contextlib.suppress(OError):
-            client.call("stop")
-            client.wait_closed(10.0)
+        if stop:
+            with contextlib.suppress(OError):
+                client.call("stop")
+                client.wait_closed(10.0)
 
 
 def _tell(story: Story, client: Client) -> None:

@@ -23,14 +23,15 @@ def _attach(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="ssh://[USER@]HOST[:PORT]", nargs="?", default="", help="another machine")
 
 
-def _need_terminal(what: str) -> None:
+def need_terminal(what: str) -> None:
+    """Raises UsageError where there is no terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(f"{what} needs a terminal", hint="for scripts: o-tui say, o-tui status, o-tui --help")
 
 
 def screen(context: Context) -> int:
     """The screen, with a guardian of its own if none runs."""
-    _need_terminal("the screen")
+    need_terminal("the screen")
     from o_tui import config
 
     settings = config.load(context.paths.config_file)
@@ -55,7 +56,7 @@ def attach(context: Context) -> int:
     """The screen of a guardian that runs."""
     if context.args.target:
         command = ssh_command(context.args.target)
-        _need_terminal("attach")
+        need_terminal("attach")
         _attach_over_ssh(command)
     from o_tui.client import running
 
@@ -63,7 +64,7 @@ def attach(context: Context) -> int:
     if client is None:
         raise UnreachableError("no guardian runs for this workspace", hint="start one with `o-tui`, or `o-tui serve`")
     client.close()
-    _need_terminal("attach")
+    need_terminal("attach")
     from o_tui import config
     from o_tui.ui.app import run
 

@@ -385,3 +385,28 @@ def test_a_workspace_that_cannot_be_made_is_refused(alone: Shell) -> None:
     blocked.write_text("in the way")
     done = alone.run("status", "--data-dir", str(blocked / "w"), code=4)
     assert done.stderr.count("\n") == 1 and "--data-dir" in done.stderr
+
+
+def test_the_demo_plays_behind_the_view_and_ends_with_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from o_tui.cli import demo
+    from o_tui.client import connect
+    from o_tui.config import Config
+
+    seen: list[Paths] = []
+
+    def look(paths: Paths, _settings: Config, **_: Any) -> int:
+        seen.append(paths)
+        with connect(paths, follow=True) as client:
+            answered = (notice for notice in client.notices() if notice.topic == "chat.done")
+            while "flower pot" not in next(answered).data["answer"]:
+                pass
+        return 0
+
+    monkeypatch.setattr(demo, "PAUSE_S", 0.2)
+    monkeypatch.setattr("o_tui.ui.app.run", look)
+    assert demo.run_on_screen(Config(), as_json=True) == 0
+    steps = json.loads(capsys.readouterr().out)["steps"]
+    assert [step["name"] for step in steps][:2] == ["start a guardian", "talk"]
+    assert holder(seen[0]) is None and not seen[0].data.exists()

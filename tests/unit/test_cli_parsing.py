@@ -89,7 +89,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     line: str, says: str, workspace: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("O_TUI_DATA_DIR", str(workspace.data))
-    monkeypatch.setattr("o_tui.cli.serving._need_terminal", lambda what: None)
+    monkeypatch.setattr("o_tui.cli.serving.need_terminal", lambda what: None)
     assert main(line.split()) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -184,6 +184,11 @@ def test_arguments_that_are_not_utf_8(workspace: Paths, capsys: pytest.CaptureFi
     assert main(["evolve", "recall", "--from", "\udc9b", *data]) == 3
     error = capsys.readouterr().err
     assert error.count("\n") == 3 and "\ufffd" in error and "\udc9b" not in error
+
+
+def test_the_demo_needs_a_terminal_for_its_screen(workspace: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--screen", "--data-dir", str(workspace.data)]) == 2
+    assert "needs a terminal" in capsys.readouterr().err
 
 
 def test_what_was_not_measured_is_no_number() -> None:

@@ -145,7 +145,7 @@ async def test_copy_takes_the_hunk(workspace: Paths) -> None:
 async def test_evidence_folds_and_unfolds(workspace: Paths) -> None:
     async with opened(workspace, setup=one) as view:
         pane, _ = await review(view)
-        assert "latency -19.0 % (-24.0 .. -13.0 %)" in view.text()
+        assert "latency 19 % faster (-24.0 .. -13.0 %)" in view.text()
         await view.press("e")
         assert "Measured on 60 pairs" in view.text()
         assert not pane.diff.display

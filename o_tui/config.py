@@ -146,6 +146,12 @@ def _check_names(found: Mapping[str, Any], known: list[str], source: str, prefix
             raise UsageError(f"{source}: unknown setting {prefix}{name}", hint=hint)
 
 
+def _actions() -> list[str]:
+    """Ids of the view's actions, read from its source: a guardian must not import a screen to know its keys."""
+    source = "".join(path.read_text("utf-8") for path in shipped("ui").rglob("*.py"))
+    return sorted(set(re.findall(r'\bAction\(\s*"(\w+\.[\w.]+)"', source)))
+
+
 def _check_theme(name: str, file: Path) -> None:
     known = {path.stem for folder in (shipped("themes"), file.parent / "themes") for path in folder.glob("*.toml")}
     if name not in ("", "auto") and name not in known:
@@ -188,6 +194,9 @@ def set_value(file: Path, key: str, value: Any) -> Config:
     table = document.setdefault(section, tomlkit.table())
     table[name] = value
     config = convert(tomllib.loads(tomlkit.dumps(document)), str(file))
+    if key == "screen.keys":
+        for identity in config.screen.keys:
+            _check_names({identity: ""}, _actions(), str(file), "")
     if key == "screen.theme":
         _check_theme(config.screen.theme, file)
     # what is written is the converted value, so that "12" becomes a number

@@ -313,6 +313,17 @@ def test_wrong_values_are_told_in_words_and_with_their_place(
     assert "brain.timeout_s: a number > 0" in capsys.readouterr().err
 
 
+def test_keys_are_of_actions_that_exist(workspace: Paths) -> None:
+    from o_tui import config
+    from o_tui.ui.actions import APP
+
+    assert {action.id for action in APP} <= set(config._actions())
+    with pytest.raises(UsageError, match=r"unknown setting app\.hepl") as caught:
+        config.set_value(workspace.config_file, "screen.keys", {"app.hepl": "f9"})
+    assert "app.help" in caught.value.hint
+    assert config.set_value(workspace.config_file, "screen.keys", {"app.help": "f9"}).screen.keys == {"app.help": "f9"}
+
+
 def test_config_without_a_guardian(workspace: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     data = ["--data-dir", str(workspace.data)]
     assert main(["config", "set", "vault.keep", "7", *data]) == 0

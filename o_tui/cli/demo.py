@@ -98,7 +98,7 @@ def run(*, as_json: bool, keep: bool = False) -> int:
 
 def run_on_screen(settings: Config, *, as_json: bool, keep: bool = False) -> int:
     """Plays the story behind the view of its workspace, slowly; ends with the view. Returns the exit code."""
-    from o_tui.ui.app import run as show
+    from o_tui.cli.serving import show
 
     folder = Path(tempfile.mkdtemp(prefix="o-demo-"))
     paths = locate(str(folder / "w"))

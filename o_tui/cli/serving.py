@@ -12,7 +12,11 @@ from o_tui.cli.command import Command, Context
 from o_tui.protocol.errors import UnreachableError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from o_tui.config import Config
     from o_tui.guardian.core import Guardian
+    from o_tui.paths import Paths
 
 
 def _screen(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +31,13 @@ def need_terminal(what: str) -> None:
     """Raises UsageError where there is no terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(f"{what} needs a terminal", hint="for scripts: o-tui say, o-tui status, o-tui --help")
+
+
+def show(paths: Paths, settings: Config, start_guardian: Callable[[], None]) -> int:
+    """The view of a workspace, until it is left: the commands' one door to the screen."""
+    from o_tui.ui.app import run
+
+    return run(paths, settings, start_guardian=start_guardian)
 
 
 def screen(context: Context) -> int:

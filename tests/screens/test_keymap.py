@@ -47,8 +47,8 @@ def test_priority_keys_of_the_app_are_no_keys_of_panes() -> None:
 @pytest.mark.parametrize(
     ("keys", "problem"),
     [
-        ({"app.zom": "f5"}, "did you mean app.zoom?"),
-        ({"nothing.like.this": "f5"}, "there is no action nothing.like.this"),
+        ({"app.zom": "f7"}, "did you mean app.zoom?"),
+        ({"nothing.like.this": "f7"}, "there is no action nothing.like.this"),
         ({"app.zoom": "control-z"}, "'control-z' of app.zoom is no key"),
         ({"app.zoom": ""}, "is no key"),
         ({"app.zoom": "hyperspace+x"}, "is no key"),
@@ -88,8 +88,8 @@ async def test_the_operators_keys_work_and_are_shown() -> None:
     config = Config(screen=ScreenConfig(theme="night", keys={"app.zoom": "f5,ctrl+o", "app.fly": "f7"}))
     async with view(config=config) as v:
         await v.until(lambda: "there is no action app.fly" in v.toasts)
-        await v.sees("F5 Zoom")
-        await v.press("f5")
+        await v.sees("F7 Zoom")
+        await v.press("f7")
         assert v.app.frame.zoomed
         await v.press("ctrl+o")
         assert not v.app.frame.zoomed
@@ -99,7 +99,7 @@ async def test_the_operators_keys_work_and_are_shown() -> None:
 
 async def test_keys_change_while_the_view_runs() -> None:
     async with view() as v:
-        v.guardian.notify("config", {"screen": {"theme": "night", "keys": {"app.zoom": "f5"}}})
-        await v.sees("F5 Zoom")
-        await v.press("f5")
+        v.guardian.notify("config", {"screen": {"theme": "night", "keys": {"app.zoom": "f7"}}})
+        await v.sees("F7 Zoom")
+        await v.press("f7")
         assert v.app.frame.zoomed

@@ -23,6 +23,8 @@ from o_tui.protocol.errors import NotFoundError, OError, UsageError
 
 Method = Callable[..., Awaitable[Any]]
 LIST_LIMIT = 1_000
+SAY_LIMIT_BYTES = 128 * 1024
+"""Largest message: its turn of the conversation is one operation of the log."""
 IMPORT_IN_FLIGHT = 64
 _MEMORY = "memory."
 
@@ -174,6 +176,9 @@ class Api:
         """Gives the agent a request and waits for its end."""
         if not text.strip():
             raise UsageError("there is nothing to say", hint="o-tui say TEXT")
+        if (size := len(text.encode("utf-8", "replace"))) > SAY_LIMIT_BYTES:
+            hint = "long texts go into memory: o-tui memory add"
+            raise UsageError(f"a message may have {SAY_LIMIT_BYTES >> 10} KiB, this one has {size >> 10}", hint=hint)
         if kind.startswith(_MEMORY):
             raise UsageError(f"{kind} is not a kind of request that can be said")
         return _said(await self._guardian.dispatch.ask(text, kind, session))

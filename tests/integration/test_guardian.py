@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from o_tui.client import connect
 from o_tui.guardian.core import Guardian
 from o_tui.paths import Paths
 from o_tui.protocol import operations
-from o_tui.protocol.errors import BusyError, NotFoundError
+from o_tui.protocol.errors import BusyError, NotFoundError, UsageError
 from tests.support.guardians import running, until
 
 
@@ -198,3 +199,12 @@ async def test_what_happened_is_counted(guardian: Guardian) -> None:
     assert 'o_requests_total{state="done"} 2' in text
     assert "o_recovery_seconds_count 1" in text
     assert f"o_wal_entries {guardian.stores.wal.seq}" in text
+
+
+async def test_a_message_that_is_too_long_is_refused_with_the_limit(guardian: Guardian, workspace: Paths) -> None:
+    def say() -> None:
+        with connect(workspace) as client, pytest.raises(UsageError, match="128 KiB"):
+            client.call("say", text="word " * 60_000)
+
+    await asyncio.to_thread(say)
+    assert guardian.dispatch.in_flight == 0

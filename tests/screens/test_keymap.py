@@ -85,7 +85,7 @@ def test_keys_are_written_for_people(key: str, words: str) -> None:
 
 
 async def test_the_operators_keys_work_and_are_shown() -> None:
-    config = Config(screen=ScreenConfig(theme="night", keys={"app.zoom": "f5,ctrl+o", "app.fly": "f7"}))
+    config = Config(screen=ScreenConfig(theme="night", keys={"app.zoom": "f7,ctrl+o", "app.fly": "f7"}))
     async with view(config=config) as v:
         await v.until(lambda: "there is no action app.fly" in v.toasts)
         await v.sees("F7 Zoom")

@@ -295,6 +295,8 @@ class ChatLog(boundary.Guarded, ScrollView, can_focus=True):
 
     def move(self, step: int) -> None:
         """Selects the message or tool block before or after the selected one."""
+        if self._changed:  # what has come must have its place before it can be selected
+            self.flush()
         found = [(turn, piece) for turn in self.turns[self._first :] for piece in turn.pieces if _selectable(piece)]
         if not found:
             return

@@ -31,7 +31,7 @@ class EventLog:
     def add(
         self, source: str, kind: str, level: Level, text: str, data: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Adds an event and returns its row at once (CONTRACTS); it becomes durable with the next commit.
+        """Adds an event and returns its row at once; it becomes durable with the next commit.
 
         If the disk takes nothing the row is lost: the state of the disk itself is told by `Database.on_state`.
         """

@@ -130,7 +130,7 @@ class Journal:
         return sorted(self._open.values(), key=lambda request: request.number)
 
     async def page(self, before: str = "", limit: int = 100) -> list[dict[str, Any]]:
-        """Request rows (CONTRACTS), newest first, older than the request `before` (empty: from the newest)."""
+        """Request rows, newest first, older than the request `before` (empty: from the newest)."""
         where, params = "", []
         if before:
             where = " WHERE r.number < (SELECT number FROM requests WHERE request_id = ?)"

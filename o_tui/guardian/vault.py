@@ -111,7 +111,7 @@ class Vault:
     # --- looking
 
     async def list(self, limit: int = 200, *, deleted: bool = False) -> Rows:
-        """Rows (CONTRACTS), newest first; those that are deleted but can be taken back only if asked for."""
+        """Rows, newest first; those that are deleted but can be taken back only if asked for."""
         where = "1" if deleted else "deleted_ns = 0"
         sql = f"SELECT * FROM checkpoints WHERE {where} ORDER BY time_ns DESC, seq DESC LIMIT ?"
         rows = await self._database.read(sql, [limit])

@@ -450,7 +450,7 @@ async def test_approving_is_compare_and_set(desk: Desk, world: World) -> None:
     approve, digest = desk.evolutions.approve, row["diff_sha256"]
     with pytest.raises(NotFoundError):
         await approve("e00000000", digest, ANN)
-    with pytest.raises(RefusedError, match="changed: nothing was approved"):
+    with pytest.raises(RefusedError, match="changed: nothing was named"):
         await approve(row["id"], "", ANN)
     with pytest.raises(RefusedError, match="changed: 0000"):
         await approve(row["id"], "0" * 64, ANN)

@@ -147,7 +147,8 @@ async def test_a_workspace_comes_back_from_its_backup(workspace: Paths, folder: 
         assert (wal.seq, wal.digest) == (50, kept["digest"])
         assert (await vault.verify())["ok"]
         assert [request.request_id for request in await Journal(database, wal).load()] == ["a"]
-    assert [check for check in doctor.checks(other) if not check["ok"]] == []
+    # the genome of this test is a few bytes in the right places, not a repository
+    assert [check["name"] for check in doctor.checks(other) if not check["ok"]] == ["genome"]
 
 
 async def test_a_workspace_that_is_not_empty_is_only_replaced_by_force(workspace: Paths) -> None:

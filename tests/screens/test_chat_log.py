@@ -115,6 +115,7 @@ async def test_scrolling_up_shows_the_oldest_turn() -> None:
 async def test_a_resize_keeps_the_line_that_is_read() -> None:
     rows = [scripted_data.request(f"rq-{n}", f"question {n}", "word " * 60, time_ns=n + 1) for n in range(60)]
     async with view((120, 40), snapshot=EMPTY | {"requests": rows}) as v:
+        await v.sees("question 59")
         await v.until(lambda: v.app.chat.log_view._first == 0)
         log = v.app.chat.log_view
         log.scroll_to(y=log._start(log.turns[30]), animate=False, immediate=True)

@@ -206,6 +206,8 @@ class ChatLog(boundary.Guarded, ScrollView, can_focus=True):
         return self.turns[self._first + index], line - self._starts[index]
 
     def _start(self, turn: Turn) -> int:
+        if len(self._starts) < len(self.turns) - self._first:
+            self.flush()  # what has come must have its place first
         return self._starts[self.turns.index(turn) - self._first]
 
     def _go(self, line: int) -> None:

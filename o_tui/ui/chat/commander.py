@@ -147,7 +147,7 @@ class Commander:
             status = await self._pane.call("status")
             if status.get("recovery_ms") and status.get("recovery_ms") != before.get("recovery_ms"):
                 after = format.milliseconds(float(status["recovery_ms"]))
-                self._pane.view.tell(f"Killed main: back after {after}, nothing lost.")
+                self._pane.view.tell(f"Killed main: back after {after}.")
                 return
         self._pane.view.tell("Killed main. It is not back yet: the events (5) say why.", "warning")
 

@@ -48,6 +48,10 @@ class BrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     model: Annotated[str, Meta(description="The model's name at the provider.")] = ""
     base_url: Annotated[str, Meta(description="The endpoint; empty: the provider's own.")] = ""
     timeout_s: Annotated[float, Meta(gt=0, description="Seconds without a byte after which a call fails.")] = 60.0
+    embedding_model: Annotated[
+        str,
+        Meta(description="A model there that embeds memories; empty: words alone find them."),
+    ] = ""
     onboarded: Annotated[bool, Meta(description="The first questions have been answered or skipped.")] = False
 
 

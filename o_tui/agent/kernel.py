@@ -42,6 +42,7 @@ class Kernel:
         tasks: Requests in hand, by id.
         calls: Tasks that wait for the broker, by call id.
         talking: Tasks that have said something since the last `flush`.
+        embeds: The embedding model has answered the last time.
         accessed: Memories recalled since idle work last wrote it down.
     """
 
@@ -60,6 +61,7 @@ class Kernel:
         self.calls: dict[str, Task] = {}
         self.talking: list[Task] = []
         self.accessed: dict[str, int] = {}
+        self.embeds = True
         self.requests = 0
         self.errors = 0
         self.send = send
@@ -140,7 +142,9 @@ class Kernel:
         except BaseException as error:  # noqa: BLE001 - the border to a gene's own code
             self._end(identity, frame.metadata, describe(error))
             return
-        task = Task(request, context, frame.metadata, generator, genome, committed=data.committed)
+        task = Task(
+            request, context, frame.metadata, generator, genome, committed=data.committed, embedder=data.embedder
+        )
         self.tasks[identity] = task
         self.advance(task)
 
@@ -301,6 +305,21 @@ class Kernel:
         task.result = result
         return WAIT
 
+    def ask_broker(
+        self,
+        task: Task,
+        kind: str,
+        arguments: dict[str, Any],
+        then: Callable[[messages.BrokerReply], Any] | None = None,
+    ) -> Any:
+        """Asks for an effect; WAIT. `then` makes the step's result of its end; without it, it is a model's answer."""
+        call_id = f"{task.request.id}:{task.calls}"
+        self.send(messages.BrokerRequest(call_id=call_id, kind=kind, arguments=arguments), task.metadata)
+        task.calls += 1
+        task.call_id, task.then = call_id, then
+        self.calls[call_id] = task
+        return WAIT
+
     def log(self, level: Any, text: str) -> None:
         """A line for the event log."""
         self.send(messages.Log(level=level, text=text), _PLAIN)
@@ -345,6 +364,9 @@ class Kernel:
             return
         del self.calls[data.call_id]
         task.call_id = ""
+        if task.then is not None:
+            self._go_on(task, task.then, data)
+            return
         if data.state == "error":
             why = data.data
             kind, retryable = str(why.get("kind", "http")), bool(why.get("retryable", False))
@@ -358,6 +380,15 @@ class Kernel:
         if not task.heard and answer.text:
             self._hear(task, answer.text)
         self.advance(task, answer)
+
+    def _go_on(self, task: Task, then: Callable[[messages.BrokerReply], Any], reply: messages.BrokerReply) -> None:
+        try:
+            value = then(reply)
+        except BaseException as raised:  # noqa: BLE001 - from a gene too (recall): the gene that asked is told
+            self.advance(task, error=raised)
+        else:
+            if value is not WAIT:
+                self.advance(task, value)
 
     def _hear(self, task: Task, text: str) -> None:
         task.heard += len(text)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from o_tui import _native
 from o_tui.agent.dsl import Block, BlockKind, Hit, Turn
-from o_tui.agent.state import DIMENSIONS, State
+from o_tui.agent.state import DIMENSIONS, VECTOR_BYTES, State
 
 _BLOCK: Final = (
     "blocks.id, blocks.kind, blocks.text, blocks.source, blocks.context, blocks.time_ns, blocks.importance,"
@@ -91,11 +91,13 @@ class MemorySearch:
     (A request that is delivered a second time has stored things already; it must not find itself.)
     """
 
-    __slots__ = ("_hidden", "_state")
+    __slots__ = ("_hidden", "_state", "_vector")
 
-    def __init__(self, state: State, hidden: str = "") -> None:
+    def __init__(self, state: State, hidden: str = "", vector: bytes = b"") -> None:
+        """`vector` is the query's, by the model that embeds memories; empty: hashed n-grams stand for it."""
         self._state = state
         self._hidden = hidden
+        self._vector = vector
 
     def lexical(self, text: str, n: int) -> list[Hit]:
         """The `n` best by BM25 over text (weight 1), context and source (one half each); scores are positive."""
@@ -112,7 +114,8 @@ class MemorySearch:
 
     def semantic(self, text: str, n: int) -> list[Hit]:
         """The `n` nearest by the cosine of their embeddings."""
-        found = self._state.vectors.search(_native.embed(text, DIMENSIONS), _bounded(n) + self._spare())
+        vector = self._vector if len(self._vector) == VECTOR_BYTES else _native.embed(text, DIMENSIONS)
+        found = self._state.vectors.search(vector, _bounded(n) + self._spare())
         if not found:
             return []
         marks = ",".join("?" * len(found))

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
-from o_tui.agent import dsl, tools
+from o_tui.agent import dsl, embedding, tools
 from o_tui.agent.gene_errors import GeneError, describe
 from o_tui.agent.memory import MemorySearch
 from o_tui.agent.tasks import ANSWER_LIMIT_CHARS, DEPTH_LIMIT, Task
-from o_tui.protocol import messages, operations
+from o_tui.protocol import operations
 from o_tui.protocol.operations import Operation
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def notice(kernel: Kernel, task: Task, step: dsl.Notice) -> None:
 def change(kernel: Kernel, task: Task, step: dsl.Step) -> Any:
     """Record, Remember, Apply, Together: operations, proposed in one go."""
     planned, result = _plan(kernel, task, step, task.position)
-    return kernel.propose(task, planned, result)
+    return embedding.with_vectors(kernel, task, planned, lambda filled: kernel.propose(task, filled, result))
 
 
 def _plan(kernel: Kernel, task: Task, step: dsl.Step, position: int) -> tuple[list[Operation], Any]:
@@ -120,11 +120,17 @@ def _importance(task: Task, step: dsl.Remember, piece: str) -> float:
     return min(1.0, max(0.0, float(value)))
 
 
-def recall(kernel: Kernel, task: Task, step: dsl.Recall) -> list[dsl.Hit]:
-    """Memory, ranked by the gene `recall`."""
+def recall(kernel: Kernel, task: Task, step: dsl.Recall) -> Any:
+    """Memory, ranked by the gene `recall`; WAIT while the query is embedded."""
     query = text_of(step.query, "a query")
-    k = min(step.k, RECALL_LIMIT)
-    search = MemorySearch(kernel.state, f"{task.request.id}.")
+    if not task.embedder:
+        return _recalled(kernel, task, query, step.k, b"")
+    return embedding.embed(kernel, task, [query], lambda vectors: _recalled(kernel, task, query, step.k, vectors[0]))
+
+
+def _recalled(kernel: Kernel, task: Task, query: str, k: int, vector: bytes) -> list[dsl.Hit]:
+    k = min(k, RECALL_LIMIT)
+    search = MemorySearch(kernel.state, f"{task.request.id}.", vector)
     if task.genome is None:
         hits: Any = search.lexical(query, k)
     else:
@@ -149,13 +155,8 @@ def ask_model(kernel: Kernel, task: Task, step: dsl.AskModel) -> Any:
         arguments["max_tokens"] = step.max_tokens
     if step.temperature is not None:
         arguments["temperature"] = step.temperature
-    call_id = f"{task.request.id}:{task.calls}"
-    kernel.send(messages.BrokerRequest(call_id=call_id, kind="llm.chat", arguments=arguments), task.metadata)
-    task.calls += 1
-    task.call_id = call_id
     task.heard = 0
-    kernel.calls[call_id] = task
-    return WAIT
+    return kernel.ask_broker(task, "llm.chat", arguments)
 
 
 def call_tool(kernel: Kernel, task: Task, step: dsl.CallTool) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from o_tui.agent.dsl import Context, Request
@@ -10,6 +10,7 @@ from o_tui.protocol.frames import Metadata
 
 if TYPE_CHECKING:
     from o_tui.agent.genome_loader import Genome
+    from o_tui.protocol.messages import BrokerReply
 
 STEPS_LIMIT = 20_000
 """Steps of one request."""
@@ -30,6 +31,8 @@ class Task:
         position: Operations proposed so far; those below `committed` were durable before this attempt.
         awaited: The position whose commit resumes it; -1: none.
         call_id: The broker's call whose reply resumes it; "": none.
+        then: Makes the step's result of that reply; None: it is a model's answer.
+        embedder: The model that embeds memories and queries; "": there is none.
         heard: Characters that the present call of the model has streamed.
         tool_names: The tools whose generators are on the stack above the gene's.
         result: What the generator is sent when the awaited commit has come.
@@ -43,6 +46,7 @@ class Task:
         "chars",
         "committed",
         "context",
+        "embedder",
         "genome",
         "heard",
         "internal",
@@ -54,6 +58,7 @@ class Task:
         "stack",
         "steps",
         "streamed",
+        "then",
         "tool_names",
     )
 
@@ -66,6 +71,7 @@ class Task:
         genome: Genome | None,
         *,
         committed: int = 0,
+        embedder: str = "",
         internal: bool = False,
     ) -> None:
         self.request = request
@@ -82,6 +88,8 @@ class Task:
         self.awaited = -1
         self.calls = 0
         self.call_id = ""
+        self.then: Callable[[BrokerReply], Any] | None = None
+        self.embedder = embedder
         self.heard = 0
         self.tool_names: list[str] = []
         self.result: Any = None

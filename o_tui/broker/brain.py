@@ -34,12 +34,14 @@ class Brain:
         keys: Where keys are looked up.
         redactor: What takes keys out of texts.
         state: As it was last sent.
+        embedding_model: The endpoint's model that embeds texts; empty: none is chosen.
     """
 
     def __init__(self, keys: Keys, redactor: Redactor, on_state: Callable[[BrainState], None]) -> None:
         self.keys = keys
         self.redactor = redactor
         self.state = OFFLINE
+        self.embedding_model = ""
         self._on_state = on_state
         self._opened: asyncio.Task[_Opened] | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -47,6 +49,7 @@ class Brain:
     def configure(self, wanted: Configure) -> None:
         """Changes the model. Running calls end with the old one; new ones wait until the new one is open."""
         self.cancel()
+        self.embedding_model = wanted.embedding_model
         if wanted.provider == "offline":
             self._say(OFFLINE, always=True)
             return

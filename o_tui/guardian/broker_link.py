@@ -90,7 +90,11 @@ class Broker:
         """Which model answers from now on."""
         self.channel.send(
             messages.Configure(
-                provider=brain.provider, model=brain.model, base_url=brain.base_url, timeout_s=brain.timeout_s
+                provider=brain.provider,
+                model=brain.model,
+                base_url=brain.base_url,
+                timeout_s=brain.timeout_s,
+                embedding_model=brain.embedding_model,
             )
         )
 

@@ -95,6 +95,7 @@ class Guardian:
             on_effect=self.effects.ask,
             on_quarantine=self._quarantined,
             brain=self.effects.model,
+            embedder=self.effects.embedder,
         )
         self.fleet = Fleet(
             paths,

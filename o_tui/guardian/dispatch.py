@@ -54,6 +54,7 @@ class Dispatch:
         on_effect: Callable[[Ticket, Instance, messages.BrokerRequest], None],
         on_quarantine: Callable[[Ticket], None],
         brain: Callable[[], str],
+        embedder: Callable[[], str],
     ) -> None:
         self._journal = journal
         self._wal = wal
@@ -63,6 +64,7 @@ class Dispatch:
         self._on_effect = on_effect
         self._on_quarantine = on_quarantine
         self._brain = brain
+        self._embedder = embedder
         # unique without asking the kernel for randomness each time: it would be the dearest part of a request
         self._prefix = secrets.token_hex(8)
         self._numbers = itertools.count(1)
@@ -345,6 +347,7 @@ class Dispatch:
             attempt=ticket.attempts,
             committed=ticket.proposed,
             brain=self._brain(),
+            embedder=self._embedder(),
         )
         main.send(request, ticket.request_id)
 

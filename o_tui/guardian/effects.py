@@ -20,7 +20,7 @@ from o_tui.paths import Paths
 from o_tui.protocol import messages
 from o_tui.protocol.errors import PeerError
 
-ALLOWED = frozenset({"llm.chat", "tool.clock"})
+ALLOWED = frozenset({"llm.chat", "llm.embed", "tool.clock"})
 """What an instance may ask for."""
 Deliver = Callable[[messages.BrokerReply], None]
 
@@ -35,7 +35,7 @@ class Usage:
 
     def count(self, kind: str, data: dict[str, Any]) -> None:
         """An effect has ended; models say in `usage` how many tokens went in and came out."""
-        if kind == "llm.chat":
+        if kind in ("llm.chat", "llm.embed"):
             said = data.get("usage") or {}
             self.calls += 1
             self.input_tokens += int(said.get("input_tokens") or 0)
@@ -112,6 +112,11 @@ class Effects:
         """The model's name for requests; empty in offline mode."""
         brain = self._settings()
         return "" if brain.provider == "offline" else brain.model or brain.provider
+
+    def embedder(self) -> str:
+        """The model that embeds memories; empty: there is none."""
+        brain = self._settings()
+        return "" if brain.provider == "offline" else brain.embedding_model
 
     def row(self) -> dict[str, Any]:
         """What `status` says of the model."""

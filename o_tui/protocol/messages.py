@@ -77,7 +77,7 @@ class Done(Message, frozen=True, kw_only=True):
 
 
 class BrokerRequest(Message, frozen=True, kw_only=True):
-    """An effect is asked for: `llm.chat`, `llm.models`, `tool.<name>`."""
+    """An effect is asked for: `llm.chat`, `llm.embed`, `llm.models`, `tool.<name>`."""
 
     call_id: str
     kind: str
@@ -118,7 +118,10 @@ class Failed(Message, frozen=True, kw_only=True):
 
 
 class ProcessRequest(Message, frozen=True, kw_only=True):
-    """One request. `committed` operations of it are already in the log: they are not proposed again."""
+    """One request. `committed` operations of it are already in the log: they are not proposed again.
+
+    `brain` and `embedder` are the models that answer and that embed texts; empty: there is none.
+    """
 
     text: str
     kind: str = "chat"
@@ -127,6 +130,7 @@ class ProcessRequest(Message, frozen=True, kw_only=True):
     attempt: int = 1
     committed: int = 0
     brain: str = ""
+    embedder: str = ""
 
 
 class CancelRequest(Message, frozen=True, kw_only=True):
@@ -264,6 +268,7 @@ class Configure(Message, frozen=True, kw_only=True):
     model: str
     base_url: str = ""
     timeout_s: float = 60.0
+    embedding_model: str = ""
 
 
 class BrokerCancel(Message, frozen=True, kw_only=True):

@@ -5,8 +5,11 @@ Importing this module costs a second and some 60 MB: only with a provider, and i
 
 from __future__ import annotations
 
+import array
 import asyncio
-from typing import Any
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from pydantic_ai.direct import model_request_stream
 from pydantic_ai.exceptions import ModelAPIError
@@ -17,11 +20,14 @@ from o_tui.broker import endpoints
 from o_tui.broker.calls import CallError
 from o_tui.broker.llm import convert, errors
 from o_tui.broker.llm.http import WIRE, Client, Wire
-from o_tui.broker.llm.types import Answer, ChatRequest, Emit
+from o_tui.broker.llm.types import Answer, ChatRequest, Embeddings, Emit
 
 CALL_S = 1800.0
 """A call ends after so long, even if bytes still trickle in."""
 _MODELS = 1000
+_DIMENSIONS = 16_384
+_FLOAT32 = 3.4e38
+T = TypeVar("T")
 
 
 def open_model(provider: str, name: str, base_url: str, key: str, timeout_s: float) -> LibraryModel:
@@ -153,15 +159,34 @@ class LibraryModel:
             finish="tool_calls" if finish == "tool_call" else finish or "stop",
         )
 
+    async def embed(self, name: str, texts: list[str]) -> Embeddings:
+        """The embeddings of texts by the endpoint's model `name`; raises CallError."""
+        table = getattr(self._sdk, "embeddings", None)
+        if table is None:
+            raise CallError("this provider has no embeddings: empty brain.embedding_model", "setup")
+
+        async def ask() -> Embeddings:
+            answer = await table.create(model=name, input=texts, encoding_format="float")
+            return _embeddings(answer, len(texts))
+
+        return await self._whole(ask)
+
     async def models(self) -> list[str]:
         """The names of the endpoint's models; raises CallError."""
+
+        async def ask() -> list[str]:
+            return _names(await self._sdk.models.list())
+
+        return await self._whole(ask)
+
+    async def _whole(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """One question whose answer is no stream; raises CallError."""
         wire = Wire()
         token = WIRE.set(wire)
         place = endpoints.place(self._base_url)
         try:
             async with asyncio.timeout(self._timeout_s):
-                page = await self._sdk.models.list()
-            return _names(page)
+                return await ask()
         except TimeoutError as error:
             raise CallError(f"{place}: no answer came for {self._timeout_s:g} s", "timeout", retryable=True) from error
         except Exception as error:  # the border, as in `chat`
@@ -180,3 +205,28 @@ def _names(page: Any) -> list[str]:
         raise CallError("the endpoint's list of models is not one", "garbage")
     names = [row.id for row in rows if isinstance(getattr(row, "id", None), str)]
     return sorted(names[:_MODELS])
+
+
+def _embeddings(answer: Any, count: int) -> Embeddings:
+    rows = getattr(answer, "data", None)
+    if not isinstance(rows, list) or len(rows) != count:
+        raise CallError(f"the endpoint was given {count} texts and did not send as many embeddings", "garbage")
+    # by their index, as not every server keeps the order
+    rows = sorted(rows, key=lambda row: int(getattr(row, "index", 0) or 0))
+    vectors = [_vector(getattr(row, "embedding", None)) for row in rows]
+    if len({len(vector) for vector in vectors}) != 1:
+        raise CallError("the endpoint sent embeddings of different sizes", "garbage")
+    tokens = getattr(getattr(answer, "usage", None), "prompt_tokens", 0)
+    model = str(getattr(answer, "model", "") or "")
+    return Embeddings(vectors=vectors, input_tokens=max(0, int(tokens or 0)), model=model)
+
+
+def _vector(numbers: Any) -> bytes:
+    if not isinstance(numbers, list) or not 0 < len(numbers) <= _DIMENSIONS:
+        raise CallError("the endpoint sent an embedding that is not a list of numbers", "garbage")
+    if not all(isinstance(number, int | float) and abs(number) <= _FLOAT32 for number in numbers):
+        raise CallError("the endpoint sent an embedding with something in it that is no number", "garbage")
+    packed = array.array("f", numbers)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()

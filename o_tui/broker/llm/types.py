@@ -64,6 +64,20 @@ class ChatRequest(msgspec.Struct, kw_only=True):
     temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
 
 
+class EmbedRequest(msgspec.Struct, kw_only=True):
+    """The arguments of `llm.embed`."""
+
+    texts: Annotated[list[str], msgspec.Meta(min_length=1, max_length=16)]
+
+
+class Embeddings(msgspec.Struct, kw_only=True):
+    """What an embedding model has answered: a vector a text (float32, little-endian), in the texts' order."""
+
+    vectors: list[bytes]
+    input_tokens: int = 0
+    model: str = ""
+
+
 class Answer(msgspec.Struct, kw_only=True):
     """What a model has answered, without the text: that went out in parts."""
 
@@ -79,6 +93,9 @@ class Model(Protocol):
 
     async def chat(self, request: ChatRequest, emit: Emit) -> Answer:
         """Sends the request once and emits the text as it comes; raises CallError. Cancelling closes the stream."""
+
+    async def embed(self, name: str, texts: list[str]) -> Embeddings:
+        """The embeddings of texts by the endpoint's model `name`; raises CallError."""
 
     async def models(self) -> list[str]:
         """The names of the endpoint's models; raises CallError."""

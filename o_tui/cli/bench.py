@@ -1,0 +1,66 @@
+"""`bench`: figures of this machine. Each benchmark is a module of `o_tui.bench`, imported when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from o_tui.cli.command import Command, Context, positive
+
+if TYPE_CHECKING:
+    from o_tui.bench.report import Report
+
+
+def _nothing(_parser: argparse.ArgumentParser) -> None:
+    """No arguments of its own."""
+
+
+def _sandbox(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--forks", type=positive, default=40, metavar="N", help="instances to fork (default: 40)")
+
+
+def _bench(
+    name: str, summary: str, example: str, configure: Callable[[argparse.ArgumentParser], None] = _nothing
+) -> Command:
+    def run(context: Context) -> int:
+        module = importlib.import_module(f"o_tui.bench.{name}")
+        report: Report = module.run(context.args)
+        return _print(context, report.row())
+
+    return Command(
+        f"bench {name}",
+        summary,
+        run,
+        configure,
+        examples=((f"bench {name}{example}", ""),),
+        codes=(3, 4, 5),
+        keys=("results", "peers", "ratios", "notes", "machine"),
+        keeps=False,
+        notes="Needs no guardian. Run it on a quiet machine: its figures are medians, but of this machine as it is.",
+    )
+
+
+def _print(context: Context, value: dict[str, Any]) -> int:
+    out = context.out
+    if out.json:
+        out.value(value)
+        return 0
+    out.pairs((name, f"{figure:g}") for name, figure in value["results"].items())
+    for peer, figures in value["peers"].items():
+        out.title(f"beside {peer}")
+        out.pairs((name, f"{figure:g}") for name, figure in figures.items())
+    if value["ratios"]:
+        out.title("ratios")
+        out.pairs((name, f"{figure:.3g}") for name, figure in value["ratios"].items())
+    for note in value["notes"]:
+        out.note(note)
+    machine = value["machine"]
+    out.faint(f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}")
+    return 0
+
+
+COMMANDS = (
+    _bench("sandbox", "From a fork to an instance that is ready, confined, and what a request costs.", "", _sandbox),
+)

@@ -2,5 +2,7 @@
 
 pub mod frame;
 pub mod process;
+pub mod sandbox;
 pub mod text;
 pub mod vectors;
+pub mod violations;

@@ -1,0 +1,3 @@
+//! Confinement: a process gives up for good what it does not need.
+
+pub mod calls;

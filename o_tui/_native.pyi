@@ -1,18 +1,22 @@
 """The Rust extension: what must be fast, or what Python cannot do (rust/, checked by stubtest)."""
 
 from collections.abc import Sequence
-from typing import Final, final
+from typing import Any, Final, final
 
 from typing_extensions import Buffer
 
 __all__ = [
     "EMBEDDER",
+    "ConfinementError",
     "VectorIndex",
+    "ViolationRing",
     "__version__",
     "check_frame",
     "close_range",
+    "confine",
     "embed",
     "hidden",
+    "probe",
     "process_cpu_ns",
     "process_rss",
     "process_rss_pss",
@@ -166,3 +170,76 @@ def process_rss(pid: int) -> int:
 
 def process_cpu_ns(pid: int) -> int:
     """CPU time of a process (all threads, user and system) in nanoseconds. Raises ProcessLookupError."""
+
+class ConfinementError(OSError):
+    """The kernel refused what confinement cannot do without, or a layer does not hold: the process must end."""
+
+@final
+class ViolationRing:
+    """What confined processes were refused: a ring of 8 KiB in shared memory, which a fork shares.
+
+    The latest 63 are kept. What a hostile process writes into it is read without harm, and proves nothing.
+    """
+
+    def __new__(cls) -> ViolationRing:
+        """A ring of its own, in memory that is never given back; raises OSError."""
+
+    def read(self, after: int = 0) -> list[tuple[int, str, str, int, str, int]]:
+        """`(number, layer, call, errno, path, time_ns)`, oldest first, those with a number above `after`.
+
+        number: From 1. layer: "seccomp", "landlock", "limits" or "namespaces". call: The system call's name.
+        errno: What the process got; 0: it was killed for it. path: Perhaps cut, perhaps empty; untrusted text.
+        time_ns: CLOCK_MONOTONIC.
+        """
+
+    @property
+    def count(self) -> int:
+        """How many there have been, as the process says."""
+
+def confine(
+    profile: str,
+    *,
+    read: Sequence[str] = ...,
+    write: Sequence[str] = ...,
+    files: Sequence[str] = ...,
+    socket: int | None = None,
+    memory_bytes: int = 0,
+    cpu_s: int = 0,
+    file_bytes: int = 0,
+    proxy_port: int = 0,
+    parent: int = 0,
+    death_signal: int = 0,
+    ring: ViolationRing | None = None,
+    layers: Sequence[str] | None = None,
+) -> str:
+    """Confines this process, which has one thread, for good; returns its tier, "A", "B", "C" or "X".
+
+    A: namespaces and base. B: the base (Landlock and seccomp). C: without Landlock; no file can be opened at all then.
+    X: without seccomp. Root becomes nobody (uid 65534).
+
+    Args:
+        profile: "agent" (an instance: no other process, no socket but its own), "tool" (programs in one folder),
+            "build" (compilers).
+        read: Files and folders that may be read (and run, by tools and builds); missing ones are left out.
+        write: Folders that may be written.
+        files: Existing files that may be read and written, neither made nor removed.
+        socket: The descriptor that becomes number 3; 0 to 2 lead nowhere then. None: 0 to 2 stay. All others close.
+        memory_bytes: How much more memory it may have than now; 0: no limit.
+        cpu_s: CPU time; 0: no limit.
+        file_bytes: The largest size of a file that it writes.
+        proxy_port: The one TCP port of this machine's that a tool may connect to.
+        parent: The process that must be its parent still; 0: whoever.
+        death_signal: What it gets when its parent ends; 0: nothing.
+        ring: Where refusals are recorded.
+        layers: Which are put on: "identity", "limits", "namespaces", "landlock", "seccomp". All but in tests.
+
+    Raises:
+        ConfinementError: See there; the process must end.
+        ValueError: No such profile or layer; nothing has changed.
+    """
+
+def probe() -> dict[str, Any]:
+    """Which layers hold on this machine, found by attacks in children: {tier, layers: [{name, on, why}]}.
+
+    Takes about 20 ms; the GIL is released. Raises OSError where no child can be made.
+    """

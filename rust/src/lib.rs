@@ -5,6 +5,7 @@
 mod errors;
 mod frame;
 mod process;
+mod sandbox;
 mod text;
 mod vectors;
 
@@ -28,5 +29,12 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(process::process_rss_pss, module)?)?;
     module.add_function(wrap_pyfunction!(process::process_rss, module)?)?;
     module.add_function(wrap_pyfunction!(process::process_cpu_ns, module)?)?;
+    module.add_function(wrap_pyfunction!(sandbox::confine, module)?)?;
+    module.add_function(wrap_pyfunction!(sandbox::probe, module)?)?;
+    module.add_class::<sandbox::ViolationRing>()?;
+    module.add(
+        "ConfinementError",
+        module.py().get_type::<sandbox::ConfinementError>(),
+    )?;
     Ok(())
 }

@@ -1,3 +1,273 @@
-//! Confinement: a process gives up for good what it does not need.
+//! Confinement: a process gives up for good what it does not need, before it reads a byte of code from outside.
+//!
+//! Layers that do not need each other: who it is (`itself`), how much it may use (`limits`), what there is
+//! (`namespaces`), which files it may open (`files`, Landlock), which calls it may make (`bpf`, `policy`, `trap`).
+//! `probe` says by attacks, not by feature flags, which of them hold on this machine.
 
+pub mod bpf;
 pub mod calls;
+mod files;
+mod itself;
+mod limits;
+mod namespaces;
+pub mod policy;
+pub mod probe;
+pub mod told;
+pub mod trap;
+mod witnesses;
+
+use std::fmt;
+use std::io::{Error, Result};
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+
+pub use itself::NOBODY;
+
+/// What a process is going to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// An instance: its socket, memory, time, and the files that it may read.
+    Agent,
+    /// Programs that work in one folder, with no network but a proxy.
+    Tool,
+    /// Compilers: one folder, no network.
+    Build,
+}
+
+impl Profile {
+    /// By its name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Profile> {
+        match name {
+            "agent" => Some(Profile::Agent),
+            "tool" => Some(Profile::Tool),
+            "build" => Some(Profile::Build),
+            _ => None,
+        }
+    }
+}
+
+/// One layer of the sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer {
+    /// An unprivileged user without capabilities, not to be looked into, that gains nothing by exec.
+    Itself,
+    /// Resource limits.
+    Limits,
+    /// Mounts, network, IPC and host name of its own; as an ordinary user by a user namespace.
+    Namespaces,
+    /// Landlock.
+    Landlock,
+    /// The filter of system calls.
+    Seccomp,
+}
+
+impl Layer {
+    /// All of them, in the order in which they are put on.
+    pub const ALL: [Layer; 5] = [
+        Layer::Namespaces,
+        Layer::Itself,
+        Layer::Limits,
+        Layer::Landlock,
+        Layer::Seccomp,
+    ];
+
+    /// Its name on screen.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Layer::Itself => "identity",
+            Layer::Limits => "limits",
+            Layer::Namespaces => "namespaces",
+            Layer::Landlock => "landlock",
+            Layer::Seccomp => "seccomp",
+        }
+    }
+
+    /// By its name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Layer> {
+        Layer::ALL.into_iter().find(|layer| layer.name() == name)
+    }
+}
+
+/// Whether a file that is opened with these flags may be changed, or made.
+#[must_use]
+pub fn is_writing(flags: libc::c_int) -> bool {
+    flags & (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC) != libc::O_RDONLY
+}
+
+/// How well a process is confined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tier {
+    /// Namespaces and base.
+    A,
+    /// The base: Landlock and seccomp.
+    B,
+    /// Without Landlock; the filter then lets no file be opened at all.
+    C,
+    /// Not confined.
+    X,
+}
+
+impl Tier {
+    /// Its letter.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Tier::A => "A",
+            Tier::B => "B",
+            Tier::C => "C",
+            Tier::X => "X",
+        }
+    }
+
+    /// What a set of working layers amounts to.
+    #[must_use]
+    pub fn of(layers: &[Layer]) -> Tier {
+        let has = |layer| layers.contains(&layer);
+        if !(has(Layer::Seccomp) && has(Layer::Itself) && has(Layer::Limits)) {
+            return Tier::X;
+        }
+        match (has(Layer::Landlock), has(Layer::Namespaces)) {
+            (true, true) => Tier::A,
+            (true, false) => Tier::B,
+            (false, _) => Tier::C,
+        }
+    }
+}
+
+/// What a process keeps.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What it is going to be.
+    pub profile: Profile,
+    /// Files and folders that may be read (and run, by tools and builds); those that are not there are left out.
+    pub read: Vec<PathBuf>,
+    /// Folders that may be written (tools and builds).
+    pub write: Vec<PathBuf>,
+    /// Existing files that may be read and written, but neither made nor removed.
+    pub files: Vec<PathBuf>,
+    /// The descriptor that becomes number 3; 0 to 2 lead nowhere then. None: 0 to 2 stay as they are.
+    pub socket: Option<RawFd>,
+    /// How much more memory it may have than it has now; 0: no limit.
+    pub memory_bytes: u64,
+    /// CPU time; 0: no limit.
+    pub cpu_s: u64,
+    /// The largest size of a file that it writes.
+    pub file_bytes: u64,
+    /// The one port that it may connect to; 0: none. Needs Landlock of Linux 6.7.
+    pub proxy_port: u16,
+    /// Who must be its parent still; 0: whoever.
+    pub parent: i32,
+    /// What it gets when its parent ends; 0: nothing.
+    pub death_signal: i32,
+    /// Which layers are put on. All but in tests.
+    pub layers: Vec<Layer>,
+}
+
+/// A layer, and whether it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// Which.
+    pub layer: Layer,
+    /// It holds.
+    pub on: bool,
+    /// Why not, or how far.
+    pub why: String,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confined {
+    /// How well the process is confined.
+    pub tier: Tier,
+    /// Each layer.
+    pub states: Vec<State>,
+}
+
+/// The kernel refused a step without which the process must not go on.
+#[derive(Debug)]
+pub struct Refused {
+    /// Which step.
+    pub step: &'static str,
+    /// The kernel's word.
+    pub error: Error,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refused { step, error } = self;
+        write!(
+            out,
+            "the sandbox could not {step}: {error}; the process must end"
+        )
+    }
+}
+
+impl std::error::Error for Refused {}
+
+fn must<T>(step: &'static str, result: Result<T>) -> std::result::Result<T, Refused> {
+    result.map_err(|error| Refused { step, error })
+}
+
+/// Confines this process for good. It must have one thread.
+///
+/// What a machine may lack (namespaces, Landlock, seccomp) lowers the tier and is said in the states; where the kernel
+/// refuses what every Linux can, or a layer is on and does not hold, the process is told to end.
+///
+/// # Errors
+/// See [`Refused`].
+pub fn confine(settings: &Settings) -> std::result::Result<Confined, Refused> {
+    let wanted = |layer| settings.layers.contains(&layer);
+    let mut states = Vec::new();
+    let mut note = |layer, result: Result<String>| {
+        let (on, why) = match result {
+            Ok(how) => (true, how),
+            Err(error) => (false, error.to_string()),
+        };
+        states.push(State { layer, on, why });
+        on
+    };
+    trap::tell(false);
+    let present = must("read its own size", limits::present())?;
+    must("let go of what it had", itself::detach(settings.socket))?;
+    if wanted(Layer::Namespaces) {
+        note(Layer::Namespaces, namespaces::enter(settings));
+    }
+    if wanted(Layer::Itself) {
+        must("become an ordinary user", itself::drop_root())?;
+    }
+    must("end with its parent", itself::follow(settings))?;
+    if wanted(Layer::Limits) {
+        must("limit itself", limits::set(settings, present))?;
+        note(Layer::Limits, Ok(String::new()));
+    }
+    if wanted(Layer::Itself) {
+        must("give up its rights", itself::give_up())?;
+        note(Layer::Itself, Ok(String::new()));
+    }
+    must("rule out new rights", itself::no_new_privileges())?;
+    let files = wanted(Layer::Landlock) && note(Layer::Landlock, files::restrict(settings));
+    // a test of the filter alone may look at files; in earnest nobody may whom Landlock does not hold
+    let looking = files || !wanted(Layer::Landlock);
+    if wanted(Layer::Seccomp) {
+        note(Layer::Seccomp, filter(settings.profile, looking));
+    }
+    let on: Vec<Layer> = states.iter().filter(|s| s.on).map(|s| s.layer).collect();
+    must("hold", witnesses::self_test(settings.profile, &on))?;
+    trap::tell(true);
+    let tier = Tier::of(&on);
+    Ok(Confined { tier, states })
+}
+
+fn filter(profile: Profile, files: bool) -> Result<String> {
+    let arch = calls::native().ok_or_else(|| Error::other("no table of calls for this machine"))?;
+    if profile == Profile::Agent {
+        trap::install(arch)?;
+    }
+    let mut program = policy::filter(profile, arch, std::process::id(), files).compile();
+    bpf::load(&mut program)?;
+    let how = if files { "" } else { "no file can be opened" };
+    Ok(how.to_string())
+}

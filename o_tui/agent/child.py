@@ -10,34 +10,61 @@ import socket
 import sys
 import traceback
 import uuid
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from o_tui import _native
 from o_tui.agent import confinement, instance
 from o_tui.agent.state import State
-from o_tui.protocol import checkpoint, messages
+from o_tui.protocol import checkpoint, frames, messages
 
 SOCKET_FD = 3
 FAILED_STATUS = 70
 _HANDLED = (signal.SIGINT, signal.SIGUSR1)
 """What the nursery does not leave at its default."""
-_OOM_SCORE = "500"  # an instance can be made anew, the guardian cannot
+_OOM_SCORE = "500"  # a checkpoint can be made anew, the guardian cannot
+_OUTLIVES_NURSERY = ("main", "standby", "canary")
 
 
-def serve(descriptor: int, state: State, message: messages.Fork, heartbeat_s: float) -> NoReturn:
+class Birth(NamedTuple):
+    """What a child has to know of the nursery that forked it."""
+
+    nursery: int
+    readable: tuple[str, ...]
+    heartbeat_s: float
+
+
+def serve(descriptor: int, state: State, message: messages.Fork, birth: Birth) -> NoReturn:
     """Becomes an instance that speaks on the socket `descriptor`."""
     status = FAILED_STATUS
     try:
-        _detach()
-        _keep_only(descriptor)
+        _reset_signals()
         gc.enable()
+        tier = _confine(descriptor, message.role, birth)
         with socket.socket(fileno=SOCKET_FD) as sock:
-            tier = confinement.confine("agent")
-            status = instance.run(sock, state, message.role, heartbeat_s=heartbeat_s, tier=tier)
+            status = instance.run(sock, state, message.role, heartbeat_s=birth.heartbeat_s, tier=tier)
     except BaseException:  # noqa: BLE001 - the process must not go back into the nursery's frames
         traceback.print_exc(file=sys.__stderr__)
     finally:
         os._exit(status)
+
+
+def _confine(descriptor: int, role: messages.Role, birth: Birth) -> confinement.Tier:
+    # main and standby go on without a nursery: its end makes them look whether the guardian is still there
+    # (bridge.watch_for_end; until that stands, SIGALRM ends them), the others end with it
+    death_signal = signal.SIGALRM if role in _OUTLIVES_NURSERY else signal.SIGKILL
+    try:
+        return confinement.confine(
+            "agent",
+            birth.readable,
+            socket=descriptor,
+            parent=birth.nursery,
+            death_signal=death_signal,
+            ring=_native.ViolationRing(),
+        )
+    except OSError as error:
+        with contextlib.suppress(OSError), socket.socket(fileno=SOCKET_FD) as sock:
+            sock.sendall(frames.encode(messages.Failed(what="kernel", text=str(error))))
+        raise
 
 
 def write_checkpoint(descriptor: int, state: State, message: messages.Snapshot) -> NoReturn:
@@ -66,22 +93,15 @@ def write_checkpoint(descriptor: int, state: State, message: messages.Snapshot) 
         os._exit(status)
 
 
-def _detach() -> None:
+def _reset_signals() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     for number in _HANDLED:
         signal.signal(number, signal.SIG_DFL)
+
+
+def _detach() -> None:
+    _reset_signals()
     os.setsid()
     os.umask(0o077)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 - no pathlib here
         file.write(_OOM_SCORE)
-
-
-def _keep_only(descriptor: int) -> None:
-    """The socket becomes descriptor 3; 0 to 2 lead nowhere, everything else is closed."""
-    if descriptor != SOCKET_FD:
-        os.dup2(descriptor, SOCKET_FD)
-    os.set_inheritable(SOCKET_FD, False)
-    nowhere = os.open("/dev/null", os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(nowhere, standard)
-    _native.close_range(SOCKET_FD + 1, 2**32 - 1)

@@ -1,33 +1,85 @@
-"""The seam where an instance gives up what it does not need, before it reads a byte of a genome.
-
-Here: the cheap parts that hold everywhere. Landlock, seccomp and namespaces come to this place with the sandbox; until
-then the tier says honestly that there is none.
-"""
+"""Where an instance gives up what it does not need, before it reads a byte of a genome (rust/core/src/sandbox)."""
 
 from __future__ import annotations
 
-import resource
-from typing import Literal
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Literal, cast
 
 from o_tui import _native
 
 Tier = Literal["A", "B", "C", "X"]
-"""A: namespaces and base, B: base (Landlock and seccomp), C: without Landlock, X: none of it."""
-Profile = Literal["agent"]
+"""A: namespaces and base, B: base (Landlock and seccomp), C: without Landlock, X: not confined."""
+Profile = Literal["agent", "tool", "build"]
 
-_LIMITS = {
-    resource.RLIMIT_CORE: 0,
-    resource.RLIMIT_NOFILE: 64,
-}
+MEMORY_BYTES = 1 << 30
+"""What an instance may need beyond what it has when it is forked."""
+_MACHINE = platform.machine()
+_SHARED = (
+    f"/lib/{_MACHINE}-linux-gnu",
+    f"/usr/lib/{_MACHINE}-linux-gnu",
+    "/lib64",
+    "/usr/lib64",
+    "/usr/share/zoneinfo",
+    "/etc/localtime",
+    "/etc/ld.so.cache",
+)
 
 
-def confine(profile: Profile) -> Tier:
+def readable() -> tuple[str, ...]:
+    """What an instance may read: Python, installed packages, the agent's own modules, shared libraries, time zones.
+
+    Not the rest of O, nor the folder in which it was installed for editing.
+    """
+    package = Path(__file__).parent.parent
+    installed = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    ours = [package / "__init__.py", package / "agent", package / "protocol", _native.__file__]
+    found = [os.path.dirname(os.__file__), *installed, *map(str, ours), *_SHARED]  # noqa: PTH120 - a string is wanted
+    return tuple(dict.fromkeys(path for path in found if os.path.exists(path)))  # noqa: PTH110 - the same
+
+
+def confine(
+    profile: Profile,
+    read: tuple[str, ...],
+    *,
+    socket: int | None = None,
+    files: tuple[str, ...] = (),
+    file_bytes: int = 0,
+    cpu_s: int = 0,
+    parent: int = 0,
+    death_signal: int = 0,
+    ring: _native.ViolationRing | None = None,
+) -> Tier:
     """Confines this process for good; returns the tier that it is under now.
 
+    Args:
+        profile: What it is going to be.
+        read: What it may read, as `readable` says.
+        socket: The descriptor that becomes number 3; all others close. None: 0 to 2 stay.
+        files: Existing files that it may write.
+        file_bytes: Their largest size.
+        cpu_s: CPU time; 0: no limit.
+        parent: The process that must still be its parent; 0: whoever.
+        death_signal: What it gets when that one ends.
+        ring: Where refusals are recorded.
+
     Raises:
-        OSError: The kernel refused; the process must not go on to a genome.
+        ConfinementError: The process must end without having read a genome.
     """
-    for limit, value in _LIMITS.items():
-        resource.setrlimit(limit, (value, value))
-    _native.set_no_new_privs_not_dumpable()
-    return "X"
+    tier = _native.confine(
+        profile,
+        read=read,
+        files=files,
+        socket=socket,
+        memory_bytes=MEMORY_BYTES,
+        cpu_s=cpu_s,
+        file_bytes=file_bytes,
+        parent=parent,
+        death_signal=death_signal,
+        ring=ring,
+    )
+    # importing is not to try what is refused
+    sys.path[:] = [path for path in sys.path if path.startswith(read)]
+    return cast("Tier", tier)

@@ -22,7 +22,7 @@ from types import FrameType
 from typing import NamedTuple, NoReturn
 
 from o_tui import _native
-from o_tui.agent import child, reducers
+from o_tui.agent import child, confinement, reducers
 from o_tui.agent.state import State
 from o_tui.protocol import checkpoint, chunks, contracts, frames, messages
 from o_tui.protocol.errors import OError
@@ -48,6 +48,7 @@ class Nursery:
         self._control = control
         self._stream = stream
         self._heartbeat_s = heartbeat_s
+        self._birth = child.Birth(os.getpid(), confinement.readable(), heartbeat_s)
         self._state: State | None = None
         self._children: dict[int, Child] = {}
         self._reader = frames.FrameReader()
@@ -175,7 +176,7 @@ class Nursery:
             return
         if pid == 0:
             if isinstance(message, messages.Fork):
-                child.serve(descriptors[0], self._state, message, self._heartbeat_s)
+                child.serve(descriptors[0], self._state, message, self._birth)
             child.write_checkpoint(descriptors[0], self._state, message)
         pidfd = os.pidfd_open(pid)
         self._children[pidfd] = Child(message.instance, pid)

@@ -71,7 +71,7 @@ def test_a_fork_has_the_state_and_answers(nursery: NurseryProcess) -> None:
     peer, forked, _pidfd = nursery.fork()
     assert forked.seq == 5
     started = peer.expect(messages.Ready)
-    assert (started.pid, started.seq, started.tier) == (forked.pid, 5, "X")
+    assert (started.pid, started.seq, started.tier) == (forked.pid, 5, "A")
     assert load(peer, genome_files(ECHO)).seq == 5
     assert peer.ask("hello").text == "hello"
     assert '"count":5' in peer.ask("{}", "q", kind="memory.list").text

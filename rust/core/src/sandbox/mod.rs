@@ -256,6 +256,7 @@ pub fn confine(settings: &Settings) -> std::result::Result<Confined, Refused> {
     }
     let on: Vec<Layer> = states.iter().filter(|s| s.on).map(|s| s.layer).collect();
     must("hold", witnesses::self_test(settings.profile, &on))?;
+    told::hold(files, on.contains(&Layer::Seccomp));
     trap::tell(true);
     let tier = Tier::of(&on);
     Ok(Confined { tier, states })

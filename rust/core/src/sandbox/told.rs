@@ -5,6 +5,7 @@
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Settings, calls, trap};
 use crate::violations::Layer;
@@ -15,6 +16,14 @@ struct Left {
 }
 
 static LEFT: OnceLock<Left> = OnceLock::new();
+static FILES: AtomicBool = AtomicBool::new(false);
+static CALLS: AtomicBool = AtomicBool::new(false);
+
+/// Which layers refuse: what none of them refuses is not told.
+pub(super) fn hold(files: bool, calls: bool) {
+    FILES.store(files, Ordering::Relaxed);
+    CALLS.store(calls, Ordering::Relaxed);
+}
 
 /// What was left to this process.
 pub fn remember(settings: &Settings) {
@@ -31,7 +40,7 @@ pub fn remember(settings: &Settings) {
 
 /// A path is about to be opened (or a folder listed).
 pub fn opens(path: &Path, writing: bool) {
-    let Some(left) = LEFT.get() else {
+    let Some(left) = LEFT.get().filter(|_| FILES.load(Ordering::Relaxed)) else {
         return;
     };
     let path = absolute(path);
@@ -44,8 +53,10 @@ pub fn opens(path: &Path, writing: bool) {
 
 /// A process is about to be made.
 pub fn forks(program: &Path) {
-    let errno = u16::try_from(libc::EPERM).unwrap_or(0);
-    push(Layer::Seccomp, "clone", errno, program);
+    if CALLS.load(Ordering::Relaxed) {
+        let errno = u16::try_from(libc::EPERM).unwrap_or(0);
+        push(Layer::Seccomp, "clone", errno, program);
+    }
 }
 
 fn push(layer: Layer, call: &str, errno: u16, path: &Path) {

@@ -42,7 +42,7 @@ def readable() -> tuple[str, ...]:
 
 def confine(
     profile: Profile,
-    read: tuple[str, ...],
+    read: tuple[str, ...] = (),
     *,
     socket: int | None = None,
     files: tuple[str, ...] = (),
@@ -56,7 +56,7 @@ def confine(
 
     Args:
         profile: What it is going to be.
-        read: What it may read, as `readable` says.
+        read: What it may read; empty: what `readable` says.
         socket: The descriptor that becomes number 3; all others close. None: 0 to 2 stay.
         files: Existing files that it may write.
         file_bytes: Their largest size.
@@ -68,6 +68,7 @@ def confine(
     Raises:
         ConfinementError: The process must end without having read a genome.
     """
+    read = read or readable()
     tier = _native.confine(
         profile,
         read=read,

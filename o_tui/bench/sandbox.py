@@ -18,8 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
+from o_tui import _native
 from o_tui.agent import confinement, instance
-from o_tui.agent.child import FAILED_STATUS
+from o_tui.agent.child import FAILED_STATUS, SOCKET_FD
 from o_tui.agent.state import State
 from o_tui.bench.report import Report, median, percentile
 from o_tui.protocol import frames, messages
@@ -56,8 +57,8 @@ def measure(forks: int) -> Report:
     gc.collect()
     gc.freeze()
     for number in range(forks):
-        _one(bare, lambda: "X")
-        _one(confined, lambda: confinement.confine("agent"))
+        _one(bare, lambda descriptor: (descriptor, "X"))
+        _one(confined, _confine)
         if number % 4 == 0:
             fresh_ms.append(_fresh())
     report = Report(peers={PEER: {"start_ms": round(median(fresh_ms), 3)}}, notes=[f"tier {confined.tier}"])
@@ -71,7 +72,7 @@ def measure(forks: int) -> Report:
     return report
 
 
-def _one(times: Times, confine: Callable[[], str]) -> None:
+def _one(times: Times, confine: Callable[[int], tuple[int, str]]) -> None:
     ours, theirs = socket.socketpair()
     started_ns = time.perf_counter_ns()
     pid = os.fork()
@@ -97,11 +98,20 @@ def _one(times: Times, confine: Callable[[], str]) -> None:
         os.waitpid(pid, 0)
 
 
-def _become(sock: socket.socket, confine: Callable[[], str]) -> NoReturn:
+def _confine(descriptor: int) -> tuple[int, str]:
+    """As in a child of the nursery (agent/child.py)."""
+    ring = _native.ViolationRing()
+    tier = confinement.confine("agent", socket=descriptor, death_signal=signal.SIGKILL, ring=ring)
+    return SOCKET_FD, tier
+
+
+def _become(sock: socket.socket, confine: Callable[[int], tuple[int, str]]) -> NoReturn:
     """The child: an instance, with or without the confinement."""
     status = FAILED_STATUS
     try:
-        status = instance.run(sock, State.empty(), "shadow", tier=confine())
+        descriptor, tier = confine(sock.detach())
+        with socket.socket(fileno=descriptor) as own:
+            status = instance.run(own, State.empty(), "shadow", tier=tier)
     except BaseException:  # noqa: BLE001 - the child must not go back into the frames of the command
         traceback.print_exc(file=sys.__stderr__)
     finally:

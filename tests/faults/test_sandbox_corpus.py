@@ -1,0 +1,185 @@
+"""Hostile programs of the corpus, confined: what each gets, as a supervisor sees it.
+
+Three times each: not confined (the attack must get through, or the rest proves nothing), in the whole sandbox, and under
+each layer that is to stop it with the others off, so that a dead layer cannot hide behind another one. As whoever runs the
+tests, and where that is root as an ordinary user too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.support import ordinary
+from tests.support.sandboxed import QUOTA_BYTES, Program, Seen, run
+
+SYSCALL = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
+def call(*arguments):
+    result = libc.syscall(*arguments)
+    if result == -1 and ctypes.get_errno() in (1, 2, 13, 38):
+        raise PermissionError(ctypes.get_errno(), "refused")
+    print("SUCCEEDED")
+"""
+
+
+class Case(NamedTuple):
+    """An attack; the layers each of which stops it alone; the calls that are on record afterwards (one of them)."""
+
+    source: str
+    layers: tuple[str, ...]
+    recorded: tuple[str, ...] = ()
+    dies: bool = False
+
+
+def attack(body: str) -> str:
+    """Lines that count as a success if none of them raises."""
+    return f"{body}\nprint('SUCCEEDED')"
+
+
+CASES: Mapping[str, Case] = {
+    "P01 read a key": Case(attack("assert open(secret).read() == canary"), ("landlock", "namespaces"), ("openat",)),
+    "P02 read passwd": Case(attack("open('/etc/passwd').read()"), ("landlock", "namespaces"), ("openat",)),
+    "P02 list the home": Case(attack("import os; os.listdir(home)"), ("landlock", "namespaces"), ("openat",)),
+    "P03 write to home": Case(attack("open(home + '/pwn', 'w')"), ("landlock", "namespaces"), ("openat",)),
+    "P03 write to tmp": Case(attack("open('/tmp/pwn-' + unique, 'w')"), ("landlock", "namespaces"), ("openat",)),
+    "P03 write to var": Case(attack("open('/var/tmp/pwn-' + unique, 'w')"), ("landlock", "namespaces"), ("openat",)),
+    "P04 overwrite": Case(attack("open(vault, 'r+b').write(b'x')"), ("landlock", "namespaces"), ("openat",)),
+    "P04 unlink": Case(attack("import os; os.unlink(vault)"), ("landlock", "namespaces", "seccomp"), ("unlink",)),
+    "P04 rename": Case(
+        attack("import os; os.rename(vault, scratch + '/v')"), ("landlock", "namespaces", "seccomp"), ("rename",)
+    ),
+    "P04 truncate": Case(attack("import os; os.truncate(vault, 0)"), ("landlock", "namespaces", "seccomp"), ("truncate",)),
+    "P05 symlink": Case(
+        attack("import os; os.symlink(secret, scratch + '/s'); open(scratch + '/s').read()"),
+        ("landlock", "namespaces", "seccomp"),
+        ("symlink",),
+    ),
+    "P06 link": Case(
+        attack("import os; os.link(secret, scratch + '/k')"),
+        ("landlock", "namespaces", "seccomp"),
+        ("link", "linkat"),
+    ),
+    "P07 change the evaluator": Case(attack("open(evaluator, 'a').write('x')"), ("landlock", "namespaces"), ("openat",)),
+    "P07 read the answers": Case(attack("open(evaluator).read()"), ("landlock", "namespaces"), ("openat",)),
+    "P08 TCP": Case(
+        attack("import socket; socket.create_connection(('127.0.0.1', port))"),
+        ("seccomp", "landlock", "namespaces"),
+        ("socket",),
+    ),
+    "P09 UDP": Case(
+        attack("import socket; socket.socket(2, 2).sendto(b'x', ('127.0.0.1', udp_port))"),
+        ("seccomp", "namespaces"),
+        ("socket",),
+    ),
+    "P10 listen": Case(
+        attack("import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()"),
+        ("seccomp", "landlock"),
+        ("socket",),
+    ),
+    "P11 a named socket": Case(
+        attack("import socket; socket.socket(1).connect(named)"), ("seccomp", "namespaces"), ("socket",)
+    ),
+    "P12 an abstract socket": Case(
+        attack("import socket; socket.socket(1).connect(abstract.encode('latin-1'))"),
+        ("seccomp", "landlock", "namespaces"),
+        ("socket",),
+    ),
+    "P13 exec": Case(
+        "import os; os.execv('/bin/echo', ['echo', 'SUCCEEDED'])", ("seccomp", "landlock", "namespaces"), ("execve",)
+    ),
+    "P13 subprocess": Case(
+        "import subprocess; print(subprocess.run(['/bin/echo', 'SUCCEEDED'], stdout=subprocess.PIPE).stdout)",
+        ("seccomp", "landlock", "namespaces", "identity+limits"),
+        ("clone",),
+    ),
+    "P14 fork": Case(
+        "import os\nfor n in range(200):\n    if os.fork() == 0: os._exit(0)\n    print('SUCCEEDED'); break",
+        ("seccomp", "identity+limits"),
+        ("clone",),
+    ),
+    "P14 threads": Case(
+        attack("import threading; t = threading.Thread(target=print); t.start(); t.join()"),
+        ("seccomp", "identity+limits"),
+    ),
+    "P15 signal its supervisor": Case(attack("import os; os.kill(parent, 0)"), ("seccomp", "landlock"), ("kill",)),
+    "P15 signal a sibling": Case(attack("import os; os.kill(sibling, 0)"), ("seccomp", "landlock"), ("kill",)),
+    "P16 read its parent's environment": Case(
+        attack("open(f'/proc/{parent}/environ').read()"), ("landlock", "namespaces"), ("openat",)
+    ),
+    "P16 read its parent's memory": Case(
+        attack("open(f'/proc/{parent}/mem', 'rb')"), ("landlock", "namespaces"), ("openat",)
+    ),
+    "P16 ptrace": Case(f"{SYSCALL}\ncall(101 if os.uname().machine == 'x86_64' else 117, 16, sibling, 0, 0)",
+                       ("seccomp", "landlock"), ("ptrace",), dies=True),
+    "P19 memory": Case(attack("bytearray(2 << 30)"), ("limits",)),
+    "P19 a mapping": Case(attack("import mmap; mmap.mmap(-1, 2 << 30)"), ("limits",)),
+    "P22 a gigabyte": Case(
+        attack(f"f = open(slot, 'wb'); [f.write(bytes(1 << 20)) for _ in range(4)]; f.flush(); assert f.tell() > {QUOTA_BYTES}"),
+        ("limits",),
+    ),
+    "P26 io_uring": Case(f"{SYSCALL}\ncall(425, 1, 0)", ("seccomp",), ("io_uring_setup",), dies=True),
+    "P26 bpf": Case(
+        f"{SYSCALL}\ncall(321 if os.uname().machine == 'x86_64' else 280, 99, 0, 0)", ("seccomp",), ("bpf",), dies=True
+    ),
+    "P26 userfaultfd": Case(
+        f"{SYSCALL}\ncall(323 if os.uname().machine == 'x86_64' else 282, 1)", ("seccomp",), ("userfaultfd",), dies=True
+    ),
+    "P26 unshare": Case(
+        attack("import ctypes; assert ctypes.CDLL(None).unshare(0x10000000) == 0"), ("seccomp",), ("unshare",), dies=True
+    ),
+    "P26 mount": Case(f"{SYSCALL}\ncall(165 if os.uname().machine == 'x86_64' else 40, 0, 0, 0, 0, 0)", ("seccomp",),
+                      ("mount",), dies=True),
+    "P28 raise a limit": Case(
+        attack("import resource; resource.setrlimit(resource.RLIMIT_CORE, (1 << 20, 1 << 20))"),
+        ("seccomp", "identity+limits"),
+        ("prlimit64",),
+    ),
+    "P28 become dumpable": Case(
+        attack("import ctypes; assert ctypes.CDLL(None).prctl(4, 1, 0, 0, 0) == 0"), ("seccomp",), ("prctl",)
+    ),
+    "P28 undo the handler": Case(
+        attack("import signal; signal.signal(signal.SIGSYS, signal.SIG_IGN)"), ("seccomp",), ("rt_sigaction",)
+    ),
+    "a hidden file": Case(attack("import os; os.memfd_create('x')"), ("seccomp",), ("memfd_create",)),
+    "an openat2": Case(f"{SYSCALL}\ncall(437, -100, b'/etc/passwd', bytes(24), 24)", ("seccomp", "landlock", "namespaces")),
+    "change a mode": Case(attack("import os; os.chmod(vault, 0o777)"), ("seccomp", "namespaces"), ("chmod", "fchmodat")),
+    "an attribute": Case(attack("import os; os.utime(vault)"), ("seccomp", "namespaces"), ("utimensat",)),
+}  # fmt: skip
+USERS = [None, ordinary.USER] if os.geteuid() == 0 and Path(ordinary.SYSTEM_PYTHON).exists() else [None]
+
+
+@cache
+def seen(user: int | None) -> dict[tuple[str, str], Seen]:
+    """All cases under all layers, once a user."""
+    programs = {}
+    for name, case in CASES.items():
+        programs[name, "none"] = Program(case.source, [])
+        programs[name, "all"] = Program(case.source)
+        for layers in case.layers:
+            programs[name, layers] = Program(case.source, layers.split("+"))
+    return dict(zip(programs, run(list(programs.values()), user), strict=True))
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("name", CASES)
+def test_an_attack_of_the_corpus(name: str, user: int | None) -> None:
+    case, found = CASES[name], seen(user)
+    control, confined = found[name, "none"], found[name, "all"]
+    assert control.succeeded, f"the attack does not even work without a sandbox: {control}"
+    assert not confined.succeeded, confined
+    assert confined.tier in "AB", confined
+    if case.recorded:
+        assert confined.calls() & set(case.recorded), confined
+    if case.dies:
+        assert confined.status == -31, confined
+        assert any(errno == 0 for _layer, _call, errno, _path in confined.violations), confined
+    for layers in case.layers:
+        assert not found[name, layers].succeeded, (layers, found[name, layers])

@@ -25,9 +25,10 @@ from o_tui.guardian.vault import Vault
 from o_tui.guardian.wal import Wal
 from o_tui.paths import Paths
 from o_tui.protocol import frames, messages
-from o_tui.protocol.errors import OError, PeerError
+from o_tui.protocol.errors import OError, PeerError, RefusedError
 
 NURSERY_WAIT_S = 20.0
+UNCONFINED = "this system lets no process confine itself (tier X), so no candidate is run; chat goes on"
 SNAPSHOT_S = 60.0
 STANDBY_WAIT_S = 0.1
 """How long the fork of a standby may wait for a new main's first word."""
@@ -159,8 +160,12 @@ class Fleet:
         Raises:
             GenomeError: The genome could not be loaded.
             PeerError: There is no nursery.
+            RefusedError: It is not confined; it has not read a byte of the genome.
         """
         shadow = await self._fork("shadow", on_frame, name)
+        if not await shadow.confined():
+            shadow.kill("it is not confined")
+            raise RefusedError(f"{shadow.name} is not confined: {UNCONFINED}", hint="o-tui sandbox probe")
         await shadow.load(genome.revision, genome.version, genome.files)
         return shadow
 

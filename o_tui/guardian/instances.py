@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from o_tui import _native
 from o_tui.guardian.channel import Channel
+from o_tui.guardian.confined import CONFINED, lacks
 from o_tui.guardian.nursery import Fork
 from o_tui.guardian.processes import Watch
 from o_tui.protocol import frames, messages
@@ -78,6 +79,8 @@ class Instance:
         self._on_end = on_end
         self._on_beat = on_beat
         self._loaded: asyncio.Future[messages.Ready] = asyncio.get_running_loop().create_future()
+        self._looked: asyncio.Task[None] | None = None
+        self._confined: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._reload: asyncio.Future[messages.Reloaded] | None = None
         self._swapping = asyncio.Lock()
         self._reaped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -116,6 +119,13 @@ class Instance:
             raise GenomeError(f"revision {revision[:12]} was not loaded within {LOAD_S:.0f} s") from error
         self.revision, self.version = revision, version
         self.state = "running"
+
+    async def confined(self) -> bool:
+        """Whether it is confined, as it says and as the kernel says; False too where it has ended."""
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._confined), LOAD_S)
+        except TimeoutError:
+            return False
 
     def run_bare(self) -> None:
         """It gets no genome (safe mode): the kernel answers what it can by itself."""
@@ -227,6 +237,8 @@ class Instance:
             self.channel.close()
         self._watch.kill()
         error = GenomeError(f"the instance ended over its genome: {self.cause}")
+        if not self._confined.done():
+            self._confined.set_result(False)
         for future in (self._loaded, self._reload):
             if future is not None and not future.done():
                 future.set_exception(error)
@@ -240,7 +252,7 @@ class Instance:
         if type(data) is messages.Heartbeat:
             self.last = data
         elif type(data) is messages.Ready:
-            self.tier = data.tier or self.tier
+            self._is_ready(data)
             if self._loaded.done():
                 self._on_frame(self, frame)
             elif data.revision:
@@ -253,6 +265,21 @@ class Instance:
             self._loaded.exception()
         else:
             self._on_frame(self, frame)
+
+    def _is_ready(self, data: messages.Ready) -> None:
+        if self._looked is None:
+            self.tier = data.tier or self.tier
+            self._looked = asyncio.create_task(self._look(), name=f"look at {self.name}")
+
+    async def _look(self) -> None:
+        """What an instance says of its confinement is compared with what the kernel says."""
+        said = self.tier in CONFINED
+        lacking = await asyncio.to_thread(lacks, self.pid) if said else ""
+        if lacking:
+            self.tier = "X"
+            self.offend(f"it said that it was confined, and is not: {lacking}")
+        if not self._confined.done():
+            self._confined.set_result(said and not lacking)
 
     def _closed(self, error: OError | None) -> None:
         if error is not None:

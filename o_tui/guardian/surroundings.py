@@ -10,7 +10,7 @@ from o_tui.evolution.samples import RecordedReply, RecordedRequest
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.eventlog import Level
 from o_tui.guardian.evolution_book import RUNNING
-from o_tui.guardian.fleet import Genome
+from o_tui.guardian.fleet import UNCONFINED, Genome
 from o_tui.guardian.instances import GenomeError, Instance
 from o_tui.guardian.seams import GenomeLoadError, ShadowInstance
 from o_tui.guardian.trial import Trial
@@ -133,4 +133,8 @@ class GuardianSurroundings:
 
     def held(self) -> str:
         """See the seam."""
-        return "storage takes nothing just now" if self._guardian.stores.database.read_only else ""
+        if self._guardian.stores.database.read_only:
+            return "storage takes nothing just now"
+        main = self._guardian.fleet.main
+        # one that has just been forked has not said yet; every shadow is looked at again before it gets a candidate
+        return UNCONFINED if main is not None and main.tier == "X" else ""

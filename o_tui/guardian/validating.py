@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+from o_tui import _native
 from o_tui.evolution.validation import STAGES, Stage, Validation, validate
 
 TIMEOUT_S = 10.0
@@ -52,13 +53,10 @@ def _failed(text: str, ms: float) -> Validation:
 
 def main() -> int:
     """The program: the gene is the argument, the source comes on stdin, the stages go to stdout as JSON."""
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    raw = sys.stdin.buffer.read()
+    _native.confine("agent", memory_bytes=_MEMORY_BYTES, cpu_s=_CPU_S)
     try:
-        result = validate(sys.argv[1], sys.stdin.buffer.read())
+        result = validate(sys.argv[1], raw)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2

@@ -9,7 +9,6 @@ says `SUCCEEDED` where its attack got through; `harm` is what has really happene
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import select
@@ -159,7 +158,7 @@ def _child(program: Program, targets: dict[str, Any], ring: _native.ViolationRin
     try:
         os.dup2(out, 1)
         os.dup2(out, 2)
-        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: PTH123, SIM115 - the process ends soon
+        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115 - the process ends soon
         code = compile(program.source, "program", "exec")
         give = {name: value for name, value in targets.items() if name != "udp"} | {"parent": os.getppid()}
         if program.layers != []:

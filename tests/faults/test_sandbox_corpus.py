@@ -1,8 +1,8 @@
 """Hostile programs of the corpus, confined: what each gets, as a supervisor sees it.
 
-Three times each: not confined (the attack must get through, or the rest proves nothing), in the whole sandbox, and under
-each layer that is to stop it with the others off, so that a dead layer cannot hide behind another one. As whoever runs the
-tests, and where that is root as an ordinary user too.
+Three times each: not confined (the attack must get through, or the rest proves nothing), in the whole sandbox, and
+under each layer that is to stop it with the others off, so that a dead layer cannot hide behind another one. As whoever
+runs the tests, and where that is root as an ordinary user too.
 """
 
 from __future__ import annotations
@@ -44,31 +44,33 @@ def attack(body: str) -> str:
     return f"{body}\nprint('SUCCEEDED')"
 
 
+FILES = ("landlock", "namespaces")
+CHANGES = ("landlock", "namespaces", "seccomp")
+RESOURCES = "identity+limits"
+X86 = os.uname().machine == "x86_64"
 CASES: Mapping[str, Case] = {
-    "P01 read a key": Case(attack("assert open(secret).read() == canary"), ("landlock", "namespaces"), ("openat",)),
-    "P02 read passwd": Case(attack("open('/etc/passwd').read()"), ("landlock", "namespaces"), ("openat",)),
-    "P02 list the home": Case(attack("import os; os.listdir(home)"), ("landlock", "namespaces"), ("openat",)),
-    "P03 write to home": Case(attack("open(home + '/pwn', 'w')"), ("landlock", "namespaces"), ("openat",)),
-    "P03 write to tmp": Case(attack("open('/tmp/pwn-' + unique, 'w')"), ("landlock", "namespaces"), ("openat",)),
-    "P03 write to var": Case(attack("open('/var/tmp/pwn-' + unique, 'w')"), ("landlock", "namespaces"), ("openat",)),
-    "P04 overwrite": Case(attack("open(vault, 'r+b').write(b'x')"), ("landlock", "namespaces"), ("openat",)),
-    "P04 unlink": Case(attack("import os; os.unlink(vault)"), ("landlock", "namespaces", "seccomp"), ("unlink",)),
-    "P04 rename": Case(
-        attack("import os; os.rename(vault, scratch + '/v')"), ("landlock", "namespaces", "seccomp"), ("rename",)
-    ),
-    "P04 truncate": Case(attack("import os; os.truncate(vault, 0)"), ("landlock", "namespaces", "seccomp"), ("truncate",)),
+    "P01 read a key": Case(attack("assert open(secret).read() == canary"), FILES, ("openat",)),
+    "P02 read passwd": Case(attack("open('/etc/passwd').read()"), FILES, ("openat",)),
+    "P02 list the home": Case(attack("import os; os.listdir(home)"), FILES, ("openat",)),
+    "P03 write to home": Case(attack("open(home + '/pwn', 'w')"), FILES, ("openat",)),
+    "P03 write to tmp": Case(attack("open('/tmp/pwn-' + unique, 'w')"), FILES, ("openat",)),
+    "P03 write to var": Case(attack("open('/var/tmp/pwn-' + unique, 'w')"), FILES, ("openat",)),
+    "P04 overwrite": Case(attack("open(vault, 'r+b').write(b'x')"), FILES, ("openat",)),
+    "P04 unlink": Case(attack("import os; os.unlink(vault)"), CHANGES, ("unlink",)),
+    "P04 rename": Case(attack("import os; os.rename(vault, scratch + '/v')"), CHANGES, ("rename",)),
+    "P04 truncate": Case(attack("import os; os.truncate(vault, 0)"), CHANGES, ("truncate",)),
     "P05 symlink": Case(
         attack("import os; os.symlink(secret, scratch + '/s'); open(scratch + '/s').read()"),
-        ("landlock", "namespaces", "seccomp"),
+        CHANGES,
         ("symlink",),
     ),
     "P06 link": Case(
         attack("import os; os.link(secret, scratch + '/k')"),
-        ("landlock", "namespaces", "seccomp"),
+        CHANGES,
         ("link", "linkat"),
     ),
-    "P07 change the evaluator": Case(attack("open(evaluator, 'a').write('x')"), ("landlock", "namespaces"), ("openat",)),
-    "P07 read the answers": Case(attack("open(evaluator).read()"), ("landlock", "namespaces"), ("openat",)),
+    "P07 change the evaluator": Case(attack("open(evaluator, 'a').write('x')"), FILES, ("openat",)),
+    "P07 read the answers": Case(attack("open(evaluator).read()"), FILES, ("openat",)),
     "P08 TCP": Case(
         attack("import socket; socket.create_connection(('127.0.0.1', port))"),
         ("seccomp", "landlock", "namespaces"),
@@ -97,49 +99,44 @@ CASES: Mapping[str, Case] = {
     ),
     "P13 subprocess": Case(
         "import subprocess; print(subprocess.run(['/bin/echo', 'SUCCEEDED'], stdout=subprocess.PIPE).stdout)",
-        ("seccomp", "landlock", "namespaces", "identity+limits"),
+        ("seccomp", "landlock", "namespaces", RESOURCES),
         ("clone",),
     ),
     "P14 fork": Case(
         "import os\nfor n in range(200):\n    if os.fork() == 0: os._exit(0)\n    print('SUCCEEDED'); break",
-        ("seccomp", "identity+limits"),
+        ("seccomp", RESOURCES),
         ("clone",),
     ),
     "P14 threads": Case(
         attack("import threading; t = threading.Thread(target=print); t.start(); t.join()"),
-        ("seccomp", "identity+limits"),
+        ("seccomp", RESOURCES),
     ),
     "P15 signal its supervisor": Case(attack("import os; os.kill(parent, 0)"), ("seccomp", "landlock"), ("kill",)),
     "P15 signal a sibling": Case(attack("import os; os.kill(sibling, 0)"), ("seccomp", "landlock"), ("kill",)),
-    "P16 read its parent's environment": Case(
-        attack("open(f'/proc/{parent}/environ').read()"), ("landlock", "namespaces"), ("openat",)
+    "P16 read its parent's environment": Case(attack("open(f'/proc/{parent}/environ').read()"), FILES, ("openat",)),
+    "P16 read its parent's memory": Case(attack("open(f'/proc/{parent}/mem', 'rb')"), FILES, ("openat",)),
+    "P16 ptrace": Case(
+        f"{SYSCALL}\ncall({101 if X86 else 117}, 16, sibling, 0, 0)", ("seccomp", "landlock"), ("ptrace",), dies=True
     ),
-    "P16 read its parent's memory": Case(
-        attack("open(f'/proc/{parent}/mem', 'rb')"), ("landlock", "namespaces"), ("openat",)
-    ),
-    "P16 ptrace": Case(f"{SYSCALL}\ncall(101 if os.uname().machine == 'x86_64' else 117, 16, sibling, 0, 0)",
-                       ("seccomp", "landlock"), ("ptrace",), dies=True),
     "P19 memory": Case(attack("bytearray(2 << 30)"), ("limits",)),
     "P19 a mapping": Case(attack("import mmap; mmap.mmap(-1, 2 << 30)"), ("limits",)),
     "P22 a gigabyte": Case(
-        attack(f"f = open(slot, 'wb'); [f.write(bytes(1 << 20)) for _ in range(4)]; f.flush(); assert f.tell() > {QUOTA_BYTES}"),
+        attack(f"f = open(slot, 'wb'); f.write(bytes(4 << 20)); f.flush(); assert f.tell() > {QUOTA_BYTES}"),
         ("limits",),
     ),
     "P26 io_uring": Case(f"{SYSCALL}\ncall(425, 1, 0)", ("seccomp",), ("io_uring_setup",), dies=True),
-    "P26 bpf": Case(
-        f"{SYSCALL}\ncall(321 if os.uname().machine == 'x86_64' else 280, 99, 0, 0)", ("seccomp",), ("bpf",), dies=True
-    ),
-    "P26 userfaultfd": Case(
-        f"{SYSCALL}\ncall(323 if os.uname().machine == 'x86_64' else 282, 1)", ("seccomp",), ("userfaultfd",), dies=True
-    ),
+    "P26 bpf": Case(f"{SYSCALL}\ncall({321 if X86 else 280}, 99, 0, 0)", ("seccomp",), ("bpf",), dies=True),
+    "P26 userfaultfd": Case(f"{SYSCALL}\ncall({323 if X86 else 282}, 1)", ("seccomp",), ("userfaultfd",), dies=True),
     "P26 unshare": Case(
-        attack("import ctypes; assert ctypes.CDLL(None).unshare(0x10000000) == 0"), ("seccomp",), ("unshare",), dies=True
+        attack("import ctypes; assert ctypes.CDLL(None).unshare(0x10000000) == 0"),
+        ("seccomp",),
+        ("unshare",),
+        dies=True,
     ),
-    "P26 mount": Case(f"{SYSCALL}\ncall(165 if os.uname().machine == 'x86_64' else 40, 0, 0, 0, 0, 0)", ("seccomp",),
-                      ("mount",), dies=True),
+    "P26 mount": Case(f"{SYSCALL}\ncall({165 if X86 else 40}, 0, 0, 0, 0, 0)", ("seccomp",), ("mount",), dies=True),
     "P28 raise a limit": Case(
         attack("import resource; resource.setrlimit(resource.RLIMIT_CORE, (1 << 20, 1 << 20))"),
-        ("seccomp", "identity+limits"),
+        ("seccomp", RESOURCES),
         ("prlimit64",),
     ),
     "P28 become dumpable": Case(
@@ -149,11 +146,18 @@ CASES: Mapping[str, Case] = {
         attack("import signal; signal.signal(signal.SIGSYS, signal.SIG_IGN)"), ("seccomp",), ("rt_sigaction",)
     ),
     "a hidden file": Case(attack("import os; os.memfd_create('x')"), ("seccomp",), ("memfd_create",)),
-    "an openat2": Case(f"{SYSCALL}\ncall(437, -100, b'/etc/passwd', bytes(24), 24)", ("seccomp", "landlock", "namespaces")),
-    "change a mode": Case(attack("import os; os.chmod(vault, 0o777)"), ("seccomp", "namespaces"), ("chmod", "fchmodat")),
+    "an openat2": Case(
+        f"{SYSCALL}\ncall(437, -100, b'/etc/passwd', bytes(24), 24)", ("seccomp", "landlock", "namespaces")
+    ),
+    "change a mode": Case(
+        attack("import os; os.chmod(vault, 0o777)"), ("seccomp", "namespaces"), ("chmod", "fchmodat")
+    ),
     "an attribute": Case(attack("import os; os.utime(vault)"), ("seccomp", "namespaces"), ("utimensat",)),
-}  # fmt: skip
+}
 USERS = [None, ordinary.USER] if os.geteuid() == 0 and Path(ordinary.SYSTEM_PYTHON).exists() else [None]
+
+
+CONTROL = Program("print(6 * 7)")
 
 
 @cache
@@ -165,7 +169,9 @@ def seen(user: int | None) -> dict[tuple[str, str], Seen]:
         programs[name, "all"] = Program(case.source)
         for layers in case.layers:
             programs[name, layers] = Program(case.source, layers.split("+"))
-    return dict(zip(programs, run(list(programs.values()), user), strict=True))
+    control, *found = run([CONTROL, *programs.values()], user)
+    assert "42" in control.out, f"in the sandbox not even an honest program runs, so nothing is proved: {control}"
+    return dict(zip(programs, found, strict=True))
 
 
 @pytest.mark.parametrize("user", USERS)

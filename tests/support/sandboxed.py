@@ -2,8 +2,8 @@
 
     python -m tests.support.sandboxed < PROGRAMS
 
-One process for many programs: each runs in a fork, with nothing but a pipe, against targets made for it alone. A program
-says `SUCCEEDED` where its attack got through; `harm` is what has really happened to the targets.
+One process for many programs: each runs in a fork, with nothing but a pipe, against targets made for it alone. A
+program says `SUCCEEDED` where its attack got through; `harm` is what has really happened to the targets.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, NoReturn
 from o_tui import _native
 from o_tui.agent import confinement
 from tests.support import ordinary
+from tests.support.hiding import hide
 
 REPOSITORY = Path(__file__).parents[2]
 LIMIT_S = 10.0
@@ -63,9 +64,22 @@ class Seen(NamedTuple):
         return {call for by, call, _errno, _path in self.violations if not layers or by in layers}
 
 
-def run(programs: Sequence[Program], user: int | None = None, environment: dict[str, str] | None = None) -> list[Seen]:
-    """Runs programs one after the other, as whoever runs the tests or as an ordinary user."""
-    command = [sys.executable, "-m", __name__]
+def run(
+    programs: Sequence[Program],
+    user: int | None = None,
+    *,
+    environment: dict[str, str] | None = None,
+    hidden: Sequence[str] = (),
+) -> list[Seen]:
+    """Runs programs one after the other, as whoever runs the tests or as an ordinary user.
+
+    Args:
+        programs: What is run.
+        user: An ordinary user; None: whoever runs the tests.
+        environment: What the supervisor has beside the usual.
+        hidden: System calls that fail there, as on a system without them.
+    """
+    command = [sys.executable, "-m", __name__, *hidden]
     # as the guardian starts a nursery: nothing of the operator's environment
     base = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "1"}
     if user is not None:
@@ -219,4 +233,6 @@ def _output(reader: int, pid: int, deadline: float) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        hide(sys.argv[1:])
     print(json.dumps([_supervise(Program(**given)) for given in json.load(sys.stdin)]))

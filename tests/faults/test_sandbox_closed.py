@@ -1,0 +1,80 @@
+"""Kernels that lack a part of the sandbox: the tier says so, and what it cannot hold is not run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from o_tui.guardian.confined import lacks
+from o_tui.paths import Paths
+from o_tui.protocol.errors import RefusedError
+from tests.faults.test_sandbox_corpus import USERS, attack
+from tests.support.guardian_process import Link, Process
+from tests.support.sandboxed import Program, run
+
+READ = Program(attack("open(secret).read()"))
+PYTHON = Program(attack("import os; open(os.__file__).read()"))
+SOCKET = Program(attack("import socket; socket.socket()"))
+PROBE = Program("from o_tui import _native; import json; print(json.dumps(_native.probe()))", [])
+HIDING = "from tests.support.hiding import hide; hide({hidden!r})"
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_without_landlock_no_file_can_be_opened(user: int | None) -> None:
+    read, python, connect, probe = run([READ, PYTHON, SOCKET, PROBE], user, hidden=["landlock_create_ruleset"])
+    assert [read.tier, read.succeeded, python.succeeded, connect.succeeded] == ["C", False, False, False]
+    assert ("seccomp", "openat", 1) in [row[:3] for row in python.violations]
+    assert '"tier": "C"' in probe.out
+    assert '{"name": "landlock", "on": false, "why": "Landlock: ' in probe.out
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_without_seccomp_it_is_not_called_confined(user: int | None) -> None:
+    read, connect, probe = run([READ, SOCKET, PROBE], user, hidden=["seccomp"])
+    assert (read.tier, read.succeeded) == ("X", False)
+    assert (connect.tier, connect.succeeded) == ("X", True)
+    assert '"tier": "X"' in probe.out
+    assert '"name": "seccomp", "on": false' in probe.out
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_without_namespaces_the_base_holds(user: int | None) -> None:
+    read, connect, probe = run([READ, SOCKET, PROBE], user, hidden=["unshare"])
+    assert [read.tier, read.succeeded, connect.succeeded] == ["B", False, False]
+    assert '"tier": "B"' in probe.out
+    assert '"name": "namespaces", "on": false, "why": "no user namespace: ' in probe.out
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_probe_of_a_whole_kernel(user: int | None) -> None:
+    (probe,) = run([PROBE], user)
+    assert '"tier": "A"' in probe.out or '"tier": "B"' in probe.out, probe
+    assert probe.out.count('"on": true') >= 4
+
+
+@pytest.mark.parametrize(("hidden", "tier"), [("seccomp", "X"), ("landlock_create_ruleset", "C"), ("unshare", "B")])
+async def test_a_guardian_on_such_a_kernel(workspace: Paths, hidden: str, tier: str) -> None:
+    process = Process(workspace, HIDING.format(hidden=[hidden]))
+    try:
+        assert (await process.start()).get("ok")
+        link = await Link.connect(workspace)
+        assert await link.call("say", text="hello")  # chat goes on whatever the tier is
+        assert (await link.call("status"))["tier"] == tier
+        source = (Path(__file__).parents[2] / "data" / "genome" / "recall.py").read_text()
+        if tier == "X":
+            with pytest.raises(RefusedError, match="no candidate is run") as refused:
+                await link.call("evolve", gene="recall", source=source)
+            assert refused.value.code == 4
+        else:
+            begun = await link.call("evolve", gene="recall", source=source + "\n# another version\n")
+            row = await link.call("evolution.wait", id=begun["evolution"])
+            assert row["state"] in ("pending", "rejected"), row  # it was measured, in confined shadows
+            assert row["evidence"], row
+    finally:
+        process.close()
+
+
+def test_the_guardian_does_not_believe_what_an_instance_says() -> None:
+    assert lacks(1) in ("no filter of system calls", "it may gain rights")
+    assert lacks(0x7FFF_FFF0) == ""

@@ -118,6 +118,10 @@ CASES: Mapping[str, Case] = {
     "P16 ptrace": Case(
         f"{SYSCALL}\ncall({101 if X86 else 117}, 16, sibling, 0, 0)", ("seccomp", "landlock"), ("ptrace",), dies=True
     ),
+    "P18 descriptors of others": Case(
+        "import os\nfor fd in range(3, 256):\n    try: os.fstat(fd); print('SUCCEEDED')\n    except OSError: pass",
+        ("seccomp",),
+    ),
     "P19 memory": Case(attack("bytearray(2 << 30)"), ("limits",)),
     "P19 a mapping": Case(attack("import mmap; mmap.mmap(-1, 2 << 30)"), ("limits",)),
     "P22 a gigabyte": Case(
@@ -160,6 +164,13 @@ USERS = [None, ordinary.USER] if os.geteuid() == 0 and Path(ordinary.SYSTEM_PYTH
 CONTROL = Program("print(6 * 7)")
 
 
+CRASHES = {
+    "P27 abort": (Program("import os; os.abort()"), -6),
+    "P27 a segmentation fault": (Program("import ctypes; ctypes.string_at(0)"), -11),
+    "P30 an exit": (Program("import os; os._exit(0)"), 0),
+}
+
+
 @cache
 def seen(user: int | None) -> dict[tuple[str, str], Seen]:
     """All cases under all layers, once a user."""
@@ -189,3 +200,30 @@ def test_an_attack_of_the_corpus(name: str, user: int | None) -> None:
         assert any(errno == 0 for _layer, _call, errno, _path in confined.violations), confined
     for layers in case.layers:
         assert not found[name, layers].succeeded, (layers, found[name, layers])
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_crash_is_seen_as_one_and_leaves_nothing(user: int | None) -> None:
+    programs = [program for program, _status in CRASHES.values()]
+    *crashed, after = run([*programs, CONTROL], user)
+    assert [found.status for found in crashed] == [status for _program, status in CRASHES.values()]
+    assert not [found.violations for found in crashed if found.violations]
+    assert "42" in after.out
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_who_will_not_end_is_ended(user: int | None) -> None:
+    deaf = "import signal\nfor n in {1, 2, 3, 14, 15}: signal.signal(n, signal.SIG_IGN)\n"
+    programs = [
+        Program(f"{deaf}while True: pass", wall_s=0.3),
+        Program(f"{deaf}import time; time.sleep(9999)", wall_s=0.3),
+    ]
+    for found in run(programs, user):
+        assert found.status == -9, found
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_gigabyte_that_is_refused_is_nobodys(user: int | None) -> None:
+    (found,) = run([Program("x = []\nwhile True: x.append(bytearray(64 << 20))")], user)
+    assert "MemoryError" in found.out, found
+    assert found.rss_grown < 16 << 20, found

@@ -87,9 +87,20 @@ def test_what_an_instance_may_do_is_little(nursery: NurseryProcess) -> None:
     assert status["NoNewPrivs"] == "1"
     assert status["Umask"] == "0077"
     assert status["Threads"] == "1"
+    assert status["Seccomp"] == "2"
+    assert {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
+    assert "0" not in status["Uid"].split() + status["Gid"].split()
+    if os.geteuid() == 0:
+        assert status["Groups"].split() == []
+    assert Path(f"/proc/{forked.pid}/mem").stat().st_uid == 0  # not to be looked into by others of the same user
+    assert Path(f"/proc/{forked.pid}/oom_score_adj").read_text() == "500\n"
     limits = Path(f"/proc/{forked.pid}/limits").read_text()
-    assert "Max open files            64 " in limits
-    assert "Max core file size        0 " in limits
+    hard = {line[:26].strip(): line[47:68].strip() for line in limits.splitlines()}
+    nothing = ("core file size", "file size", "processes", "locked memory", "msgqueue size")
+    assert {hard[f"Max {what}"] for what in nothing} == {"0"}
+    assert hard["Max open files"] == "64"
+    assert 1 << 30 < int(hard["Max address space"]) < 3 << 30
+    assert 1 << 30 < int(hard["Max data size"]) < 3 << 30
     assert os.getsid(forked.pid) == forked.pid
     if os.geteuid() == 0:
         targets = {int(link.name): str(link.readlink()) for link in Path(f"/proc/{forked.pid}/fd").iterdir()}
@@ -134,6 +145,17 @@ def test_children_survive_the_nursery_and_end_with_the_guardian() -> None:
     nursery.process.wait()
     assert peer.ask("still here").text == "still here"
     peer.sock.close()
+    assert ended(pidfd)
+    nursery.close()
+
+
+def test_a_shadow_ends_with_the_nursery() -> None:
+    nursery = NurseryProcess()
+    nursery.restore()
+    peer, _forked, pidfd = nursery.fork("shadow")
+    peer.expect(messages.Ready)
+    nursery.process.kill()
+    nursery.process.wait()
     assert ended(pidfd)
     nursery.close()
 

@@ -1,4 +1,4 @@
-"""A kernel without Landlock, seccomp or user namespaces, for tests: this process and its children get an error there."""
+"""A kernel without Landlock, seccomp or user namespaces, for tests: who asks for them gets an error."""
 
 from __future__ import annotations
 

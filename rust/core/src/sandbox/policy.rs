@@ -622,6 +622,33 @@ mod tests {
         }
     }
 
+    /// Whatever becomes of any call of any machine is written down, so that no rule goes without being noticed.
+    #[test]
+    fn the_whole_policy_is_as_written_down() {
+        let mut written = String::new();
+        for (profile, of) in [(Profile::Agent, "agent"), (Profile::Tool, "tool")] {
+            for arch in BOTH {
+                for name in calls::names(arch) {
+                    let number = calls::number(arch, name).unwrap();
+                    let rules = filter(profile, arch, PID, true);
+                    let rule = rules.rules.get(&number).cloned();
+                    let rule = rule.unwrap_or(Rule::Always(rules.default));
+                    let dies = if is_killed(name) { " dies" } else { "" };
+                    written += &format!("{of} {arch:?} {name} {rule:?}{dies}\n");
+                }
+            }
+        }
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/sandbox/policy.txt");
+        if std::env::var_os("O_WRITE_POLICY").is_some() {
+            std::fs::write(path, &written).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap(),
+            written,
+            "O_WRITE_POLICY=1 writes it anew"
+        );
+    }
+
     #[test]
     fn paths_are_where_they_are() {
         assert_eq!(path_argument("unlink"), Some(0));

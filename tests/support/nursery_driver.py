@@ -17,6 +17,7 @@ from o_tui.protocol import chunks, frames, messages, operations
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "1"}
 LIMIT_S = 20.0
+ROOT = Path(__file__).parents[2]
 
 
 def genome_files(folder: Path) -> dict[str, str]:
@@ -111,16 +112,24 @@ class Peer:
                 return frame.data
 
 
+def _program(hidden: Sequence[str]) -> list[str]:
+    if not hidden:
+        return ["-m", "o_tui.agent.nursery"]
+    hide = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.support.hiding import hide; hide({hidden!r})"
+    return ["-c", f"{hide}; from o_tui.agent import nursery; nursery.main(sys.argv[1:])"]
+
+
 class NurseryProcess:
     """The real program."""
 
-    def __init__(self, heartbeat_s: float = 1.0) -> None:
+    def __init__(self, heartbeat_s: float = 1.0, hidden: Sequence[str] = ()) -> None:
+        """`hidden` are system calls that fail there, as on a kernel without them."""
         self.control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours, stream = socket.socketpair()
         self.stream = Peer(ours)
         self.process = subprocess.Popen(
             [
-                sys.executable, "-I", "-X", "utf8", "-m", "o_tui.agent.nursery",
+                sys.executable, "-I", "-X", "utf8", *_program(hidden),
                 str(control.fileno()), str(stream.fileno()), str(heartbeat_s),
             ],
             env=ENVIRONMENT,

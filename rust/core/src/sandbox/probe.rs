@@ -238,7 +238,7 @@ fn listener() -> Result<(OwnedFd, Vec<u8>)> {
         .sun_path
         .iter()
         .take(used)
-        .map(|byte| byte.cast_unsigned());
+        .flat_map(|byte| byte.to_ne_bytes());
     Ok((socket, name.collect()))
 }
 

@@ -31,16 +31,19 @@ from tests.support.hiding import hide
 REPOSITORY = Path(__file__).parents[2]
 LIMIT_S = 10.0
 ALL = ("namespaces", "identity", "limits", "landlock", "seccomp")
+NOBODY = 65_534
 CANARY = "canary-7f3a"
 QUOTA_BYTES = 64 * 1024
+PROGRAMS = ("/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache")
 
 
 class Program(NamedTuple):
-    """What is run: the source, the layers (None: all of them; empty: not confined), its wall-clock limit."""
+    """What is run: the source, the layers (None: all of them; empty: not confined), its wall-clock limit, as what."""
 
     source: str
     layers: Sequence[str] | None = None
     wall_s: float = LIMIT_S
+    profile: str = "agent"
 
 
 class Seen(NamedTuple):
@@ -111,6 +114,10 @@ def _targets() -> Iterator[dict[str, Any]]:
     for path in (home / ".ssh" / "id_rsa", folder / "vault", folder / "evaluator.py"):
         path.write_text(CANARY)
     (folder / "slot").write_bytes(b"")
+    if os.geteuid() == 0:  # what root becomes in the sandbox may write to these
+        folder.chmod(0o755)
+        for given in (scratch, folder / "slot"):
+            os.chown(given, NOBODY, NOBODY)
     tcp, udp = socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     udp.bind(("127.0.0.1", 0))
     udp.setblocking(False)  # on loopback what was sent is there already
@@ -167,6 +174,14 @@ def _harm(targets: dict[str, Any]) -> Iterator[str]:
         yield f"a datagram came: {targets['udp'].recv(100)!r}"
 
 
+def _kept(profile: str, targets: dict[str, Any]) -> dict[str, Any]:
+    if profile == "agent":
+        return {"read": confinement.readable(), "files": [targets["slot"]], "file_bytes": QUOTA_BYTES}
+    port = targets["port"] if profile == "tool" else 0
+    read = [*PROGRAMS, *confinement.readable()]
+    return {"read": read, "write": [targets["scratch"]], "file_bytes": 1 << 20, "proxy_port": port}
+
+
 def _child(program: Program, targets: dict[str, Any], ring: _native.ViolationRing, out: int) -> NoReturn:
     status = 70
     try:
@@ -177,8 +192,8 @@ def _child(program: Program, targets: dict[str, Any], ring: _native.ViolationRin
         give = {name: value for name, value in targets.items() if name != "udp"} | {"parent": os.getppid()}
         if program.layers != []:
             tier = _native.confine(
-                "agent", read=confinement.readable(), files=[targets["slot"]], file_bytes=QUOTA_BYTES, ring=ring,
-                memory_bytes=1 << 30, parent=os.getppid(), death_signal=signal.SIGKILL, layers=program.layers,
+                program.profile, **_kept(program.profile, targets), ring=ring, layers=program.layers,
+                memory_bytes=1 << 30, parent=os.getppid(), death_signal=signal.SIGKILL,
             )  # fmt: skip
             sys.path[:] = [path for path in sys.path if path.startswith(confinement.readable())]
             print(f"tier {tier}")

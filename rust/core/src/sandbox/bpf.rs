@@ -48,8 +48,8 @@ pub struct Question {
 pub enum Rule {
     /// The same whatever its arguments are.
     Always(Action),
-    /// It depends on one argument: `yes`, `no`.
-    Ask(Question, Action, Action),
+    /// It depends on arguments: the first where all answers are yes, else the second.
+    Ask(Vec<Question>, Action, Action),
 }
 
 /// Rules by the call's number; what has none becomes `default`, calls of another machine kill.
@@ -127,7 +127,11 @@ fn search(pieces: &[(u32, Rule)]) -> Program {
     match pieces {
         [] => answer(Action::Kill),
         [(_, Rule::Always(action))] => answer(*action),
-        [(_, Rule::Ask(question, yes, no))] => ask(question, *yes, *no),
+        [(_, Rule::Ask(questions, yes, no))] => {
+            let mut program: Program = questions.iter().flat_map(|q| ask(q, *no)).collect();
+            program.extend(answer(*yes));
+            program
+        }
         _ => {
             let (low, high) = pieces.split_at(pieces.len() / 2);
             let border = high.first().map_or(0, |piece| piece.0);
@@ -141,7 +145,8 @@ fn search(pieces: &[(u32, Rule)]) -> Program {
     }
 }
 
-fn ask(question: &Question, yes: Action, no: Action) -> Program {
+/// Goes on behind itself where the answer is yes.
+fn ask(question: &Question, no: Action) -> Program {
     let place = ARGUMENTS + 8 * u32::from(question.argument);
     let (low, high) = (question.mask as u32, (question.mask >> 32) as u32);
     let mut program = Vec::new();
@@ -153,9 +158,13 @@ fn ask(question: &Question, yes: Action, no: Action) -> Program {
     }
     program.push(step(LOAD, place, 0, 0));
     program.push(step(AND, low, 0, 0));
-    for value in &question.values {
-        program.push(step(EQUAL, *value, 0, 1));
-        program.extend(answer(yes));
+    for (value, left) in question
+        .values
+        .iter()
+        .zip((1..=question.values.len()).rev())
+    {
+        let over = u8::try_from(left).unwrap_or(u8::MAX); // the other values, and the no
+        program.push(step(EQUAL, *value, over, 0));
     }
     program.extend(answer(no));
     program
@@ -276,9 +285,10 @@ mod tests {
         let flags = question(0b11, &[0]);
         let (allow, refuse) = (Action::Allow, Action::Errno(1));
         let program = filter([
-            (5, Rule::Ask(int, allow, refuse)),
-            (6, Rule::Ask(null, allow, refuse)),
-            (7, Rule::Ask(flags, allow, refuse)),
+            (5, Rule::Ask(vec![int.clone()], allow, refuse)),
+            (6, Rule::Ask(vec![null], allow, refuse)),
+            (7, Rule::Ask(vec![flags.clone()], allow, refuse)),
+            (8, Rule::Ask(vec![int, flags], allow, refuse)),
         ]);
         for (nr, argument, allowed) in [
             (5, 3, true),
@@ -290,6 +300,9 @@ mod tests {
             (6, 1, false),
             (7, 0b100, true),
             (7, 0b101, false),
+            (8, 3, false),
+            (8, 8, false),
+            (8, 1 << 32 | 9, false),
         ] {
             let wanted = if allowed { allow } else { refuse };
             assert_eq!(

@@ -177,6 +177,16 @@ pub struct State {
     pub why: String,
 }
 
+impl State {
+    fn of(layer: Layer, how: Result<String>) -> State {
+        let (on, why) = match how {
+            Ok(how) => (true, how),
+            Err(error) => (false, error.to_string()),
+        };
+        State { layer, on, why }
+    }
+}
+
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confined {
@@ -219,21 +229,34 @@ fn must<T>(step: &'static str, result: Result<T>) -> std::result::Result<T, Refu
 /// # Errors
 /// See [`Refused`].
 pub fn confine(settings: &Settings) -> std::result::Result<Confined, Refused> {
+    trap::tell(false);
+    let wanted = |layer| settings.layers.contains(&layer);
+    let mut states = become_somebody(settings)?;
+    let restricted = wanted(Layer::Landlock).then(|| files::restrict(settings));
+    // a test of the filter alone may look at files; in earnest nobody may whom Landlock does not hold
+    let looking = restricted.as_ref().is_none_or(Result::is_ok);
+    let reaching = matches!(&restricted, Some(Ok(lacking)) if lacking.is_empty());
+    states.extend(restricted.map(|how| State::of(Layer::Landlock, how)));
+    if wanted(Layer::Seccomp) {
+        let how = filter(settings, looking, reaching);
+        states.push(State::of(Layer::Seccomp, how));
+    }
+    let on: Vec<Layer> = states.iter().filter(|s| s.on).map(|s| s.layer).collect();
+    must("hold", witnesses::self_test(settings.profile, &on))?;
+    told::hold(on.contains(&Layer::Landlock), on.contains(&Layer::Seccomp));
+    trap::tell(true);
+    let tier = Tier::of(&on);
+    Ok(Confined { tier, states })
+}
+
+/// Everything but Landlock and the filter, which rule out that anything is changed afterwards.
+fn become_somebody(settings: &Settings) -> std::result::Result<Vec<State>, Refused> {
     let wanted = |layer| settings.layers.contains(&layer);
     let mut states = Vec::new();
-    let mut note = |layer, result: Result<String>| {
-        let (on, why) = match result {
-            Ok(how) => (true, how),
-            Err(error) => (false, error.to_string()),
-        };
-        states.push(State { layer, on, why });
-        on
-    };
-    trap::tell(false);
     let present = must("read its own size", limits::present())?;
     must("let go of what it had", itself::detach(settings.socket))?;
     if wanted(Layer::Namespaces) {
-        note(Layer::Namespaces, namespaces::enter(settings));
+        states.push(State::of(Layer::Namespaces, namespaces::enter(settings)));
     }
     if wanted(Layer::Itself) {
         must("become an ordinary user", itself::drop_root())?;
@@ -241,34 +264,24 @@ pub fn confine(settings: &Settings) -> std::result::Result<Confined, Refused> {
     must("end with its parent", itself::follow(settings))?;
     if wanted(Layer::Limits) {
         must("limit itself", limits::set(settings, present))?;
-        note(Layer::Limits, Ok(String::new()));
+        states.push(State::of(Layer::Limits, Ok(String::new())));
     }
     if wanted(Layer::Itself) {
         must("give up its rights", itself::give_up())?;
-        note(Layer::Itself, Ok(String::new()));
+        states.push(State::of(Layer::Itself, Ok(String::new())));
     }
     must("rule out new rights", itself::no_new_privileges())?;
-    let files = wanted(Layer::Landlock) && note(Layer::Landlock, files::restrict(settings));
-    // a test of the filter alone may look at files; in earnest nobody may whom Landlock does not hold
-    let looking = files || !wanted(Layer::Landlock);
-    if wanted(Layer::Seccomp) {
-        note(Layer::Seccomp, filter(settings.profile, looking));
-    }
-    let on: Vec<Layer> = states.iter().filter(|s| s.on).map(|s| s.layer).collect();
-    must("hold", witnesses::self_test(settings.profile, &on))?;
-    told::hold(files, on.contains(&Layer::Seccomp));
-    trap::tell(true);
-    let tier = Tier::of(&on);
-    Ok(Confined { tier, states })
+    Ok(states)
 }
 
-fn filter(profile: Profile, files: bool) -> Result<String> {
+fn filter(settings: &Settings, looking: bool, reaching: bool) -> Result<String> {
     let arch = calls::native().ok_or_else(|| Error::other("no table of calls for this machine"))?;
-    if profile == Profile::Agent {
+    if settings.profile == Profile::Agent {
         trap::install(arch)?;
     }
-    let mut program = policy::filter(profile, arch, std::process::id(), files).compile();
-    bpf::load(&mut program)?;
-    let how = if files { "" } else { "no file can be opened" };
+    let network = reaching && settings.proxy_port != 0;
+    let rules = policy::filter(settings.profile, arch, std::process::id(), looking, network);
+    bpf::load(&mut rules.compile())?;
+    let how = if looking { "" } else { "no file can be opened" };
     Ok(how.to_string())
 }

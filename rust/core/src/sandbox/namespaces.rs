@@ -14,8 +14,7 @@ use std::path::{Path, PathBuf};
 use super::Settings;
 use super::itself::check;
 
-const WORLD: libc::c_int =
-    libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+const WORLD: libc::c_int = libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
 /// Where the new root is built, over whatever is there: every Linux has it.
 const PLACE: &str = "/tmp";
 /// The root holds folders to mount on and empty files, nothing else.
@@ -32,7 +31,13 @@ struct Tree {
 
 /// Moves this process into it.
 pub(super) fn enter(settings: &Settings) -> Result<String> {
-    unshare()?;
+    // a proxy is reached over this machine's own network; which port, Landlock says
+    let network = if settings.proxy_port == 0 {
+        libc::CLONE_NEWNET
+    } else {
+        0
+    };
+    unshare(WORLD | network)?;
     let mut trees = Vec::new();
     for path in &settings.read {
         trees.extend(cut(path, READ_ONLY)?);
@@ -52,17 +57,17 @@ pub(super) fn enter(settings: &Settings) -> Result<String> {
     Ok(String::new())
 }
 
-fn unshare() -> Result<()> {
+fn unshare(world: libc::c_int) -> Result<()> {
     // SAFETY: geteuid and getegid take nothing and cannot fail.
     let user = unsafe { libc::geteuid() };
     // SAFETY: the same.
     let group = unsafe { libc::getegid() };
     // SAFETY: unshare takes a number; this process has one thread.
-    if user == 0 && unsafe { libc::unshare(WORLD) } == 0 {
+    if user == 0 && unsafe { libc::unshare(world) } == 0 {
         return Ok(());
     }
     // SAFETY: the same.
-    check(unsafe { libc::unshare(libc::CLONE_NEWUSER | WORLD) })
+    check(unsafe { libc::unshare(libc::CLONE_NEWUSER | world) })
         .map_err(|error| Error::other(format!("no user namespace: {error}")))?;
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;

@@ -257,8 +257,9 @@ const PR_SET_VMA: u32 = 0x5356_4d41;
 /// Args:
 ///     pid: The only process that it may signal.
 ///     files: Landlock stands behind this filter, so files may be looked at.
+///     network: And it says to which port a tool may connect.
 #[must_use]
-pub fn filter(profile: Profile, arch: Arch, pid: u32, files: bool) -> Filter {
+pub fn filter(profile: Profile, arch: Arch, pid: u32, files: bool, network: bool) -> Filter {
     let mut rules = BTreeMap::new();
     let mut put = |names: &[&str], rule: Rule| {
         let numbers = names.iter().filter_map(|name| calls::number(arch, name));
@@ -282,6 +283,7 @@ pub fn filter(profile: Profile, arch: Arch, pid: u32, files: bool) -> Filter {
             put(&all, Rule::Always(Action::Allow));
             put(REFUSED, Rule::Always(Action::Errno(EPERM)));
             put(&["ioctl"], not_pushing_into_terminals());
+            put(&["socket"], sockets(profile == Profile::Tool && network));
             // a program that is exec'd has no handler
             (Action::Errno(EPERM), Action::Kill)
         }
@@ -306,7 +308,7 @@ fn asked(pid: u32) -> Vec<(&'static str, Rule)> {
             mask,
             values: values.to_vec(),
         };
-        Rule::Ask(question, Action::Allow, Action::Trap)
+        Rule::Ask(vec![question], Action::Allow, Action::Trap)
     };
     let never = |argument, values: &[u32]| {
         let question = Question {
@@ -314,7 +316,7 @@ fn asked(pid: u32) -> Vec<(&'static str, Rule)> {
             mask: INT,
             values: values.to_vec(),
         };
-        Rule::Ask(question, Action::Trap, Action::Allow)
+        Rule::Ask(vec![question], Action::Trap, Action::Allow)
     };
     let fcntl = [
         libc::F_DUPFD,
@@ -355,6 +357,27 @@ fn asked(pid: u32) -> Vec<(&'static str, Rule)> {
     ]
 }
 
+/// TCP, where it leads to the proxy only; nothing else of the network, and no socket that has a name. Pairs are free.
+fn sockets(tcp: bool) -> Rule {
+    if !tcp {
+        return Rule::Always(Action::Errno(EPERM));
+    }
+    let question = |argument, mask, values: &[libc::c_int]| Question {
+        argument,
+        mask,
+        values: values.iter().map(|value| value.cast_unsigned()).collect(),
+    };
+    let family = question(0, INT, &[libc::AF_INET, libc::AF_INET6]);
+    let kind = question(1, 0xf, &[libc::SOCK_STREAM]);
+    // not MPTCP or SCTP, of which Landlock knows nothing
+    let protocol = question(2, INT, &[0, libc::IPPROTO_TCP]);
+    Rule::Ask(
+        vec![family, kind, protocol],
+        Action::Allow,
+        Action::Errno(EPERM),
+    )
+}
+
 /// TIOCSTI and TIOCLINUX type into the terminal of whoever started it.
 fn not_pushing_into_terminals() -> Rule {
     let question = Question {
@@ -362,7 +385,7 @@ fn not_pushing_into_terminals() -> Rule {
         mask: INT,
         values: vec![0x5412, 0x541c],
     };
-    Rule::Ask(question, Action::Errno(EPERM), Action::Allow)
+    Rule::Ask(vec![question], Action::Errno(EPERM), Action::Allow)
 }
 
 /// Whether the process dies of it.
@@ -461,7 +484,7 @@ mod tests {
         name: &str,
         arguments: [u64; 6],
     ) -> Option<u32> {
-        let program = filter(profile, arch, PID, files).compile();
+        let program = filter(profile, arch, PID, files, true).compile();
         let number = calls::number(arch, name)?;
         Some(bpf::run(&program, arch.audit(), number, arguments))
     }
@@ -604,21 +627,49 @@ mod tests {
     fn tools_may_do_what_programs_do_and_no_more() {
         for profile in [Profile::Tool, Profile::Build] {
             let usual = [
-                "execve", "clone", "openat", "socket", "connect", "mkdirat", "chmod", "wait4",
+                "execve",
+                "clone",
+                "openat",
+                "socketpair",
+                "connect",
+                "mkdirat",
+                "chmod",
+                "wait4",
                 "setsid",
             ];
             all_of(profile, true, &usual, libc::SECCOMP_RET_ALLOW);
             all_of(profile, true, KILLED, libc::SECCOMP_RET_KILL_PROCESS);
-            let refused = ["setuid", "shmget", "mlock", "seccomp", "pidfd_open"];
+            let refused = [
+                "setuid",
+                "shmget",
+                "mlock",
+                "seccomp",
+                "pidfd_open",
+                "socket",
+            ];
             all_of(profile, true, &refused, libc::SECCOMP_RET_ERRNO | 1);
-            let typed = answer(
-                profile,
-                Arch::X86_64,
-                true,
-                "ioctl",
-                [0, 0x5412, 0, 0, 0, 0],
-            );
+            let on = |name, arguments| answer(profile, Arch::X86_64, true, name, arguments);
+            let typed = on("ioctl", [0, 0x5412, 0, 0, 0, 0]);
             assert_eq!(typed, Some(libc::SECCOMP_RET_ERRNO | 1));
+            for ([family, kind, protocol], is_tcp) in [
+                ([2, 1, 0], true),
+                ([10, 0o2_000_001, 6], true),
+                ([2, 2, 0], false),
+                ([1, 1, 0], false),
+                ([40, 1, 0], false),
+                ([2, 1, 262], false),
+            ] {
+                let allowed = profile == Profile::Tool && is_tcp;
+                let wanted = if allowed {
+                    libc::SECCOMP_RET_ALLOW
+                } else {
+                    libc::SECCOMP_RET_ERRNO | 1
+                };
+                assert_eq!(
+                    on("socket", [family, kind, protocol, 0, 0, 0]),
+                    Some(wanted)
+                );
+            }
         }
     }
 
@@ -630,7 +681,7 @@ mod tests {
             for arch in BOTH {
                 for name in calls::names(arch) {
                     let number = calls::number(arch, name).unwrap();
-                    let rules = filter(profile, arch, PID, true);
+                    let rules = filter(profile, arch, PID, true, true);
                     let rule = rules.rules.get(&number).cloned();
                     let rule = rule.unwrap_or(Rule::Always(rules.default));
                     let dies = if is_killed(name) { " dies" } else { "" };

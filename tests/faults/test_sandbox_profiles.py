@@ -1,0 +1,69 @@
+"""What a profile leaves: fixed files to an agent, programs and one folder to a tool and a build, a proxy to a tool."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.test_sandbox_corpus import SYSCALL, USERS, X86, attack
+from tests.support.sandboxed import QUOTA_BYTES, Program, run
+
+SHELL = """
+import subprocess, sys
+done = subprocess.run(["/bin/sh", "-c", {command!r}], cwd=scratch, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+print(done.stdout.decode())
+if done.returncode == 0: print("SUCCEEDED")
+"""
+WORKS = {
+    "run a program": SHELL.format(command="echo 6 > n && cat n && rm n"),
+    "make and leave a folder": SHELL.format(command="mkdir a && mv a b && rmdir b"),
+    "a pipe": SHELL.format(command="echo x | cat"),
+    "a thread": attack("import threading; t = threading.Thread(target=print); t.start(); t.join()"),
+}
+REFUSED = {
+    "read a key": attack("open(secret).read()"),
+    "list the home": attack("import os; os.listdir(home)"),
+    "write outside": attack("open(vault, 'w')"),
+    "write to tmp": attack("open('/tmp/pwn-' + unique, 'w')"),
+    "write to usr": attack("open('/usr/bin/o-pwn', 'w')"),
+    "its parent's environment": attack("open(f'/proc/{parent}/environ').read()"),
+    "UDP": attack("import socket; socket.socket(2, 2)"),
+    "a named socket": attack("import socket; socket.socket(1).connect(named)"),
+    "an abstract socket": attack("import socket; socket.socket(1).connect(abstract.encode('latin-1'))"),
+    "listen": attack("import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()"),
+    "another port": attack("import socket; socket.create_connection(('127.0.0.1', port + 1))"),
+    "signal its parent": attack("import os; os.kill(parent, 0)"),
+    "ptrace": f"{SYSCALL}\ncall({101 if X86 else 117}, 16, sibling, 0, 0)",
+    "a large file": attack("open(scratch + '/big', 'wb').write(bytes(4 << 20))"),
+    "sudo": SHELL.format(command="mount -t tmpfs o /mnt"),
+}
+PROXY = attack("import socket; socket.create_connection(('127.0.0.1', port))")
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("profile", ["tool", "build"])
+def test_programs_work_in_one_folder_and_reach_nothing_else(profile: str, user: int | None) -> None:
+    sources = [*WORKS.values(), PROXY, *REFUSED.values()]
+    found = run([Program(source, profile=profile) for source in sources], user)
+    for name, seen in zip(WORKS, found, strict=False):
+        assert "SUCCEEDED" in seen.out and seen.tier in "AB", (name, seen)
+    assert ("SUCCEEDED" in found[len(WORKS)].out) == (profile == "tool"), found[len(WORKS)]
+    for name, seen in zip(REFUSED, found[len(WORKS) + 1 :], strict=True):
+        harm = [what for what in seen.harm if what != "a file in scratch"]  # it is its own
+        assert "SUCCEEDED" not in seen.out and not harm, (name, seen)
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_an_agent_keeps_to_its_files(user: int | None) -> None:
+    write = f"f = open(slot, 'r+b'); f.write(b'x' * {QUOTA_BYTES}); f.close(); assert open(slot).read(1) == 'x'"
+    kept, over, made, removed = run(
+        [
+            Program(attack(write)),
+            Program(attack(f"f = open(slot, 'r+b', 0); f.seek({QUOTA_BYTES}); f.write(b'x')")),
+            Program(attack("open(slot + '2', 'w')")),
+            Program(attack("import os; os.unlink(slot)")),
+        ],
+        user,
+    )
+    assert kept.succeeded, kept
+    assert not over.succeeded and "File too large" in over.out, over
+    assert not made.succeeded and not removed.succeeded

@@ -8,6 +8,9 @@ from typing_extensions import Buffer
 __all__ = [
     "EMBEDDER",
     "ConfinementError",
+    "SharedCounters",
+    "SharedReader",
+    "SharedReading",
     "VectorIndex",
     "ViolationRing",
     "__version__",
@@ -139,6 +142,89 @@ class VectorIndex:
     @property
     def memory_bytes(self) -> int:
         """Bytes that its arrays take."""
+
+@final
+class SharedCounters:
+    """An instance's own counters in shared memory: it writes them, the guardian reads them without a frame.
+
+    A sealed memfd: nobody can make it smaller (its reader would die of SIGBUS) or map it to write. One process writes
+    it, with any number of threads. Metrics, never truth: whoever writes may write anything.
+    """
+
+    def __new__(cls) -> SharedCounters:
+        """New, full of zeros. A confined process can make none: it gets one through the fork. Raises OSError."""
+
+    def detach_fd(self) -> int:
+        """The descriptor for `SharedReader`, once; from here on it is the caller's to close. Raises ValueError."""
+
+    def record(self, latency_us: int, ok: bool) -> None:
+        """One request has ended: it took `latency_us` microseconds, and failed if not `ok`."""
+
+    def beat(self, seq: int, busy: bool, resident_bytes: int | None = None) -> None:
+        """It lives: it has applied the log up to `seq`; `busy`: it may be silent from here on, inside a gene.
+
+        `resident_bytes`: The most memory that it has had; None: as before.
+        """
+
+    def set_index(self, places: Sequence[tuple[int, int, int]]) -> None:
+        """Writes the memory index anew: `(block id, offset, size)`; the first 10,000 are kept."""
+
+    def read(self) -> SharedReading | None:
+        """What a reader would see."""
+
+@final
+class SharedReader:
+    """The reading end of another process's counters. Every value is what that process says."""
+
+    def __new__(cls, fd: int) -> SharedReader:
+        """Maps it; the descriptor may be closed then. Raises OSError (EINVAL: not a sealed region of that size)."""
+
+    def read(self) -> SharedReading | None:
+        """The counters as they were together at one moment; None: the writer stands in the middle of an update."""
+
+    def latency_us(self, shares: Sequence[float]) -> tuple[int, list[int]]:
+        """How many latencies there are, and the one below which each share (0 to 1) of them lies, to within 1 %."""
+
+    def index(self) -> list[tuple[int, int, int]] | None:
+        """The memory index: `(block id, offset, size)`; None as in `read`."""
+
+    def violation_count(self) -> int:
+        """How much was refused so far, as the writer says: cheap to ask for."""
+
+    def violations(self, after: int = 0) -> list[tuple[int, str, str, int, str, int]]:
+        """`(number, layer, call, errno, path, time_ns)`, oldest first, with numbers above `after`; untrusted text."""
+
+@final
+class SharedReading:
+    """Counters as they were together at one moment."""
+
+    @property
+    def seq(self) -> int:
+        """The last entry of the log that is applied there."""
+
+    @property
+    def requests(self) -> int:
+        """Requests that have ended."""
+
+    @property
+    def latency_us(self) -> int:
+        """What they took, added up, in microseconds."""
+
+    @property
+    def errors(self) -> int:
+        """Those that failed."""
+
+    @property
+    def heartbeat_ns(self) -> int:
+        """CLOCK_MONOTONIC of the last heartbeat; 0: none yet."""
+
+    @property
+    def busy(self) -> bool:
+        """It may be silent for a while: it is inside a gene."""
+
+    @property
+    def resident_bytes(self) -> int:
+        """The most memory that it has had resident; 0: not said yet."""
 
 def set_parent_death_signal(signal: int) -> None:
     """Has `signal` sent to this process when the thread that made it ends; 0 takes that back.

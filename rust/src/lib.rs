@@ -6,6 +6,7 @@ mod errors;
 mod frame;
 mod process;
 mod sandbox;
+mod shared;
 mod text;
 mod vectors;
 
@@ -20,6 +21,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(text::hidden, module)?)?;
     module.add_function(wrap_pyfunction!(vectors::embed, module)?)?;
     module.add_class::<vectors::VectorIndex>()?;
+    module.add_class::<shared::SharedCounters>()?;
+    module.add_class::<shared::SharedReader>()?;
+    module.add_class::<shared::SharedReading>()?;
     module.add_function(wrap_pyfunction!(process::set_parent_death_signal, module)?)?;
     module.add_function(wrap_pyfunction!(
         process::set_no_new_privs_not_dumpable,

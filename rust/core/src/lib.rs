@@ -3,6 +3,7 @@
 pub mod frame;
 pub mod process;
 pub mod sandbox;
+pub mod shared;
 pub mod text;
 pub mod vectors;
 pub mod violations;

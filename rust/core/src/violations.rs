@@ -201,7 +201,8 @@ fn read(Entry(words): &Entry) -> Option<Violation> {
     })
 }
 
-fn now_ns() -> u64 {
+/// CLOCK_MONOTONIC; async-signal-safe.
+pub(crate) fn now_ns() -> u64 {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,

@@ -1,0 +1,163 @@
+//! Shared counters.
+
+use std::os::fd::{IntoRawFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+
+use o_core::sandbox;
+use o_core::shared::{self, Place};
+use o_core::violations::syscall_name;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::errors;
+
+/// An instance's own counters: it writes them, the guardian reads them.
+#[pyclass(frozen, module = "o_tui._native")]
+pub struct SharedCounters {
+    counters: shared::Counters,
+    fd: Mutex<Option<OwnedFd>>,
+}
+
+#[pymethods]
+impl SharedCounters {
+    #[new]
+    fn new() -> PyResult<Self> {
+        let (counters, fd) = shared::Counters::create().map_err(errors::os)?;
+        let fd = Mutex::new(Some(fd));
+        Ok(SharedCounters { counters, fd })
+    }
+
+    /// The descriptor for the reader, once: from here on it is the caller's to close.
+    fn detach_fd(&self) -> PyResult<i32> {
+        let mut fd = self.fd.lock().unwrap_or_else(PoisonError::into_inner);
+        let fd = fd
+            .take()
+            .ok_or_else(|| PyValueError::new_err("it was detached before"))?;
+        Ok(fd.into_raw_fd())
+    }
+
+    /// One request has ended.
+    fn record(&self, latency_us: u64, ok: bool) {
+        self.counters.record(latency_us, ok);
+    }
+
+    /// It lives.
+    #[pyo3(signature = (seq, busy, resident_bytes=None))]
+    fn beat(&self, seq: u64, busy: bool, resident_bytes: Option<u64>) {
+        self.counters.beat(seq, busy, resident_bytes);
+    }
+
+    /// Writes the memory index anew.
+    fn set_index(&self, py: Python<'_>, places: Vec<(u64, u32, u32)>) {
+        py.detach(|| {
+            let place = |(block_id, offset, size)| Place {
+                block_id,
+                offset,
+                size,
+            };
+            let places: Vec<Place> = places.into_iter().map(place).collect();
+            self.counters.set_index(&places);
+        });
+    }
+
+    /// What a reader would see.
+    fn read(&self) -> Option<SharedReading> {
+        self.counters.read().map(SharedReading::from)
+    }
+}
+
+/// Counters as they were together at one moment.
+#[pyclass(frozen, get_all, module = "o_tui._native")]
+pub struct SharedReading {
+    seq: u64,
+    requests: u64,
+    latency_us: u64,
+    errors: u64,
+    heartbeat_ns: u64,
+    busy: bool,
+    resident_bytes: u64,
+}
+
+impl From<shared::Reading> for SharedReading {
+    fn from(read: shared::Reading) -> Self {
+        SharedReading {
+            seq: read.seq,
+            requests: read.requests,
+            latency_us: read.latency_us,
+            errors: read.errors,
+            heartbeat_ns: read.heartbeat_ns,
+            busy: read.busy,
+            resident_bytes: read.resident_bytes,
+        }
+    }
+}
+
+/// The reading end of another process's counters.
+#[pyclass(frozen, module = "o_tui._native")]
+pub struct SharedReader {
+    reader: shared::Reader,
+}
+
+#[pymethods]
+impl SharedReader {
+    #[new]
+    fn new(fd: i32) -> PyResult<Self> {
+        let reader = shared::Reader::open(fd).map_err(errors::os)?;
+        Ok(SharedReader { reader })
+    }
+
+    /// The counters; None where the writer stands in the middle of an update.
+    fn read(&self) -> Option<SharedReading> {
+        self.reader.read().map(SharedReading::from)
+    }
+
+    /// How many latencies there are, and below which the shares of them lie, in microseconds.
+    fn latency_us(&self, shares: Vec<f64>) -> (u64, Vec<u64>) {
+        let counts = self.reader.latency();
+        (
+            counts.total(),
+            shares
+                .into_iter()
+                .map(|share| counts.quantile(share))
+                .collect(),
+        )
+    }
+
+    /// The memory index; None as in `read`.
+    fn index(&self, py: Python<'_>) -> Option<Vec<(u64, u32, u32)>> {
+        let places = py.detach(|| self.reader.index())?;
+        Some(
+            places
+                .iter()
+                .map(|place| (place.block_id, place.offset, place.size))
+                .collect(),
+        )
+    }
+
+    /// How much was refused, as the writer says.
+    fn violation_count(&self) -> u64 {
+        self.reader.violation_count()
+    }
+
+    /// `(number, layer, call, errno, path, time_ns)`, oldest first.
+    #[pyo3(signature = (after=0))]
+    fn violations(&self, after: u64) -> Vec<Row> {
+        let arch = sandbox::calls::native();
+        let name = |nr| arch.map_or("?", |arch| syscall_name(arch, nr));
+        let read = self.reader.violations().into_iter();
+        read.filter(|violation| violation.number > after)
+            .map(|v| {
+                (
+                    v.number,
+                    v.layer.name(),
+                    name(v.nr),
+                    v.errno,
+                    v.path,
+                    v.time_ns,
+                )
+            })
+            .collect()
+    }
+}
+
+type Row = (u64, &'static str, &'static str, u16, String, u64);

@@ -169,6 +169,12 @@ class SharedCounters:
     def set_index(self, places: Sequence[tuple[int, int, int]]) -> None:
         """Writes the memory index anew: `(block id, offset, size)`; the first 10,000 are kept."""
 
+    def ring(self) -> ViolationRing:
+        """Where this process's refusals are recorded (`confine(ring=...)`), for the reader's `violations`.
+
+        From here on the memory stays until the process ends.
+        """
+
     def read(self) -> SharedReading | None:
         """What a reader would see."""
 

@@ -1,4 +1,7 @@
-"""The instance's socket: frames in, frames out, a heartbeat, and the end when the guardian ends.
+"""The instance's socket: frames in, frames out, two heartbeats, and the end when the guardian ends.
+
+The slow heartbeat is a frame. The quick one (`PULSE_S`) is a word in shared memory, that says too whether this process
+waits, so that it beats, or works, so that it may be silent.
 
 One read may bring many frames; what they cause is collected and leaves in one send. There is no event loop library
 here: an instance has one socket and one clock.
@@ -20,6 +23,7 @@ from o_tui.protocol.frames import Frame, Metadata
 READ_BYTES = 256 * 1024
 SEND_AT_BYTES = 256 * 1024
 """Collected output beyond this is sent at once: the socket's own back-pressure is the bound."""
+PULSE_S = 0.05
 _GONE = select.POLLHUP | select.POLLERR | select.POLLRDHUP
 _PLAIN = Metadata()
 
@@ -27,8 +31,12 @@ _PLAIN = Metadata()
 class Bridge:
     """Frames over one stream socket, until it ends or `stop` is called."""
 
-    def __init__(self, sock: socket.socket, heartbeat_s: float = 1.0) -> None:
+    def __init__(
+        self, sock: socket.socket, heartbeat_s: float = 1.0, pulse: Callable[[bool], None] = lambda _busy: None
+    ) -> None:
+        """`pulse` is called with False at least every `PULSE_S` while nothing is to do, with True before it works."""
         sock.setblocking(True)
+        self._pulse = pulse
         self._sock = sock
         self._heartbeat_s = heartbeat_s
         self._reader = frames.FrameReader()
@@ -81,13 +89,19 @@ class Bridge:
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         beat_at = 0.0
+        pulse = self._pulse
         try:
             while self._status is None:
                 now = time.monotonic()
                 if now >= beat_at:
+                    pulse(True)
                     beat_at = now + self._heartbeat_s
                     beat()
-                elif poll.poll((beat_at - now) * 1000):
+                else:
+                    pulse(False)
+                    if not poll.poll(min(beat_at - now, PULSE_S) * 1000):
+                        continue
+                    pulse(True)
                     size = self._sock.recv_into(buffer)
                     if not size:
                         return 0

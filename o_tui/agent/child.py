@@ -33,22 +33,28 @@ class Birth(NamedTuple):
     heartbeat_s: float
 
 
-def serve(descriptor: int, state: State, message: messages.Fork, birth: Birth) -> NoReturn:
-    """Becomes an instance that speaks on the socket `descriptor`."""
+def serve(
+    descriptor: int, state: State, message: messages.Fork, birth: Birth, counters: _native.SharedCounters
+) -> NoReturn:
+    """Becomes an instance that speaks on the socket `descriptor`, and counts in `counters`."""
     status = FAILED_STATUS
     try:
         _reset_signals()
         gc.enable()
-        tier = _confine(descriptor, message.role, birth)
+        tier = _confine(descriptor, message.role, birth, counters.ring())
         with socket.socket(fileno=SOCKET_FD) as sock:
-            status = instance.run(sock, state, message.role, heartbeat_s=birth.heartbeat_s, tier=tier)
+            status = instance.run(
+                sock, state, message.role, heartbeat_s=birth.heartbeat_s, tier=tier, counters=counters
+            )
     except BaseException:  # noqa: BLE001 - the process must not go back into the nursery's frames
         traceback.print_exc(file=sys.__stderr__)
     finally:
         os._exit(status)
 
 
-def _confine(descriptor: int, role: messages.Role, birth: Birth) -> confinement.Tier:
+def _confine(
+    descriptor: int, role: messages.Role, birth: Birth, ring: _native.ViolationRing
+) -> confinement.Tier:
     # main and standby go on without a nursery: its end makes them look whether the guardian is still there
     # (bridge.watch_for_end; until that stands, SIGALRM ends them), the others end with it
     death_signal = signal.SIGALRM if role in _OUTLIVES_NURSERY else signal.SIGKILL
@@ -59,7 +65,7 @@ def _confine(descriptor: int, role: messages.Role, birth: Birth) -> confinement.
             socket=descriptor,
             parent=birth.nursery,
             death_signal=death_signal,
-            ring=_native.ViolationRing(),
+            ring=ring,
         )
     except OSError as error:
         with contextlib.suppress(OSError), socket.socket(fileno=SOCKET_FD) as sock:

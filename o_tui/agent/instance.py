@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import resource
 import socket
 import sys
 
@@ -51,17 +52,29 @@ class LogStream(io.TextIOBase):
             self._dropped = 0
 
 
-def run(sock: socket.socket, state: State, role: messages.Role, *, heartbeat_s: float = 1.0, tier: str = "") -> int:
+def run(
+    sock: socket.socket,
+    state: State,
+    role: messages.Role,
+    *,
+    heartbeat_s: float = 1.0,
+    tier: str = "",
+    counters: _native.SharedCounters | None = None,
+) -> int:
     """Serves the guardian on `sock` until its end; returns the exit status of the process.
+
+    `counters` are those that the guardian reads; without any it counts for itself.
 
     0: the guardian ended or asked for the end. 70 (after a `failed` frame): an entry could not be applied, a genome
     not be loaded, or the kernel itself failed.
     """
-    bridge = Bridge(sock, heartbeat_s)
-    kernel = Kernel(state, role, bridge.send, bridge.stop, tier)
+    shared = counters or _native.SharedCounters()
+    bridge = Bridge(sock, heartbeat_s, lambda busy: shared.beat(state.seq, busy))
+    kernel = Kernel(state, role, bridge.send, bridge.stop, tier, shared.record)
     output = LogStream(kernel)
 
     def beat() -> None:
+        shared.beat(state.seq, True, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         output.beat()
         kernel.beat()
 

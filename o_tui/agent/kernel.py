@@ -53,7 +53,9 @@ class Kernel:
         send: Callable[[messages.Message, Metadata], None],
         stop: Callable[[int], None],
         tier: str = "",
+        record: Callable[[int, bool], None] = lambda _latency_us, _ok: None,
     ) -> None:
+        """`record` is told of each request that has ended: how many microseconds it took, and whether it went well."""
         self.state = state
         self.role = role
         self.genome: Genome | None = None
@@ -67,6 +69,7 @@ class Kernel:
         self.send = send
         self._stop = stop
         self._tier = tier
+        self._record = record
         self._view = View(state)
         self._shelf = GenomeShelf()
         self._idle = builtin.IdleWork()
@@ -248,6 +251,7 @@ class Kernel:
             done = messages.Done(ok=False, text=task.text(), error=describe(error), operations=task.position)
         else:
             done = messages.Done(ok=True, text="".join(task.said), operations=task.position)
+        self._record((time.monotonic_ns() - task.started_ns) // 1000, error is None)
         self.send(done, task.metadata)
         if self._ends_at is not None and not self.tasks:
             self._stop(0)
@@ -255,6 +259,7 @@ class Kernel:
     def _end(self, identity: str, metadata: Metadata, error: str) -> None:
         self.requests += 1
         self.errors += 1
+        self._record(0, False)
         self.send(messages.Done(ok=False, error=error), metadata)
 
     def _abandon(self, task: Task, error: str) -> None:

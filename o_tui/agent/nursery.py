@@ -4,8 +4,8 @@
 
 Single-threaded; it never loads genome code. On the control socket (SEQPACKET, one payload a datagram, descriptors
 beside it) it takes `restore`, `fork` and `checkpoint_request` and answers `ready` (to each `restore`, nothing before),
-`forked` with a pidfd, `exited`, `failed`. On the stream it takes `committed` and `shutdown` and sends `heartbeat`.
-When either socket ends, it kills its children and exits.
+`forked` with a pidfd and the child's shared counters, `exited`, `failed`. On the stream it takes `committed` and
+`shutdown` and sends `heartbeat`. When either socket ends, it kills its children and exits.
 """
 
 from __future__ import annotations
@@ -170,18 +170,22 @@ class Nursery:
             return
         gc.freeze()
         try:
+            # before the fork: a confined instance can neither make shared memory nor receive it
+            counters = _native.SharedCounters()
             pid = os.fork()
         except OSError as error:  # no memory or too many processes: who asked is told, the others go on
             self._answer(messages.Failed(what="kernel", text=f"no instance could be forked: {error.strerror}"))
             return
         if pid == 0:
             if isinstance(message, messages.Fork):
-                child.serve(descriptors[0], self._state, message, self._birth)
+                child.serve(descriptors[0], self._state, message, self._birth, counters)
             child.write_checkpoint(descriptors[0], self._state, message)
         pidfd = os.pidfd_open(pid)
         self._children[pidfd] = Child(message.instance, pid)
         self._poll.register(pidfd, select.POLLIN)
-        self._answer(messages.Forked(instance=message.instance, pid=pid, seq=self._state.seq), [pidfd])
+        shared = counters.detach_fd()
+        self._answer(messages.Forked(instance=message.instance, pid=pid, seq=self._state.seq), [pidfd, shared])
+        os.close(shared)
 
     # --- children
 

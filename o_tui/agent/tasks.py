@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ class Task:
 
     Attributes:
         stack: The gene's generator, and above it those of the tools that it called.
+        started_ns: When it began (monotonic).
         said: The pieces of the answer; the first `streamed` of them have left as events.
         position: Operations proposed so far; those below `committed` were durable before this attempt.
         awaited: The position whose commit resumes it; -1: none.
@@ -56,6 +58,7 @@ class Task:
         "result",
         "said",
         "stack",
+        "started_ns",
         "steps",
         "streamed",
         "then",
@@ -78,6 +81,7 @@ class Task:
         self.context = context
         self.metadata = metadata
         self.stack = [generator]
+        self.started_ns = time.monotonic_ns()
         self.genome = genome
         self.said: list[str] = []
         self.streamed = 0

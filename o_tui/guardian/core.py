@@ -22,6 +22,7 @@ from o_tui.guardian.ladder import Group, Ladder, Move
 from o_tui.guardian.lifecycle import Lifecycle
 from o_tui.guardian.metrics import Metrics
 from o_tui.guardian.poison import Poison
+from o_tui.guardian.pulse import Pulse
 from o_tui.guardian.replication import Replication
 from o_tui.guardian.runner import Happened, StartError
 from o_tui.guardian.stores import Stores
@@ -63,6 +64,7 @@ class Guardian:
         self.followers: Callable[[], int] = lambda: 0
         self.loop_monitor = LoopMonitor()
         self.health = HealthMonitor(config.health.heartbeat_s, config.health.death_s, self._dead)
+        self.pulse = Pulse(self._alive, self._dead, config.health.death_s)
         self.effects = Effects(
             paths,
             lambda: self.config.brain,
@@ -159,6 +161,7 @@ class Guardian:
         await self._start_tree()
         self.loop_monitor.start()
         self.health.start()
+        self.pulse.start()
         for work in (self.checkpoints.run(), self._tell_telemetry(), self._upkeep()):
             self.spawn(work)
 
@@ -194,6 +197,7 @@ class Guardian:
         await self.tree.exited
         self.loop_monitor.stop()
         self.health.stop()
+        self.pulse.stop()
         self.event("guardian", "stop", "info", f"guardian stopped: {reason}")
         await self.hang_up()
         await self.stores.close()
@@ -348,7 +352,10 @@ class Guardian:
 
     def instance_rows(self) -> list[dict[str, Any]]:
         """One row for each process that runs."""
-        return [instance.row() for instance in self.fleet.instances.values() if instance.alive]
+        return [instance.row() for instance in self._alive()]
+
+    def _alive(self) -> list[Instance]:
+        return [instance for instance in self.fleet.instances.values() if instance.alive]
 
     # --- inside: requests
 
@@ -375,7 +382,7 @@ class Guardian:
 
     def _dead(self, name: str, silence_s: float) -> None:
         """Somebody was silent for too long: killed, so that the tree starts it anew."""
-        why = f"silent for {silence_s:.1f} s"
+        why = f"silent for {silence_s:.1f} s" if silence_s >= 1 else f"silent for {silence_s * 1000:.0f} ms"
         self.event("health", "silent", "warning", f"{name} was {why} and is killed", {"name": name})
         instance = self.fleet.instances.get(name)
         if instance is not None:

@@ -46,6 +46,7 @@ class Instance:
         revision: The genome that it runs; empty before one is loaded.
         exited: Its exit status, once the nursery has reaped it or its socket has ended.
         cause: Why it ended, in words; set when `exited` is.
+        counters: What it counts in shared memory: shown, never trusted.
         offence: What it did against the protocol; empty if nothing.
     """
 
@@ -62,6 +63,7 @@ class Instance:
         self.role: messages.Role = role
         self.pid = fork.watch.pid
         self.seq = fork.seq
+        self.counters = fork.counters
         self.revision = ""
         self.version = ""
         self.tier = "none"
@@ -200,7 +202,8 @@ class Instance:
         return self.cause
 
     def row(self) -> dict[str, Any]:
-        """What `status` says of it."""
+        """What `status` says of it; the latencies are its own word, from shared memory."""
+        ended, (p50_us, p99_us) = self.counters.latency_us((0.5, 0.99))
         return {
             "name": self.name,
             "role": self.role,
@@ -212,11 +215,19 @@ class Instance:
             "busy": self.last.busy,
             "errors": self.last.errors,
             "seq": self.seq,
-            "heartbeat_age_ms": (time.monotonic_ns() - self.heard_ns) // 1_000_000,
+            "heartbeat_age_ms": self.heartbeat_age_ms(),
+            "p50_ms": p50_us / 1000 if ended else None,
+            "p99_ms": p99_us / 1000 if ended else None,
             "rss_bytes": self.resident_bytes(),
             "uptime_s": (time.monotonic_ns() - self.started_ns) / 1e9,
             "tier": self.tier,
         }
+
+    def heartbeat_age_ms(self) -> int:
+        """Since it was heard or has beaten in shared memory, whichever was later."""
+        reading = self.counters.read()
+        last_ns = max(self.heard_ns, reading.heartbeat_ns if reading is not None else 0)
+        return max(0, time.monotonic_ns() - last_ns) // 1_000_000
 
     def resident_bytes(self) -> int:
         """Resident memory from /proc; 0 when it has ended."""

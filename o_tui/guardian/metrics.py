@@ -41,4 +41,22 @@ class Metrics:
             ("o_model_output_tokens", "Tokens made by the model.", now["usage"]["output_tokens"]),
         ):
             self._telemetry.gauge(name, text, lambda value=value: float(value))  # type: ignore[misc]
+        self._of_instances(now["instances"])
         return self._telemetry
+
+    def _of_instances(self, rows: list[dict[str, Any]]) -> None:
+        """What each instance that runs now says of itself in shared memory."""
+        gauges = (
+            ("o_instance_requests", "Requests given to an instance.", "requests"),
+            ("o_instance_errors", "Requests that an instance says it failed.", "errors"),
+            ("o_instance_heartbeat_age_ms", "Since an instance was heard.", "heartbeat_age_ms"),
+            ("o_instance_resident_bytes", "Resident memory of an instance.", "rss_bytes"),
+            ("o_instance_p50_ms", "What half of its requests took, as an instance says.", "p50_ms"),
+            ("o_instance_p99_ms", "What 99 of 100 of its requests took, as an instance says.", "p99_ms"),
+        )
+        for name, text, key in gauges:
+            self._telemetry.forget(name)
+            for row in rows:
+                if row[key] is not None:
+                    labels = {"instance": row["name"], "role": row["role"]}
+                    self._telemetry.gauge(name, text, lambda value=row[key]: float(value), **labels)  # type: ignore[misc]

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from o_tui import _native
 from o_tui.guardian.channel import Channel
 from o_tui.guardian.processes import Watch, spawn
 from o_tui.paths import Paths
@@ -35,16 +36,19 @@ ENVIRONMENT = {
 START_S = 30.0
 _DATAGRAM_BYTES = 64 * 1024
 _MAX_FDS = 4
+FORKED_FDS = 2
+"""What comes with `forked`: the child's pidfd and its shared counters."""
 
 
 @dataclass(slots=True)
 class Fork:
-    """A child of the nursery: our end of its socket, and what it started with."""
+    """A child of the nursery: our end of its socket, its counters, and what it started with."""
 
     instance: str
     sock: socket.socket
     watch: Watch
     seq: int
+    counters: _native.SharedReader
 
 
 class Nursery:
@@ -66,7 +70,7 @@ class Nursery:
         self._reaped = reaped
         self._failed = failed
         self._log = log
-        self._forks: dict[str, asyncio.Future[tuple[messages.Forked, int]]] = {}
+        self._forks: dict[str, asyncio.Future[tuple[messages.Forked, list[int]]]] = {}
         self._ready: asyncio.Future[messages.Ready] | None = None
         self._outgoing: deque[tuple[bytes, list[int]]] = deque()
         self.seq = -1
@@ -134,17 +138,26 @@ class Nursery:
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            forked, pidfd = await self._ask(
+            forked, (pidfd, shared) = await self._ask(
                 instance, messages.Fork(instance=instance, role=role, after_seq=after_seq), theirs.detach()
             )
         except OError:
             ours.close()
             raise
-        return Fork(instance, ours, Watch(forked.pid, pidfd), forked.seq)
+        try:
+            counters = _native.SharedReader(shared)
+        except OSError as error:
+            ours.close()  # its end
+            os.close(pidfd)
+            raise PeerError(f"the counters of {instance} cannot be read: {error.strerror}") from error
+        finally:
+            os.close(shared)
+        return Fork(instance, ours, Watch(forked.pid, pidfd), forked.seq, counters)
 
     async def snapshot(self, message: messages.Snapshot, descriptor: int) -> tuple[Watch, int]:
         """Forks a child that writes a checkpoint; returns it and the sequence number of the state it has."""
-        forked, pidfd = await self._ask(message.instance, message, os.dup(descriptor))
+        forked, (pidfd, shared) = await self._ask(message.instance, message, os.dup(descriptor))
+        os.close(shared)
         return Watch(forked.pid, pidfd), forked.seq
 
     async def stop(self, grace_s: float) -> None:
@@ -153,11 +166,13 @@ class Nursery:
             self.channel.send(messages.Shutdown(grace_s=grace_s))
             await self.watch.stop(grace_s)
 
-    async def _ask(self, instance: str, message: messages.Message, descriptor: int) -> tuple[messages.Forked, int]:
+    async def _ask(
+        self, instance: str, message: messages.Message, descriptor: int
+    ) -> tuple[messages.Forked, list[int]]:
         if not self.alive:
             os.close(descriptor)
             raise PeerError("the nursery has ended")
-        future: asyncio.Future[tuple[messages.Forked, int]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[tuple[messages.Forked, list[int]]] = asyncio.get_running_loop().create_future()
         self._forks[instance] = future
         self._send(message, [descriptor])
         try:
@@ -211,10 +226,11 @@ class Nursery:
         self._control_message(frames.decode(payload).data, list(descriptors))
 
     def _control_message(self, message: messages.Message, descriptors: list[int]) -> None:
-        if isinstance(message, messages.Forked) and descriptors:
+        if isinstance(message, messages.Forked) and len(descriptors) == FORKED_FDS:
             future = self._forks.pop(message.instance, None)
             if future is not None and not future.done():
-                future.set_result((message, descriptors.pop(0)))
+                future.set_result((message, descriptors))
+                return
         elif isinstance(message, messages.Exited):
             self._reaped(message.instance, message.status)
         elif isinstance(message, messages.Ready):

@@ -121,6 +121,11 @@ class Telemetry:
         self._help[name] = ("gauge", text)
         self._gauges.setdefault(name, {})[_key(labels)] = read
 
+    def forget(self, name: str) -> None:
+        """The gauges of that name are no more: what they told of has gone."""
+        self._gauges.pop(name, None)
+        self._help.pop(name, None)
+
     def snapshot(self) -> dict[str, float | dict[str, float]]:
         """Everything as plain data: `name{label=value}` -> number, or the summary of a histogram."""
         values: dict[str, float | dict[str, float]] = {}

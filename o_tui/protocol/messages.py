@@ -243,7 +243,10 @@ class Snapshot(Message, frozen=True, kw_only=True):
 
 
 class Forked(Message, frozen=True, kw_only=True):
-    """The child's pid (its pidfd comes with this) and the sequence number of the state that it has."""
+    """The child's pid, and the sequence number of the state that it has.
+
+    With this come two descriptors: its pidfd, and the sealed memfd of its shared counters.
+    """
 
     instance: str
     pid: int

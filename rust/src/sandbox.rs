@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use o_core::sandbox::{self, Layer, Profile, Settings, probe as probing, told, trap};
-use o_core::violations::{Ring, syscall_name};
+use o_core::violations::{Ring, Violation, syscall_name};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
@@ -23,7 +23,17 @@ pub struct ViolationRing {
     pub ring: Ring,
 }
 
-type Row = (u64, String, String, u16, String, u64);
+pub type Row = (u64, &'static str, &'static str, u16, String, u64);
+
+/// `(number, layer, call, errno, path, time_ns)` of those with a number above `after`.
+pub fn rows(found: Vec<Violation>, after: u64) -> Vec<Row> {
+    let arch = sandbox::calls::native();
+    let name = |nr| arch.map_or("?", |arch| syscall_name(arch, nr));
+    let found = found.into_iter().filter(|v| v.number > after);
+    found
+        .map(|v| (v.number, v.layer.name(), name(v.nr), v.errno, v.path, v.time_ns))
+        .collect()
+}
 
 #[pymethods]
 impl ViolationRing {
@@ -36,14 +46,7 @@ impl ViolationRing {
     /// `(number, layer, call, errno, path, time_ns)`, oldest first.
     #[pyo3(signature = (after=0))]
     fn read(&self, after: u64) -> Vec<Row> {
-        let arch = sandbox::calls::native();
-        let name = |nr| arch.map_or("?", |arch| syscall_name(arch, nr)).to_string();
-        let read = self.ring.read().into_iter().filter(|v| v.number > after);
-        read.map(|v| {
-            let layer = v.layer.name().to_string();
-            (v.number, layer, name(v.nr), v.errno, v.path, v.time_ns)
-        })
-        .collect()
+        rows(self.ring.read(), after)
     }
 
     /// How many there have been, as the process says.

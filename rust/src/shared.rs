@@ -3,13 +3,12 @@
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use o_core::sandbox;
 use o_core::shared::{self, Place};
-use o_core::violations::syscall_name;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::errors;
+use crate::sandbox::{Row, ViolationRing, rows};
 
 /// An instance's own counters: it writes them, the guardian reads them.
 #[pyclass(frozen, module = "o_tui._native")]
@@ -58,6 +57,12 @@ impl SharedCounters {
             let places: Vec<Place> = places.into_iter().map(place).collect();
             self.counters.set_index(&places);
         });
+    }
+
+    /// Where this process's refusals are recorded: the end of the region.
+    fn ring(&self) -> PyResult<ViolationRing> {
+        let ring = self.counters.ring().ok_or_else(|| PyValueError::new_err("no ring"))?;
+        Ok(ViolationRing { ring })
     }
 
     /// What a reader would see.
@@ -142,22 +147,6 @@ impl SharedReader {
     /// `(number, layer, call, errno, path, time_ns)`, oldest first.
     #[pyo3(signature = (after=0))]
     fn violations(&self, after: u64) -> Vec<Row> {
-        let arch = sandbox::calls::native();
-        let name = |nr| arch.map_or("?", |arch| syscall_name(arch, nr));
-        let read = self.reader.violations().into_iter();
-        read.filter(|violation| violation.number > after)
-            .map(|v| {
-                (
-                    v.number,
-                    v.layer.name(),
-                    name(v.nr),
-                    v.errno,
-                    v.path,
-                    v.time_ns,
-                )
-            })
-            .collect()
+        rows(self.reader.violations(), after)
     }
 }
-
-type Row = (u64, &'static str, &'static str, u16, String, u64);

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from o_tui import _native
 from o_tui.config import Config, HealthConfig
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.instances import Instance
@@ -47,7 +48,10 @@ async def impostor(guardian: Guardian) -> AsyncIterator[tuple[Instance, socket.s
     watch = spawn(
         [sys.executable, "-c", "import time; time.sleep(600)"], environment={}, keep=(), log=Path("/dev/null")
     )
-    instance = await guardian.fleet.adopt(Fork("impostor-1", ours, watch, guardian.stores.wal.seq), "standby")
+    counters = _native.SharedReader(shared := _native.SharedCounters().detach_fd())
+    os.close(shared)
+    fork = Fork("impostor-1", ours, watch, guardian.stores.wal.seq, counters)
+    instance = await guardian.fleet.adopt(fork, "standby")
     theirs.setblocking(False)
     try:
         yield instance, theirs

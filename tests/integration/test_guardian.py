@@ -208,3 +208,24 @@ async def test_a_message_that_is_too_long_is_refused_with_the_limit(guardian: Gu
 
     await asyncio.to_thread(say)
     assert guardian.dispatch.in_flight == 0
+
+
+async def test_a_hung_main_is_replaced_long_before_the_limit_for_busy_ones(guardian: Guardian) -> None:
+    main = guardian.fleet.main
+    assert main is not None
+    await until(lambda: guardian.fleet.standby is not None and guardian.fleet.standby.state == "running")
+    main.signal(signal.SIGSTOP)
+    async with asyncio.timeout(guardian.config.health.death_s / 2):
+        await main.exited
+    assert main.cause.startswith("silent for") and main.cause.endswith(" ms")
+
+
+async def test_what_instances_count_is_in_status_and_metrics(guardian: Guardian) -> None:
+    for _ in range(3):
+        assert (await guardian.dispatch.ask("what is 6*7")).ok
+    row = next(row for row in guardian.instance_rows() if row["role"] == "main")
+    assert 0 < row["p50_ms"] <= row["p99_ms"] < 10_000
+    assert row["heartbeat_age_ms"] < 1_000  # the quick beat, not the frame of every second
+    text = guardian.metrics.read(guardian.telemetry()).prometheus()
+    assert f'o_instance_requests{{instance="{row["name"]}",role="main"}} {row["requests"]}' in text
+    assert f'o_instance_p99_ms{{instance="{row["name"]}",role="main"}} {row["p99_ms"]:g}' in text

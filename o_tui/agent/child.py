@@ -52,9 +52,7 @@ def serve(
         os._exit(status)
 
 
-def _confine(
-    descriptor: int, role: messages.Role, birth: Birth, ring: _native.ViolationRing
-) -> confinement.Tier:
+def _confine(descriptor: int, role: messages.Role, birth: Birth, ring: _native.ViolationRing) -> confinement.Tier:
     # main and standby go on without a nursery: its end makes them look whether the guardian is still there
     # (bridge.watch_for_end; until that stands, SIGALRM ends them), the others end with it
     death_signal = signal.SIGALRM if role in _OUTLIVES_NURSERY else signal.SIGKILL

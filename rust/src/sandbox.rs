@@ -31,7 +31,16 @@ pub fn rows(found: Vec<Violation>, after: u64) -> Vec<Row> {
     let name = |nr| arch.map_or("?", |arch| syscall_name(arch, nr));
     let found = found.into_iter().filter(|v| v.number > after);
     found
-        .map(|v| (v.number, v.layer.name(), name(v.nr), v.errno, v.path, v.time_ns))
+        .map(|v| {
+            (
+                v.number,
+                v.layer.name(),
+                name(v.nr),
+                v.errno,
+                v.path,
+                v.time_ns,
+            )
+        })
         .collect()
 }
 

@@ -61,7 +61,10 @@ impl SharedCounters {
 
     /// Where this process's refusals are recorded: the end of the region.
     fn ring(&self) -> PyResult<ViolationRing> {
-        let ring = self.counters.ring().ok_or_else(|| PyValueError::new_err("no ring"))?;
+        let ring = self
+            .counters
+            .ring()
+            .ok_or_else(|| PyValueError::new_err("no ring"))?;
         Ok(ViolationRing { ring })
     }
 

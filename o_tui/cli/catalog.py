@@ -29,6 +29,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "doctor": ("upkeep", "check everything and say what is wrong"),
     "backup": ("upkeep", "write the whole workspace into one file"),
     "restore": ("upkeep", "put a backup into an empty workspace"),
+    "sandbox": ("sandbox", "one program confined as an instance is; what this machine's sandbox holds"),
     "bench": ("bench", "measure this machine"),
     "config": ("settings", "settings: get, set, list"),
     "brain": ("brain", "which model answers; choose another"),

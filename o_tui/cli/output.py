@@ -42,6 +42,15 @@ class Output:
         """Foreign text of any number of lines."""
         self._out.write(safe(text) + ("" if text.endswith("\n") else "\n"))
 
+    def raw(self, data: bytes) -> None:
+        """A program's own output: unchanged where it is read by a program, made harmless on a terminal."""
+        if self._out.isatty():
+            self._out.write(safe(data.decode("utf-8", "replace")))
+        else:
+            self._out.flush()
+            self._out.buffer.write(data)
+        self._out.flush()
+
     def part(self, text: str) -> None:
         """A part of a text that streams."""
         self._out.write(safe(text))

@@ -32,8 +32,7 @@ def doctor(context: Context) -> int:
         # a damaged workspace must be examined even when no guardian can be started on it
         from o_tui.guardian import doctor as examination
 
-        checks = examination.checks(context.paths)
-        value = {"ok": all(check["ok"] for check in checks), "tier": "X", "checks": checks}
+        value = examination.examine(context.paths)
     if context.out.json:
         context.out.value(value)
         return 0 if value["ok"] else 1

@@ -157,8 +157,9 @@ class Api:
         """What is well and what is not."""
         # seldom asked for: not in memory before, and not imported on the loop, which would stand still for it
         doctor = await asyncio.to_thread(importlib.import_module, "o_tui.guardian.doctor")
-        checks = await asyncio.to_thread(doctor.checks, self._guardian.paths)
-        return {"ok": all(check["ok"] for check in checks), "tier": self._guardian.tier, "checks": checks}
+        found: dict[str, Any] = await asyncio.to_thread(doctor.examine, self._guardian.paths)
+        # what the machine could hold is among the checks; the tier is what main is under
+        return found | {"tier": self._guardian.tier}
 
     async def metrics(self) -> dict[str, Any]:
         """Counters and histograms: {text} in Prometheus' format, {values} as plain data."""

@@ -15,7 +15,7 @@ from typing import Any
 from o_tui import config as settings
 from o_tui.evolution import repository
 from o_tui.evolution.history import History
-from o_tui.guardian import audit, chainwork, schema, vault_files
+from o_tui.guardian import audit, chainwork, confining, schema, vault_files
 from o_tui.guardian.database import Database
 from o_tui.guardian.findings import QUARANTINE, Finding
 from o_tui.guardian.mirror import Head, HeadFile, read_segment, row_paths, rows_whole, segment_paths
@@ -43,6 +43,13 @@ class Check:
         return {"name": self.name, "ok": self.ok, "detail": self.detail}
 
 
+def examine(paths: Paths) -> dict[str, Any]:
+    """Everything that `doctor` looks at, the machine's sandbox too: {ok, tier, checks}. Blocking."""
+    tier, sandbox = _sandbox()
+    found = checks(paths) + [check.row() for check in sandbox]
+    return {"ok": all(check["ok"] for check in found), "tier": tier, "checks": found}
+
+
 def checks(paths: Paths) -> list[dict[str, Any]]:
     """Everything that can be checked without changing anything: [{name, ok, detail}]. Blocking, may take seconds."""
     found = [_native(), _sqlite(), _folder(paths), _space(paths), *_files(paths), _config(paths), _genome(paths)]
@@ -68,6 +75,22 @@ def _sqlite() -> Check:
         " O does both on one connection, so it is not met. A newer SQLite (or the package apsw) takes the bug away"
     )
     return Check("sqlite", True, text)
+
+
+def _sandbox() -> tuple[str, list[Check]]:
+    """The tier, and a check for each layer: on, or off and why."""
+    try:
+        found = confining.probe()
+    except OError as error:
+        return "X", [Check("sandbox", False, str(error))]
+    tier: str = found["tier"]
+    none = tier == "X"
+    result = [Check("sandbox", not none, "tier X: nothing is evolved here" if none else f"tier {tier}")]
+    for layer in found["layers"]:
+        # a layer that is missing lowers the tier; only where nothing confines is something wrong
+        text = ("on" if layer["on"] else "off") + (f": {layer['why']}" if layer["why"] else "")
+        result.append(Check(layer["name"], layer["on"] or not none, text))
+    return tier, result
 
 
 def _native() -> Check:

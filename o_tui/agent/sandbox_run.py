@@ -1,0 +1,217 @@
+"""Runs one program as an instance's code is run: forked from a clean process, confined by the same call.
+
+    python -I -X utf8 -m o_tui.agent.sandbox_run < ORDER > VERDICT
+
+A control program runs first, in the same sandbox: where even that does not succeed, nothing that a program did proves
+anything. A program has its two pipes and nothing else; the first byte on stderr is ours, the tier.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import select
+import signal
+import sys
+import time
+import traceback
+import types
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from o_tui import _native
+from o_tui.agent import confinement
+from o_tui.protocol import refusals
+from o_tui.protocol.verdict import Order, Verdict, encode, order_of
+
+CONTROL = Order(name="control", source=b"raise SystemExit(42)", timeout_s=10.0)
+CONTROL_EXIT = 42
+UNCONFINED_EXIT = 70
+_READ_BYTES = 64 * 1024
+_OUT_OF_MEMORY = b"MemoryError"
+
+
+@dataclass(slots=True)
+class Stream:
+    """One pipe of a program: what came, within a limit."""
+
+    fd: int
+    limit: int
+    kept: bytearray = field(default_factory=bytearray)
+    dropped: int = 0
+
+    def read(self) -> bool:
+        """Takes what is there; False at its end."""
+        try:
+            data = os.read(self.fd, _READ_BYTES)
+        except BlockingIOError:
+            return True
+        room = max(0, self.limit - len(self.kept))
+        self.kept += data[:room]
+        self.dropped += max(0, len(data) - room)
+        return bool(data)
+
+
+def supervise(order: Order, readable: tuple[str, ...]) -> Verdict:
+    """Runs a program confined, until its end or its time limit."""
+    counters = _native.SharedCounters()
+    shared = counters.detach_fd()
+    pipes = [os.pipe(), os.pipe()]
+    started = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        _become(order, readable, counters.ring(), pipes[0][1], pipes[1][1])
+    pidfd = os.pidfd_open(pid)
+    streams: list[Stream] = []
+    for reading, writing in pipes:
+        os.close(writing)
+        os.set_blocking(reading, False)
+        # the tier's byte is no output of the program's
+        streams.append(Stream(reading, order.output_bytes + len(streams)))
+    in_time = _follow(pidfd, streams, started + order.timeout_s)
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    _pid, raw = os.waitpid(pid, 0)
+    wall_ms = (time.monotonic() - started) * 1000
+    for stream in streams:
+        while len(stream.kept) < stream.limit and _more(stream):
+            pass
+    reader = _native.SharedReader(shared)
+    for descriptor in (pidfd, shared, streams[0].fd, streams[1].fd):
+        os.close(descriptor)
+    return _verdict(order, streams, os.waitstatus_to_exitcode(raw), wall_ms, reader, in_time=in_time)
+
+
+def _follow(pidfd: int, streams: list[Stream], deadline: float) -> bool:
+    """Reads what comes until the process ends; False: its time was over before."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    open_streams = {stream.fd: stream for stream in streams}
+    for descriptor in open_streams:
+        poll.register(descriptor, select.POLLIN)
+    while True:
+        left_ms = (deadline - time.monotonic()) * 1000
+        if left_ms <= 0:
+            return False
+        for descriptor, _events in poll.poll(left_ms):
+            if descriptor == pidfd:
+                return True
+            if not open_streams[descriptor].read():
+                poll.unregister(descriptor)
+
+
+def _more(stream: Stream) -> bool:
+    """Takes what is left in the pipe of a process that has ended; False: nothing."""
+    before = len(stream.kept)
+    stream.read()
+    return len(stream.kept) > before
+
+
+def _verdict(
+    order: Order, streams: list[Stream], status: int, wall_ms: float, reader: _native.SharedReader, *, in_time: bool
+) -> Verdict:
+    out, err = streams
+    first, stderr = bytes(err.kept[:1]), bytes(err.kept[1:])
+    # Python itself looks for the source of what it cannot compile
+    found = refusals.refusals((row for row in reader.violations() if row[4] != order.name), status)
+    if not in_time:
+        found.append(refusals.wall_clock(order.timeout_s))
+    if stderr.rpartition(b"\n")[0].rpartition(b"\n")[2].startswith(_OUT_OF_MEMORY):
+        found.append(refusals.memory(confinement.MEMORY_BYTES))
+    return Verdict(
+        tier=first.decode("ascii", "replace") if first in (b"A", b"B", b"C") else "X",
+        exit=status,
+        stdout=bytes(out.kept),
+        stderr=stderr,
+        dropped_bytes=out.dropped + err.dropped,
+        wall_ms=round(wall_ms, 3),
+        refused=found,
+    )
+
+
+def _become(order: Order, readable: tuple[str, ...], ring: _native.ViolationRing, out: int, err: int) -> NoReturn:
+    """The child: confined before it reads a byte of the program."""
+    status = UNCONFINED_EXIT
+    try:
+        nowhere = os.open(os.devnull, os.O_RDONLY)
+        for descriptor, standard in ((nowhere, 0), (out, 1), (err, 2)):
+            os.dup2(descriptor, standard)
+        tier = _confined(order, readable, ring)
+        os.write(2, tier.encode())
+        if tier != "X":
+            status = _execute(order)
+    except BaseException as error:  # noqa: BLE001 - the process must not go back into its parent's frames
+        os.write(2, f"X{type(error).__name__}: {error}".encode("utf-8", "replace"))
+    finally:
+        os._exit(status)
+
+
+def _confined(order: Order, readable: tuple[str, ...], ring: _native.ViolationRing) -> confinement.Tier:
+    return confinement.confine(
+        "agent",
+        readable,
+        cpu_s=int(order.timeout_s) + 2,
+        parent=os.getppid(),
+        death_signal=signal.SIGKILL,
+        ring=ring,
+    )
+
+
+def _execute(order: Order) -> int:
+    """The program as `python FILE` would run it; returns its exit code."""
+    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.argv = [order.name]
+    module = types.ModuleType("__main__")
+    module.__file__ = order.name
+    sys.modules["__main__"] = module
+    # what a traceback shows; to look for the file would be to try what is refused
+    lines = order.source.decode("utf-8", "replace").splitlines(keepends=True)
+    linecache.cache[order.name] = (len(order.source), None, lines, order.name)
+    status = 0
+    try:
+        exec(compile(order.source, order.name, "exec"), module.__dict__)
+    except SystemExit as error:
+        status = _exit_code(error.code)
+    except BaseException as error:  # noqa: BLE001 - a program may raise anything
+        del module
+        kept = error.__traceback__.tb_next if error.__traceback__ is not None else None
+        traceback.print_exception(error.with_traceback(kept))
+        status = 1
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            status = status or 1
+    return status
+
+
+def _exit_code(code: object) -> int:
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    print(code, file=sys.stderr)
+    return 1
+
+
+def judge(order: Order) -> Verdict:
+    """The control program, then the program itself."""
+    readable = confinement.readable()
+    control = supervise(CONTROL, readable)
+    if control.tier == "X" or control.exit != CONTROL_EXIT or control.refused:
+        said = control.stderr.decode("utf-8", "replace").strip()
+        text = said or f"it ended with {control.exit}; sandbox {refusals.summary(control.refused)}"
+        return Verdict(control=text, tier=control.tier, exit=control.exit, refused=control.refused)
+    return supervise(order, readable)
+
+
+def main() -> NoReturn:
+    """The program."""
+    verdict = judge(order_of(sys.stdin.buffer.read()))
+    sys.stdout.buffer.write(encode(verdict))
+    sys.stdout.buffer.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""`sandbox run`, `sandbox probe`: what the sandbox of this machine holds, and one program in it."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from o_tui.cli.command import Command, Context
+from o_tui.protocol.errors import NotFoundError, OError, PeerError, RefusedError, UsageError
+from o_tui.protocol.verdict import Order, Verdict, encode, verdict_of
+
+SOURCE_LIMIT_BYTES = 4 * 1024 * 1024
+START_S = 30.0
+"""What the process that runs the program may take beside the program."""
+MOST_S = 3600.0
+
+
+class ControlError(OError):
+    """The control program did not succeed in the sandbox."""
+
+    code = 5
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= MOST_S:
+        raise argparse.ArgumentTypeError(f"seconds are wanted, up to {MOST_S:g}, not {text!r}")
+    return seconds
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", type=Path, help="a Python file")
+    parser.add_argument("--profile", choices=("agent",), default="agent", help="confined as what (default: agent)")
+    parser.add_argument(
+        "--timeout", type=_seconds, default=10.0, metavar="S", help="seconds after which it is killed (default: 10)"
+    )
+
+
+def run(context: Context) -> int:
+    """Runs one file confined; 0 if it ended with 0 and nothing was refused."""
+    file: Path = context.args.file.expanduser()
+    verdict = _judged(Order(name=str(file.absolute()), source=_source(file), timeout_s=context.args.timeout))
+    if verdict.control:
+        hint = "o-tui sandbox probe says which layer is missing"
+        if verdict.tier == "X":
+            raise RefusedError(f"a program cannot be confined on this machine: {verdict.control}", hint=hint)
+        raise ControlError(f"no verdict: the control program failed in the same sandbox: {verdict.control}", hint=hint)
+    if verdict.tier == "X":
+        raise RefusedError("the program was not confined, and so not run", hint="o-tui sandbox probe")
+    if context.out.json:
+        context.out.value(row(verdict))
+    else:
+        _print(context, verdict)
+    return 0 if verdict.exit == 0 and not verdict.refused else 1
+
+
+def _source(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            source = opened.read(SOURCE_LIMIT_BYTES + 1)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no file {file}") from error
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from error
+    if len(source) > SOURCE_LIMIT_BYTES:
+        raise UsageError(f"{file} has more than {SOURCE_LIMIT_BYTES >> 20} MiB")
+    return source
+
+
+def _judged(order: Order) -> Verdict:
+    from o_tui.guardian.nursery import ENVIRONMENT
+
+    command = [sys.executable, "-I", "-X", "utf8", "-m", "o_tui.agent.sandbox_run"]
+    limit_s = 2 * order.timeout_s + START_S
+    try:
+        done = subprocess.run(
+            command, input=encode(order), capture_output=True, env=ENVIRONMENT, timeout=limit_s, check=False
+        )
+        return verdict_of(done.stdout)
+    except subprocess.TimeoutExpired as error:
+        raise PeerError(f"the process that runs the program did not answer within {limit_s:g} s") from error
+    except ValueError as error:
+        said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        raise PeerError(f"the process that runs the program failed: {said}") from error
+
+
+def row(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as plain data."""
+    return {
+        "exit": verdict.exit,
+        "ended": ended(verdict.exit),
+        "stdout": verdict.stdout.decode("utf-8", "replace"),
+        "stderr": verdict.stderr.decode("utf-8", "replace"),
+        "dropped_bytes": verdict.dropped_bytes,
+        "violations": [{"layer": each.layer, "what": each.what, "count": each.count} for each in verdict.refused],
+        "tier": verdict.tier,
+        "wall_ms": verdict.wall_ms,
+        "control": "ok",
+    }
+
+
+def ended(status: int) -> str:
+    """How a process ended, in words."""
+    if status >= 0:
+        return f"exit code {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"
+
+
+def _print(context: Context, verdict: Verdict) -> None:
+    out = context.out
+    out.raw(verdict.stdout)
+    if verdict.stderr:
+        for line in verdict.stderr.decode("utf-8", "replace").splitlines():
+            out.note(line)
+    for each in verdict.refused:
+        times = f" ({each.count} times)" if each.count > 1 else ""
+        out.note(f"refused by {each.layer}: {each.what}{times}")
+    if verdict.dropped_bytes:
+        out.note(f"{verdict.dropped_bytes} bytes of output beyond the limit were dropped")
+    if verdict.exit:
+        out.note(f"{ended(verdict.exit)} after {verdict.wall_ms:.0f} ms")
+
+
+def probe(context: Context) -> int:
+    """Tries each layer by attacks; 4 if nothing confines."""
+    from o_tui import _native
+
+    try:
+        value = _native.probe()
+    except OSError as error:
+        raise PeerError(f"the sandbox could not be tried: {error.strerror}") from error
+    if context.out.json:
+        context.out.value(value)
+    else:
+        for layer in value["layers"]:
+            (context.out.line if layer["on"] else context.out.bad)(
+                f"{'on ' if layer['on'] else 'OFF'}  {layer['name']:<11} {layer['why']}".rstrip()
+            )
+        context.out.line(f"tier {value['tier']}: {TIERS[value['tier']]}")
+    return 4 if value["tier"] == "X" else 0
+
+
+TIERS = {
+    "A": "namespaces, Landlock and seccomp",
+    "B": "Landlock and seccomp",
+    "C": "seccomp without Landlock: no file can be opened at all",
+    "X": "nothing confines an instance here; nothing is evolved",
+}
+
+COMMANDS = (
+    Command(
+        "sandbox run",
+        "Run one Python file as an instance's code is run, and say what it was refused.",
+        run,
+        _run,
+        examples=(
+            ("sandbox run candidate.py", "its own output, unchanged; what was refused is on stderr"),
+            ("sandbox run candidate.py --json | jq .violations", "for scripts"),
+        ),
+        codes=(1, 3, 4, 5, 69),
+        keys=("exit", "ended", "stdout", "stderr", "dropped_bytes", "violations", "tier", "wall_ms", "control"),
+        keeps=False,
+        notes=(
+            "A control program runs first in the same sandbox; where that fails no verdict counts. Exit code 0: the "
+            "program ended with 0 and nothing was refused; 1: otherwise; 4: it cannot be confined here, so it was not "
+            "run."
+        ),
+    ),
+    Command(
+        "sandbox probe",
+        "Try every layer of the sandbox on this machine, by attacks.",
+        probe,
+        examples=(("sandbox probe", "tier and layers, each on or off, and why"),),
+        codes=(4, 69),
+        keys=("tier", "layers"),
+        keeps=False,
+    ),
+)

@@ -1,0 +1,44 @@
+"""What `o-tui sandbox run` asks of the process that runs a program, and what that one answers. MessagePack."""
+
+from __future__ import annotations
+
+import msgspec
+
+from o_tui.protocol.refusals import Refusal
+
+OUTPUT_BYTES = 1024 * 1024
+"""What is kept of a program's output, on each stream."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """A program to be run."""
+
+    name: str
+    source: bytes
+    timeout_s: float
+    output_bytes: int = OUTPUT_BYTES
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """How it ended.
+
+    Attributes:
+        control: Why no verdict counts: the control program did not succeed in the same sandbox; empty: it did.
+        tier: How well it was confined.
+        exit: As os.waitstatus_to_exitcode: negative is a signal.
+        dropped_bytes: Output beyond the limit.
+    """
+
+    control: str = ""
+    tier: str = "X"
+    exit: int = 0
+    stdout: bytes = b""
+    stderr: bytes = b""
+    dropped_bytes: int = 0
+    wall_ms: float = 0.0
+    refused: list[Refusal] = []
+
+
+encode = msgspec.msgpack.encode
+order_of = msgspec.msgpack.Decoder(Order).decode
+verdict_of = msgspec.msgpack.Decoder(Verdict).decode

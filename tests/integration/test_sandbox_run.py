@@ -1,0 +1,153 @@
+"""`o-tui sandbox run`: a program's own output, what it was refused by name, and no verdict without a control."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from o_tui import _native
+
+COMMAND = [sys.executable, "-m", "o_tui", "sandbox"]
+
+pytestmark = pytest.mark.skipif(_native.probe()["tier"] == "X", reason="nothing confines on this machine")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    def run(source: str, *words: str) -> subprocess.CompletedProcess[bytes]:
+        file = tmp_path / "program.py"
+        file.write_text(source)
+        return subprocess.run([*COMMAND, "run", str(file), *words], capture_output=True, timeout=60)
+
+    return run
+
+
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+def judged(run: Run, source: str, *words: str, code: int = 1) -> Any:
+    done = run(source, "--json", *words)
+    assert done.returncode == code, done
+    return json.loads(done.stdout)
+
+
+def whats(verdict: Any) -> list[str]:
+    return [f"{each['layer']}: {each['what']}" for each in verdict["violations"]]
+
+
+def test_a_sound_programs_output_comes_unchanged(run: Run) -> None:
+    done = run("import sys, json\nsys.stdout.buffer.write(b'\\x1b[31m\\xff\\x00')\nprint(json.dumps({'a': 1}))")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b'\x1b[31m\xff\x00{"a": 1}\n', b"")
+
+
+def test_what_it_was_refused_is_named_with_its_layer(run: Run) -> None:
+    source = """
+import socket
+for attempt in (lambda: open('/etc/passwd'), socket.socket, lambda: open('/tmp/x', 'w')):
+    try:
+        attempt()
+    except OSError:
+        print('refused')
+"""
+    verdict = judged(run, source)
+    assert verdict["stdout"] == "refused\n" * 3 and verdict["exit"] == 0
+    assert "seccomp: socket" in whats(verdict)
+    assert sum("/etc/passwd" in what for what in whats(verdict)) == 1
+    talk = run(source)
+    assert talk.returncode == 1 and talk.stdout == b"refused\n" * 3
+    assert b"refused by seccomp: socket\n" in talk.stderr
+
+
+def test_a_call_that_kills_is_named(run: Run) -> None:
+    verdict = judged(run, "import ctypes\nctypes.CDLL(None).syscall(425, 1, 0)")
+    assert verdict["ended"] == "killed by SIGSYS"
+    assert whats(verdict) == ["seccomp: io_uring_setup"]
+
+
+def test_an_endless_program_ends_in_time(run: Run) -> None:
+    for source in ("while True: pass", "import time, signal\nsignal.signal(15, signal.SIG_IGN)\ntime.sleep(999)"):
+        verdict = judged(run, f"print('begun', flush=True)\n{source}", "--timeout", "0.5")
+        assert verdict["ended"] == "killed by SIGKILL" and verdict["stdout"] == "begun\n"
+        assert whats(verdict) == ["limits: wall clock 0.5 s"]
+        assert 500 <= verdict["wall_ms"] < 700
+
+
+def test_output_is_capped_and_the_rest_counted(run: Run) -> None:
+    verdict = judged(run, "line = 'x' * 9999\nfor _ in range(10_000): print(line)", "--timeout", "30", code=0)
+    assert len(verdict["stdout"]) == 1 << 20
+    assert verdict["dropped_bytes"] == 100_000_000 - (1 << 20)
+
+
+def test_memory_is_limited(run: Run) -> None:
+    verdict = judged(run, "held = bytearray(2 << 30)")
+    assert verdict["exit"] == 1 and "MemoryError" in verdict["stderr"]
+    assert whats(verdict) == ["limits: memory 1024 MiB"]
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "said"),
+    [
+        ("raise SystemExit(3)", 3, ""),
+        ("import sys; sys.exit('no')", 1, "no\n"),
+        ("import os; os._exit(0)", 0, ""),
+        ("import os; os.abort()", -6, ""),
+        ("def f(:", 1, "SyntaxError"),
+        ("x = 1\nx.y", 1, "AttributeError"),
+    ],
+)
+def test_it_ends_as_under_python(run: Run, source: str, status: int, said: str) -> None:
+    verdict = judged(run, source, code=1 if status else 0)
+    assert verdict["exit"] == status and said in verdict["stderr"]
+    assert verdict["violations"] == []  # not even by the traceback's look for the source
+    if "AttributeError" in said:
+        assert "x.y" in verdict["stderr"]
+
+
+def test_nothing_of_the_operators_is_in_reach(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_API_KEY", "canary-9a")
+    source = """
+import os
+print([name for name in os.environ if 'KEY' in name])
+def is_open(number):
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+print([number for number in range(3, 256) if is_open(number)], os.read(0, 10), os.getuid() != 0)
+"""
+    verdict = judged(run, source, code=0)
+    assert verdict["stdout"] == "[]\n[] b'' True\n"
+
+
+def test_what_is_not_there_and_not_python_is_said(run: Run, tmp_path: Path) -> None:
+    missing = subprocess.run([*COMMAND, "run", str(tmp_path / "none.py")], capture_output=True)
+    assert missing.returncode == 3
+    assert run("print(1)", "--timeout", "0").returncode == 2
+
+
+def test_without_a_control_there_is_no_verdict() -> None:
+    program = """
+import dataclasses, sys
+from o_tui.agent import sandbox_run
+from o_tui.protocol.verdict import Order
+sandbox_run.CONTROL = Order(name="control", source=b"raise SystemExit(41)", timeout_s=5.0)
+verdict = sandbox_run.judge(Order(name="x", source=b"print('ran')", timeout_s=5.0))
+print(verdict.control, verdict.stdout)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "it ended with 41; sandbox clean b''\n"
+
+
+def test_the_probe_names_every_layer() -> None:
+    done = subprocess.run([*COMMAND, "probe", "--json"], capture_output=True)
+    value = json.loads(done.stdout)
+    assert done.returncode == 0 and value["tier"] in "ABC"
+    assert {layer["name"] for layer in value["layers"]} >= {"namespaces", "landlock", "seccomp", "limits", "identity"}
+    assert all(layer["why"] for layer in value["layers"] if not layer["on"])

@@ -12,6 +12,14 @@ pub fn vector(error: VectorError) -> PyErr {
     }
 }
 
+/// ValueError where a file is not what it should be, else OSError.
+pub fn vector_file(error: std::io::Error) -> PyErr {
+    match error.downcast::<VectorError>() {
+        Ok(wrong) => vector(wrong),
+        Err(error) => os(error),
+    }
+}
+
 /// OSError with its errno; Python makes ProcessLookupError, PermissionError and the like of it.
 pub fn os(error: std::io::Error) -> PyErr {
     match error.raw_os_error() {

@@ -4,6 +4,7 @@
 
 mod errors;
 mod frame;
+mod lent;
 mod process;
 mod sandbox;
 mod shared;
@@ -24,6 +25,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<shared::SharedCounters>()?;
     module.add_class::<shared::SharedReader>()?;
     module.add_class::<shared::SharedReading>()?;
+    module.add_class::<lent::VectorArray>()?;
     module.add_function(wrap_pyfunction!(process::set_parent_death_signal, module)?)?;
     module.add_function(wrap_pyfunction!(
         process::set_no_new_privs_not_dumpable,

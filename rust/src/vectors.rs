@@ -1,17 +1,20 @@
 //! Vectors.
 
+use std::borrow::Cow;
+use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use o_core::vectors;
+use o_core::vectors::{self, Filter, FirstPass, Metric, Search};
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::PyBufferError;
+use pyo3::exceptions::{PyBufferError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyMemoryView, PyString};
 
 use crate::errors;
+use crate::lent::{Loans, VectorArray};
 
 /// From so many products, or bytes of text, on the work passes 50 us, and the GIL is released around it.
-const MUCH_WORK: usize = 100_000;
+const MUCH_WORK: usize = 500_000;
 const LONG_BYTES: usize = 512;
 
 /// The vector of a text as float32, little-endian: hashed n-grams, the same bytes on every machine.
@@ -37,33 +40,129 @@ fn floats<'py>(py: Python<'py>, vector: &[f32]) -> PyResult<Bound<'py, PyBytes>>
     })
 }
 
-/// Vectors under ids (u64), and the exact best by cosine.
+/// The bytes of any contiguous buffer whose items are of one of these formats.
+fn bytes_of<'a>(data: &'a Bound<'_, PyAny>, formats: &[&str]) -> PyResult<Cow<'a, [u8]>> {
+    if let Ok(bytes) = data.cast::<PyBytes>() {
+        return Ok(Cow::Borrowed(bytes.as_bytes()));
+    }
+    let view = PyMemoryView::from(data)?;
+    let format: String = view.getattr("format")?.extract()?;
+    if !formats.contains(&format.trim_start_matches(['<', '=', '@'])) {
+        let text = format!("a buffer of format {format:?}; it should be one of {formats:?}");
+        return Err(PyTypeError::new_err(text));
+    }
+    let bytes = match format.as_str() {
+        "B" => view.into_any(),
+        _ => view.call_method1("cast", ("B",)).map_err(|_| not_contiguous())?,
+    };
+    let buffer = PyBuffer::<u8>::get(&bytes)?;
+    match buffer.is_c_contiguous() {
+        true => buffer.to_vec(data.py()).map(Cow::Owned),
+        false => Err(not_contiguous()),
+    }
+}
+
+fn not_contiguous() -> PyErr {
+    PyBufferError::new_err("the buffer is not contiguous")
+}
+
+const FLOATS: &[&str] = &["f", "B"];
+const BOOLS: &[&str] = &["?", "B", "b"];
+
+fn first_pass_of(name: &str) -> PyResult<FirstPass> {
+    Ok(match name {
+        "auto" => FirstPass::Auto,
+        "exact" => FirstPass::Exact,
+        "certified" => FirstPass::Certified,
+        "int8" => FirstPass::Int8,
+        "bfloat16" => FirstPass::Bfloat16,
+        "float16" => FirstPass::Float16,
+        "binary" => FirstPass::Binary,
+        _ => return Err(PyValueError::new_err(format!("no first pass {name:?}"))),
+    })
+}
+
+/// Vectors under ids (u64), and the exact best by cosine or product.
 #[pyclass(frozen, module = "o_tui._native")]
 pub struct VectorIndex {
     // A lock and not a borrow: who adds while another thread searches waits, and gets no exception. It is never held
     // while the GIL is waited for.
     index: RwLock<vectors::VectorIndex>,
+    pub(crate) loans: Loans,
 }
 
+type Found = Vec<(u64, f32)>;
+
 impl VectorIndex {
-    fn read(&self) -> RwLockReadGuard<'_, vectors::VectorIndex> {
+    fn of(index: vectors::VectorIndex) -> Self {
+        VectorIndex {
+            index: RwLock::new(index),
+            loans: Loans::default(),
+        }
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, vectors::VectorIndex> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, vectors::VectorIndex> {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The index, to be changed.
+    fn change(&self) -> PyResult<RwLockWriteGuard<'_, vectors::VectorIndex>> {
+        let index = self.write();
+        match self.loans.any() {
+            true => Err(PyBufferError::new_err(
+                "its rows or ids are in use as an array; let go of that first",
+            )),
+            false => Ok(index),
+        }
+    }
+
+    fn find(
+        &self,
+        py: Python<'_>,
+        queries: &[u8],
+        ids: Option<Vec<u64>>,
+        mask: Option<&Bound<'_, PyAny>>,
+        search: Search<'_>,
+    ) -> PyResult<Vec<Found>> {
+        let mask = mask.map(|mask| bytes_of(mask, BOOLS)).transpose()?;
+        let filter = match (&ids, &mask) {
+            (None, None) => Filter::All,
+            (Some(ids), None) => Filter::Ids(ids),
+            (None, Some(mask)) => Filter::Mask(mask),
+            (Some(_), Some(_)) => return Err(PyValueError::new_err("ids and a mask")),
+        };
+        let search = Search { filter, ..search };
+        let rows = ids.as_ref().map_or_else(|| self.read().len(), Vec::len);
+        let work = || {
+            if !self.read().prepared(search.first_pass) {
+                self.write().prepare(search.first_pass)?;
+            }
+            self.read().search_batch(queries, &search)
+        };
+        let found = match rows.saturating_mul(queries.len() / 4) > MUCH_WORK {
+            true => py.detach(work),
+            false => work(),
+        };
+        found.map_err(errors::vector)
+    }
 }
 
 #[pymethods]
 impl VectorIndex {
     #[new]
-    #[pyo3(signature = (dimensions=256))]
-    fn new(dimensions: usize) -> PyResult<Self> {
-        let index = vectors::VectorIndex::new(dimensions).map_err(errors::vector)?;
-        Ok(VectorIndex {
-            index: RwLock::new(index),
-        })
+    #[pyo3(signature = (dimensions=256, metric="cosine"))]
+    fn new(dimensions: usize, metric: &str) -> PyResult<Self> {
+        let metric = match metric {
+            "cosine" => Metric::Cosine,
+            "dot" => Metric::Dot,
+            _ => return Err(PyValueError::new_err(format!("no metric {metric:?}"))),
+        };
+        let index = vectors::VectorIndex::with_metric(dimensions, metric);
+        Ok(Self::of(index.map_err(errors::vector)?))
     }
 
     /// Reads what `to_bytes` wrote; the rows are copied once.
@@ -84,9 +183,7 @@ impl VectorIndex {
                 }
             })
         };
-        Ok(VectorIndex {
-            index: RwLock::new(index.map_err(errors::vector)?),
-        })
+        Ok(Self::of(index.map_err(errors::vector)?))
     }
 
     /// All of it, to be kept.
@@ -98,42 +195,98 @@ impl VectorIndex {
         })
     }
 
+    /// Maps a file that `save` wrote.
+    #[staticmethod]
+    fn map(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        let index = py.detach(|| vectors::VectorIndex::map(&path));
+        Ok(Self::of(index.map_err(errors::vector_file)?))
+    }
+
+    /// Writes a file that `map` maps.
+    fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
+        py.detach(|| self.read().save(&path)).map_err(errors::vector_file)
+    }
+
     /// Puts a vector under an id, in the place of the one that was there.
-    fn add(&self, id: u64, vector: &[u8]) -> PyResult<()> {
-        self.write().add(id, vector).map_err(errors::vector)
+    fn add(&self, id: u64, vector: &Bound<'_, PyAny>) -> PyResult<()> {
+        let vector = bytes_of(vector, FLOATS)?;
+        self.change()?.add(id, &vector).map_err(errors::vector)
     }
 
     /// Makes room for `rows` more vectors, so that adding them moves nothing.
     fn reserve(&self, rows: usize) -> PyResult<()> {
-        self.write().reserve(rows).map_err(errors::vector)
+        self.change()?.reserve(rows).map_err(errors::vector)
     }
 
     /// Takes a vector out; False where there was none.
-    fn remove(&self, id: u64) -> bool {
-        self.write().remove(id)
+    fn remove(&self, id: u64) -> PyResult<bool> {
+        Ok(self.change()?.remove(id))
     }
 
-    /// The vector under an id, with length 1 as it is stored.
+    /// The vector under an id, as it is stored.
     fn get<'py>(&self, py: Python<'py>, id: u64) -> PyResult<Option<Bound<'py, PyBytes>>> {
         self.read().get(id).map(|row| floats(py, row)).transpose()
     }
 
-    /// The `k` nearest by cosine, best first.
-    #[pyo3(signature = (query, k=10, ids=None))]
+    /// The `k` nearest, best first.
+    #[pyo3(signature = (query, k=10, ids=None, *, mask=None, first_pass="auto", threads=0))]
+    #[allow(clippy::too_many_arguments)] // Python's keywords
     fn search(
         &self,
         py: Python<'_>,
-        query: &[u8],
+        query: &Bound<'_, PyAny>,
         k: usize,
         ids: Option<Vec<u64>>,
-    ) -> PyResult<Vec<(u64, f32)>> {
-        let rows = ids.as_ref().map_or_else(|| self.read().len(), Vec::len);
-        let work = || self.read().search(query, k, ids.as_deref());
-        let found = match rows.saturating_mul(query.len() / 4) > MUCH_WORK {
-            true => py.detach(work),
-            false => work(),
+        mask: Option<&Bound<'_, PyAny>>,
+        first_pass: &str,
+        threads: usize,
+    ) -> PyResult<Found> {
+        let query = bytes_of(query, FLOATS)?;
+        let (expected, got) = (4 * self.read().dimensions(), query.len());
+        if got != expected {
+            return Err(errors::vector(vectors::VectorError::Size { expected, got }));
+        }
+        let search = Search {
+            k,
+            first_pass: first_pass_of(first_pass)?,
+            threads,
+            ..Search::default()
         };
-        found.map_err(errors::vector)
+        let found = self.find(py, &query, ids, mask, search)?;
+        Ok(found.into_iter().next().unwrap_or_default())
+    }
+
+    /// The `k` nearest of each of several queries.
+    #[pyo3(signature = (queries, k=10, ids=None, *, mask=None, first_pass="auto", threads=0))]
+    #[allow(clippy::too_many_arguments)] // Python's keywords
+    fn search_batch(
+        &self,
+        py: Python<'_>,
+        queries: &Bound<'_, PyAny>,
+        k: usize,
+        ids: Option<Vec<u64>>,
+        mask: Option<&Bound<'_, PyAny>>,
+        first_pass: &str,
+        threads: usize,
+    ) -> PyResult<Vec<Found>> {
+        let queries = bytes_of(queries, FLOATS)?;
+        let search = Search {
+            k,
+            first_pass: first_pass_of(first_pass)?,
+            threads,
+            ..Search::default()
+        };
+        self.find(py, &queries, ids, mask, search)
+    }
+
+    /// The rows as a read-only array, not copied.
+    fn rows(slf: Bound<'_, Self>) -> VectorArray {
+        VectorArray::lend(slf, false)
+    }
+
+    /// The ids as a read-only array, in the order of the rows.
+    fn ids(slf: Bound<'_, Self>) -> VectorArray {
+        VectorArray::lend(slf, true)
     }
 
     fn __len__(&self) -> usize {

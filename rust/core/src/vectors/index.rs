@@ -1,43 +1,76 @@
-//! Rows by id in one matrix, and the exact nearest of them.
+//! Rows by id in one matrix.
 
-use super::dot::Dots;
+use super::binary::Binary;
+use super::codes::Codes;
+use super::half::{Half, Kind};
+use super::kernels::Kernel;
+use super::mapped::Cells;
+use super::matrix::Matrix;
+use super::search::{Filter, FirstPass, Search};
 use super::slots::{MOST_ROWS, Slots};
-use super::top::Top;
-use super::{VectorError, check_dimensions, floats, le_floats, normalise};
+use super::{VectorError, check_dimensions};
 
-const MAGIC: &[u8; 8] = b"O_VECTOR";
-const VERSION: u32 = 1;
-const HEADER_BYTES: usize = 64;
+/// What a score is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Metric {
+    /// The cosine: vectors are stored with length 1.
+    #[default]
+    Cosine,
+    /// The product: vectors are stored as they come.
+    Dot,
+}
 
-/// Vectors of length 1 under ids, and the exact best by cosine.
+/// Vectors under ids, and the exact best by cosine or product.
 ///
-/// Three arrays and nothing else: no threads, no allocation a row, so that forks share it. Saved as
-/// `O_VECTOR`, version u32, dimensions u32, rows u64, zeros up to 64 bytes, the ids (u64), the rows (f32), all
-/// little-endian.
+/// Plain arrays and nothing else: no threads, no allocation a row, so that forks share it. Beside the rows lie their codes
+/// of one byte a number, which most searches read instead.
 pub struct VectorIndex {
-    dimensions: usize,
-    ids: Vec<u64>,
-    rows: Vec<f32>,
-    slots: Slots,
+    pub(super) dimensions: usize,
+    pub(super) metric: Metric,
+    pub(super) ids: Cells<u64>,
+    pub(super) rows: Cells<f32>,
+    pub(super) slots: Slots,
+    pub(super) codes: Codes,
+    pub(super) half: Option<Half>,
+    pub(super) binary: Option<Binary>,
+    pub(super) kernel: Kernel,
 }
 
 impl VectorIndex {
-    /// An empty index.
+    /// An empty index, by cosine.
     ///
     /// # Errors
     /// [`VectorError::Dimensions`].
     pub fn new(dimensions: usize) -> Result<Self, VectorError> {
+        Self::with_metric(dimensions, Metric::Cosine)
+    }
+
+    /// An empty index.
+    ///
+    /// # Errors
+    /// [`VectorError::Dimensions`].
+    pub fn with_metric(dimensions: usize, metric: Metric) -> Result<Self, VectorError> {
         Ok(VectorIndex {
             dimensions: check_dimensions(dimensions)?,
-            ids: Vec::new(),
-            rows: Vec::new(),
+            metric,
+            ids: Cells::new(),
+            rows: Cells::new(),
             slots: Slots::new(),
+            codes: Codes::new(dimensions),
+            half: None,
+            binary: None,
+            kernel: Kernel::detect(),
         })
     }
 
     /// Numbers in a row.
     pub fn dimensions(&self) -> usize {
         self.dimensions
+    }
+
+    /// What a score is.
+    pub fn metric(&self) -> Metric {
+        self.metric
     }
 
     /// Rows.
@@ -50,28 +83,58 @@ impl VectorIndex {
         self.ids.is_empty()
     }
 
-    /// Bytes of its arrays.
-    pub fn memory_bytes(&self) -> usize {
-        8 * self.ids.capacity() + 4 * self.rows.capacity() + self.slots.memory_bytes()
+    /// The ids, in the order of the rows.
+    pub fn ids(&self) -> &[u64] {
+        &self.ids
     }
 
-    /// Puts a vector (float32, little-endian) under `id`, in the place of the one that was there. It is stored with
-    /// length 1; zeros stay zeros and are like nothing.
+    /// All rows, one after the other, as they are stored.
+    pub fn rows(&self) -> &[f32] {
+        &self.rows
+    }
+
+    /// Bytes of its arrays.
+    pub fn memory_bytes(&self) -> usize {
+        let half = self.half.as_ref().map_or(0, Half::memory_bytes);
+        let binary = self.binary.as_ref().map_or(0, Binary::memory_bytes);
+        let rows = self.ids.memory_bytes() + self.rows.memory_bytes();
+        rows + self.slots.memory_bytes() + self.codes.memory_bytes() + half + binary
+    }
+
+    /// Puts a vector (float32, little-endian) under `id`, in the place of the one that was there. By cosine it is stored
+    /// with length 1; zeros stay zeros and are like nothing.
     ///
     /// # Errors
     /// A wrong size, a number that is not finite, no memory; then nothing has changed.
     pub fn add(&mut self, id: u64, vector: &[u8]) -> Result<(), VectorError> {
-        let mut row = floats(vector, self.dimensions)?;
-        normalise(&mut row);
+        let row = self.vector(vector)?;
         if let Some(place) = self.slots.row(id, &self.ids) {
-            self.rows[place * self.dimensions..][..self.dimensions].copy_from_slice(&row);
+            self.replace(place, &row);
             return Ok(());
         }
         self.reserve(1)?;
         self.slots.insert(id, self.ids.len(), &self.ids);
-        self.ids.push(id);
-        self.rows.extend_from_slice(&row);
+        self.ids.own().push(id);
+        self.rows.own().extend_from_slice(&row);
+        self.codes.push(&row, self.kernel);
+        if let Some(half) = &mut self.half {
+            half.push(&row);
+        }
+        if let Some(binary) = &mut self.binary {
+            binary.push(&row);
+        }
         Ok(())
+    }
+
+    fn replace(&mut self, place: usize, row: &[f32]) {
+        self.rows.own()[place * self.dimensions..][..self.dimensions].copy_from_slice(row);
+        self.codes.set(place, row, self.kernel);
+        if let Some(half) = &mut self.half {
+            half.set(place, row);
+        }
+        if let Some(binary) = &mut self.binary {
+            binary.set(place, row);
+        }
     }
 
     /// Makes room for `more` rows, so that adding them moves nothing: for who is about to be forked, because a fork that
@@ -83,48 +146,104 @@ impl VectorIndex {
         if self.len().saturating_add(more) > MOST_ROWS {
             return Err(VectorError::TooMany);
         }
-        let numbers = more * self.dimensions;
-        self.ids
-            .try_reserve(more)
+        let (ids, rows) = (self.ids.own(), self.rows.own());
+        let room = rows.capacity();
+        ids.try_reserve(more)
+            .and_then(|()| rows.try_reserve(more * self.dimensions))
             .map_err(|_| VectorError::OutOfMemory)?;
-        let room = self.rows.capacity();
-        self.rows
-            .try_reserve(numbers)
-            .map_err(|_| VectorError::OutOfMemory)?;
-        if self.rows.capacity() != room {
-            prefer_huge_pages(&self.rows);
+        if rows.capacity() != room {
+            prefer_huge_pages(rows);
+        }
+        self.codes.reserve(more)?;
+        if let Some(half) = &mut self.half {
+            half.reserve(more)?;
+        }
+        if let Some(binary) = &mut self.binary {
+            binary.reserve(more)?;
         }
         self.slots.reserve(more, &self.ids)
     }
 
     /// Takes a row out; the last one moves into its place. False where there was none.
     pub fn remove(&mut self, id: u64) -> bool {
-        let Some(row) = self.slots.row(id, &self.ids) else {
+        let Some(place) = self.slots.row(id, &self.ids) else {
             return false;
         };
         self.slots.remove(id, &self.ids);
         let last = self.ids.len() - 1;
-        if row < last {
-            self.slots.shift(self.ids[last], row, &self.ids);
+        if place < last {
+            self.slots.shift(self.ids[last], place, &self.ids);
             let (from, size) = (last * self.dimensions, self.dimensions);
-            self.rows.copy_within(from..from + size, row * size);
+            self.rows.own().copy_within(from..from + size, place * size);
         }
-        self.ids.swap_remove(row);
-        self.rows.truncate(last * self.dimensions);
+        self.ids.own().swap_remove(place);
+        self.rows.own().truncate(last * self.dimensions);
+        self.codes.swap_remove(place);
+        if let Some(half) = &mut self.half {
+            half.swap_remove(place);
+        }
+        if let Some(binary) = &mut self.binary {
+            binary.swap_remove(place);
+        }
         true
+    }
+
+    /// Makes the codes of a first pass, and keeps them up to date from then on. Those of 8 bits are always there.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn prepare(&mut self, first_pass: FirstPass) -> Result<(), VectorError> {
+        if self.prepared(first_pass) {
+            return Ok(());
+        }
+        match half_kind(first_pass) {
+            Some(kind) => self.half = Some(Half::of(kind, self.dimensions, &self.rows)?),
+            None => self.binary = Some(Binary::of(self.dimensions, &self.rows)?),
+        }
+        Ok(())
+    }
+
+    /// The codes of a first pass are there.
+    pub fn prepared(&self, first_pass: FirstPass) -> bool {
+        match half_kind(first_pass) {
+            Some(kind) => self.half.as_ref().is_some_and(|half| half.kind == kind),
+            None => first_pass != FirstPass::Binary || self.binary.is_some(),
+        }
+    }
+
+    /// Bytes that a search with this first pass reads, but for those of rescoring.
+    pub(super) fn read_bytes(&self, first_pass: FirstPass) -> usize {
+        let half = || self.half.as_ref().map_or(0, Half::read_bytes);
+        match first_pass {
+            FirstPass::Exact => 4 * self.rows.len(),
+            FirstPass::Binary => self.binary.as_ref().map_or(0, Binary::read_bytes),
+            FirstPass::Bfloat16 | FirstPass::Float16 => half(),
+            FirstPass::Auto | FirstPass::Certified | FirstPass::Int8 => self.codes.read_bytes(),
+        }
     }
 
     /// The vector under `id`, as it is stored.
     pub fn get(&self, id: u64) -> Option<&[f32]> {
-        self.slots.row(id, &self.ids).map(|row| self.row(row))
+        let row = self.slots.row(id, &self.ids)?;
+        Some(&self.rows[row * self.dimensions..][..self.dimensions])
     }
 
-    fn row(&self, row: usize) -> &[f32] {
-        &self.rows[row * self.dimensions..][..self.dimensions]
+    pub(super) fn place(&self, id: u64) -> Option<u32> {
+        self.slots.row(id, &self.ids).map(|row| row as u32)
     }
 
-    /// The `k` rows nearest to `query` by cosine, `(id, score)`, best first; equal scores by id. With `among`, only
-    /// rows of these ids (those that there are; each at most once).
+    pub(super) fn matrix<'a>(&'a self, mask: Option<&'a [u8]>) -> Matrix<'a> {
+        Matrix {
+            kernel: self.kernel,
+            dimensions: self.dimensions,
+            rows: &self.rows,
+            ids: &self.ids,
+            mask,
+        }
+    }
+
+    /// The `k` rows nearest to `query`, `(id, score)`, best first; equal scores by id. With `among`, only rows of these
+    /// ids (those that there are; each at most once). Always exact.
     ///
     /// # Errors
     /// A query of a wrong size, or with a number that is not finite.
@@ -134,168 +253,50 @@ impl VectorIndex {
         k: usize,
         among: Option<&[u64]>,
     ) -> Result<Vec<(u64, f32)>, VectorError> {
-        let mut query = floats(query, self.dimensions)?;
-        normalise(&mut query);
-        match among {
-            None => Ok(self.search_all(&query, k)),
-            Some(ids) => Ok(self.search_some(&query, k, ids)),
-        }
+        let filter = among.map_or(Filter::All, Filter::Ids);
+        let (first_pass, threads) = (FirstPass::Auto, 0);
+        self.search_with(query, &Search { k, filter, first_pass, threads })
     }
 
-    fn search_all(&self, query: &[f32], k: usize) -> Vec<(u64, f32)> {
-        let mut top = Top::new(k.min(self.len()));
-        let dots = Dots::detect();
-        let size = self.dimensions;
-        let blocks = self.rows.chunks_exact(4 * size);
-        let tail = blocks.remainder().chunks_exact(size);
-        let whole = self.len() / 4 * 4;
-        for (block, ids) in blocks.zip(self.ids.chunks_exact(4)) {
-            let (a, rest) = block.split_at(size);
-            let (b, rest) = rest.split_at(size);
-            let (c, d) = rest.split_at(size);
-            for (score, id) in dots.four([a, b, c, d], query).into_iter().zip(ids) {
-                top.offer(score, *id);
-            }
-        }
-        for (row, id) in tail.zip(&self.ids[whole..]) {
-            top.offer(dots.one(row, query), *id);
-        }
-        top.finish()
-    }
-
-    fn search_some(&self, query: &[f32], k: usize, ids: &[u64]) -> Vec<(u64, f32)> {
-        let mut places: Vec<usize> = ids
-            .iter()
-            .filter_map(|id| self.slots.row(*id, &self.ids))
-            .collect();
-        // In the order of memory, and no row twice.
-        places.sort_unstable();
-        places.dedup();
-        let mut top = Top::new(k.min(places.len()));
-        let dots = Dots::detect();
-        for place in places {
-            top.offer(dots.one(self.row(place), query), self.ids[place]);
-        }
-        top.finish()
-    }
-
-    /// How many bytes [`VectorIndex::write`] writes.
-    pub fn saved_bytes(&self) -> usize {
-        HEADER_BYTES + 8 * self.ids.len() + 4 * self.rows.len()
-    }
-
-    /// Saves it into `out`, which has [`VectorIndex::saved_bytes`].
-    pub fn write(&self, out: &mut [u8]) {
-        let (header, body) = out.split_at_mut(HEADER_BYTES);
-        let (ids, rows) = body.split_at_mut(8 * self.ids.len());
-        header.fill(0);
-        header[..8].copy_from_slice(MAGIC);
-        header[8..12].copy_from_slice(&VERSION.to_le_bytes());
-        header[12..16].copy_from_slice(&(self.dimensions as u32).to_le_bytes());
-        header[16..24].copy_from_slice(&(self.ids.len() as u64).to_le_bytes());
-        for (place, id) in ids.chunks_exact_mut(8).zip(&self.ids) {
-            place.copy_from_slice(&id.to_le_bytes());
-        }
-        for (place, number) in rows.chunks_exact_mut(4).zip(&self.rows) {
-            place.copy_from_slice(&number.to_le_bytes());
-        }
-    }
-
-    /// Reads what [`VectorIndex::write`] wrote: the rows are copied as they are; only the table of ids is made.
+    /// [`VectorIndex::search_batch`] of one query.
     ///
     /// # Errors
-    /// [`VectorError::Format`] where the bytes are not exactly an index; no memory.
-    pub fn read(saved: &[u8]) -> Result<Self, VectorError> {
-        Self::read_from(saved.len(), |at, out| {
-            out.copy_from_slice(&saved[at..at + out.len()])
-        })
+    /// As there.
+    pub fn search_with(
+        &self,
+        query: &[u8],
+        search: &Search<'_>,
+    ) -> Result<Vec<(u64, f32)>, VectorError> {
+        if query.len() != 4 * self.dimensions {
+            let (expected, got) = (4 * self.dimensions, query.len());
+            return Err(VectorError::Size { expected, got });
+        }
+        let found = self.search_batch(query, search)?;
+        Ok(found.into_iter().next().unwrap_or_default())
     }
+}
 
-    /// [`VectorIndex::read`] of `length` bytes that cannot be borrowed: `copy(at, out)` fetches `out.len()` of them.
-    ///
-    /// # Errors
-    /// As [`VectorIndex::read`].
-    pub fn read_from(
-        length: usize,
-        mut copy: impl FnMut(usize, &mut [u8]),
-    ) -> Result<Self, VectorError> {
-        let body = length
-            .checked_sub(HEADER_BYTES)
-            .ok_or(VectorError::Format("the header is cut off"))?;
-        let mut header = [0; HEADER_BYTES];
-        copy(0, &mut header);
-        if header[..8] != MAGIC[..] {
-            return Err(VectorError::Format("these are not vectors"));
-        }
-        if number(&header[8..12]) != u64::from(VERSION) {
-            return Err(VectorError::Format("another version"));
-        }
-        let mut index = VectorIndex::new(number(&header[12..16]) as usize)?;
-        let count = number(&header[16..24]);
-        // Checked against what is there before anything of that size is allocated.
-        let row_bytes = 8 + 4 * index.dimensions as u64;
-        if count.checked_mul(row_bytes) != Some(body as u64) {
-            return Err(VectorError::Format("not as long as its header says"));
-        }
-        let count = count as usize;
-        let numbers = count * index.dimensions;
-        index
-            .ids
-            .try_reserve_exact(count)
-            .map_err(|_| VectorError::OutOfMemory)?;
-        index
-            .rows
-            .try_reserve_exact(numbers)
-            .map_err(|_| VectorError::OutOfMemory)?;
-        prefer_huge_pages(&index.rows);
-        let rows = HEADER_BYTES + 8 * count;
-        in_steps(HEADER_BYTES, rows, &mut copy, |ids| {
-            index.ids.extend(ids.chunks_exact(8).map(number));
-        });
-        in_steps(rows, length, &mut copy, |rows| {
-            index.rows.extend(le_floats(rows))
-        });
-        index.slots = Slots::of(&index.ids)?;
-        Ok(index)
+fn half_kind(first_pass: FirstPass) -> Option<Kind> {
+    match first_pass {
+        FirstPass::Bfloat16 => Some(Kind::Bfloat16),
+        FirstPass::Float16 => Some(Kind::Float16),
+        _ => None,
     }
 }
 
 /// Asks for pages of 2 MiB: a search meets fewer page-table walks, and the kernel frees a dead process sooner.
-fn prefer_huge_pages(rows: &Vec<f32>) {
+pub(super) fn prefer_huge_pages<T>(cells: &Vec<T>) {
     const PAGE: usize = 4096;
     const WORTH_IT_BYTES: usize = 4 << 20;
-    let bytes = 4 * rows.capacity();
+    let bytes = size_of::<T>() * cells.capacity();
     if cfg!(target_os = "linux") && bytes >= WORTH_IT_BYTES {
-        let start = rows.as_ptr() as usize;
+        let start = cells.as_ptr() as usize;
         let first = start.next_multiple_of(PAGE);
         let length = (start + bytes - first) / PAGE * PAGE;
-        // SAFETY: the whole pages `first..first + length` lie within the allocation of `rows`; the advice changes
+        // SAFETY: the whole pages `first..first + length` lie within the allocation of `cells`; the advice changes
         // neither what is in them nor what may be done with them. That it is refused is of no interest.
         unsafe { libc::madvise(first as *mut libc::c_void, length, libc::MADV_HUGEPAGE) };
     }
-}
-
-/// Hands the bytes `from..to` on in steps that stay in the first cache.
-fn in_steps(
-    from: usize,
-    to: usize,
-    copy: &mut impl FnMut(usize, &mut [u8]),
-    mut take: impl FnMut(&[u8]),
-) {
-    const STEP: usize = 16 * 1024;
-    let mut step = [0; STEP];
-    for at in (from..to).step_by(STEP) {
-        let part = &mut step[..STEP.min(to - at)];
-        copy(at, part);
-        take(part);
-    }
-}
-
-fn number(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
 }
 
 #[cfg(test)]

@@ -1,14 +1,27 @@
 //! Vectors: hashed n-grams of a text, and the exact nearest rows of a matrix.
+//!
+//! [`VectorIndex`] owns the arrays; `kernels` are the loops over them, one for each set of instructions; `certified`,
+//! `shortlist` and a plain scan are the ways to search, and `search` chooses among them.
 
-mod dot;
+mod binary;
+mod certified;
+mod codes;
 mod embed;
+mod half;
 mod index;
+mod kernels;
+mod mapped;
+mod matrix;
+mod saved;
+mod search;
+mod shortlist;
 mod slots;
 mod top;
 
-pub use dot::dot;
 pub use embed::{EMBEDDER, READ_BYTES, embed};
-pub use index::VectorIndex;
+pub use index::{Metric, VectorIndex};
+pub use kernels::dot;
+pub use search::{Filter, FirstPass, Search};
 
 /// Most dimensions that a vector may have.
 pub const MOST_DIMENSIONS: usize = 16_384;
@@ -27,6 +40,17 @@ pub enum VectorError {
     },
     /// A number in a vector is NaN or infinite.
     NotFinite,
+    /// A vector so long that products with it overflow; only where lengths are kept.
+    TooLong,
+    /// A mask that has not a byte for each row.
+    Mask {
+        /// Rows that there are.
+        expected: usize,
+        /// Bytes that it has.
+        got: usize,
+    },
+    /// A first pass whose codes have not been made.
+    NotPrepared,
     /// Saved bytes that are not an index, or not a whole one.
     Format(&'static str),
     /// More rows than an index can have.
@@ -45,6 +69,11 @@ impl std::fmt::Display for VectorError {
                 write!(f, "a vector of {got} bytes; it should have {expected}")
             }
             VectorError::NotFinite => f.write_str("a vector with NaN or infinity in it"),
+            VectorError::TooLong => f.write_str("a vector longer than 2^60"),
+            VectorError::Mask { expected, got } => {
+                write!(f, "a mask of {got} bytes for {expected} rows")
+            }
+            VectorError::NotPrepared => f.write_str("the codes of this first pass were not made"),
             VectorError::Format(what) => write!(f, "saved vectors are damaged: {what}"),
             VectorError::TooMany => f.write_str("more rows than an index can have"),
             VectorError::OutOfMemory => f.write_str("no memory for more vectors"),
@@ -79,6 +108,21 @@ fn le_floats(bytes: &[u8]) -> impl ExactSizeIterator<Item = f32> + '_ {
     bytes
         .chunks_exact(4)
         .map(|number| f32::from_le_bytes([number[0], number[1], number[2], number[3]]))
+}
+
+/// Longer vectors are refused where lengths are kept: no product of two overflows.
+const LONGEST: f32 = (1u64 << 60) as f32;
+
+fn length(row: &[f32]) -> f64 {
+    let squares = row.iter().map(|number| f64::from(*number).powi(2));
+    squares.sum::<f64>().sqrt()
+}
+
+fn check_length(row: &[f32]) -> Result<(), VectorError> {
+    match length(row) <= f64::from(LONGEST) {
+        true => Ok(()),
+        false => Err(VectorError::TooLong),
+    }
 }
 
 /// Divides `row` by its length, unless it has length 1 (to a rounding) or 0 already.

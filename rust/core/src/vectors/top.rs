@@ -64,6 +64,22 @@ impl Top {
         }
     }
 
+    /// What a score must reach to be among the best; below everything while there is room.
+    #[inline]
+    pub fn worst(&self) -> f32 {
+        match self.heap.first() {
+            Some((score, _)) if self.heap.len() == self.k => *score,
+            _ => f32::NEG_INFINITY,
+        }
+    }
+
+    /// Takes what another one has kept.
+    pub fn absorb(&mut self, other: Top) {
+        for (score, id) in other.heap {
+            self.offer(score, id);
+        }
+    }
+
     /// `(id, score)`, best first.
     pub fn finish(mut self) -> Vec<(u64, f32)> {
         self.heap

@@ -1,0 +1,223 @@
+//! Rows once more, as codes of one byte a number, with what the codes leave out.
+
+use super::kernels::{BLOCK, Bound, Facts, GROUP, Kernel, Quantised};
+use super::mapped::Cells;
+use super::VectorError;
+
+/// A row's code is stored with this added, because VNNI multiplies unsigned bytes by signed ones.
+const OFFSET: u8 = 128;
+const ROW_LEVELS: i8 = 127;
+
+/// The codes of a matrix: blocks of [`BLOCK`] rows, the last one filled up with rows that reach nothing.
+pub(super) struct Codes {
+    dimensions: usize,
+    rows: usize,
+    pub blocks: Cells<u8>,
+    pub scales: Cells<f32>,
+    pub errors: Cells<f32>,
+    pub lengths: Cells<f32>,
+}
+
+/// A query as codes.
+pub(super) struct CodedQuery {
+    pub words: Vec<i32>,
+    pub bound: Bound,
+}
+
+/// Bytes of a block's codes.
+pub(super) fn block_bytes(dimensions: usize) -> usize {
+    dimensions.div_ceil(GROUP) * GROUP * BLOCK
+}
+
+impl Codes {
+    pub fn new(dimensions: usize) -> Self {
+        Codes {
+            dimensions,
+            rows: 0,
+            blocks: Cells::new(),
+            scales: Cells::new(),
+            errors: Cells::new(),
+            lengths: Cells::new(),
+        }
+    }
+
+    /// Codes that were saved; None where the arrays do not fit one another.
+    pub fn of(
+        dimensions: usize,
+        rows: usize,
+        blocks: Cells<u8>,
+        facts: [Cells<f32>; 3],
+    ) -> Option<Self> {
+        let padded = rows.next_multiple_of(BLOCK);
+        let [scales, errors, lengths] = facts;
+        let fits = blocks.len() == padded / BLOCK * block_bytes(dimensions)
+            && [&scales, &errors, &lengths]
+                .iter()
+                .all(|fact| fact.len() == padded);
+        fits.then_some(Codes {
+            dimensions,
+            rows,
+            blocks,
+            scales,
+            errors,
+            lengths,
+        })
+    }
+
+    /// Makes room for `more` rows.
+    pub fn reserve(&mut self, more: usize) -> Result<(), VectorError> {
+        let rows = (self.rows + more).next_multiple_of(BLOCK);
+        let fill = |cells: &mut Cells<f32>| {
+            let cells = cells.own();
+            cells.try_reserve(rows - cells.len().min(rows))
+        };
+        let blocks = self.blocks.own();
+        let bytes = rows / BLOCK * block_bytes(self.dimensions);
+        blocks
+            .try_reserve(bytes - blocks.len().min(bytes))
+            .and_then(|()| fill(&mut self.scales))
+            .and_then(|()| fill(&mut self.errors))
+            .and_then(|()| fill(&mut self.lengths))
+            .map_err(|_| VectorError::OutOfMemory)
+    }
+
+    /// Adds a row; there must be room.
+    pub fn push(&mut self, row: &[f32], kernel: Kernel) {
+        if self.rows.is_multiple_of(BLOCK) {
+            let blocks = self.blocks.own();
+            blocks.resize(blocks.len() + block_bytes(self.dimensions), OFFSET);
+            // An error of minus infinity: the best such a row can be is the worst there is.
+            for (facts, empty) in [
+                (&mut self.scales, 0.0),
+                (&mut self.errors, f32::NEG_INFINITY),
+                (&mut self.lengths, 0.0),
+            ] {
+                let facts = facts.own();
+                facts.resize(facts.len() + BLOCK, empty);
+            }
+        }
+        self.rows += 1;
+        self.set(self.rows - 1, row, kernel);
+    }
+
+    /// Puts another row into a place.
+    pub fn set(&mut self, place: usize, row: &[f32], kernel: Kernel) {
+        let mut codes = vec![0i8; self.dimensions];
+        let quantised = kernel.quantise(row, ROW_LEVELS, &mut codes);
+        let bytes = codes.iter().map(|code| (*code as u8).wrapping_add(OFFSET));
+        put(self.blocks.own(), self.dimensions, place, bytes);
+        self.note(place, quantised);
+    }
+
+    fn note(&mut self, place: usize, quantised: Quantised) {
+        self.scales.own()[place] = quantised.scale;
+        self.errors.own()[place] = quantised.error;
+        self.lengths.own()[place] = quantised.length;
+    }
+
+    /// Moves the last row into `place`, and takes the last place away.
+    pub fn swap_remove(&mut self, place: usize) {
+        let last = self.rows - 1;
+        let moved: Vec<u8> = self.codes(last).collect();
+        put(self.blocks.own(), self.dimensions, place, moved.into_iter());
+        let nothing = Quantised {
+            scale: 0.0,
+            error: f32::NEG_INFINITY,
+            length: 0.0,
+        };
+        let kept = Quantised {
+            scale: self.scales[last],
+            error: self.errors[last],
+            length: self.lengths[last],
+        };
+        self.note(place, kept);
+        self.note(last, nothing);
+        self.rows = last;
+        if last.is_multiple_of(BLOCK) {
+            let bytes = last / BLOCK * block_bytes(self.dimensions);
+            self.blocks.own().truncate(bytes);
+            for facts in [&mut self.scales, &mut self.errors, &mut self.lengths] {
+                facts.own().truncate(last);
+            }
+        }
+    }
+
+    fn codes(&self, place: usize) -> impl Iterator<Item = u8> + '_ {
+        let block = place / BLOCK * block_bytes(self.dimensions);
+        self.blocks[block..]
+            .chunks_exact(GROUP * BLOCK)
+            .flat_map(move |group| &group[place % BLOCK * GROUP..][..GROUP])
+            .take(self.dimensions)
+            .copied()
+    }
+
+    /// What is known of the rows from `first` on, of so many at most; whole blocks.
+    pub fn facts(&self, first: usize, rows: usize) -> Facts<'_> {
+        let end = (first + rows).min(self.scales.len());
+        Facts {
+            scales: &self.scales[first..end],
+            errors: &self.errors[first..end],
+            lengths: &self.lengths[first..end],
+        }
+    }
+
+    /// The blocks from row `first` on, those of so many rows at most.
+    pub fn blocks(&self, first: usize, rows: usize) -> &[u8] {
+        let size = block_bytes(self.dimensions);
+        let end = self.blocks.len().min((first + rows) / BLOCK * size);
+        &self.blocks[first / BLOCK * size..end]
+    }
+
+    /// Bytes that one search reads.
+    pub fn read_bytes(&self) -> usize {
+        self.blocks.len() + 12 * self.scales.len()
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        let facts = [&self.scales, &self.errors, &self.lengths];
+        let facts: usize = facts.iter().map(|facts| facts.memory_bytes()).sum();
+        self.blocks.memory_bytes() + facts
+    }
+}
+
+fn put(blocks: &mut [u8], dimensions: usize, place: usize, codes: impl Iterator<Item = u8>) {
+    let block = &mut blocks[place / BLOCK * block_bytes(dimensions)..];
+    let cells = block
+        .chunks_exact_mut(GROUP * BLOCK)
+        .flat_map(|group| &mut group[place % BLOCK * GROUP..][..GROUP]);
+    for (cell, code) in cells.zip(codes) {
+        *cell = code;
+    }
+}
+
+impl CodedQuery {
+    /// Codes of a query, and by how much a score that they give can be wrong.
+    ///
+    /// With row = s·c + e and query = t·p + f the exact product differs from s·t·(c·p) by e·query + s·c·f, which is at
+    /// most |e|·|query| + |s·c|·|f|. A float32 score differs from that product by the rounding of its sums, at most
+    /// γ·|row|·|query| with γ = n·u / (1 - n·u), in whatever order it is summed; and what is done with the codes'
+    /// product rounds a few times more.
+    pub fn new(query: &[f32], kernel: Kernel) -> Self {
+        let groups = query.len().div_ceil(GROUP);
+        let mut codes = vec![0i8; groups * GROUP];
+        let quantised = kernel.quantise(query, kernel.query_levels(), &mut codes[..query.len()]);
+        let words = codes
+            .chunks_exact(GROUP)
+            .map(|word| i32::from_le_bytes([word[0], word[1], word[2], word[3]].map(|c| c as u8)))
+            .collect();
+        let sum: i32 = codes.iter().map(|code| i32::from(*code)).sum();
+        const ROUNDING: f32 = f32::EPSILON / 2.0;
+        const STEPS: usize = 32;
+        let rounding = (query.len() + STEPS) as f32 * ROUNDING;
+        let rounding = rounding / (1.0 - rounding) * (quantised.length + quantised.error);
+        CodedQuery {
+            words,
+            bound: Bound {
+                scale: quantised.scale,
+                offset: i32::from(OFFSET) * sum,
+                per_error: quantised.length * (1.0 + 8.0 * ROUNDING),
+                per_length: (quantised.error + rounding) * (1.0 + 8.0 * ROUNDING),
+            },
+        }
+    }
+}

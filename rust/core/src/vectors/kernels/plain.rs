@@ -1,0 +1,148 @@
+//! Loops that the compiler turns into good instructions by itself: compiled once for each kernel, with its features.
+
+use super::super::half::Kind;
+use super::{BLOCK, Bound, Facts, STRETCH};
+
+/// Rows whose bits are compared side by side.
+pub(in super::super) const WORD_LANES: usize = 8;
+
+/// A row as codes: about `scale` times the code.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in super::super) struct Quantised {
+    pub scale: f32,
+    /// At least the length of what the codes leave out.
+    pub error: f32,
+    /// At least the length of the row, and of what the codes say.
+    pub length: f32,
+}
+
+#[inline(always)]
+pub(super) fn reaching(
+    dots: &[i32; STRETCH],
+    facts: Facts<'_>,
+    bound: &Bound,
+    floor: f32,
+) -> [u16; STRETCH / BLOCK] {
+    let mut words = [0u16; STRETCH / BLOCK];
+    let facts = facts
+        .scales
+        .chunks_exact(BLOCK)
+        .zip(facts.errors.chunks_exact(BLOCK))
+        .zip(facts.lengths.chunks_exact(BLOCK));
+    for ((word, dots), ((scales, errors), lengths)) in
+        words.iter_mut().zip(dots.chunks_exact(BLOCK)).zip(facts)
+    {
+        let mut best = [0f32; BLOCK];
+        for row in 0..BLOCK {
+            let (score, slack) = bound.of(dots[row], scales[row], errors[row], lengths[row]);
+            best[row] = score + slack;
+        }
+        for (row, best) in best.iter().enumerate() {
+            *word |= u16::from(*best >= floor) << row;
+        }
+    }
+    words
+}
+
+/// In bits that are float32's; those of binary16 have another exponent, which one multiplication sets right.
+#[inline(always)]
+pub(super) fn half_dot(kind: Kind, row: &[u16], query: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    const UP: f32 = (1u128 << 112) as f32;
+    let number = |code: u16| match kind {
+        Kind::Bfloat16 => f32::from_bits(u32::from(code) << 16),
+        Kind::Float16 => {
+            let sign = u32::from(code & 0x8000) << 16;
+            f32::from_bits(sign | u32::from(code & 0x7fff) << 13) * UP
+        }
+    };
+    let mut sums = [0f32; LANES];
+    let (rows, queries) = (row.chunks_exact(LANES), query.chunks_exact(LANES));
+    for (sum, (code, b)) in sums.iter_mut().zip(rows.remainder().iter().zip(queries.remainder())) {
+        *sum = number(*code) * b;
+    }
+    for (codes, b) in rows.zip(queries) {
+        for lane in 0..LANES {
+            sums[lane] += number(codes[lane]) * b[lane];
+        }
+    }
+    sums.iter().sum()
+}
+
+#[inline(always)]
+pub(super) fn differing(rows: &[u64], query: &[u64]) -> [u64; WORD_LANES] {
+    let mut sums = [0u64; WORD_LANES];
+    for (words, asked) in rows.chunks_exact(WORD_LANES).zip(query) {
+        for lane in 0..WORD_LANES {
+            sums[lane] += u64::from((words[lane] ^ asked).count_ones());
+        }
+    }
+    sums
+}
+
+#[inline(always)]
+pub(super) fn quantise(row: &[f32], levels: i8, out: &mut [i8]) -> Quantised {
+    /// Added and taken away again, it leaves the nearest whole number.
+    const ROUND: f32 = 12_582_912.0;
+    const UP: f64 = 1.000_001;
+    let levels = f32::from(levels);
+    let most = largest(row);
+    // A step of 0 (all zeros, or all but) leaves everything to the error.
+    let scale = most / levels;
+    let steps = if scale > 0.0 { levels / most } else { 0.0 };
+    let steps = if steps.is_finite() { steps } else { 0.0 };
+    let scale = if steps > 0.0 { scale } else { 0.0 };
+    for (code, number) in out.iter_mut().zip(row) {
+        let nearest = (number * steps).clamp(-levels, levels) + ROUND - ROUND;
+        *code = nearest as i32 as i8;
+    }
+    let sums = squares(row, out, scale);
+    let up = |squares: f64| (squares.sqrt() * UP) as f32;
+    Quantised {
+        scale,
+        error: up(sums[0]),
+        length: up(sums[1].max(sums[2])),
+    }
+}
+
+#[inline(always)]
+fn largest(row: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let mut most = [0f32; LANES];
+    let lanes = row.chunks_exact(LANES);
+    let tail = lanes.remainder();
+    for numbers in lanes {
+        for lane in 0..LANES {
+            let number = numbers[lane].abs();
+            most[lane] = if number > most[lane] { number } else { most[lane] };
+        }
+    }
+    most.iter()
+        .chain(tail)
+        .fold(0f32, |most, number| most.max(number.abs()))
+}
+
+/// The squared lengths of what the codes leave out, of the row, and of what the codes say; in float64 nothing of that
+/// is rounded away.
+#[inline(always)]
+fn squares(row: &[f32], codes: &[i8], scale: f32) -> [f64; 3] {
+    const LANES: usize = 8;
+    let mut sums = [[0f64; LANES]; 3];
+    let mut add = |lane: usize, number: f32, code: i8| {
+        let (number, said) = (f64::from(number), f64::from(scale) * f64::from(code));
+        let left = number - said;
+        sums[0][lane] += left * left;
+        sums[1][lane] += number * number;
+        sums[2][lane] += said * said;
+    };
+    let (rows, all) = (row.chunks_exact(LANES), codes.chunks_exact(LANES));
+    for (number, code) in rows.remainder().iter().zip(all.remainder()) {
+        add(0, *number, *code);
+    }
+    for (numbers, codes) in rows.zip(all) {
+        for lane in 0..LANES {
+            add(lane, numbers[lane], codes[lane]);
+        }
+    }
+    sums.map(|lanes| lanes.iter().sum())
+}

@@ -1,7 +1,8 @@
 """The Rust extension: what must be fast, or what Python cannot do (rust/, checked by stubtest)."""
 
 from collections.abc import Sequence
-from typing import Any, Final, final
+from os import PathLike
+from typing import Any, Final, Literal, final
 
 from typing_extensions import Buffer
 
@@ -11,6 +12,7 @@ __all__ = [
     "SharedCounters",
     "SharedReader",
     "SharedReading",
+    "VectorArray",
     "VectorIndex",
     "ViolationRing",
     "__version__",
@@ -76,19 +78,31 @@ def embed(text: str, dimensions: int = 256) -> bytes:
     """
 
 @final
-class VectorIndex:
-    """Vectors of one size under ids (0 to 2**64-1) in one matrix, and the exact best of them by cosine.
+class VectorArray(Buffer):
+    """An array of an index, read-only and not copied, for whoever speaks the buffer protocol: `np.asarray(index.rows())`.
 
-    Plain arrays, no threads: a fork shares it by copy-on-write. It may be used from several threads; the GIL is
+    As long as it, or a buffer of it, is there, the index refuses to change (BufferError).
+    """
+
+    def __len__(self) -> int: ...
+
+@final
+class VectorIndex:
+    """Vectors of one size under ids (0 to 2**64-1) in one matrix, and the exact best of them by cosine or product.
+
+    Plain arrays, no threads that stay: a fork shares it by copy-on-write. It may be used from several threads; the GIL is
     released while a search takes longer than about 50 us. `len()` and `in` work.
     """
 
-    def __new__(cls, dimensions: int = 256) -> VectorIndex:
-        """An empty index; ValueError where `dimensions` is not 1 to 16,384."""
+    def __new__(cls, dimensions: int = 256, metric: Literal["cosine", "dot"] = "cosine") -> VectorIndex:
+        """An empty index; ValueError where `dimensions` is not 1 to 16,384.
+
+        By "cosine" vectors are stored with length 1; by "dot" as they come, and a score is the product.
+        """
 
     @staticmethod
     def from_bytes(data: Buffer) -> VectorIndex:
-        """Reads what `to_bytes` wrote: the rows are copied once, as they are.
+        """Reads what `to_bytes` wrote: the rows are copied once, as they are; their codes are made.
 
         Raises:
             ValueError: The bytes are not exactly an index.
@@ -97,14 +111,29 @@ class VectorIndex:
     def to_bytes(self) -> bytes:
         """All of it: header of 64 bytes, ids, rows."""
 
-    def add(self, id: int, vector: bytes) -> None:
-        """Puts a vector (float32 little-endian) under an id, in the place of the one that was there.
+    @staticmethod
+    def map(path: str | PathLike[str]) -> VectorIndex:
+        """Maps a file that `save` wrote: nothing is copied, and all who map it share its pages.
 
-        It is stored with length 1; zeros stay zeros.
+        The first change copies it. The file must not be cut shorter meanwhile, and its codes are believed.
+
+        Raises:
+            ValueError: It is not such a file.
+            OSError: It cannot be opened or mapped.
+        """
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes a file that `map` maps, durable, beside `path` first; raises OSError."""
+
+    def add(self, id: int, vector: Buffer) -> None:
+        """Puts a vector (float32) under an id, in the place of the one that was there.
+
+        By cosine it is stored with length 1; zeros stay zeros.
 
         Raises:
             ValueError: It has another size, or NaN or infinity in it; nothing has changed.
             MemoryError: There is no memory for it; nothing has changed.
+            BufferError: `rows()` or `ids()` is in use (as for `reserve` and `remove`).
         """
 
     def reserve(self, rows: int) -> None:
@@ -121,17 +150,53 @@ class VectorIndex:
     def get(self, id: int) -> bytes | None:
         """The vector under an id, as it is stored."""
 
-    def search(self, query: bytes, k: int = 10, ids: Sequence[int] | None = None) -> list[tuple[int, float]]:
-        """The `k` nearest by cosine: `(id, score)`, best first, equal scores by id.
+    def search(
+        self,
+        query: Buffer,
+        k: int = 10,
+        ids: Sequence[int] | None = None,
+        *,
+        mask: Buffer | None = None,
+        first_pass: Literal["auto", "exact", "certified", "int8", "bfloat16", "float16", "binary"] = "auto",
+        threads: int = 0,
+    ) -> list[tuple[int, float]]:
+        """The `k` nearest: `(id, score)`, best first, equal scores by id.
+
+        "exact" scores every row; "certified" reads codes of 8 bits with a bound on their error, and scores only rows that
+        can be among the best: the same answer, bit for bit. "auto" takes the quicker of the two. The other first passes are
+        approximate: what they find has its exact score, but they may miss some of the best. Their codes are made at the
+        first use.
 
         Args:
-            query: A vector, of any length but of the index's size.
+            query: A vector (float32), of any length but of the index's size.
             k: How many at most.
             ids: Only these (those that are there).
+            mask: Only the rows whose byte is not 0; a byte a row, in the order of `ids()`.
+            first_pass: How rows are looked at before they are scored.
+            threads: At most so many; 0: as many as there are processors, where one would take longer than about 2 ms.
 
         Raises:
-            ValueError: The query has another size, or NaN or infinity in it.
+            ValueError: The query has another size, or NaN or infinity in it; the mask has another size.
+            TypeError: A buffer of other items than float32 (or bytes); of other items than bytes or bools for a mask.
         """
+
+    def search_batch(
+        self,
+        queries: Buffer,
+        k: int = 10,
+        ids: Sequence[int] | None = None,
+        *,
+        mask: Buffer | None = None,
+        first_pass: Literal["auto", "exact", "certified", "int8", "bfloat16", "float16", "binary"] = "auto",
+        threads: int = 0,
+    ) -> list[list[tuple[int, float]]]:
+        """`search` for several queries, one after the other in `queries`: the rows are read once for all of them."""
+
+    def rows(self) -> VectorArray:
+        """The rows as a two-dimensional array of float32, as they are stored."""
+
+    def ids(self) -> VectorArray:
+        """The ids as an array of uint64, in the order of the rows. A row that is removed is replaced by the last one."""
 
     def __len__(self) -> int: ...
     def __contains__(self, id: int, /) -> bool: ...

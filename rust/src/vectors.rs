@@ -53,7 +53,9 @@ fn bytes_of<'a>(data: &'a Bound<'_, PyAny>, formats: &[&str]) -> PyResult<Cow<'a
     }
     let bytes = match format.as_str() {
         "B" => view.into_any(),
-        _ => view.call_method1("cast", ("B",)).map_err(|_| not_contiguous())?,
+        _ => view
+            .call_method1("cast", ("B",))
+            .map_err(|_| not_contiguous())?,
     };
     let buffer = PyBuffer::<u8>::get(&bytes)?;
     match buffer.is_c_contiguous() {
@@ -204,7 +206,8 @@ impl VectorIndex {
 
     /// Writes a file that `map` maps.
     fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
-        py.detach(|| self.read().save(&path)).map_err(errors::vector_file)
+        py.detach(|| self.read().save(&path))
+            .map_err(errors::vector_file)
     }
 
     /// Puts a vector under an id, in the place of the one that was there.

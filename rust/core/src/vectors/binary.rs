@@ -1,7 +1,7 @@
 //! Rows once more as one bit a number: its sign.
 
-use super::kernels::{Kernel, WORD_LANES};
 use super::VectorError;
+use super::kernels::{Kernel, WORD_LANES};
 
 /// Signs in words of 64; word after word of eight rows side by side, the last eight filled up with zeros.
 pub(super) struct Binary {
@@ -82,6 +82,8 @@ impl Binary {
 pub(super) fn signs(row: &[f32]) -> impl Iterator<Item = u64> + '_ {
     row.chunks(64).map(|numbers| {
         let bits = numbers.iter().enumerate();
-        bits.fold(0, |word, (at, number)| word | (u64::from(*number > 0.0) << at))
+        bits.fold(0, |word, (at, number)| {
+            word | (u64::from(*number > 0.0) << at)
+        })
     })
 }

@@ -64,7 +64,15 @@ impl<'a> Hunt<'a> {
     /// Looks at the codes' dot products of one stretch, or scans it after all.
     fn sift(&mut self, matrix: &Matrix<'_>, codes: &Codes, rows: Range<usize>, dots: &Dots) {
         let before = self.candidates.len();
-        self.collect(matrix, codes, rows.clone(), dots);
+        let (facts, floor) = (codes.facts(rows.start, STRETCH), self.floor());
+        let words = matrix
+            .kernel
+            .reaching(dots, facts, &self.coded.bound, floor);
+        for (block, _) in words.iter().enumerate().filter(|(_, word)| **word != 0) {
+            let first = rows.start + block * BLOCK;
+            let dots = &dots[block * BLOCK..][..BLOCK];
+            self.collect(matrix, codes, first..rows.end.min(first + BLOCK), dots);
+        }
         let floor = self.floor();
         let new = &self.candidates[before..];
         let alive = new.iter().filter(|new| new.most >= floor).count();
@@ -76,28 +84,38 @@ impl<'a> Hunt<'a> {
         }
     }
 
-    fn collect(&mut self, matrix: &Matrix<'_>, codes: &Codes, rows: Range<usize>, dots: &Dots) {
-        let facts = codes.facts(rows.start, STRETCH);
-        let bound = self.coded.bound;
+    /// Keeps those rows of a block that can be among the best. Where there may be any, the rest of the query is compared
+    /// too, which halves the slack.
+    fn collect(&mut self, matrix: &Matrix<'_>, codes: &Codes, rows: Range<usize>, dots: &[i32]) {
+        let facts = codes.facts(rows.start, BLOCK);
+        let (bound, fine) = (self.coded.bound, self.coded.fine);
         let mut floor = self.floor();
-        let words = matrix.kernel.reaching(dots, facts, &bound, floor);
-        for (block, mut word) in words.into_iter().enumerate() {
-            while word != 0 {
-                let at = block * BLOCK + word.trailing_zeros() as usize;
-                word &= word - 1;
-                let row = rows.start + at;
-                if row >= rows.end || !matrix.allows(row) {
-                    continue;
-                }
-                let facts = (facts.scales[at], facts.errors[at], facts.lengths[at]);
-                let (score, slack) = bound.of(dots[at], facts.0, facts.1, facts.2);
-                let most = score + slack;
-                if most >= floor {
-                    let row = row as u32;
-                    self.candidates.push(Candidate { most, row });
-                    self.lowest.offer(score - slack, 0);
-                    floor = self.floor();
-                }
+        // The floor may have risen since the stretch was looked at.
+        let mut word = matrix.kernel.reaching(dots, facts, &bound, floor)[0];
+        if word == 0 {
+            return;
+        }
+        let mut more = [[0; STRETCH]; 1];
+        let block = codes.blocks(rows.start, BLOCK);
+        matrix
+            .kernel
+            .code_dots(block, &[&self.coded.fine_words], &mut more);
+        while word != 0 {
+            let at = word.trailing_zeros() as usize;
+            word &= word - 1;
+            let row = rows.start + at;
+            if row >= rows.end || !matrix.allows(row) {
+                continue;
+            }
+            let scale = facts.scales[at];
+            let score = bound.score(dots[at], scale) + fine.score(more[0][at], scale);
+            let slack = fine.slack(facts.errors[at], facts.lengths[at]);
+            let most = score + slack;
+            if most >= floor {
+                let row = row as u32;
+                self.candidates.push(Candidate { most, row });
+                self.lowest.offer(score - slack, 0);
+                floor = self.floor();
             }
         }
     }
@@ -116,7 +134,9 @@ impl<'a> Hunt<'a> {
             for (row, candidate) in rows.iter_mut().zip(four) {
                 *row = candidate.row as usize;
             }
-            let scores = matrix.kernel.dots(rows.map(|row| matrix.row(row)), self.query);
+            let scores = matrix
+                .kernel
+                .dots(rows.map(|row| matrix.row(row)), self.query);
             for (score, row) in scores.into_iter().zip(rows).take(four.len()) {
                 self.best.offer(score, matrix.ids[row]);
             }
@@ -157,9 +177,15 @@ pub(super) fn search(
             for (words, number) in words.iter_mut().zip(group) {
                 *words = &hunts[*number].coded.words;
             }
-            let count = if group.len() < WORTH_EIGHT { group.len() } else { QUERIES };
+            let count = if group.len() < WORTH_EIGHT {
+                group.len()
+            } else {
+                QUERIES
+            };
             let blocks = codes.blocks(start, STRETCH);
-            matrix.kernel.code_dots(blocks, &words[..count], &mut dots[..count]);
+            matrix
+                .kernel
+                .code_dots(blocks, &words[..count], &mut dots[..count]);
             for (number, dots) in group.iter().zip(&dots) {
                 hunts[*number].sift(matrix, codes, stretch.clone(), dots);
             }

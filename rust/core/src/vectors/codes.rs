@@ -1,8 +1,8 @@
 //! Rows once more, as codes of one byte a number, with what the codes leave out.
 
+use super::VectorError;
 use super::kernels::{BLOCK, Bound, Facts, GROUP, Kernel, Quantised};
 use super::mapped::Cells;
-use super::VectorError;
 
 /// A row's code is stored with this added, because VNNI multiplies unsigned bytes by signed ones.
 const OFFSET: u8 = 128;
@@ -18,10 +18,14 @@ pub(super) struct Codes {
     pub lengths: Cells<f32>,
 }
 
-/// A query as codes.
+/// A query as codes, and what they leave out as codes once more: the second ones are only asked where the first do not
+/// settle it, and leave almost nothing.
 pub(super) struct CodedQuery {
     pub words: Vec<i32>,
     pub bound: Bound,
+    pub fine_words: Vec<i32>,
+    /// To be added to the first score; its slack is that of both together.
+    pub fine: Bound,
 }
 
 /// Bytes of a block's codes.
@@ -104,8 +108,11 @@ impl Codes {
     pub fn set(&mut self, place: usize, row: &[f32], kernel: Kernel) {
         let mut codes = vec![0i8; self.dimensions];
         let quantised = kernel.quantise(row, ROW_LEVELS, &mut codes);
-        let bytes = codes.iter().map(|code| (*code as u8).wrapping_add(OFFSET));
-        put(self.blocks.own(), self.dimensions, place, bytes);
+        let codes: Vec<u8> = codes
+            .iter()
+            .map(|code| (*code as u8).wrapping_add(OFFSET))
+            .collect();
+        put(self.blocks.own(), self.dimensions, place, &codes);
         self.note(place, quantised);
     }
 
@@ -118,8 +125,8 @@ impl Codes {
     /// Moves the last row into `place`, and takes the last place away.
     pub fn swap_remove(&mut self, place: usize) {
         let last = self.rows - 1;
-        let moved: Vec<u8> = self.codes(last).collect();
-        put(self.blocks.own(), self.dimensions, place, moved.into_iter());
+        let moved = self.codes(last);
+        put(self.blocks.own(), self.dimensions, place, &moved);
         let nothing = Quantised {
             scale: 0.0,
             error: f32::NEG_INFINITY,
@@ -142,22 +149,24 @@ impl Codes {
         }
     }
 
-    fn codes(&self, place: usize) -> impl Iterator<Item = u8> + '_ {
+    fn codes(&self, place: usize) -> Vec<u8> {
         let block = place / BLOCK * block_bytes(self.dimensions);
-        self.blocks[block..]
-            .chunks_exact(GROUP * BLOCK)
-            .flat_map(move |group| &group[place % BLOCK * GROUP..][..GROUP])
-            .take(self.dimensions)
-            .copied()
+        let mut codes = vec![0; self.dimensions];
+        let groups = self.blocks[block..].chunks_exact(GROUP * BLOCK);
+        for (codes, group) in codes.chunks_mut(GROUP).zip(groups) {
+            let cells = &group[place % BLOCK * GROUP..];
+            codes.copy_from_slice(&cells[..codes.len()]);
+        }
+        codes
     }
 
     /// What is known of the rows from `first` on, of so many at most; whole blocks.
     pub fn facts(&self, first: usize, rows: usize) -> Facts<'_> {
-        let end = (first + rows).min(self.scales.len());
+        let rows = first..(first + rows).min(self.scales.len());
         Facts {
-            scales: &self.scales[first..end],
-            errors: &self.errors[first..end],
-            lengths: &self.lengths[first..end],
+            scales: &self.scales[rows.clone()],
+            errors: &self.errors[rows.clone()],
+            lengths: &self.lengths[rows],
         }
     }
 
@@ -180,13 +189,12 @@ impl Codes {
     }
 }
 
-fn put(blocks: &mut [u8], dimensions: usize, place: usize, codes: impl Iterator<Item = u8>) {
+fn put(blocks: &mut [u8], dimensions: usize, place: usize, codes: &[u8]) {
     let block = &mut blocks[place / BLOCK * block_bytes(dimensions)..];
-    let cells = block
-        .chunks_exact_mut(GROUP * BLOCK)
-        .flat_map(|group| &mut group[place % BLOCK * GROUP..][..GROUP]);
-    for (cell, code) in cells.zip(codes) {
-        *cell = code;
+    let groups = block.chunks_exact_mut(GROUP * BLOCK);
+    for (codes, group) in codes.chunks(GROUP).zip(groups) {
+        let cells = &mut group[place % BLOCK * GROUP..];
+        cells[..codes.len()].copy_from_slice(codes);
     }
 }
 
@@ -198,26 +206,44 @@ impl CodedQuery {
     /// γ·|row|·|query| with γ = n·u / (1 - n·u), in whatever order it is summed; and what is done with the codes'
     /// product rounds a few times more.
     pub fn new(query: &[f32], kernel: Kernel) -> Self {
-        let groups = query.len().div_ceil(GROUP);
-        let mut codes = vec![0i8; groups * GROUP];
-        let quantised = kernel.quantise(query, kernel.query_levels(), &mut codes[..query.len()]);
-        let words = codes
-            .chunks_exact(GROUP)
-            .map(|word| i32::from_le_bytes([word[0], word[1], word[2], word[3]].map(|c| c as u8)))
-            .collect();
-        let sum: i32 = codes.iter().map(|code| i32::from(*code)).sum();
         const ROUNDING: f32 = f32::EPSILON / 2.0;
         const STEPS: usize = 32;
+        let (codes, first) = codes_of(query, kernel);
+        let left: Vec<f32> = query
+            .iter()
+            .zip(&codes)
+            .map(|(number, code)| {
+                (f64::from(*number) - f64::from(first.scale) * f64::from(*code)) as f32
+            })
+            .collect();
+        let (fine_codes, second) = codes_of(&left, kernel);
         let rounding = (query.len() + STEPS) as f32 * ROUNDING;
-        let rounding = rounding / (1.0 - rounding) * (quantised.length + quantised.error);
+        let rounding = rounding / (1.0 - rounding) * (first.length + first.error);
+        let bound = |codes: &[i8], quantised: Quantised| Bound {
+            scale: quantised.scale,
+            offset: i32::from(OFFSET) * codes.iter().map(|code| i32::from(*code)).sum::<i32>(),
+            per_error: first.length * (1.0 + 8.0 * ROUNDING),
+            per_length: (quantised.error + rounding) * (1.0 + 8.0 * ROUNDING),
+        };
         CodedQuery {
-            words,
-            bound: Bound {
-                scale: quantised.scale,
-                offset: i32::from(OFFSET) * sum,
-                per_error: quantised.length * (1.0 + 8.0 * ROUNDING),
-                per_length: (quantised.error + rounding) * (1.0 + 8.0 * ROUNDING),
-            },
+            bound: bound(&codes, first),
+            fine: bound(&fine_codes, second),
+            words: words(&codes),
+            fine_words: words(&fine_codes),
         }
     }
+}
+
+fn codes_of(numbers: &[f32], kernel: Kernel) -> (Vec<i8>, Quantised) {
+    let mut codes = vec![0i8; numbers.len().next_multiple_of(GROUP)];
+    let quantised = kernel.quantise(numbers, kernel.query_levels(), &mut codes[..numbers.len()]);
+    (codes, quantised)
+}
+
+fn words(codes: &[i8]) -> Vec<i32> {
+    let groups = codes.chunks_exact(GROUP);
+    let word = |group: &[i8]| [group[0], group[1], group[2], group[3]].map(|code| code as u8);
+    groups
+        .map(|group| i32::from_le_bytes(word(group)))
+        .collect()
 }

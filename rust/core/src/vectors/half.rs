@@ -1,7 +1,7 @@
 //! Rows once more in 16 bits a number: half the bytes to read.
 
-use super::kernels::Kernel;
 use super::VectorError;
+use super::kernels::Kernel;
 
 /// Which 16 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -255,7 +255,15 @@ impl VectorIndex {
     ) -> Result<Vec<(u64, f32)>, VectorError> {
         let filter = among.map_or(Filter::All, Filter::Ids);
         let (first_pass, threads) = (FirstPass::Auto, 0);
-        self.search_with(query, &Search { k, filter, first_pass, threads })
+        self.search_with(
+            query,
+            &Search {
+                k,
+                filter,
+                first_pass,
+                threads,
+            },
+        )
     }
 
     /// [`VectorIndex::search_batch`] of one query.

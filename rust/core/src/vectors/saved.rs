@@ -124,7 +124,9 @@ impl VectorIndex {
         in_steps(HEADER_BYTES, rows, &mut copy, |part| {
             ids.extend(part.chunks_exact(8).map(number));
         });
-        in_steps(rows, length, &mut copy, |part| numbers.extend(le_floats(part)));
+        in_steps(rows, length, &mut copy, |part| {
+            numbers.extend(le_floats(part))
+        });
         index.slots = Slots::of(&index.ids)?;
         index.encode()?;
         Ok(index)
@@ -140,7 +142,9 @@ impl VectorIndex {
         let lengths = &self.codes.lengths[..self.ids.len()];
         match lengths.iter().all(|length| *length <= LONGEST) {
             true => Ok(()),
-            false => Err(VectorError::Format("a number that is not finite, or too large")),
+            false => Err(VectorError::Format(
+                "a number that is not finite, or too large",
+            )),
         }
     }
 
@@ -191,7 +195,9 @@ impl VectorIndex {
 
     fn mapped(map: &Arc<Map>) -> Result<Self, VectorError> {
         if cfg!(target_endian = "big") {
-            return Err(VectorError::Format("this machine's numbers are the other way round"));
+            return Err(VectorError::Format(
+                "this machine's numbers are the other way round",
+            ));
         }
         let header = Header::parse(map.bytes(), MAPPED_VERSION)?;
         let wrong = VectorError::Format("not as long as its header says");

@@ -123,7 +123,9 @@ impl VectorIndex {
                 let matrix = self.matrix(mask.as_deref());
                 let k = search.k.min(self.len());
                 let part = |rows| self.part(&matrix, pass, queries, k, rows);
-                let bytes = self.read_bytes(pass).saturating_mul(queries.len().div_ceil(8));
+                let bytes = self
+                    .read_bytes(pass)
+                    .saturating_mul(queries.len().div_ceil(8));
                 Ok(on_threads(self.len(), threads(search.threads, bytes), part))
             }
         }

@@ -65,7 +65,13 @@ fn by_codes(codes: &Codes, matrix: &Matrix<'_>, query: &[f32], rows: Range<usize
     }
 }
 
-fn by_signs(binary: &Binary, matrix: &Matrix<'_>, query: &[f32], rows: Range<usize>, list: &mut Top) {
+fn by_signs(
+    binary: &Binary,
+    matrix: &Matrix<'_>,
+    query: &[f32],
+    rows: Range<usize>,
+    list: &mut Top,
+) {
     let query: Vec<u64> = signs(query).collect();
     for start in rows.clone().step_by(WORD_LANES) {
         let differing = binary.differing(matrix.kernel, start, &query);

@@ -2,14 +2,14 @@
 
 use std::arch::x86_64::{
     __m256, __m256i, _MM_HINT_T0, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehdup_ps,
-    _mm_movehl_ps, _mm_prefetch, _mm256_add_epi32, _mm256_castps256_ps128,
-    _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_set1_epi16, _mm256_set1_epi32,
-    _mm256_setzero_ps, _mm256_setzero_si256, _mm256_storeu_si256,
+    _mm_movehl_ps, _mm_prefetch, _mm256_add_epi32, _mm256_castps256_ps128, _mm256_extractf128_ps,
+    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16,
+    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setzero_ps, _mm256_setzero_si256,
+    _mm256_storeu_si256,
 };
 
 use super::super::half::Kind;
-use super::{BLOCK, Bound, Facts, Quantised, STRETCH, WORD_LANES, plain};
+use super::{BLOCK, Bound, Facts, Quantised, Reaching, STRETCH, WORD_LANES, plain};
 
 const LANES: usize = 8;
 const BYTES: usize = 32;
@@ -35,11 +35,7 @@ pub(super) fn dots<const ROWS: usize>(rows: [&[f32]; ROWS], query: &[f32]) -> [f
     }
     let mut scores = [0f32; ROWS];
     for ((row, sum), score) in rows.iter().zip(&sums).zip(&mut scores) {
-        let tail: f32 = row[at..]
-            .iter()
-            .zip(&query[at..])
-            .map(|(a, b)| a * b)
-            .sum();
+        let tail: f32 = row[at..].iter().zip(&query[at..]).map(|(a, b)| a * b).sum();
         *score = total(sum[0]) + total(sum[1]) + tail;
     }
     scores
@@ -103,12 +99,7 @@ fn store(sums: __m256i, out: &mut [i32]) {
 }
 
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn reaching(
-    dots: &[i32; STRETCH],
-    facts: Facts<'_>,
-    bound: &Bound,
-    floor: f32,
-) -> [u16; STRETCH / BLOCK] {
+pub(super) fn reaching(dots: &[i32], facts: Facts<'_>, bound: &Bound, floor: f32) -> Reaching {
     plain::reaching(dots, facts, bound, floor)
 }
 

@@ -56,7 +56,10 @@ pub(super) struct Bound {
     pub per_length: f32,
 }
 
-/// What is known of the rows of a stretch beside their codes.
+/// A word for each block of a stretch, with a bit for each row.
+pub(super) type Reaching = [u16; STRETCH / BLOCK];
+
+/// What is known of the rows of some blocks beside their codes.
 #[derive(Clone, Copy)]
 pub(super) struct Facts<'a> {
     pub scales: &'a [f32],
@@ -64,16 +67,36 @@ pub(super) struct Facts<'a> {
     pub lengths: &'a [f32],
 }
 
+impl<'a> Facts<'a> {
+    /// Block by block.
+    #[inline(always)]
+    pub fn blocks(self) -> impl Iterator<Item = Facts<'a>> {
+        let scales = self.scales.chunks_exact(BLOCK);
+        let errors = self.errors.chunks_exact(BLOCK);
+        let lengths = self.lengths.chunks_exact(BLOCK);
+        let facts = scales.zip(errors).zip(lengths);
+        facts.map(|((scales, errors), lengths)| Facts {
+            scales,
+            errors,
+            lengths,
+        })
+    }
+}
+
 /// More than all that rounding to denormal numbers, or to zero instead of them, can take from a score.
 const TINY: f32 = 1e-33;
 
 impl Bound {
-    /// The score that codes give, and the most by which the exact one differs from it.
+    /// The score that codes give.
     #[inline(always)]
-    pub fn of(&self, dot: i32, scale: f32, error: f32, length: f32) -> (f32, f32) {
-        let score = (dot - self.offset) as f32 * self.scale * scale;
-        let slack = self.per_error * error + (self.per_length * length + TINY);
-        (score, slack)
+    pub fn score(&self, dot: i32, scale: f32) -> f32 {
+        (dot - self.offset) as f32 * self.scale * scale
+    }
+
+    /// The most by which the exact one differs from it.
+    #[inline(always)]
+    pub fn slack(&self, error: f32, length: f32) -> f32 {
+        self.per_error * error + (self.per_length * length + TINY)
     }
 }
 
@@ -152,15 +175,9 @@ impl Kernel {
         }
     }
 
-    /// Which rows of a stretch may score `floor` or more: a bit each, a word a block.
+    /// Which rows of a stretch, or of some blocks of one, may score `floor` or more.
     #[inline]
-    pub fn reaching(
-        self,
-        dots: &[i32; STRETCH],
-        facts: Facts<'_>,
-        bound: &Bound,
-        floor: f32,
-    ) -> [u16; STRETCH / BLOCK] {
+    pub fn reaching(self, dots: &[i32], facts: Facts<'_>, bound: &Bound, floor: f32) -> Reaching {
         match self {
             // SAFETY: `detect` gives this kernel only where the processor has its instructions.
             #[cfg(target_arch = "x86_64")]

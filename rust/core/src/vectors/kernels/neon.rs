@@ -14,7 +14,10 @@ const BYTES: usize = 16;
 
 #[target_feature(enable = "neon")]
 pub(super) fn dot(row: &[f32], query: &[f32]) -> f32 {
-    let (rows, queries) = (row.chunks_exact(PARTS * LANES), query.chunks_exact(PARTS * LANES));
+    let (rows, queries) = (
+        row.chunks_exact(PARTS * LANES),
+        query.chunks_exact(PARTS * LANES),
+    );
     let tail: f32 = rows
         .remainder()
         .iter()

@@ -1,7 +1,7 @@
 //! Loops that the compiler turns into good instructions by itself: compiled once for each kernel, with its features.
 
 use super::super::half::Kind;
-use super::{BLOCK, Bound, Facts, STRETCH};
+use super::{BLOCK, Bound, Facts, Reaching, STRETCH};
 
 /// Rows whose bits are compared side by side.
 pub(in super::super) const WORD_LANES: usize = 8;
@@ -17,31 +17,20 @@ pub(in super::super) struct Quantised {
 }
 
 #[inline(always)]
-pub(super) fn reaching(
-    dots: &[i32; STRETCH],
-    facts: Facts<'_>,
-    bound: &Bound,
-    floor: f32,
-) -> [u16; STRETCH / BLOCK] {
-    let mut words = [0u16; STRETCH / BLOCK];
-    let facts = facts
-        .scales
-        .chunks_exact(BLOCK)
-        .zip(facts.errors.chunks_exact(BLOCK))
-        .zip(facts.lengths.chunks_exact(BLOCK));
-    for ((word, dots), ((scales, errors), lengths)) in
-        words.iter_mut().zip(dots.chunks_exact(BLOCK)).zip(facts)
-    {
-        let mut best = [0f32; BLOCK];
+pub(super) fn reaching(dots: &[i32], facts: Facts<'_>, bound: &Bound, floor: f32) -> Reaching {
+    let mut reaching = [0; STRETCH / BLOCK];
+    let facts = facts.blocks().zip(dots.chunks_exact(BLOCK));
+    for (word, (facts, dots)) in reaching.iter_mut().zip(facts) {
+        let mut most = [0f32; BLOCK];
         for row in 0..BLOCK {
-            let (score, slack) = bound.of(dots[row], scales[row], errors[row], lengths[row]);
-            best[row] = score + slack;
+            let slack = bound.slack(facts.errors[row], facts.lengths[row]);
+            most[row] = bound.score(dots[row], facts.scales[row]) + slack;
         }
-        for (row, best) in best.iter().enumerate() {
-            *word |= u16::from(*best >= floor) << row;
+        for (row, most) in most.iter().enumerate() {
+            *word |= u16::from(*most >= floor) << row;
         }
     }
-    words
+    reaching
 }
 
 /// In bits that are float32's; those of binary16 have another exponent, which one multiplication sets right.
@@ -58,7 +47,10 @@ pub(super) fn half_dot(kind: Kind, row: &[u16], query: &[f32]) -> f32 {
     };
     let mut sums = [0f32; LANES];
     let (rows, queries) = (row.chunks_exact(LANES), query.chunks_exact(LANES));
-    for (sum, (code, b)) in sums.iter_mut().zip(rows.remainder().iter().zip(queries.remainder())) {
+    for (sum, (code, b)) in sums
+        .iter_mut()
+        .zip(rows.remainder().iter().zip(queries.remainder()))
+    {
         *sum = number(*code) * b;
     }
     for (codes, b) in rows.zip(queries) {
@@ -82,7 +74,7 @@ pub(super) fn differing(rows: &[u64], query: &[u64]) -> [u64; WORD_LANES] {
 
 #[inline(always)]
 pub(super) fn quantise(row: &[f32], levels: i8, out: &mut [i8]) -> Quantised {
-    /// Added and taken away again, it leaves the nearest whole number.
+    /// Added to a small number, it leaves the nearest whole number in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     const UP: f64 = 1.000_001;
     let levels = f32::from(levels);
@@ -93,8 +85,7 @@ pub(super) fn quantise(row: &[f32], levels: i8, out: &mut [i8]) -> Quantised {
     let steps = if steps.is_finite() { steps } else { 0.0 };
     let scale = if steps > 0.0 { scale } else { 0.0 };
     for (code, number) in out.iter_mut().zip(row) {
-        let nearest = (number * steps).clamp(-levels, levels) + ROUND - ROUND;
-        *code = nearest as i32 as i8;
+        *code = (number * steps + ROUND).to_bits() as u8 as i8;
     }
     let sums = squares(row, out, scale);
     let up = |squares: f64| (squares.sqrt() * UP) as f32;
@@ -114,7 +105,11 @@ fn largest(row: &[f32]) -> f32 {
     for numbers in lanes {
         for lane in 0..LANES {
             let number = numbers[lane].abs();
-            most[lane] = if number > most[lane] { number } else { most[lane] };
+            most[lane] = if number > most[lane] {
+                number
+            } else {
+                most[lane]
+            };
         }
     }
     most.iter()

@@ -8,6 +8,7 @@ from typing_extensions import Buffer
 
 __all__ = [
     "EMBEDDER",
+    "Body",
     "ConfinementError",
     "SharedCounters",
     "SharedReader",
@@ -18,9 +19,15 @@ __all__ = [
     "__version__",
     "check_frame",
     "close_range",
+    "compress",
     "confine",
+    "decompress",
+    "delta",
     "embed",
+    "file_sha256",
+    "fingerprint",
     "hidden",
+    "pack",
     "probe",
     "process_cpu_ns",
     "process_rss",
@@ -28,6 +35,7 @@ __all__ = [
     "safe_text",
     "set_no_new_privs_not_dumpable",
     "set_parent_death_signal",
+    "train_dictionary",
 ]
 
 __version__: str
@@ -399,4 +407,102 @@ def probe() -> dict[str, Any]:
     """Which layers hold on this machine, found by attacks in children: {tier, layers: [{name, on, why}]}.
 
     Takes about 20 ms; the GIL is released. Raises OSError where no child can be made.
+    """
+
+def pack(fd: int, at: int, parts: Sequence[Buffer], tail: bytes | None = None) -> tuple[int, int, bytes]:
+    """Writes parts, one after the other, as zstd frames of 2 MiB into a file from offset `at` on, on all cores.
+
+    What would lose less than an eighth (three samples are tried) goes into frames of raw blocks. `tail` goes into a
+    skippable frame behind them. Memory is bounded; the descriptor's own position stays.
+
+    Returns:
+        Bytes in the file, bytes of the parts, and the SHA-256 of the bytes in the file.
+
+    Raises:
+        OSError: The disk does not take it.
+    """
+
+def fingerprint(sections: Sequence[Buffer]) -> tuple[list[bytes], bytes]:
+    """The SHA-256 of each section, and the list of their chunks for `delta`.
+
+    Chunks are content-defined (FastCDC, 8 KiB on average), named by their BLAKE3; none spans two sections.
+    """
+
+def delta(sections: Sequence[Buffer], chunks: bytes, base_chunks: bytes, limit: int) -> tuple[bytes, bytes] | None:
+    """What sections have in common with a base that has `base_chunks`; None where more than `limit` bytes are new.
+
+    Returns:
+        Runs (pairs of u64 little-endian: place in the base's content, or 2**64-1 for new bytes; size), and the new
+        bytes.
+
+    Raises:
+        ValueError: A list of chunks is damaged.
+    """
+
+def file_sha256(fd: int, at: int, size: int) -> bytes:
+    """The SHA-256 of a region of a file, with the GIL released.
+
+    Raises:
+        ValueError: The file ends before.
+        OSError: It cannot be read.
+    """
+
+@final
+class Body:
+    """The body of a checkpoint, in the zstd frames of a region of a file; reads at offsets, in threads, without the GIL.
+
+    The frames are walked at once and their sizes checked before anything is allocated for them. In all methods a
+    ValueError says that bytes are not what they should be, an OSError that the file cannot be read or written.
+    """
+
+    def __new__(cls, fd: int, at: int, size: int) -> Body:
+        """Of frames that fill exactly `size` bytes from `at` on; the descriptor may be closed afterwards."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body, unpacked."""
+
+    def read(self, at: int, size: int) -> bytes:
+        """A small part of it."""
+
+    def tail(self) -> bytes:
+        """What lies behind the frames in a skippable one; empty where there is none."""
+
+    def patched(self, at: int, runs: bytes, data: bytes) -> Body:
+        """Another body: the runs of a delta over what begins at `at` of this one, and its new bytes.
+
+        Raises:
+            ValueError: A run leaves the base or the data.
+        """
+
+    def unpack(self, at: int, sections: Sequence[tuple[str, int, bytes]], sha256: bytes | None = None) -> bytes:
+        """The sections (name, size, SHA-256) that begin at `at`, one after the other, with every digest compared.
+
+        Args:
+            at: Where the first one begins.
+            sections: All of them.
+            sha256: Of the region of the file; compared at the same time. A patched body has no file of its own.
+        """
+
+    def check(self, at: int, sections: Sequence[tuple[str, int, bytes]], sha256: bytes | None = None) -> None:
+        """Compares as `unpack` does and keeps nothing: memory stays bounded."""
+
+    def repack(self, fd: int, at: int, head: bytes) -> tuple[int, int, bytes]:
+        """Writes `head` and the whole body into a file, as `pack` does."""
+
+def train_dictionary(samples: Sequence[bytes], size: int = 16384) -> bytes:
+    """A zstd dictionary of at most `size` bytes for blocks like the samples.
+
+    Raises:
+        ValueError: The samples are too few or too small to learn from.
+    """
+
+def compress(data: bytes, dictionary: bytes | None = None) -> bytes:
+    """One small block as a zstd frame that says its size; with a dictionary, only that can read it again."""
+
+def decompress(packed: bytes, dictionary: bytes | None = None, limit: int = 67108864) -> bytes:
+    """What `compress` was given.
+
+    Raises:
+        ValueError: It is damaged, of another dictionary, or more than `limit` bytes.
     """

@@ -1,22 +1,29 @@
-"""The `.ckpt` format: a header of 256 bytes and one zstd frame (docs/STORAGE.md has the table).
+"""The `.ckpt` format: a header of 256 bytes and zstd frames (docs/STORAGE.md has the table).
 
-Inside the zstd frame is the body: `u32 little-endian` size of an index, the index (MessagePack: a list of
-`{name, size, sha256}`), then the sections one after the other.
+What the frames hold is the body: `u32 little-endian` size of an index, the index (MessagePack: a list of
+`{name, size, sha256}`), then the sections one after the other. A skippable frame behind them lists the chunks that the
+content consists of, so that a delta can be made without reading the content again.
+
+A delta's body has two sections of its own: `recipe` (the index of what it stands for, and runs over the content of the
+base) and `data` (the bytes that the base does not have). Its base is always a full checkpoint.
+
+All of it goes through descriptors: the extension reads and writes at offsets, whatever the file's position is.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
+import os
 import struct
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import IO, Annotated
 
 import msgspec
-import zstandard
 
+from o_tui import _native
 from o_tui.protocol.errors import CorruptError
 
 MAGIC = b"O_CKPT_V2".ljust(16, b"\0")
@@ -26,17 +33,27 @@ BODY_LIMIT_BYTES = 2 * 1024**3
 """Largest body that is read."""
 FLAG_ENCRYPTED = 1
 FLAG_DELTA = 2
+DELTA_SHARE = 0.3
+"""A delta that would bring more of the content than this anew is not worth its base."""
 _INDEX_LIMIT_BYTES = 1024 * 1024
+_RECIPE_LIMIT_BYTES = 64 * 1024 * 1024
+_RECIPE, _DATA = "recipe", "data"
 _FIELDS = struct.Struct("<16sII Q16s QQQ 32s32s32s20sI")
-_LEVEL = 1
 
 
-class _Section(msgspec.Struct, frozen=True):
+class Section(msgspec.Struct, frozen=True):
     """One entry of the index."""
 
     name: str
     size: Annotated[int, msgspec.Meta(ge=0)]
-    sha256: bytes
+    sha256: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+
+
+class _Recipe(msgspec.Struct, frozen=True):
+    """What a delta stands for: the index, and runs of (place in the base's content or 2**64-1, size), u64 each."""
+
+    index: bytes
+    runs: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,115 +112,198 @@ class Header:
             raise CorruptError("a checkpoint's header is damaged")
         return cls(uuid.UUID(bytes=identity), time_ns, seq, packed, whole, sha, chain, base, revision, flags)
 
+    @property
+    def is_delta(self) -> bool:
+        """It stands only together with its base."""
+        return bool(self.flags & FLAG_DELTA)
 
-def write(file: IO[bytes], sections: Mapping[str, bytes], header: Header) -> Header:
-    """Writes a whole checkpoint at the start of `file`; returns the header with sizes and digests filled in.
 
-    The file is neither flushed to the disk nor renamed: that is the vault's part.
+def write(file: IO[bytes], sections: Mapping[str, bytes], header: Header, base: IO[bytes] | None = None) -> Header:
+    """Writes a checkpoint at the start of `file`; returns the header with sizes, digests and flags filled in.
+
+    It becomes a delta where `base` (an open full checkpoint) is given, whole as far as it is needed, and has most of
+    the content; otherwise a full one. The file is neither flushed to the disk nor renamed: that is the vault's part.
     """
-    index = msgspec.msgpack.encode(
-        [_Section(name, len(data), hashlib.sha256(data).digest()) for name, data in sections.items()]
+    contents = list(sections.values())
+    digests, chunks = _native.fingerprint(contents)
+    index = _encode_index(
+        [Section(name, len(data), sha256) for (name, data), sha256 in zip(sections.items(), digests, strict=True)]
     )
-    parts = [struct.pack("<I", len(index)), index, *sections.values()]
-    size = sum(len(part) for part in parts)
-    digest = hashlib.sha256()
-    packed = 0
-    file.seek(HEADER_BYTES)
-    compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True).compressobj(size=size)
-    for part in parts:
-        view = memoryview(part)
-        for start in range(0, len(view), 1 << 20):
-            out = compressor.compress(view[start : start + (1 << 20)])
-            digest.update(out)
-            packed += file.write(out)
-    out = compressor.flush()
-    digest.update(out)
-    packed += file.write(out)
-    full = Header(
-        header.checkpoint_id,
-        header.time_ns,
-        header.seq,
-        packed,
-        size,
-        digest.digest(),
-        header.chain_digest,
-        header.base_digest,
-        header.revision,
-        header.flags,
-    )
-    file.seek(0)
-    file.write(full.pack())
-    file.flush()
-    return full
+    whole = 4 + len(index) + sum(map(len, contents))
+    full = replace(header, flags=header.flags & ~FLAG_DELTA, base_digest=bytes(32), uncompressed_bytes=whole)
+    delta = _delta(contents, index, chunks, base) if base is not None else None
+    if delta is None:
+        parts = [struct.pack("<I", len(index)), index, *contents]
+        return _put(file, full, _native.pack(file.fileno(), HEADER_BYTES, parts, chunks))
+    base_digest, own = delta
+    index = _encode_index([Section(name, len(data), hashlib.sha256(data).digest()) for name, data in own.items()])
+    parts = [struct.pack("<I", len(index)), index, *own.values()]
+    full = replace(full, flags=full.flags | FLAG_DELTA, base_digest=base_digest)
+    return _put(file, full, _native.pack(file.fileno(), HEADER_BYTES, parts))
+
+
+def _encode_index(sections: Sequence[Section]) -> bytes:
+    return msgspec.msgpack.encode(sections)
+
+
+def _put(file: IO[bytes], header: Header, packed: tuple[int, int, bytes]) -> Header:
+    header = replace(header, compressed_bytes=packed[0], data_sha256=packed[2])
+    os.pwrite(file.fileno(), header.pack(), 0)
+    return header
+
+
+def _delta(
+    contents: Sequence[bytes], index: bytes, chunks: bytes, base: IO[bytes]
+) -> tuple[bytes, dict[str, bytes]] | None:
+    """The base's digest and a delta's own sections; None where a full checkpoint is better, or the base is no base."""
+    limit = int(sum(map(len, contents)) * DELTA_SHARE)
+    try:
+        header = read_header(base)
+        if header.flags:
+            return None
+        known = _native.Body(base.fileno(), HEADER_BYTES, header.compressed_bytes).tail()
+        found = _native.delta(contents, chunks, known, limit)
+    except (CorruptError, ValueError, OSError):
+        return None  # the vault finds the damage when it reads that file; what is written now must not depend on it
+    if found is None:
+        return None
+    runs, data = found
+    return header.data_sha256, {_RECIPE: msgspec.msgpack.encode(_Recipe(index, runs)), _DATA: data}
 
 
 def read_header(file: IO[bytes]) -> Header:
     """The header of an open file; raises CorruptError."""
-    file.seek(0)
-    return Header.unpack(file.read(HEADER_BYTES))
+    return Header.unpack(os.pread(file.fileno(), HEADER_BYTES, 0))
 
 
 def verify(file: IO[bytes]) -> Header:
     """Checks the header and the SHA-256 of the compressed data without unpacking it; raises CorruptError."""
     header = read_header(file)
-    digest = hashlib.sha256()
-    left = header.compressed_bytes
-    while left:
-        piece = file.read(min(left, 1 << 20))
-        if not piece:
-            raise CorruptError("a checkpoint is cut off")
-        digest.update(piece)
-        left -= len(piece)
-    if digest.digest() != header.data_sha256:
-        raise CorruptError("a checkpoint's data does not have its digest")
+    with _corrupt():
+        if _native.file_sha256(file.fileno(), HEADER_BYTES, header.compressed_bytes) != header.data_sha256:
+            raise CorruptError("a checkpoint's data does not have its digest")
     return header
 
 
-def read(file: IO[bytes]) -> tuple[Header, dict[str, memoryview]]:
-    """Reads and verifies a whole checkpoint; the sections are views of one buffer.
+def read(file: IO[bytes], base: IO[bytes] | None = None) -> tuple[Header, dict[str, memoryview]]:
+    """Reads and verifies a whole checkpoint, a delta over its `base`; the sections are views of one buffer.
 
     Raises:
-        CorruptError: Anything in it does not have its digest or its size.
+        CorruptError: Anything in it does not have its digest or its size, or it is a delta of another base.
     """
+    opened = _open(file, base)
+    with _corrupt():
+        content = opened.body.unpack(opened.at, opened.named, opened.sha256)
+    return opened.header, _views(opened.sections, content)
+
+
+def inspect(file: IO[bytes], base: IO[bytes] | None = None) -> tuple[Header, list[Section]]:
+    """Verifies as `read` does and keeps nothing: memory stays bounded. Raises CorruptError."""
+    opened = _open(file, base)
+    with _corrupt():
+        opened.body.check(opened.at, opened.named, opened.sha256)
+    return opened.header, opened.sections
+
+
+def flatten(file: IO[bytes], base: IO[bytes], target: IO[bytes]) -> Header:
+    """Writes what a delta stands for as a full checkpoint with the same id into `target`; raises CorruptError.
+
+    Its digests are compared after it is written, so that memory stays bounded.
+    """
+    opened = _open(file, base)
+    header = replace(opened.header, flags=opened.header.flags & ~FLAG_DELTA, base_digest=bytes(32))
+    head = struct.pack("<I", len(opened.index)) + opened.index
+    with _corrupt():
+        written = _put(target, header, opened.body.repack(target.fileno(), HEADER_BYTES, head))
+    inspect(target)
+    return written
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A checkpoint that can be unpacked: its sections begin at `at` of the body.
+
+    Attributes:
+        sha256: Of the file that is still to be compared; None where it has been.
+    """
+
+    header: Header
+    body: _native.Body
+    index: bytes
+    sections: list[Section]
+    at: int
+    sha256: bytes | None
+
+    @property
+    def named(self) -> list[tuple[str, int, bytes]]:
+        """The sections as the extension takes them."""
+        return [(section.name, section.size, section.sha256) for section in self.sections]
+
+
+def _open(file: IO[bytes], base: IO[bytes] | None) -> _Opened:
     header = read_header(file)
-    if header.flags:
+    if header.flags & ~FLAG_DELTA:
         raise CorruptError(f"a checkpoint with flags {header.flags:#x}, which this O cannot read")
     if header.uncompressed_bytes > BODY_LIMIT_BYTES:
         raise CorruptError("a checkpoint that says it is larger than 2 GiB")
-    # what the header says is not allocated before it is known to be there
-    if file.seek(0, io.SEEK_END) - HEADER_BYTES < header.compressed_bytes:
-        raise CorruptError("a checkpoint is cut off")
-    file.seek(HEADER_BYTES)
-    packed = file.read(header.compressed_bytes)
-    if len(packed) != header.compressed_bytes or hashlib.sha256(packed).digest() != header.data_sha256:
-        raise CorruptError("a checkpoint's data does not have its digest")
-    try:
-        # the frame's own size is checked first: a digest proves integrity, not good will
-        announced = zstandard.get_frame_parameters(packed).content_size
-        if announced != header.uncompressed_bytes:
+    if header.is_delta and base is None:
+        raise CorruptError("a checkpoint that is a delta (flags 0x2), without its base")
+    own = _open_full(file, header)
+    if base is None or not header.is_delta:
+        if own.body.size != header.uncompressed_bytes:
             raise CorruptError("a checkpoint's sizes contradict each other")
-        body = memoryview(zstandard.ZstdDecompressor().decompress(packed))
-    except zstandard.ZstdError as error:
-        raise CorruptError(f"a checkpoint's data cannot be unpacked: {error}") from error
-    return header, _sections(body)
+        return own
+    return _open_delta(own, base)
 
 
-def _sections(body: memoryview) -> dict[str, memoryview]:
-    try:
-        (index_size,) = struct.unpack_from("<I", body)
-        if index_size > _INDEX_LIMIT_BYTES:
+def _open_full(file: IO[bytes], header: Header) -> _Opened:
+    with _corrupt():
+        body = _native.Body(file.fileno(), HEADER_BYTES, header.compressed_bytes)
+        (size,) = struct.unpack("<I", body.read(0, 4))
+        if size > _INDEX_LIMIT_BYTES:
             raise CorruptError("a checkpoint's index is too large")
-        index = msgspec.msgpack.decode(body[4 : 4 + index_size], type=list[_Section])
-    except (struct.error, msgspec.DecodeError) as error:
-        raise CorruptError(f"a checkpoint's index is damaged: {error}") from error
-    position = 4 + index_size
-    sections: dict[str, memoryview] = {}
-    for item in index:
-        data = body[position : position + item.size]
-        if item.name in sections or hashlib.sha256(data).digest() != item.sha256:
-            raise CorruptError(f"section {item.name[:40]!r} of a checkpoint is there twice or does not have its digest")
-        sections[item.name] = data
-        position += item.size
-    if position != len(body):
-        raise CorruptError("a checkpoint's sections do not have its size")
+        index = body.read(4, size)
+    return _Opened(header, body, index, _decode_index(index), 4 + size, header.data_sha256)
+
+
+def _open_delta(own: _Opened, base: IO[bytes]) -> _Opened:
+    header = own.header
+    base_header = read_header(base)
+    if base_header.data_sha256 != header.base_digest or base_header.flags:
+        raise CorruptError("a checkpoint that is a delta of another base")
+    if [section.name for section in own.sections] != [_RECIPE, _DATA] or own.sections[0].size > _RECIPE_LIMIT_BYTES:
+        raise CorruptError("a checkpoint's delta is damaged")
+    with _corrupt():
+        parts = _views(own.sections, own.body.unpack(own.at, own.named, own.sha256))
+        recipe = msgspec.msgpack.decode(parts[_RECIPE], type=_Recipe)
+        below = _open_full(base, base_header)
+        body = below.body.patched(below.at, recipe.runs, bytes(parts[_DATA]))
+    if 4 + len(recipe.index) + body.size != header.uncompressed_bytes:
+        raise CorruptError("a checkpoint's sizes contradict each other")
+    return _Opened(header, body, recipe.index, _decode_index(recipe.index), 0, None)
+
+
+def _decode_index(index: bytes) -> list[Section]:
+    with _corrupt():
+        sections = msgspec.msgpack.decode(index, type=list[Section])
+    if len({section.name for section in sections}) != len(sections):
+        raise CorruptError("a section of a checkpoint is there twice")
     return sections
+
+
+def _views(sections: Sequence[Section], content: bytes) -> dict[str, memoryview]:
+    views: dict[str, memoryview] = {}
+    position = 0
+    for section in sections:
+        views[section.name] = memoryview(content)[position : position + section.size]
+        position += section.size
+    return views
+
+
+@contextmanager
+def _corrupt() -> Iterator[None]:
+    """What the extension and the decoder refuse, as our own error."""
+    try:
+        yield
+    except (ValueError, OverflowError) as error:
+        raise CorruptError(f"a checkpoint is damaged: {error}") from error

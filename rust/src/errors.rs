@@ -1,5 +1,6 @@
 //! Errors of the core as Python's.
 
+use o_core::codec::CodecError;
 use o_core::vectors::VectorError;
 use pyo3::exceptions::{PyMemoryError, PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -25,5 +26,14 @@ pub fn os(error: std::io::Error) -> PyErr {
     match error.raw_os_error() {
         Some(errno) => PyOSError::new_err((errno, error.to_string())),
         None => PyOSError::new_err(error.to_string()),
+    }
+}
+
+/// ValueError for bytes that are not what they should be; OSError, MemoryError.
+pub fn codec(error: CodecError) -> PyErr {
+    match error {
+        CodecError::Corrupt(text) => PyValueError::new_err(text),
+        CodecError::Io(error) => os(error),
+        CodecError::OutOfMemory => PyMemoryError::new_err(error.to_string()),
     }
 }

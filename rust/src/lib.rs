@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+mod codec;
 mod errors;
 mod frame;
 mod lent;
@@ -18,6 +19,14 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("EMBEDDER", o_core::vectors::EMBEDDER)?;
     module.add_function(wrap_pyfunction!(frame::check_frame, module)?)?;
+    module.add_function(wrap_pyfunction!(codec::pack, module)?)?;
+    module.add_function(wrap_pyfunction!(codec::fingerprint, module)?)?;
+    module.add_function(wrap_pyfunction!(codec::delta, module)?)?;
+    module.add_function(wrap_pyfunction!(codec::file_sha256, module)?)?;
+    module.add_function(wrap_pyfunction!(codec::train_dictionary, module)?)?;
+    module.add_function(wrap_pyfunction!(codec::compress, module)?)?;
+    module.add_function(wrap_pyfunction!(codec::decompress, module)?)?;
+    module.add_class::<codec::Body>()?;
     module.add_function(wrap_pyfunction!(text::safe_text, module)?)?;
     module.add_function(wrap_pyfunction!(text::hidden, module)?)?;
     module.add_function(wrap_pyfunction!(vectors::embed, module)?)?;

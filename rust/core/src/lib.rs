@@ -1,5 +1,6 @@
 //! What O computes natively. Nothing here knows of Python.
 
+pub mod codec;
 pub mod frame;
 pub mod process;
 pub mod sandbox;

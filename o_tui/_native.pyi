@@ -449,7 +449,7 @@ def file_sha256(fd: int, at: int, size: int) -> bytes:
 
 @final
 class Body:
-    """The body of a checkpoint, in the zstd frames of a region of a file; reads at offsets, in threads, without the GIL.
+    """The body of a checkpoint, in the zstd frames of a region of a file; reads at offsets, without the GIL.
 
     The frames are walked at once and their sizes checked before anything is allocated for them. In all methods a
     ValueError says that bytes are not what they should be, an OSError that the file cannot be read or written.

@@ -10,6 +10,7 @@ import socket
 import sys
 import traceback
 import uuid
+from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 from o_tui import _native
@@ -71,8 +72,11 @@ def _confine(descriptor: int, role: messages.Role, birth: Birth, ring: _native.V
         raise
 
 
-def write_checkpoint(descriptor: int, state: State, message: messages.Snapshot) -> NoReturn:
-    """Writes the state as a `.ckpt` file to `descriptor`; exit status 0, or 70 with the reason on stderr."""
+def write_checkpoint(descriptors: Sequence[int], state: State, message: messages.Snapshot) -> NoReturn:
+    """Writes the state as a `.ckpt` file to the first descriptor; exit status 0, or 70 with the reason on stderr.
+
+    Where there is a second one, it is an open full checkpoint: a delta over it is written, if that pays.
+    """
     status = FAILED_STATUS
     try:
         _detach()
@@ -88,8 +92,9 @@ def write_checkpoint(descriptor: int, state: State, message: messages.Snapshot) 
             chain_digest=state.digest,
             revision=bytes.fromhex(message.revision or "00" * 20),
         )
-        with os.fdopen(descriptor, "wb") as file:
-            checkpoint.write(file, state.sections(), header)
+        file = os.fdopen(descriptors[0], "wb")
+        base = os.fdopen(descriptors[1], "rb") if len(descriptors) > 1 else None
+        checkpoint.write(file, state.sections(), header, base)
         status = 0
     except BaseException:  # noqa: BLE001 - the process must not go back into the nursery's frames
         traceback.print_exc(file=sys.__stderr__)

@@ -10,6 +10,7 @@ beside it) it takes `restore`, `fork` and `checkpoint_request` and answers `read
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import os
@@ -146,7 +147,7 @@ class Nursery:
             self._state.close()
             self._state = None
         try:
-            state = _load(descriptors.pop(0)) if descriptors else State.empty()
+            state = _load(descriptors) if descriptors else State.empty()
         except (OError, OSError) as error:
             self._answer(messages.Failed(what="restore", text=str(error)))
             return
@@ -179,7 +180,7 @@ class Nursery:
         if pid == 0:
             if isinstance(message, messages.Fork):
                 child.serve(descriptors[0], self._state, message, self._birth, counters)
-            child.write_checkpoint(descriptors[0], self._state, message)
+            child.write_checkpoint(descriptors, self._state, message)
         pidfd = os.pidfd_open(pid)
         self._children[pidfd] = Child(message.instance, pid)
         self._poll.register(pidfd, select.POLLIN)
@@ -202,9 +203,11 @@ class Nursery:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
 
 
-def _load(descriptor: int) -> State:
-    with os.fdopen(descriptor, "rb") as file:
-        header, sections = checkpoint.read(file)
+def _load(descriptors: list[int]) -> State:
+    """The state of a checkpoint, and of its base behind it where it is a delta; takes the descriptors."""
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(os.fdopen(descriptors.pop(0), "rb")) for _ in range(len(descriptors))]
+        header, sections = checkpoint.read(*files[:2])
         state = State.from_sections(sections)
     state.meta.seq, state.meta.digest = header.seq, header.chain_digest
     return state

@@ -15,7 +15,7 @@ from typing import Any
 from o_tui import config as settings
 from o_tui.evolution import repository
 from o_tui.evolution.history import History
-from o_tui.guardian import audit, chainwork, confining, schema, vault_files
+from o_tui.guardian import audit, chainwork, confining, schema, vault_bases, vault_files
 from o_tui.guardian.database import Database
 from o_tui.guardian.findings import QUARANTINE, Finding
 from o_tui.guardian.mirror import Head, HeadFile, read_segment, row_paths, rows_whole, segment_paths
@@ -261,8 +261,9 @@ def _approvals(connection: sqlite3.Connection) -> Check:
 def _checkpoints(connection: sqlite3.Connection, folder: Path) -> Check:
     problems = []
     rows = connection.execute(f"SELECT {CHECKPOINTS.all_columns} FROM checkpoints").fetchall()
-    for row in rows:
-        values = CHECKPOINTS.as_dict(row)
+    found = [CHECKPOINTS.as_dict(row) for row in rows]
+    problems += [f"the base of {name[:8]} is gone" for name in vault_bases.missing(found)]
+    for values in found:
         try:
             os.close(
                 vault_files.open_checked(vault_files.file_of(folder, values["id"], values["origin"]), values["id"])

@@ -200,7 +200,7 @@ class Fleet:
         """
         nursery = await self.wait_nursery()
         checkpoint_id = uuid.uuid4()
-        pending = await self._vault.begin(checkpoint_id, reason)
+        pending = await self._vault.begin(checkpoint_id, reason, over_base=True)
         try:
             watch, _seq = await nursery.snapshot(
                 messages.Snapshot(
@@ -210,7 +210,7 @@ class Fleet:
                     revision=self.genome.revision,
                     after_seq=self._wal.seq,
                 ),
-                pending.fd,
+                pending.descriptors,
             )
             await watch.stop(SNAPSHOT_S)
             return await self._vault.commit(pending)
@@ -243,11 +243,11 @@ class Fleet:
             await self._restore_newest(nursery)
         else:
             try:
-                descriptor = await self._vault.open_fd(plan.checkpoint_id)
+                descriptors = await self._vault.open_fds(plan.checkpoint_id)
             except OError:
                 self._restoring = None  # no nursery will ever load it: the next one takes the best that there is
                 raise
-            await nursery.restore(plan, descriptor)
+            await nursery.restore(plan, descriptors)
             if self._restoring is plan:
                 self._restoring = None
         await self.replication.attach(NurseryReplica(nursery, nursery.seq))
@@ -257,8 +257,8 @@ class Fleet:
         for plan in await self._vault.recovery_plans():
             message = messages.Restore(checkpoint_id=plan.checkpoint_id, seq=plan.seq, digest=plan.digest)
             try:
-                descriptor = await self._vault.open_fd(plan.checkpoint_id) if plan.checkpoint_id else None
-                await nursery.restore(message, descriptor)
+                descriptors = await self._vault.open_fds(plan.checkpoint_id) if plan.checkpoint_id else []
+                await nursery.restore(message, descriptors)
             except OError as error:
                 text = f"checkpoint {plan.checkpoint_id[:8]} could not be loaded: {error}"
                 self._listener.failed("nursery", messages.Failed(what="restore", text=text))
@@ -268,7 +268,7 @@ class Fleet:
             if plan.problem:
                 self._listener.failed("nursery", messages.Failed(what="restore", text=plan.problem))
             return
-        await nursery.restore(messages.Restore(), None)
+        await nursery.restore(messages.Restore())
 
     async def wait_nursery(self) -> Nursery:
         """The nursery, once there is one; raises PeerError."""

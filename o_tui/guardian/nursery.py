@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from o_tui import _native
@@ -110,18 +110,18 @@ class Nursery:
         self.channel = await Channel.connect(stream, self._frame, lambda _error: self.watch.kill())
         self.watch.exited.add_done_callback(lambda _status: self._closed())
 
-    async def restore(self, message: messages.Restore, descriptor: int | None) -> messages.Ready:
-        """Gives it a state; the descriptor is closed here.
+    async def restore(self, message: messages.Restore, descriptors: Sequence[int] = ()) -> messages.Ready:
+        """Gives it a state: the descriptors of a checkpoint, and of its base where it is a delta; closed here.
 
         Raises:
             PeerError: The checkpoint could not be loaded, or it did not answer; it is killed then.
         """
         if not self.alive:
-            if descriptor is not None:
+            for descriptor in descriptors:
                 os.close(descriptor)
             raise PeerError("the nursery ended while it started")
         self._ready = asyncio.get_running_loop().create_future()
-        self._send(message, [descriptor] if descriptor is not None else [])
+        self._send(message, list(descriptors))
         try:
             ready = await asyncio.wait_for(self._ready, START_S)
         except (TimeoutError, OError) as error:
@@ -139,7 +139,7 @@ class Nursery:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             forked, (pidfd, shared) = await self._ask(
-                instance, messages.Fork(instance=instance, role=role, after_seq=after_seq), theirs.detach()
+                instance, messages.Fork(instance=instance, role=role, after_seq=after_seq), [theirs.detach()]
             )
         except OError:
             ours.close()
@@ -154,9 +154,9 @@ class Nursery:
             os.close(shared)
         return Fork(instance, ours, Watch(forked.pid, pidfd), forked.seq, counters)
 
-    async def snapshot(self, message: messages.Snapshot, descriptor: int) -> tuple[Watch, int]:
+    async def snapshot(self, message: messages.Snapshot, descriptors: Sequence[int]) -> tuple[Watch, int]:
         """Forks a child that writes a checkpoint; returns it and the sequence number of the state it has."""
-        forked, (pidfd, shared) = await self._ask(message.instance, message, os.dup(descriptor))
+        forked, (pidfd, shared) = await self._ask(message.instance, message, [os.dup(each) for each in descriptors])
         os.close(shared)
         return Watch(forked.pid, pidfd), forked.seq
 
@@ -167,14 +167,15 @@ class Nursery:
             await self.watch.stop(grace_s)
 
     async def _ask(
-        self, instance: str, message: messages.Message, descriptor: int
+        self, instance: str, message: messages.Message, descriptors: list[int]
     ) -> tuple[messages.Forked, list[int]]:
         if not self.alive:
-            os.close(descriptor)
+            for descriptor in descriptors:
+                os.close(descriptor)
             raise PeerError("the nursery has ended")
         future: asyncio.Future[tuple[messages.Forked, list[int]]] = asyncio.get_running_loop().create_future()
         self._forks[instance] = future
-        self._send(message, [descriptor])
+        self._send(message, descriptors)
         try:
             return await asyncio.wait_for(future, START_S)
         except TimeoutError as error:

@@ -36,8 +36,8 @@ async def prove(fleet: Fleet, stores: Stores, row: dict[str, Any]) -> None:
     prover = fleet.spare_nursery()
     await prover.spawn()
     try:
-        descriptor = await stores.vault.open_fd(row["id"])
-        ready = await prover.restore(messages.Restore(checkpoint_id=row["id"]), descriptor)
+        descriptors = await stores.vault.open_fds(row["id"])
+        ready = await prover.restore(messages.Restore(checkpoint_id=row["id"]), descriptors)
         await fleet.replication.catch_up(NurseryReplica(prover, ready.seq), witness.seq)
         ours = await _digest(fleet, await prover.fork("proof", "shadow", witness.seq))
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from o_tui.guardian import chainwork, vault_files
+from o_tui.guardian import chainwork, vault_bases, vault_files
 from o_tui.guardian.database import Database
 from o_tui.guardian.findings import Finding, quarantine
 from o_tui.guardian.plan import Known, RecoveryPlan, Restored, needed, plans
@@ -23,6 +24,7 @@ from o_tui.protocol.errors import CorruptError, NotFoundError, OError, PeerError
 Rows: TypeAlias = list[dict[str, Any]]
 Plans: TypeAlias = list[RecoveryPlan]
 Names: TypeAlias = list[str]
+Descriptors: TypeAlias = list[int]
 Restores: TypeAlias = list[Restored]
 UNDELETE_S = 600.0
 """How long a deleted checkpoint can be taken back."""
@@ -30,12 +32,32 @@ UNDELETE_S = 600.0
 
 @dataclass(slots=True)
 class Pending:
-    """A checkpoint that is being written: give `fd` to whoever writes it, then `commit` or `abandon`."""
+    """A checkpoint that is being written: give `descriptors` to whoever writes it, then `commit` or `abandon`.
+
+    Attributes:
+        fd: Of the file.
+        base_fd: Of the checkpoint that it may become a delta of; -1: none.
+        base_digest: That one's digest.
+    """
 
     id: str
     reason: str
     fd: int
     path: Path
+    base_fd: int = -1
+    base_digest: bytes = b""
+
+    @property
+    def descriptors(self) -> list[int]:
+        """The file's, and the base's where there is one."""
+        return [self.fd, self.base_fd] if self.base_fd >= 0 else [self.fd]
+
+    def close(self) -> None:
+        """Closes both; harmless if they are closed."""
+        for descriptor in (self.fd, self.base_fd):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.fd = self.base_fd = -1
 
 
 _RECOVERABLE = "SELECT id, seq, origin FROM checkpoints WHERE deleted_ns = 0 OR origin = 'own'"
@@ -57,21 +79,34 @@ class Vault:
 
     # --- taking one
 
-    async def begin(self, checkpoint_id: uuid.UUID | None = None, reason: str = "") -> Pending:
-        """Opens a temporary file for a new checkpoint. Raises PeerError if the disk does not take it."""
+    async def begin(
+        self, checkpoint_id: uuid.UUID | None = None, reason: str = "", *, over_base: bool = False
+    ) -> Pending:
+        """Opens a temporary file for a new checkpoint, and what it may be a delta of, if that is wanted.
+
+        Raises:
+            PeerError: The disk does not take it.
+        """
         name = str(checkpoint_id or uuid.uuid4())
         try:
             descriptor, path = await asyncio.to_thread(vault_files.create_temporary, self._folder, name)
         except OSError as error:
             raise _disk(error) from error
-        return Pending(name, reason, descriptor, path)
+        pending = Pending(name, reason, descriptor, path)
+        if over_base:
+            try:
+                pending.base_fd, pending.base_digest = await vault_bases.choose(self._database)
+            except BaseException:
+                await self.abandon(pending)
+                raise
+        return pending
 
     async def commit(self, pending: Pending, *, origin: str = "own") -> dict[str, Any]:
         """Verifies what was written, makes it durable as a file and as rows, and returns its row.
 
         Raises:
             CorruptError: The file is not a whole checkpoint; it is in the quarantine now.
-            PeerError: The disk does not take it; nothing of it stays.
+            PeerError: The disk does not take it, or its writer ended too early; nothing of it stays.
         """
         try:
             header = await asyncio.to_thread(self._publish, pending, origin)
@@ -83,11 +118,10 @@ class Vault:
             pending.path.unlink(missing_ok=True)
             raise _disk(error) from error
         finally:
-            os.close(pending.fd)
-            pending.fd = -1
+            pending.close()
         row = vault_files.row_of(header, pending.reason, origin)
         try:
-            await self._database.write(lambda connection: self._database.replace(connection, CHECKPOINTS, row))
+            await self._database.write(lambda connection: self._take_in(connection, header, row))
             await self._copies.store_body(pending.id, origin)
         except OError:
             # without its row it would come back at the next start although its taker was told that it failed
@@ -97,14 +131,22 @@ class Vault:
 
     async def abandon(self, pending: Pending) -> None:
         """Throws away what was written so far; harmless after `commit`."""
-        if pending.fd >= 0:
-            os.close(pending.fd)
-            pending.fd = -1
+        pending.close()
         pending.path.unlink(missing_ok=True)
 
+    def _take_in(self, connection: sqlite3.Connection, header: checkpoint.Header, row: tuple[Any, ...]) -> None:
+        if header.is_delta:
+            vault_bases.require(connection, header.base_digest)
+        self._database.replace(connection, CHECKPOINTS, row)
+
     def _publish(self, pending: Pending, origin: str) -> checkpoint.Header:
+        if vault_files.unfinished(pending.fd):
+            pending.path.unlink(missing_ok=True)
+            raise PeerError("the process that wrote the checkpoint ended before it was done", hint="is the disk full?")
         with os.fdopen(os.dup(pending.fd), "rb") as file:
             header = vault_files.check(file, pending.id)
+        if header.is_delta and header.base_digest != pending.base_digest:
+            raise CorruptError("a checkpoint is a delta of another base than the one it was given")
         vault_files.publish(pending.path, pending.fd, vault_files.file_of(self._folder, pending.id, origin))
         return header
 
@@ -125,7 +167,7 @@ class Vault:
     async def show(self, id: str) -> dict[str, Any]:
         """A row with its `sections` [{name, size_bytes}] and digests; raises CorruptError if no copy is good."""
         row = await self.get(id)
-        header, sections = await asyncio.to_thread(read_sections, await self.open_fd(row["id"]))
+        header, sections = await asyncio.to_thread(read_sections, await self.open_fds(row["id"]))
         row["sections"] = [{"name": name, "size_bytes": size} for name, (size, _digest) in sections.items()]
         row["chain_digest"] = header.chain_digest.hex()
         return row
@@ -136,8 +178,8 @@ class Vault:
         `sections`: [{name, a_bytes, b_bytes, equal}]; a size of -1: that one does not have the section.
         """
         first, second = await self.get(a), await self.get(b)
-        _, ours = await asyncio.to_thread(read_sections, await self.open_fd(first["id"]))
-        _, theirs = await asyncio.to_thread(read_sections, await self.open_fd(second["id"]))
+        _, ours = await asyncio.to_thread(read_sections, await self.open_fds(first["id"]))
+        _, theirs = await asyncio.to_thread(read_sections, await self.open_fds(second["id"]))
         names = list(dict.fromkeys([*ours, *theirs]))
         none = (-1, b"")
         return {
@@ -168,6 +210,10 @@ class Vault:
             CorruptError: No copy is good.
         """
         return await self._copies.open_fd(CHECKPOINTS.as_dict(await self._row(checkpoint_id)))
+
+    async def open_fds(self, checkpoint_id: str) -> Descriptors:
+        """Descriptors as `open_fd` gives them, the base's behind the checkpoint's where it is a delta; raises alike."""
+        return await self._copies.open_fds(CHECKPOINTS.as_dict(await self._row(checkpoint_id)))
 
     async def verify(self, id: str = "") -> dict[str, Any]:
         """Checks both copies of a checkpoint (empty: of all) and replaces a bad one: {ok, usable, problems, checked}.
@@ -222,23 +268,18 @@ class Vault:
     async def retain(self, keep: int) -> int:
         """Removes own unpinned checkpoints beyond the newest `keep`, and what was deleted long enough ago.
 
-        Those that replaying the log needs stay. Returns how many were removed.
+        Those that replaying the log needs stay; the bases of deltas stay too, but count as deleted. Returns how many
+        were removed.
         """
-        sql = "SELECT id, origin, pinned, deleted_ns FROM checkpoints ORDER BY seq DESC, time_ns DESC"
-        protected = needed(await self._restores())
+        sql = f"SELECT {CHECKPOINTS.all_columns} FROM checkpoints ORDER BY seq DESC, time_ns DESC"
+        rows = [CHECKPOINTS.as_dict(row) for row in await self._database.read(sql)]
         old_ns = time.time_ns() - int(UNDELETE_S * 1e9)
-        kept, removed = 0, 0
-        for checkpoint_id, origin, pinned, deleted_ns in await self._database.read(sql):
-            if deleted_ns:
-                gone = deleted_ns < old_ns
-            else:
-                plain = origin == "own" and not pinned
-                kept += plain
-                gone = plain and kept > keep and checkpoint_id not in protected
-            if gone:
-                await self._remove(str(checkpoint_id), str(origin))
-                removed += 1
-        return removed
+        found = vault_bases.retained(rows, keep, needed(await self._restores()), old_ns)
+        for row in found.hidden:
+            await self._copies.change(row["id"], deleted_ns=time.time_ns())
+        for row in found.removed:
+            await self._remove(row["id"], row["origin"])
+        return len(found.removed)
 
     async def _remove(self, checkpoint_id: str, origin: str) -> None:
         sql = (
@@ -254,14 +295,22 @@ class Vault:
     # --- in and out
 
     async def export(self, id: str, path: str) -> dict[str, Any]:
-        """Copies a verified checkpoint to a new file, 0600; returns its row with `path`.
+        """Writes a verified checkpoint to a new file, 0600, a delta as the full one that it stands for.
+
+        Returns its row with `path`.
 
         Raises:
             UsageError, RefusedError: That is no place for a file, or it exists.
         """
         row = await self.get(id)
         target = vault_files.named(path)
-        descriptor = await self.open_fd(row["id"])
+        descriptors = await self.open_fds(row["id"])
+        try:
+            descriptor = descriptors[0]
+            if len(descriptors) > 1:
+                descriptor = await asyncio.to_thread(vault_files.flattened, descriptors, self._folder)
+        except OSError as error:
+            raise _disk(error) from error
         try:
             await asyncio.to_thread(vault_files.copy_to, descriptor, target)
         except OSError as error:
@@ -285,7 +334,7 @@ class Vault:
             name = str(header.checkpoint_id)
             known = await self._database.read("SELECT digest FROM checkpoints WHERE id = ?", [name])
             if known:
-                if known[0][0] != header.data_sha256:
+                if known[0][0] != header.data_sha256 and not await self._same_content(name, descriptor):
                     raise RefusedError(f"another checkpoint has the id {name} of {source.name}")
                 return await self.undelete(name)
             pending = await self.begin(header.checkpoint_id, f"imported from {source.name}")
@@ -297,6 +346,12 @@ class Vault:
         finally:
             os.close(descriptor)
         return await self.commit(pending, origin="imported")
+
+    async def _same_content(self, id: str, descriptor: int) -> bool:
+        """A delta that was exported comes back as a full one."""
+        _, ours = await asyncio.to_thread(read_sections, await self.open_fds(id))
+        _, theirs = await asyncio.to_thread(read_sections, [os.dup(descriptor)])
+        return ours == theirs
 
     # --- recovery
 

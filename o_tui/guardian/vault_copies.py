@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from o_tui.guardian import vault_files
+from o_tui.guardian import vault_bases, vault_files
 from o_tui.guardian.database import Database
 from o_tui.guardian.findings import Finding, quarantine
 from o_tui.guardian.rows import CHECKPOINTS, PARTS
@@ -53,6 +53,22 @@ class Copies:
         self._tell(Finding("checkpoint", f"checkpoint {row['id']}: {problem}; read from the database"))
         return descriptor
 
+    async def open_fds(self, row: dict[str, Any]) -> list[int]:
+        """Descriptors as `open_fd` gives them: of the checkpoint, and of its base where it is a delta.
+
+        Raises:
+            CorruptError: Of one of them no copy is good.
+        """
+        base = await vault_bases.row_of(self._database, row)
+        descriptors = [await self.open_fd(row)]
+        try:
+            if base is not None:
+                descriptors.append(await self.open_fd(base))
+        except BaseException:
+            os.close(descriptors[0])
+            raise
+        return descriptors
+
     def _put_aside(self, path: Path, error: Exception) -> str:
         if not path.exists():
             return "its file is missing"
@@ -69,8 +85,8 @@ class Copies:
             self._tell(finding)
 
         try:
-            descriptor = await Copies(self._database, collect).open_fd(row)
-            await asyncio.to_thread(read_sections, descriptor)
+            descriptors = await Copies(self._database, collect).open_fds(row)
+            await asyncio.to_thread(read_sections, descriptors)
         except CorruptError as error:
             return problems or [f"checkpoint {name}: {error}"], False
         try:
@@ -122,8 +138,9 @@ class Copies:
         await self._database.write(job)
 
 
-def read_sections(descriptor: int) -> tuple[checkpoint.Header, dict[str, tuple[int, bytes]]]:
-    """The header and name -> (size, SHA-256) of a checkpoint, all of it verified; closes the descriptor."""
-    with os.fdopen(descriptor, "rb") as file:
-        header, sections = checkpoint.read(file)
-    return header, {name: (len(data), hashlib.sha256(data).digest()) for name, data in sections.items()}
+def read_sections(descriptors: list[int]) -> tuple[checkpoint.Header, dict[str, tuple[int, bytes]]]:
+    """The header and name -> (size, SHA-256) of a checkpoint, all of it verified; closes the descriptors."""
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(os.fdopen(descriptor, "rb")) for descriptor in descriptors]
+        header, sections = checkpoint.inspect(*files)
+    return header, {section.name: (section.size, section.sha256) for section in sections}

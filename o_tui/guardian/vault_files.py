@@ -77,6 +77,27 @@ def create_temporary(folder: Path, checkpoint_id: str) -> tuple[int, Path]:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), path
 
 
+def unfinished(descriptor: int) -> bool:
+    """Whoever wrote it ended before the header, which comes last."""
+    return not os.pread(descriptor, HEADER_BYTES, 0).strip(b"\0")
+
+
+def flattened(descriptors: list[int], folder: Path) -> int:
+    """A full checkpoint instead of a delta and its base, in a file without a name; closes what it was given."""
+    out = _nameless(folder)
+    try:
+        with (
+            os.fdopen(descriptors[0], "rb") as file,
+            os.fdopen(descriptors[1], "rb") as base,
+            os.fdopen(os.dup(out), "wb") as target,
+        ):
+            checkpoint.flatten(file, base, target)
+    except BaseException:
+        os.close(out)
+        raise
+    return out
+
+
 def publish(temporary: Path, descriptor: int, target: Path) -> None:
     """Syncs a written file, gives it its name, and syncs the folder."""
     os.fsync(descriptor)
@@ -180,8 +201,12 @@ def named(path: str) -> Path:
 def read_foreign(path: Path) -> tuple[Header, int]:
     """The header and a descriptor of a foreign file, every digest in it checked; raises OError."""
     with open_foreign(path) as file:
-        check(file)
-        header, _sections = checkpoint.read(file)
+        header = check(file)
+        if header.is_delta:
+            raise RefusedError(
+                f"{path.name} is a delta: it is nothing without its base", hint="export writes whole ones"
+            )
+        checkpoint.inspect(file)
         return header, os.dup(file.fileno())
 
 

@@ -211,7 +211,9 @@ class Shutdown(Message, frozen=True, kw_only=True):
 
 
 class Restore(Message, frozen=True, kw_only=True):
-    """Load the state from the `.ckpt` file whose descriptor comes with this; without one: the empty state.
+    """Load the state from the `.ckpt` file whose descriptor comes with this (a delta: its base's behind it).
+
+    Without one: the empty state.
 
     `seq` and `digest`, where given, are what the state is from then on (restoring an older checkpoint).
     """
@@ -231,6 +233,8 @@ class Fork(Message, frozen=True, kw_only=True):
 
 class Snapshot(Message, frozen=True, kw_only=True):
     """Fork a child that writes the state as a `.ckpt` file to the descriptor that comes with this, and exits.
+
+    Where the descriptor of a full checkpoint comes behind it, a delta over that is written, if it pays.
 
     Not before entry `after_seq` is applied: what was acknowledged before a checkpoint was asked for is in it.
     """

@@ -301,7 +301,7 @@ impl Body {
 
 /// A dictionary for small blocks, from samples of them.
 #[pyfunction]
-#[pyo3(signature = (samples, size=codec::DICTIONARY_BYTES))]
+#[pyo3(signature = (samples, size=16_384))]
 pub fn train_dictionary<'py>(
     py: Python<'py>,
     samples: Vec<Bound<'py, PyBytes>>,
@@ -332,7 +332,7 @@ pub fn compress<'py>(
 
 /// What `compress` was given, at most `limit` bytes.
 #[pyfunction]
-#[pyo3(signature = (packed, dictionary=None, limit=64 << 20))]
+#[pyo3(signature = (packed, dictionary=None, limit=67_108_864))]
 pub fn decompress<'py>(
     py: Python<'py>,
     packed: &[u8],

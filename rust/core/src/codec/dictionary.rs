@@ -5,8 +5,6 @@ use zstd::dict::from_continuous;
 
 use super::CodecError;
 
-/// A dictionary's usual size.
-pub const DICTIONARY_BYTES: usize = 16 << 10;
 const LEVEL: i32 = 3;
 
 /// A dictionary of at most `size` bytes from samples of what is to be compressed.

@@ -25,6 +25,7 @@ from o_tui.agent.state import State
 from o_tui.bench.report import Report, median, percentile
 from o_tui.protocol import frames, messages
 from o_tui.protocol.errors import PeerError
+from o_tui.protocol.safe_text import safe
 
 REQUESTS = 200
 """Round trips of each instance."""
@@ -113,7 +114,7 @@ def _become(sock: socket.socket, confine: Callable[[int], tuple[int, str]]) -> N
         with socket.socket(fileno=descriptor) as own:
             status = instance.run(own, State.empty(), "shadow", tier=tier)
     except BaseException:  # noqa: BLE001 - the child must not go back into the frames of the command
-        traceback.print_exc(file=sys.__stderr__)
+        print(safe(traceback.format_exc()), file=sys.__stderr__)
     finally:
         os._exit(status)
 

@@ -15,6 +15,7 @@ from o_tui.broker.keys import Keys
 from o_tui.broker.redact import RedactingFormatter, Redactor
 from o_tui.broker.service import Broker
 from o_tui.paths import Paths, locate
+from o_tui.protocol.safe_text import safe
 
 USAGE = "usage: python -X utf8 -m o_tui.broker.main <fd> <data_dir>"
 _log = logging.getLogger("o_tui.broker")
@@ -30,7 +31,7 @@ def find_paths(data_dir: str) -> Paths:
 def main(arguments: list[str]) -> int:
     """Runs the broker; returns the exit code: 0 told to stop, 1 the guardian broke the protocol, 2 wrong usage."""
     if len(arguments) != 2 or not arguments[0].isdigit():
-        print(USAGE, file=sys.stderr)
+        print(safe(USAGE), file=sys.stderr)
         return 2
     parent = os.getppid()
     _harden()

@@ -7,6 +7,8 @@ import logging
 import re
 from urllib.parse import quote
 
+from o_tui.protocol.safe_text import safe
+
 _SHAPES = re.compile(
     r"\b(?:sk-|gsk_|xai-|hf_|AIza)[A-Za-z0-9_\-]{12,}"  # the shapes of providers' keys
     r"|(?i:\bbearer\s+)[A-Za-z0-9._~+/\-]{6,}=*"
@@ -118,5 +120,5 @@ class RedactingFormatter(logging.Formatter):
         self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as text, redacted."""
-        return self._redactor.clean(super().format(record))
+        """The record as text, redacted and harmless."""
+        return safe(self._redactor.clean(super().format(record)))

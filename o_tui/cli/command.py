@@ -141,7 +141,7 @@ class Context:
             return
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise UsageError(f"{question} There is no terminal to ask on", hint="say --yes")
-        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        self.out.note(f"{question} [y/N] ", end="")
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise RefusedError("nothing was done")
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
-import sys
 import tempfile
 import threading
 import time
@@ -14,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from o_tui.cli.output import Output
 from o_tui.client import Client, connect, ensure_guardian, running, stop_guardian
 from o_tui.config import Config, set_value
 from o_tui.paths import Paths, locate, shipped
@@ -89,7 +88,7 @@ def run(*, as_json: bool, keep: bool = False) -> int:
             _play(story, paths)
     finally:
         if keep:
-            print(f"the workspace is kept: --data-dir {paths.data}", file=sys.stderr)
+            Output(as_json).note(f"the workspace is kept: --data-dir {paths.data}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
     _conclude(story, as_json)
@@ -134,7 +133,7 @@ def run_on_screen(settings: Config, *, as_json: bool, keep: bool = False) -> int
             player.join(10.0)
         _end(paths)  # the story may have been starting one anew just then
         if keep:
-            print(f"the workspace is kept: --data-dir {paths.data}", file=sys.stderr)
+            Output(as_json).note(f"the workspace is kept: --data-dir {paths.data}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
     if not as_json:
@@ -254,7 +253,7 @@ def _conclude(story: Story, as_json: bool) -> None:
             "recovery_ms": round(story.recovery_ms, 2),
             "ok": story.ok,
         }
-        print(json.dumps(result, ensure_ascii=False))
+        Output(as_json).value(result)
         return
     _print(f"\nlost: {story.lost}   recovery: {story.recovery_ms:.1f} ms   {'all is well' if story.ok else 'NOT well'}")
 
@@ -270,4 +269,6 @@ def _short(text: str) -> str:
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)
+    out = Output(json=False)
+    out.text(line)
+    out.flush()

@@ -70,7 +70,7 @@ def _run(words: list[str]) -> int:
         return execute(plain, before + more)
     if second is None:
         if _asks_for_help(before + more):
-            print(group_help(word, commands), end="")
+            Output(json=False).text(group_help(word, commands))
             return 0
         raise UsageError(f"o-tui {word}: one of {', '.join(names)}", hint=f"see o-tui {word} --help")
     if second not in names:
@@ -120,7 +120,7 @@ def _nearest(word: str, known: list[str]) -> str:
 
 def _without_command(words: list[str]) -> int:
     if _asks_for_help(words):
-        print(overview(), end="")
+        Output(json=False).text(overview())
         return 0
     if "--version" in words:
         return _run(["version", *(word for word in words if word != "--version")])

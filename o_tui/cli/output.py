@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -13,8 +14,11 @@ import msgspec
 
 from o_tui.protocol.safe_text import safe, safe_line
 
-_UNSEEN = re.compile("[\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-"""Characters that command a terminal or turn a line around; JSON can write them as what they are."""
+_UNSEEN = re.compile(
+    "[\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]"
+)
+"""Characters that command a terminal, turn a line around or are not seen; JSON can write them as what they are."""
 _BOLD, _DIM, _RED, _GREEN = "1", "2", "31", "32"
 
 
@@ -30,7 +34,7 @@ class Output:
 
     def value(self, value: Any) -> None:
         """One JSON object on a line; what a terminal would obey, or nobody would see, is written as an escape."""
-        line = _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", msgspec.json.encode(value).decode())
+        line = _UNSEEN.sub(lambda found: json.dumps(found[0])[1:-1], msgspec.json.encode(value).decode())
         self._out.write(line + "\n")
         self._out.flush()
 
@@ -49,6 +53,10 @@ class Output:
         else:
             self._out.flush()
             self._out.buffer.write(data)
+        self._out.flush()
+
+    def flush(self) -> None:
+        """Nothing waits: for what is watched while it happens."""
         self._out.flush()
 
     def part(self, text: str) -> None:
@@ -87,10 +95,10 @@ class Output:
             else:
                 self.line(line)
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, end: str = "\n") -> None:
         """A line on stderr."""
         self._out.flush()
-        self._err.write(safe_line(text, 0) + "\n")
+        self._err.write(safe_line(text, 0) + end)
         self._err.flush()
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str = "nothing") -> None:
@@ -106,7 +114,7 @@ class Output:
 
     def pairs(self, rows: Iterable[tuple[str, object]]) -> None:
         """Names and values."""
-        found = [(name, safe_line("" if value is None else str(value), 0)) for name, value in rows]
+        found = [(safe_line(name), safe_line("" if value is None else str(value), 0)) for name, value in rows]
         width = max((len(name) for name, _ in found), default=0)
         for name, value in found:
             self._out.write(f"{name:<{width}}  {value}".rstrip() + "\n")

@@ -167,7 +167,8 @@ class Channel(asyncio.BufferedProtocol):
                 if self._closed:
                     return
         except FrameError as error:
-            self.close(error)
+            # another one, because the traceback of this one holds on to what was read
+            self.close(FrameError(str(error)))
         except Exception as error:  # noqa: BLE001 - a defect in whoever listens ends this peer, not the guardian
             text = "a frame could not be dealt with"
             self._loop.call_exception_handler({"message": text, "exception": error, "protocol": self})
@@ -187,6 +188,8 @@ class Channel(asyncio.BufferedProtocol):
         self._closed = True
         self._out.clear()
         self._out_bytes = 0
+        # whoever remembers a dead peer for a while does not keep what it sent, or room for more
+        self._reader, self._joiner, self._view = frames.FrameReader(), chunks.Joiner(), memoryview(bytearray())
         if not self._ended.done():
             self._ended.set_result(None)
             # a reset is how a killed peer's end may look: not an error of ours

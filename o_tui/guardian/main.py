@@ -27,6 +27,7 @@ from o_tui.guardian.surroundings import FleetInstances, GuardianSurroundings, Jo
 from o_tui.guardian.views import ViewServer
 from o_tui.protocol import messages
 from o_tui.protocol.errors import OError
+from o_tui.protocol.safe_text import safe
 
 
 def open_genome(place: paths.Paths, seed: Path) -> tuple[Repository, Genome]:
@@ -129,15 +130,15 @@ def main(argv: list[str] | None = None) -> int:
         asyncio.run(_serve(place, settings, lambda pid: _tell(arguments.ready_fd, {"ok": True, "pid": pid})))
     except OError as error:
         _tell(arguments.ready_fd, {"ok": False, "error": str(error), "code": error.code, "hint": error.hint})
-        print(f"o-tui: {error}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
+        print(safe(f"o-tui: {error}" + (f"\n  {error.hint}" if error.hint else "")), file=sys.stderr)
         return error.code
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001 - the process' border: a defect ends it with one line, and details in the log
-        traceback.print_exc()
+        print(safe(traceback.format_exc()), file=sys.stderr)
         text = f"the guardian has a defect: {type(error).__name__}: {error}"
         _tell(arguments.ready_fd, {"ok": False, "error": text, "code": 1, "hint": f"see {place.log}"})
-        print(f"o-tui: {text}", file=sys.stderr)
+        print(safe(f"o-tui: {text}"), file=sys.stderr)
         return 1
     return 0
 

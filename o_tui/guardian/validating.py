@@ -10,6 +10,7 @@ import sys
 
 from o_tui import _native
 from o_tui.evolution.validation import STAGES, Stage, Validation, validate
+from o_tui.protocol.safe_text import safe
 
 TIMEOUT_S = 10.0
 _MEMORY_BYTES = 1024**3
@@ -58,7 +59,7 @@ def main() -> int:
     try:
         result = validate(sys.argv[1], raw)
     except ValueError as error:
-        print(error, file=sys.stderr)
+        print(safe(str(error)), file=sys.stderr)
         return 2
     json.dump(result.rows(), sys.stdout)
     return 0

@@ -6,12 +6,13 @@ import asyncio
 import gc
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import msgspec
 from textual.binding import BindingType
+from textual.filter import LineFilter
 from textual.screen import Screen
 
 from o_tui import paths as workspace
@@ -27,7 +28,7 @@ from o_tui.ui.link.link import Link
 from o_tui.ui.messages import LinkChanged, NoticesReceived, SnapshotReceived
 from o_tui.ui.panes.chat import ChatPane
 from o_tui.ui.snapshot_model import EVERYTHING, Model, Part
-from o_tui.ui.text import safe
+from o_tui.ui.text import LAST_DOOR, safe, safe_line
 
 if TYPE_CHECKING:
     from o_tui.ui.terminal.driver import SafeDriver
@@ -252,7 +253,11 @@ class OApp(AppActions, Appearance, Borders, inherit_bindings=False):
         if not self._running:
             self._unsaid.append((text, severity))
             return
-        self.notify(safe(text), title=title, severity=severity, markup=False, timeout=TOAST_S)  # type: ignore[arg-type]
+        self.notify(safe(text), title=safe_line(title), severity=severity, markup=False, timeout=TOAST_S)  # type: ignore[arg-type]
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """What every drawn line passes: Textual's filters, then the last door."""
+        return (*super().get_line_filters(), LAST_DOOR)
 
     def tell_error(self, error: OError) -> None:
         """A toast with the error and what can be done."""

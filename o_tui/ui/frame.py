@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -18,7 +17,7 @@ from o_tui.ui.messages import PaneRequested
 from o_tui.ui.panes.base import Pane, Waiting
 from o_tui.ui.panes.chat import ChatPane
 from o_tui.ui.snapshot_model import Model, Part
-from o_tui.ui.text import safe_line
+from o_tui.ui.text import Text, safe_line
 from o_tui.ui.widgets.banner import Banner
 from o_tui.ui.widgets.error_card import ErrorCard
 from o_tui.ui.widgets.footer import Footer, Tabs

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import cast
 
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 from rich.cells import cell_len
 from rich.style import Style
-from rich.text import Text
 
 from o_tui.ui.chat.paint import Paint, styled, wrap
-from o_tui.ui.text import safe
+from o_tui.ui.text import Text, safe
 
 DEEPEST = 12
 """Nesting of quotes and lists that is still indented."""
@@ -150,7 +150,7 @@ class _Renderer:
     def _inline(self, node: SyntaxTreeNode) -> Text:
         text = Text()
         if node.type != "inline" and not node.children:
-            text.append(safe(node.content))
+            text.append(node.content)
         for child in node.children:
             self._span(child, text, Style())
         return text
@@ -161,9 +161,9 @@ class _Renderer:
             case "softbreak" | "hardbreak":
                 text.append("\n")
             case "code_inline":
-                text.append(safe(node.content), style + paint["code"])
+                text.append(node.content, style + paint["code"])
             case "image":
-                text.append(safe(f"[{node.content or 'image'}] {node.attrs.get('src', '')}"), style + paint["link"])
+                text.append(f"[{node.content or 'image'}] {node.attrs.get('src', '')}", style + paint["link"])
             case "link":
                 start = len(text)
                 self._children(node, text, style + paint["link"])
@@ -176,8 +176,8 @@ class _Renderer:
             case "inline":
                 self._children(node, text, style)
             case _:
-                # text, and whatever else there may be: an entity in it may stand for a character that `safe` must see
-                text.append(safe(node.content), style)
+                # text, and whatever else there may be: an entity in it may stand for any character
+                text.append(node.content, style)
 
     def _children(self, node: SyntaxTreeNode, text: Text, style: Style) -> None:
         for child in node.children:
@@ -214,12 +214,13 @@ def highlight(code: str, language: str, paint: Paint) -> list[Text]:
     lexer = _lexer(language) if language and len(code) <= HIGHLIGHT_LIMIT_CHARS else None
     if lexer is None:
         return [Text(line) for line in code.split("\n")]
-    text = Text()
+    text, at = Text(code), 0
     for kind, value in lexer.get_tokens(code):
-        name = str(kind)
+        name, start, at = str(kind), at, at + len(value)
         role = next((role for prefix, role in _ROLES if name.startswith(prefix)), None)
-        text.append(value, paint[role] if role else None)
-    return list(text.split("\n", allow_blank=False))[: code.count("\n") + 1]
+        if role:
+            text.stylize(paint[role], start, at)
+    return cast("list[Text]", list(text.split("\n", allow_blank=False)))[: code.count("\n") + 1]
 
 
 @lru_cache(maxsize=32)

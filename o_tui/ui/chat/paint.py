@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
-from rich.text import Text
 from textual.strip import Strip
 
 from o_tui.ui.glyphs import UNICODE, Glyphs
+from o_tui.ui.text import Text
 
 CONSOLE = Console(width=200, force_terminal=True, color_system="truecolor", legacy_windows=False, emoji=False)
 """Only for Rich's arithmetic: nothing is ever printed to it."""
@@ -78,8 +79,9 @@ def wrap(text: Text, width: int) -> list[Text]:
     if text.cell_len <= width and "\n" not in text.plain:
         return [text]
     lines: list[Text] = []
-    for line in text.split("\n", allow_blank=True):
-        lines.extend(line.wrap(CONSOLE, max(1, width), overflow="fold") if line.cell_len > width else [line])
+    for line in cast("Iterable[Text]", text.split("\n", allow_blank=True)):
+        folded = line.wrap(CONSOLE, max(1, width), overflow="fold") if line.cell_len > width else [line]
+        lines.extend(cast("Iterable[Text]", folded))
     for line in lines:
         line.rstrip()
     return lines

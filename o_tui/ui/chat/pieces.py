@@ -6,12 +6,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rich.text import Text
 from textual.strip import Strip
 
 from o_tui.ui import format
 from o_tui.ui.chat.paint import Paint, strips, styled, wrap
-from o_tui.ui.text import safe, safe_line
+from o_tui.ui.text import Text, safe, safe_line
 
 Kind = Literal["head", "plain", "markdown", "tool", "note", "error"]
 GUTTER = 2
@@ -61,7 +60,7 @@ def draw(piece: Piece, width: int, paint: Paint) -> list[Strip]:
         case "head":
             lines = [_head(piece, paint)]
         case "plain":
-            lines = wrap(Text(safe(piece.source)), room)
+            lines = wrap(Text(piece.source), room)
         case "markdown":
             from o_tui.ui.chat import markdown  # here: the parser is not needed for the first frame
 
@@ -95,7 +94,7 @@ def _head(piece: Piece, paint: Paint) -> Text:
 
 def _marked(source: str, width: int, paint: Paint, role: str, mark: str) -> list[Text]:
     lines = []
-    for index, line in enumerate(wrap(Text(safe(source)), width - 2)):
+    for index, line in enumerate(wrap(Text(source), width - 2)):
         row = styled(f"{mark} " if index == 0 else "  ", paint[role])
         row.append_text(line)
         row.stylize(paint[role])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rich.text import Text
 from textual import events
 from textual.message import Message
 from textual.widgets import TextArea
@@ -12,6 +11,7 @@ from textual.widgets import TextArea
 from o_tui.ui import boundary
 from o_tui.ui.chat.commands import SHOWN, Offer
 from o_tui.ui.chat.history import History
+from o_tui.ui.text import Text
 from o_tui.ui.widgets.line import Line
 
 NEWLINE_KEYS = frozenset({"alt+enter", "shift+enter", "ctrl+j"})

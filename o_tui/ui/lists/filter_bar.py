@@ -10,9 +10,10 @@ from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from o_tui.ui.boundary import Guarded
+from o_tui.ui.text import Static, Text
 
 
 class FilterBar(Guarded, Horizontal):
@@ -58,7 +59,7 @@ class FilterBar(Guarded, Horizontal):
 
     def compose(self) -> ComposeResult:
         """Label and field."""
-        yield Static(f"{self._label} / ", markup=False)
+        yield Static(Text(f"{self._label} / "))
         yield Input(placeholder=self._placeholder, select_on_focus=False)
 
     @property

@@ -18,10 +18,13 @@ from textual.style import Style
 from o_tui.ui.boundary import Guarded
 from o_tui.ui.lists.columns import GAP, Column, layout
 from o_tui.ui.lists.paint import fit, paint, rich_style
+from o_tui.ui.text import safe_line
 
 Row: TypeAlias = dict[str, Any]
 Cell: TypeAlias = "str | tuple[str, str]"
 """A text, or a text and the name of a style: good, bad, warn, accent, dim, strong."""
+LONGEST_CELL = 500
+"""Characters of a cell that are looked at."""
 STYLE_NAMES = ("header", "cursor", "blurred", "good", "bad", "warn", "accent", "dim", "strong", "empty")
 
 
@@ -285,7 +288,7 @@ class RowList(Guarded, ScrollView, can_focus=True):
         for number, (column_index, size) in enumerate(layout(self.columns, width - 1)):
             cell = cells[column_index]
             text, name = cell if isinstance(cell, tuple) else (cell, "")
-            shown = fit(text, size, right=self.columns[column_index].right, mark=mark)
+            shown = fit(safe_line(text, LONGEST_CELL), size, right=self.columns[column_index].right, mark=mark)
             segments += paint(" " * GAP if number else "", style)
             segments += paint(shown, style + self._ink(name) if name else style)
         used = sum(segment.cell_length for segment in segments)

@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import ClassVar
 
-from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from o_tui.ui.boundary import Guarded
 from o_tui.ui.format import shown
+from o_tui.ui.text import Static, Text
 
 DEAD_S = 0.5
 """Keys that decide are dead for so long after the review got the focus or another change came up, and Enter for so
@@ -95,7 +95,7 @@ class ApprovalBar(Guarded, Horizontal):
 
     def compose(self) -> ComposeResult:
         """Question and field."""
-        yield Static(id="approval-question", markup=False)
+        yield Static(id="approval-question")
         yield _TypedInput(id="approval-version", select_on_focus=False, max_length=40)
 
     @property

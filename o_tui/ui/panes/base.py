@@ -19,6 +19,7 @@ from o_tui.protocol.errors import OError
 from o_tui.ui import boundary
 from o_tui.ui.actions import Action, bindings
 from o_tui.ui.snapshot_model import EVERYTHING, Model, Part
+from o_tui.ui.text import entitle
 from o_tui.ui.widgets.error_card import ErrorCard
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class Pane(boundary.Guarded, Vertical):
         due, self._stale = frozenset(self._stale), set()
         try:
             heading = self.heading(model)
-            self.border_title = f"{self.number} {self.title}" + (f" - {heading}" if heading else "")
+            entitle(self, f"{self.number} {self.title}" + (f" - {heading}" if heading else ""))
             self.update(model, due)
         except Exception as error:  # noqa: BLE001 the boundary: a pane's mistake ends only the pane
             self.fail(error)
@@ -185,4 +186,4 @@ class Waiting(Pane):
     def __init__(self, pane_id: str, number: int) -> None:
         self.pane_id, self.title, self.number = pane_id, pane_id.capitalize(), number  # type: ignore[misc]
         super().__init__()
-        self.border_title = f"{number} {self.title}"
+        entitle(self, f"{number} {self.title}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widget import Widget
@@ -23,6 +22,7 @@ from o_tui.ui.chat.prompt import Offers, Prompt
 from o_tui.ui.messages import CopyRequested
 from o_tui.ui.panes.base import Pane
 from o_tui.ui.snapshot_model import Model, Part, Row
+from o_tui.ui.text import Text
 from o_tui.ui.widgets.line import Line
 
 SEARCH = "/memory search "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.widget import Widget
 
@@ -21,6 +20,7 @@ from o_tui.ui.panes.process_rows import STATES, process_rows
 from o_tui.ui.screens.confirm import ConfirmScreen
 from o_tui.ui.screens.inspect import InspectScreen, facts
 from o_tui.ui.snapshot_model import Model, Part
+from o_tui.ui.text import Text
 from o_tui.ui.widgets.line import Line
 
 PAGE = 200

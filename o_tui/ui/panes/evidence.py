@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.text import Text
-
 from o_tui.ui.diff.flags import Flag
 from o_tui.ui.format import change, count, interval, milliseconds, short, shown, size
 from o_tui.ui.lists.row_list import Row
 from o_tui.ui.outcome import difference, known
+from o_tui.ui.text import Text
 
 MOST_FLAGS = 8
 MOST_EXAMPLES = 3

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.widget import Widget
-from textual.widgets import Static
 
 from o_tui.protocol.errors import OError
 from o_tui.ui.actions import Action
@@ -26,6 +24,7 @@ from o_tui.ui.panes.deciding import Deciding
 from o_tui.ui.panes.evidence import evidence, summary
 from o_tui.ui.panes.shadows import outcome_word
 from o_tui.ui.snapshot_model import Model, Part
+from o_tui.ui.text import Static, Text
 from o_tui.ui.widgets.line import Line
 
 WIDE = 100
@@ -82,10 +81,10 @@ class ReviewPane(Deciding):
         """Waiting changes, head, evidence beside or above the diff, decision."""
         yield RowList(COLUMNS, self._cells, empty=EMPTY, header=False, id="waiting")
         yield Line(id="review-head")
-        yield Static(id="review-fold", markup=False)
+        yield Static(id="review-fold")
         with Horizontal(id="review-body"):
             with VerticalScroll(id="evidence-box", can_focus=True):
-                yield Static(id="evidence", markup=False)
+                yield Static(id="evidence")
             yield DiffView(id="diff")
         yield FilterBar("find", "text in the diff; Enter goes to the next place", "#diff")
         yield ApprovalBar("#diff", self.gate.clock)

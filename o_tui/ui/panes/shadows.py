@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.timer import Timer
 from textual.widget import Widget
-from textual.widgets import Static
 
 from o_tui.ui.actions import Action
 from o_tui.ui.format import age_ns, clock, count, milliseconds, percent, progress, shown, size, sparkline
@@ -23,6 +21,7 @@ from o_tui.ui.outcome import measured
 from o_tui.ui.panes.base import Pane
 from o_tui.ui.screens.inspect import InspectScreen, facts
 from o_tui.ui.snapshot_model import Model, Part
+from o_tui.ui.text import Static, Text
 
 STEPS = ("intent", "checkpoint", "generate", "validate", "shadow", "pending")
 ACTIVE = (*STEPS[:-1], "deploying")
@@ -83,7 +82,7 @@ class ShadowsPane(Pane):
 
     def compose_content(self) -> ComposeResult:
         """Progress, live rows, outcomes."""
-        yield Static(id="shadow-progress", markup=False)
+        yield Static(id="shadow-progress")
         yield RowList(COLUMNS, self._cells, empty=EMPTY, id="shadow-rows")
         yield Static(Text("Outcomes", style="bold"), id="shadow-title")
         yield RowList(OUTCOME_COLUMNS, self._outcome, header=False, id="outcomes")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.widget import Widget
 
@@ -21,6 +20,7 @@ from o_tui.ui.screens.confirm import ConfirmScreen
 from o_tui.ui.screens.export import PathScreen
 from o_tui.ui.screens.inspect import InspectScreen, facts
 from o_tui.ui.snapshot_model import Model, Part
+from o_tui.ui.text import Text
 from o_tui.ui.widgets.line import Line
 
 COLUMNS = (

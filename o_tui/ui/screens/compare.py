@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
-from textual.widgets import Static
 
 from o_tui.ui.format import count, short, shown, size, stamp
 from o_tui.ui.lists.paint import fit
 from o_tui.ui.screens.dialog import Dialog
 from o_tui.ui.screens.inspect import facts, table
+from o_tui.ui.text import Static, Text
 
 NAMES = {
     "time_ns": "written", "seq": "operation", "reason": "reason", "revision": "genome", "size_bytes": "size",

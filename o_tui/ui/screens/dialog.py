@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Generic, TypeVar
 
-from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Static
+
+from o_tui.ui.text import Static, Text, entitle
 
 T = TypeVar("T")
 
@@ -49,9 +48,7 @@ class Dialog(ModalScreen[T], Generic[T]):
     def on_mount(self) -> None:
         """Title and keys stand in the frame; toasts would cover them."""
         self.app.clear_notifications()
-        box = self.query_one(".box")
-        box.border_title = Content(self.heading())
-        box.border_subtitle = Content(self.keys())
+        entitle(self.query_one(".box"), self.heading(), self.keys())
 
     def heading(self) -> str:
         """The title, as data."""

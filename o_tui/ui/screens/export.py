@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from rich.text import Text
 from textual.app import ComposeResult
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from o_tui.ui.format import shown
 from o_tui.ui.screens.dialog import Dialog
+from o_tui.ui.text import Static, Text
 
 
 class PathScreen(Dialog[str]):

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Static
 
 from o_tui.ui import actions
 from o_tui.ui.chat.commands import COMMANDS
 from o_tui.ui.chat.prompt import NEWLINE_KEYS
 from o_tui.ui.keys import shown
+from o_tui.ui.text import Static, Text, entitle
 
 if TYPE_CHECKING:
     from o_tui.ui.app import OApp
@@ -33,9 +32,8 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """One page."""
         with VerticalScroll(id="help", classes="sheet") as sheet:
-            sheet.border_title = f"Help - {self._pane.title}"
-            sheet.border_subtitle = "Esc close"
-            yield Static(self._page(), markup=False)
+            entitle(sheet, f"Help - {self._pane.title}", "Esc close")
+            yield Static(self._page())
 
     def _page(self) -> Text:
         app = cast("OApp", self.app)

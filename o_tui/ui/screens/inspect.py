@@ -6,15 +6,14 @@ import textwrap
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
-from textual.widgets import Static
 
 from o_tui.protocol.errors import OError
 from o_tui.ui.format import block, count, milliseconds, shown, size, stamp
 from o_tui.ui.screens.dialog import Dialog
+from o_tui.ui.text import Static, Text
 
 Fact = tuple[str, str]
 _LONGEST_VALUE = 4_000

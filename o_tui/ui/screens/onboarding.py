@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
-from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
-from textual.widgets import Input, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Input, OptionList
 
 from o_tui.protocol.errors import OError
 from o_tui.ui.format import shown
 from o_tui.ui.screens.dialog import Dialog
+from o_tui.ui.text import Static, Text, entitle, option
 
 if TYPE_CHECKING:
     from o_tui.ui.app import OApp
@@ -105,7 +104,7 @@ class OnboardingScreen(Dialog[None]):
         at = options.highlighted or 0
         self._choices = found
         options.clear_options()
-        options.add_options(Option(Text(f"{number}  {choice.text}")) for number, choice in enumerate(found, 1))
+        options.add_options(option(f"{number}  {choice.text}") for number, choice in enumerate(found, 1))
         options.highlighted = min(at, len(found) - 1)
         if self._step == "choose":
             options.focus()
@@ -148,7 +147,7 @@ class OnboardingScreen(Dialog[None]):
         field.placeholder = placeholder
         field.display = True
         field.focus()
-        self.query_one(".box").border_subtitle = "Enter go on   Esc back"
+        entitle(self.query_one(".box"), self.heading(), "Enter go on   Esc back")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """The next question, or the end."""
@@ -211,8 +210,8 @@ class OnboardingScreen(Dialog[None]):
             self.complain("")
             self.set_focus(self.query_one("#brains"))
             self.query_one("#answer").display = False
-            self.query_one("#question", Static).update("")
-            self.query_one(".box").border_subtitle = self.keys_line
+            self.query_one("#question", Static).update()
+            entitle(self.query_one(".box"), self.heading(), self.keys())
             return
         self.dismiss(None)
         link, view = self.view.link, self.view

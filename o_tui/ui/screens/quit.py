@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import OptionList
+
+from o_tui.ui.text import Static, Text, entitle, option
 
 CHOICES = (
     ("detach", "d  Detach: leave the guardian running; o-tui comes back to it"),
@@ -39,9 +39,9 @@ class QuitScreen(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         """Three lines."""
         with Vertical(id="quit", classes="sheet") as sheet:
-            sheet.border_title = "Leave O"
+            entitle(sheet, "Leave O")
             yield Static(Text(HERE if self._embedded else ELSEWHERE))
-            yield OptionList(*(Option(Text(text), id=name) for name, text in self._choices))
+            yield OptionList(*(option(text, name) for name, text in self._choices))
             again = f"Ctrl+Q again: {self._choices[0][0]}.  The setting screen.quit answers for good."
             yield Static(Text(again), classes="muted")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rich.text import Text
 from textual.app import ComposeResult
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from o_tui.ui.format import shown
 from o_tui.ui.screens.dialog import Dialog
+from o_tui.ui.text import Static, Text
 
 LONGEST = 500
 

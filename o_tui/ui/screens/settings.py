@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.widgets import Input, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Input, OptionList
 
 from o_tui import config as settings
 from o_tui.protocol.errors import OError
@@ -18,6 +16,7 @@ from o_tui.ui.lists.columns import Column
 from o_tui.ui.lists.filter_bar import FilterBar, matches
 from o_tui.ui.lists.row_list import Cell, Row, RowList
 from o_tui.ui.screens.dialog import Dialog
+from o_tui.ui.text import Static, Text, option
 
 if TYPE_CHECKING:
     from o_tui.ui.app import OApp
@@ -121,7 +120,7 @@ class SettingsScreen(Dialog[None]):
         if choices:
             options = self.query_one("#choices", OptionList)
             options.clear_options()
-            options.add_options(Option(Text(choice), id=choice) for choice in choices)
+            options.add_options(option(choice, choice) for choice in choices)
             current = written(row["value"])
             options.highlighted = choices.index(current) if current in choices else 0
             options.display = True

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import OptionList
+
+from o_tui.ui.text import Static, Text, entitle, option
 
 if TYPE_CHECKING:
     from o_tui.ui.app import OApp
@@ -30,9 +30,8 @@ class ThemeChoice(ModalScreen[None]):
         self._before = self._view.theme
         names = ["auto", *self._view.theme_names()]
         with Vertical(id="theme-choice", classes="sheet") as sheet:
-            sheet.border_title = "Theme"
-            sheet.border_subtitle = "Enter keep  Esc back"
-            yield OptionList(*(Option(Text(self._label(name)), id=name) for name in names))
+            entitle(sheet, "Theme", "Enter keep  Esc back")
+            yield OptionList(*(option(self._label(name), name) for name in names))
             yield Static(Text("Your own: *.toml files in the folder themes beside the settings."), classes="muted")
 
     def _label(self, name: str) -> str:

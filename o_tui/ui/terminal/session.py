@@ -20,6 +20,7 @@ from o_tui.ui.app import OApp
 from o_tui.ui.screens import fatal
 from o_tui.ui.terminal import background
 from o_tui.ui.terminal.driver import SafeDriver, on_signals
+from o_tui.ui.text import safe
 
 REMOTE_FPS = 12
 LOCAL_FPS = 120
@@ -65,7 +66,7 @@ def show(
         result = asyncio.run(_run(app))
     os.close(terminal)
     if app.failure is not None:
-        sys.stderr.write(fatal.message(app.failure, paths.log))
+        sys.stderr.write(safe(fatal.message(app.failure, paths.log)))
         return 1
     return result if result is not None else app.return_code or 0
 
@@ -73,6 +74,13 @@ def show(
 async def _run(app: OApp) -> int | None:
     on_signals(app)
     return await app.run_async()
+
+
+class _HarmlessFormatter(logging.Formatter):
+    """A log is read with `cat` and `tail`: what it quotes must not act there."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return safe(super().format(record))
 
 
 @contextmanager
@@ -84,7 +92,7 @@ def errors_to_log(paths: Paths) -> Iterator[None]:
     if os.fstat(log).st_size > LOG_LIMIT_BYTES:
         os.ftruncate(log, 0)
     handler = logging.StreamHandler(os.fdopen(os.dup(log), "a", encoding="utf-8", errors="replace"))
-    handler.setFormatter(logging.Formatter("%(asctime)s view %(levelname)s %(message)s"))
+    handler.setFormatter(_HarmlessFormatter("%(asctime)s view %(levelname)s %(message)s"))
     boundary.log.addHandler(handler)
     boundary.log.propagate = False
     os.dup2(log, 2)

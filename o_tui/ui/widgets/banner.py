@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rich.text import Text
-
 from o_tui.ui.glyphs import Glyphs
 from o_tui.ui.snapshot_model import Model
+from o_tui.ui.text import Text
 from o_tui.ui.widgets.line import Line
 
 LINES = 4

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
-from textual.widgets import Static
 
 from o_tui.ui import boundary
+from o_tui.ui.text import Static, Text
 
 
 class ErrorCard(Vertical, can_focus=True):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rich.text import Text
 from textual import events
 from textual.message import Message
 
 from o_tui.ui.actions import Action
 from o_tui.ui.keys import shown
+from o_tui.ui.text import Text
 from o_tui.ui.widgets.line import Line
 
 Style = Callable[[str], str]

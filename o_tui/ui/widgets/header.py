@@ -6,12 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from rich.text import Text
-
 from o_tui.ui import format
 from o_tui.ui.glyphs import Glyphs
 from o_tui.ui.snapshot_model import Model, Row
-from o_tui.ui.text import safe_line
+from o_tui.ui.text import Text, safe_line
 from o_tui.ui.widgets.line import Line
 
 GOOD_STATES = frozenset({"running", "ready"})

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rich.text import Text
 from textual.app import RenderResult
 from textual.widget import Widget
 
 from o_tui.ui import boundary
+from o_tui.ui.text import Text
 
 
 class Line(boundary.Guarded, Widget):

@@ -1,0 +1,87 @@
+"""The lint rule that no text from outside is shown but through its door.
+
+The doors: `o_tui/ui/text.py` for the screen, `o_tui/cli/output.py` for commands, `safe` for what is printed elsewhere.
+What the type checker cannot see, because a row of the guardian's is a dict of Any, this rule forbids by name.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+SCREEN_DOOR, COMMAND_DOOR, TERMINAL = "o_tui/ui/text.py", "o_tui/cli/output.py", "o_tui/ui/terminal/"
+UNTRUSTED_SIDE = ("o_tui/agent/", "o_tui/data/")
+"""Runs in an instance: what it writes to its own stdout becomes `log` frames."""
+RICH = {"rich.cells", "rich.color", "rich.style", "rich.segment", "rich.console"}
+"""Of Rich: arithmetic and styles. What takes text (`Text`, `print`, `Markdown`, `Table`, …) is not for anybody."""
+WIDGETS = {"Input", "OptionList", "TextArea"}
+"""Of Textual's widgets: those that take nothing but what is typed, and options made by the door."""
+FRAMES = {"border_title", "border_subtitle", "tooltip", "sub_title"}
+"""Attributes that are drawn, and read as markup: `entitle` writes them."""
+MARKUP = {"from_markup", "from_ansi", "print_exc", "print_exception"}
+SAFE = {"safe", "safe_line"}
+
+
+def leaks(source: str, path: str) -> list[str]:
+    """`path:line: what` for every way around the doors that a module takes; `path` begins with `o_tui/`."""
+    if path in (SCREEN_DOOR, COMMAND_DOOR) or path.startswith(UNTRUSTED_SIDE):
+        return []
+    found = [(node.lineno, why) for node, why in _leaks(ast.parse(source), path)]
+    return [f"{path}:{line}: {why}" for line, why in sorted(found)]
+
+
+def _leaks(tree: ast.AST, path: str) -> Iterator[tuple[ast.stmt | ast.expr, str]]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.ImportFrom(module=str(module), names=names):
+                for name in names:
+                    if not _may_import(module, name.name):
+                        yield node, f"{module}.{name.name} shows text: take it from o_tui.ui.text"
+            case ast.Import(names=names):
+                for name in names:
+                    if name.name.split(".")[0] == "rich":
+                        yield node, f"{name.name} shows text: take it from o_tui.ui.text"
+            case ast.Assign(targets=targets):
+                for target in targets:
+                    if isinstance(target, ast.Attribute) and target.attr in FRAMES:
+                        yield node, f".{target.attr} is read as markup: use entitle"
+            case ast.Call():
+                yield from _calls(node, path)
+            case ast.Attribute(attr=name) if name in MARKUP:
+                yield node, f"{name} shows what is given to it"
+            case ast.Constant(value=str(text)) if "\x1b" in text and not path.startswith(TERMINAL):
+                yield node, "a control sequence outside of o_tui/ui/terminal"
+
+
+def _may_import(module: str, name: str) -> bool:
+    if module.split(".")[0] == "rich":
+        return module in RICH
+    if module in ("textual.content", "textual.markup", "textual.visual"):
+        return False
+    if module.startswith("textual.widgets"):
+        return name in WIDGETS
+    return True
+
+
+def _calls(call: ast.Call, path: str) -> Iterator[tuple[ast.expr, str]]:
+    name = ast.unparse(call.func)
+    prints = name == "print" or name.endswith((".print", "stdout.write", "stderr.write"))
+    if prints and not all(_is_safe(argument) for argument in call.args):
+        yield call, f"{name} of what has not passed `safe`"
+    if name.endswith(".notify") and path.startswith("o_tui/ui/") and path != "o_tui/ui/app.py":
+        yield call, "a toast by another way than OApp.tell"
+    for keyword in call.keywords:
+        if keyword.arg in FRAMES or (keyword.arg == "markup" and ast.unparse(keyword.value) != "False"):
+            yield call, f"{keyword.arg}= is read as markup"
+
+
+def _is_safe(argument: ast.expr) -> bool:
+    return isinstance(argument, ast.Call) and ast.unparse(argument.func).rpartition(".")[2] in SAFE
+
+
+def check(package: Path) -> list[str]:
+    """The leaks of a whole package."""
+    modules = sorted(package.rglob("*.py"))
+    found = (leaks(module.read_text(), str(module.relative_to(package.parent))) for module in modules)
+    return [leak for part in found for leak in part]

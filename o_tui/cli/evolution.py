@@ -10,6 +10,7 @@ from typing import Any
 from o_tui.cli.command import Command, Context, positive
 from o_tui.cli.output import short, when, with_time
 from o_tui.protocol.errors import NotFoundError, UsageError
+from o_tui.protocol.refusals import in_words
 
 _ROW = ("id", "gene", "base", "revision", "state", "diff_sha256", "evidence", "verdict", "by")
 SOURCE_LIMIT_BYTES = 1024 * 1024
@@ -185,6 +186,7 @@ def show(context: Context) -> int:
     )
     context.out.pairs([(key, row.get(key)) for key in ("base", "revision", "version", "next_version", "by")])
     _evidence(context, row)
+    _violations(context, row.get("violations", []))
     if row.get("diff"):
         context.out.line()
         _flag(context, row["diff"])
@@ -219,8 +221,18 @@ def _evidence(context: Context, row: dict[str, Any]) -> None:
     context.out.line(f"  errors   {errors.get('main', 0)} -> {errors.get('candidate', 0)}")
     context.out.line(f"  answers  {answers.get('same', 0)} same, {answers.get('different', 0)} different")
     context.out.line(f"  effects  {effects.get('recorded', 0)} recorded, {effects.get('diverged', 0)} diverged")
+    if sandbox := evidence.get("sandbox"):
+        context.out.line(f"  sandbox  {in_words(sandbox.get('candidate', []))}")
     for reason in evidence.get("reasons", []):
         context.out.line(f"  {reason}")
+
+
+def _violations(context: Context, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        context.out.line()
+        context.out.title("refused by the sandbox")
+        cells = [(when(row["time_ns"]), row["instance"], row["layer"], row["what"]) for row in rows]
+        context.out.table(("TIME", "INSTANCE", "LAYER", "WHAT"), cells)
 
 
 def compared(ratio: dict[str, Any]) -> str:
@@ -305,7 +317,7 @@ COMMANDS = (
         _id,
         examples=(("show e3f2", "the beginning of an id is enough"), ("show e3f2 --json | jq -r .diff", "the diff")),
         codes=(3, 5),
-        keys=(*_ROW, "diff", "stages"),
+        keys=(*_ROW, "diff", "stages", "violations"),
     ),
     Command(
         "approve",

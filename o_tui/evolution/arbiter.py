@@ -13,6 +13,8 @@ from o_tui.evolution.evidence import MIN_FORKS, Evidence, Ratio
 
 Verdict = Literal["promote", "reject", "no_evidence"]
 
+_NAMED = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -54,7 +56,7 @@ def decide(evidence: Evidence, policy: Policy | None = None) -> Decision:
         may know why it should be promoted all the same.
     """
     policy = policy or Policy()
-    harm = [*_failures(evidence), *_resources(evidence, policy), *_slower(evidence, policy)]
+    harm = [*_violations(evidence), *_failures(evidence), *_resources(evidence, policy), *_slower(evidence, policy)]
     if harm:
         return Decision("reject", tuple(harm))
     if evidence.pairs < MIN_FORKS:
@@ -72,6 +74,14 @@ def decide(evidence: Evidence, policy: Policy | None = None) -> Decision:
     if better:
         return Decision("promote", (*better, f"all {evidence.answers.same} answers are the same, no new errors"))
     return Decision("no_evidence", (f"not shown better; the operator decides: {said}",))
+
+
+def _violations(evidence: Evidence) -> list[str]:
+    refused = evidence.sandbox.candidate
+    if not refused:
+        return []
+    more = f" and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+    return [f"the sandbox refused it {', '.join(refused[:_NAMED])}{more}"]
 
 
 def _failures(evidence: Evidence) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from o_tui.evolution.samples import Pair, Side, Trial
+from o_tui.protocol.refusals import Refusal
 
 NO_INTERVAL = (0.0, 999.0)
 """The interval of a ratio of which too little is known."""
@@ -87,6 +88,13 @@ class Effects(msgspec.Struct, frozen=True, kw_only=True):
     examples: list[str] = []
 
 
+class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
+    """What the sandbox refused each side: `layer: what`, each thing once."""
+
+    main: list[str] = []
+    candidate: list[str] = []
+
+
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
     """Where the requests came from, in pairs."""
 
@@ -105,6 +113,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     answers: Answers
     effects: Effects
     requests_from: Sources
+    sandbox: Sandbox = Sandbox()
     blow_ups: dict[str, int] = {}
     trend: list[float] = []
     decision: str = ""
@@ -135,6 +144,7 @@ def measure(trial: Trial) -> Evidence:
             recorded=sum(pair.request.source == "recorded" for pair in trial.pairs),
             workload=sum(pair.request.source == "workload" for pair in trial.pairs),
         ),
+        sandbox=Sandbox(main=_refused(trial.main_refused), candidate=_refused(trial.candidate_refused)),
         blow_ups={"candidate": slow, "main": fast},
         trend=trend(trial.pairs, _TREND),
     )
@@ -236,6 +246,10 @@ def _effects(pairs: Sequence[Pair]) -> Effects:
         main_diverged=sum(len(pair.main.diverged) for pair in pairs),
         examples=[_short(what) for what in diverged[:_EXAMPLES]],
     )
+
+
+def _refused(found: Sequence[Refusal]) -> list[str]:
+    return [f"{refusal.layer}: {_short(refusal.what)}" for refusal in found]
 
 
 def _short(text: str) -> str:

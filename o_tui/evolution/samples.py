@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from o_tui.protocol.refusals import Refusal
+
 Source = Literal["recorded", "workload"]
 
 
@@ -102,8 +104,10 @@ class Pair:
 
 @dataclass(slots=True)
 class Trial:
-    """All pairs of one evolution, and the largest memory that each side had (bytes, 0: unknown)."""
+    """All pairs of one evolution; of each side the largest memory (bytes, 0: unknown), and what it was refused."""
 
     pairs: list[Pair] = field(default_factory=list)
     main_peak_bytes: int = 0
     candidate_peak_bytes: int = 0
+    main_refused: list[Refusal] = field(default_factory=list)
+    candidate_refused: list[Refusal] = field(default_factory=list)

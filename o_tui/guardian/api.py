@@ -51,7 +51,8 @@ class Api:
             "memory.list": self.memory_list,
             "pending": evolutions.pending,
             "history": evolutions.history,
-            "evolution.show": evolutions.show,
+            "evolution.show": self.evolution_show,
+            "violations.list": self.violations_list,
             "evolution.wait": evolutions.wait,
             "genome.log": evolutions.genome_log,
             "genome.diff": evolutions.genome_diff,
@@ -265,6 +266,15 @@ class Api:
         return await self._stores.wal.describe(min(n, LIST_LIMIT))
 
     # --- evolution
+
+    async def evolution_show(self, id: str) -> dict[str, Any]:
+        """One evolution with diff, stages, evidence, and what the sandbox refused its instances."""
+        row = await self._evolutions.show(id)
+        return row | {"violations": await self._stores.violations.page(LIST_LIMIT, row["id"])}
+
+    async def violations_list(self, limit: int = 200, evolution: str = "") -> list[dict[str, Any]]:
+        """What the sandbox refused, newest first."""
+        return await self._stores.violations.page(min(limit, LIST_LIMIT), evolution)
 
     async def approve(self, id: str, digest: str) -> dict[str, Any]:
         """An operator's yes to the exact diff."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Literal, cast, get_args
 
 from o_tui.config import Config
@@ -31,8 +31,9 @@ from o_tui.guardian.ticket import Ticket
 from o_tui.guardian.tree import new_tree
 from o_tui.guardian.wal import Proposed
 from o_tui.paths import Paths
-from o_tui.protocol import frames, messages
+from o_tui.protocol import frames, messages, refusals
 from o_tui.protocol.errors import OError, PeerError
+from o_tui.protocol.refusals import Refusal
 
 Placement = Literal["process", "embedded"]
 TELEMETRY_S = 0.5
@@ -283,6 +284,8 @@ class Guardian:
 
     def ended(self, instance: Instance) -> None:
         """An instance has ended."""
+        exceeded = [instance.exceeded] if instance.exceeded is not None else []
+        self._refused(instance, instance.refused.look() + instance.refused.add(exceeded))
         if instance.offence:
             self.event(
                 "fleet", "offence", "error", f"{instance.name} (pid {instance.pid}) was killed: {instance.offence}"
@@ -302,6 +305,7 @@ class Guardian:
     def reaped(self, instance: Instance, status: int) -> None:
         """The exit status is known. A SIGKILL that was not ours is no request's fault."""
         self.metrics.died(instance.role)
+        self._refused(instance, instance.refused.look(status))
         if not instance.killed_by_us:
             self.event("fleet", "died", "warning", f"{instance.name} (pid {instance.pid}) {death_cause(status)}")
         on_purpose = instance.killed_by_us.startswith(NO_FAULT)
@@ -316,6 +320,17 @@ class Guardian:
         self.event(who, f"failed.{message.what}", "error", message.text, {"seq": message.seq})
         if message.what == "reduce" and message.seq:
             self.spawn(self._poison.failed(message.seq, message.text))
+
+    def _refused(self, instance: Instance, found: Sequence[Refusal]) -> None:
+        """The sandbox refused an instance something new: rows, and an event."""
+        if not found:
+            return
+        name, role, revision, evolution = instance.identity()
+        data = {"instance": name, "role": role, "revision": revision, "evolution": evolution}
+        refused = [{"layer": each.layer, "what": each.what} for each in found]
+        text = f"{name} (pid {instance.pid}): sandbox: {refusals.summary(found)}"
+        self.event("sandbox", "violation", "warning", text, data | {"refused": refused})
+        self.spawn(self.stores.violations.add(instance.identity(), found))
 
     def log(self, who: str, message: messages.Log) -> None:
         """A line of a process."""
@@ -398,6 +413,7 @@ class Guardian:
         while True:
             await asyncio.sleep(UPKEEP_S)
             removed = await stores.journal.prune() + await stores.events.prune() + await stores.brokered.prune()
+            removed += await stores.violations.prune()
             if removed:
                 self.event("storage", "prune", "info", f"{removed} old rows were removed")
 
@@ -407,6 +423,8 @@ class Guardian:
     async def _tell_telemetry(self) -> None:
         while True:
             await asyncio.sleep(TELEMETRY_S)
+            for instance in self._alive():
+                self._refused(instance, instance.refused.look())
             if self.followers():
                 self.publish("telemetry", self.telemetry())
 

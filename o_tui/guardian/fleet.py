@@ -153,7 +153,11 @@ class Fleet:
         )
 
     async def fork_shadow(
-        self, genome: Genome, on_frame: Callable[[Instance, frames.Frame], None], name: str = "shadow"
+        self,
+        genome: Genome,
+        on_frame: Callable[[Instance, frames.Frame], None],
+        name: str = "shadow",
+        evolution: str = "",
     ) -> Instance:
         """An instance with another genome, fed nothing: its own copy of the present state.
 
@@ -162,7 +166,7 @@ class Fleet:
             PeerError: There is no nursery.
             RefusedError: It is not confined; it has not read a byte of the genome.
         """
-        shadow = await self._fork("shadow", on_frame, name)
+        shadow = await self._fork("shadow", on_frame, name, evolution)
         if not await shadow.confined():
             shadow.kill("it is not confined")
             raise RefusedError(f"{shadow.name} is not confined: {UNCONFINED}", hint="o-tui sandbox probe")
@@ -287,10 +291,11 @@ class Fleet:
         role: messages.Role,
         on_frame: Callable[[Instance, frames.Frame], None] | None = None,
         name: str = "",
+        evolution: str = "",
     ) -> Instance:
         nursery, states = await self.wait_nursery(), self._states
         fork = await nursery.fork(f"{name or role}-{next(self._numbers)}", role, self._wal.seq if name else 0)
-        instance = await self.adopt(fork, role, on_frame)
+        instance = await self.adopt(fork, role, on_frame, evolution)
         if states != self._states:
             instance.kill(RESTORED)
             raise PeerError("another state was restored meanwhile")
@@ -301,13 +306,15 @@ class Fleet:
         fork: Fork,
         role: messages.Role,
         on_frame: Callable[[Instance, frames.Frame], None] | None = None,
+        evolution: str = "",
     ) -> Instance:
         """A fork becomes an instance: heard, watched, reaped. It has no genome yet.
 
         Raises:
             PeerError: It has ended already.
         """
-        instance = Instance(fork, role, on_frame or self._frame, self._ended, self._health.beat, self._epoch)
+        told = (on_frame or self._frame, self._ended, self._health.beat)
+        instance = Instance(fork, role, *told, self._epoch, evolution)
         self.instances[instance.name] = instance
         await instance.connect()
         if not instance.alive:

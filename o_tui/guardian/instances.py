@@ -13,8 +13,10 @@ from o_tui.guardian.channel import Channel
 from o_tui.guardian.confined import CONFINED, lacks
 from o_tui.guardian.nursery import Fork
 from o_tui.guardian.processes import Watch
+from o_tui.guardian.violations import Refused
 from o_tui.protocol import frames, messages
 from o_tui.protocol.errors import FrameError, OError
+from o_tui.protocol.refusals import Refusal
 
 InstanceState = Literal["starting", "loading", "running", "stopping", "ended"]
 LOAD_S = 10.0
@@ -46,6 +48,9 @@ class Instance:
         revision: The genome that it runs; empty before one is loaded.
         exited: Its exit status, once the nursery has reaped it or its socket has ended.
         cause: Why it ended, in words; set when `exited` is.
+        evolution: The evolution that it is on trial for; empty for none.
+        refused: What the sandbox refused it.
+        exceeded: The limit for which it is killed, if it is.
         counters: What it counts in shared memory: shown, never trusted.
         offence: What it did against the protocol; empty if nothing.
     """
@@ -58,12 +63,17 @@ class Instance:
         on_end: Callable[[Instance], None],
         on_beat: Callable[[str], None],
         epoch: int = 0,
+        evolution: str = "",
     ) -> None:
+        self.evolution = evolution
         self.name = fork.instance
         self.role: messages.Role = role
         self.pid = fork.watch.pid
         self.seq = fork.seq
         self.counters = fork.counters
+        self.refused = Refused(fork.counters)
+        self.exceeded: Refusal | None = None
+        self._loading = ""
         self.revision = ""
         self.version = ""
         self.tier = "none"
@@ -113,6 +123,7 @@ class Instance:
             GenomeError: It refused the genome, or ended over it.
         """
         self.state = "loading"
+        self._loading = revision
         self.send(messages.LoadGenome(revision=revision, version=version, files=files))
         try:
             await asyncio.wait_for(asyncio.shield(self._loaded), LOAD_S)
@@ -222,6 +233,10 @@ class Instance:
             "uptime_s": (time.monotonic_ns() - self.started_ns) / 1e9,
             "tier": self.tier,
         }
+
+    def identity(self) -> tuple[str, str, str, str]:
+        """Name, role, revision and evolution: whose a violation is. A genome counts from the moment it is loaded."""
+        return self.name, self.role, self.revision or self._loading, self.evolution
 
     def heartbeat_age_ms(self) -> int:
         """Since it was heard or has beaten in shared memory, whichever was later."""

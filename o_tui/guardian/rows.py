@@ -79,6 +79,7 @@ EVOLUTIONS = Table("evolutions", ("number", "id", "gene", "state", "time_ns", "d
 CANDIDATES = Table("candidates", ("number", "evolution", "revision", "time_ns", "data"))
 SAMPLES = Table("samples", ("number", "evolution", "time_ns", "data"))
 DECISIONS = Table("decisions", ("number", "evolution", "verdict", "time_ns", "data"))
+VIOLATIONS = Table("violations", ("number", "time_ns", "instance", "role", "revision", "evolution", "layer", "what"))
 APPROVALS = Table(
     "approvals",
     (
@@ -119,6 +120,7 @@ TABLES: dict[str, Table] = {
         CANDIDATES,
         SAMPLES,
         DECISIONS,
+        VIOLATIONS,
         APPROVALS,
         BROKERED,
         BODIES,

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from o_tui.evolution.samples import Outcome, RecordedRequest
 from o_tui.protocol.errors import OError
+from o_tui.protocol.refusals import Refusal
 
 
 class InstanceDiedError(OError):
@@ -63,17 +64,25 @@ class ShadowInstance(Protocol):
     def peak_bytes(self) -> int:
         """The most resident memory that it has had so far; 0 if unknown."""
 
-    async def kill(self) -> None:
-        """SIGKILL, and wait until it is reaped. May be called twice, and after its death."""
+    def refused(self) -> Sequence[Refusal]:
+        """What the sandbox has refused it, as far as is known; complete once it has been killed."""
+
+    async def kill(self, exceeded: Refusal | None = None) -> None:
+        """SIGKILL, and wait until it is reaped. May be called twice, and after its death.
+
+        `exceeded` is the limit that it went beyond, if it is killed for that.
+        """
 
 
 class Instances(Protocol):
     """The instance manager, as far as an evolution needs it."""
 
     async def fork_shadow(
-        self, files: Mapping[str, str], revision: str, version: str, role_name: str
+        self, files: Mapping[str, str], revision: str, version: str, role_name: str, evolution: str
     ) -> ShadowInstance:
-        """Forks an instance at the present state, with this genome loaded. `role_name` is "twin" or "shadow".
+        """Forks an instance at the present state, with this genome loaded, for an evolution.
+
+        `role_name` is "twin" or "shadow".
 
         Raises:
             GenomeLoadError: The genome was not accepted, or loading it killed or hung the process.

@@ -16,6 +16,8 @@ from typing import Any, Literal
 from o_tui.evolution import evidence
 from o_tui.evolution.samples import Pair, RecordedRequest, Side, Trial
 from o_tui.guardian.seams import InstanceDiedError, Instances, ShadowInstance
+from o_tui.protocol import refusals
+from o_tui.protocol.refusals import Refusal
 
 Name = Literal["twin", "shadow"]
 NAMES: tuple[Name, Name] = ("twin", "shadow")
@@ -51,6 +53,7 @@ class _Runner:
     errors: int = 0
     requests: int = 0
     peak_bytes: int = 0
+    refused: dict[tuple[str, str], Refusal] = field(default_factory=dict)
 
 
 class Measurement:
@@ -114,6 +117,8 @@ class Measurement:
             await self._kill_all()
         self._trial.main_peak_bytes = self._runners["twin"].peak_bytes
         self._trial.candidate_peak_bytes = self._runners["shadow"].peak_bytes
+        self._trial.main_refused = list(self._runners["twin"].refused.values())
+        self._trial.candidate_refused = list(self._runners["shadow"].refused.values())
         return self._trial
 
     def end(self, verdict: str) -> None:
@@ -157,7 +162,7 @@ class Measurement:
         try:
             outcome = await asyncio.wait_for(instance.request(request), self._timeout_s)
         except TimeoutError:
-            await self._kill(runner)
+            await self._kill(runner, refusals.wall_clock(self._timeout_s))
             return Side("hang", error=f"no answer within {self._timeout_s:g} s")
         except InstanceDiedError as error:
             await self._kill(runner)
@@ -187,6 +192,8 @@ class Measurement:
         last = self._trial.pairs[-1]
         if last.main.ok and last.candidate.ending in ("crash", "hang"):
             return True
+        if self._runners["shadow"].refused:
+            return True
         return self._runners["shadow"].errors - self._runners["twin"].errors >= ERRORS_ENOUGH
 
     async def _fork_both(self) -> list[Pair]:
@@ -209,16 +216,22 @@ class Measurement:
 
     async def _fork(self, runner: _Runner) -> None:
         code = runner.code
-        runner.instance = await self._instances.fork_shadow(code.files, code.revision, code.version, runner.name)
+        runner.instance = await self._instances.fork_shadow(
+            code.files, code.revision, code.version, runner.name, self._evolution
+        )
 
     async def _kill_all(self) -> None:
         for runner in self._runners.values():
             await self._kill(runner)
 
-    async def _kill(self, runner: _Runner) -> None:
+    async def _kill(self, runner: _Runner, exceeded: Refusal | None = None) -> None:
         instance, runner.instance = runner.instance, None
         if instance is not None:
-            await instance.kill()
+            await instance.kill(exceeded)
+            for refusal in instance.refused():
+                # limits show as crashes, hangs and errors, which are judged beside main's
+                if refusal.layer != "limits":
+                    runner.refused[refusal.layer, refusal.what] = refusal
 
     def _tell(self, *, now: bool = False) -> None:
         time_s = time.monotonic()

@@ -11,6 +11,7 @@ from o_tui.guardian.eventlog import EventLog
 from o_tui.guardian.evolution_rows import EvolutionRows
 from o_tui.guardian.journal import Journal
 from o_tui.guardian.vault import Vault
+from o_tui.guardian.violations import Violations
 from o_tui.guardian.wal import Wal
 from o_tui.paths import Paths
 
@@ -27,6 +28,7 @@ class Stores:
     audit: Audit
     brokered: Brokered
     evolutions: EvolutionRows
+    violations: Violations
 
     @classmethod
     def open(cls, paths: Paths) -> Stores:
@@ -42,6 +44,7 @@ class Stores:
             Audit(database),
             Brokered(database),
             EvolutionRows(database),
+            Violations(database),
         )
 
     async def close(self) -> None:

@@ -29,13 +29,13 @@ class FleetInstances:
         self._guardian = guardian
 
     async def fork_shadow(
-        self, files: Mapping[str, str], revision: str, version: str, role_name: str
+        self, files: Mapping[str, str], revision: str, version: str, role_name: str, evolution: str
     ) -> ShadowInstance:
         """See the seam."""
         trial = Trial()
         try:
             trial.instance = await self._guardian.fleet.fork_shadow(
-                Genome(revision, version, dict(files)), trial.frame, role_name
+                Genome(revision, version, dict(files)), trial.frame, role_name, evolution
             )
         except GenomeError as error:
             raise GenomeLoadError(str(error)) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from o_tui.evolution.samples import Outcome, RecordedRequest
 from o_tui.guardian.instances import Instance
 from o_tui.guardian.seams import InstanceDiedError
 from o_tui.protocol import frames, messages
+from o_tui.protocol.refusals import Refusal
 
 DIVERGED = "main was not recorded to have asked for this: a shadow has no effects"
 
@@ -98,8 +100,14 @@ class Trial:
         found = re.search(r"(?m)^VmHWM:\s+(\d+) kB$", status)
         return int(found[1]) * 1024 if found else self.rss_bytes()
 
-    async def kill(self) -> None:
+    def refused(self) -> Sequence[Refusal]:
+        """See the seam."""
+        return self.instance.refused.all
+
+    async def kill(self, exceeded: Refusal | None = None) -> None:
         """SIGKILL, and wait."""
+        if exceeded is not None:
+            self.instance.exceeded = exceeded
         self.instance.kill("its trial is over")
         await self.instance.exited
 

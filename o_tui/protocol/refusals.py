@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -60,7 +60,11 @@ def memory(limit_bytes: int) -> Refusal:
 
 def summary(found: Iterable[Refusal], most: int = 3) -> str:
     """In a few words: `2 refused: socket, openat /etc/passwd`; `clean` for nothing."""
-    names = [refusal.what for refusal in found]
+    return in_words([refusal.what for refusal in found], most)
+
+
+def in_words(names: Sequence[str], most: int = 3) -> str:
+    """The same of names."""
     if not names:
         return "clean"
     more = f" and {len(names) - most} more" if len(names) > most else ""

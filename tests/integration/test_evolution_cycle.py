@@ -28,6 +28,7 @@ from o_tui.guardian.evolutions import MAX_WAITING, Evolutions
 from o_tui.guardian.seams import GenomeLoadError, InstanceDiedError, Operator, ShadowInstance
 from o_tui.paths import Paths
 from o_tui.protocol.errors import NotFoundError, OError, PeerError, RefusedError, UsageError
+from o_tui.protocol.refusals import Refusal
 
 ANN = Operator("ann", 1000)
 RECALL = "def recall(query, search, k, now_ns):\n    return []\n"
@@ -76,7 +77,10 @@ class StandIn:
     def peak_bytes(self) -> int:
         return (80 if self.behaviour == "fat" else 20) * 1024**2
 
-    async def kill(self) -> None:
+    def refused(self) -> list[Refusal]:
+        return [Refusal(layer="seccomp", what="socket")] if self.behaviour == "burglar" else []
+
+    async def kill(self, exceeded: Refusal | None = None) -> None:
         self.alive = False
 
 
@@ -103,7 +107,9 @@ class World:
     die_at: str = ""
     verify_gate: asyncio.Event | None = None
 
-    async def fork_shadow(self, files: Mapping[str, str], revision: str, version: str, name: str) -> ShadowInstance:
+    async def fork_shadow(
+        self, files: Mapping[str, str], revision: str, version: str, name: str, evolution: str
+    ) -> ShadowInstance:
         behaviour = files["recall.py"].split("\n")[0].removeprefix("# ")
         if behaviour == "unloadable":
             raise GenomeLoadError("ImportError: no such thing (recall.py:1)")
@@ -261,6 +267,7 @@ async def test_a_faster_candidate_waits_for_approval_with_its_evidence(desk: Des
         ("hang", "1 hang where main's code answered (hang: no answer within 0.05 s)"),
         ("raise", "8 of 8 requests failed, 0 of main's (error: ValueError: boom (recall.py:3))"),
         ("fat", "peak memory 80.0 MiB, main's 20.0 MiB: 4.0 times"),
+        ("burglar", "the sandbox refused it seccomp: socket"),
         ("unloadable", "ImportError: no such thing (recall.py:1)"),
     ],
 )

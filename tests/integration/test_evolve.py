@@ -241,3 +241,39 @@ async def test_without_a_model_nothing_is_written(operator: Operator) -> None:
     assert row["state"] == "failed" and "no model" in row["reason"]
     with pytest.raises(OError, match="is not a gene"):
         await operator.call("evolve", gene="kernel", source="x = 1")
+
+
+BURGLAR = f"""{HEAD.replace("annotations", "annotations; import json", 1)}    try:
+        json.codecs.open("/etc/passwd")
+    except OSError:
+        pass
+    yield Say(request.text)
+"""
+
+
+async def test_what_the_sandbox_refuses_a_candidate_rejects_it_and_is_on_record(operator: Operator) -> None:
+    row = await operator.evolve(BURGLAR)
+    assert (row["state"], row["verdict"]) == ("rejected", "reject"), row
+    assert row["reason"].startswith("the sandbox refused it landlock: openat /etc/passwd"), row["reason"]
+    assert row["evidence"]["sandbox"] == {"main": [], "candidate": ["landlock: openat /etc/passwd"]}
+    shown = await operator.call("evolution.show", id=row["id"])
+    assert shown["violations"], "the rows"
+    for found in shown["violations"]:
+        assert (found["role"], found["revision"], found["evolution"]) == ("shadow", row["revision"], row["id"])
+        assert (found["layer"], found["what"]) == ("landlock", "openat /etc/passwd")
+        assert found["instance"].startswith("shadow-") and found["time_ns"] > 0
+    events = await operator.call("events.list", filter="kind:violation")
+    assert events and all("openat /etc/passwd" in event["text"] for event in events)
+
+
+async def test_a_sound_candidate_is_clean(operator: Operator) -> None:
+    row = await operator.evolve(LOUD)
+    assert row["evidence"]["sandbox"] == {"main": [], "candidate": []}
+    assert await operator.call("violations.list") == []
+
+
+async def test_an_instance_beyond_its_time_is_on_record(operator: Operator) -> None:
+    row = await operator.evolve(HEAD + "    while True:\n        pass\n    yield Say('')\n")
+    assert row["state"] == "rejected" and "hang" in row["reason"]
+    shown = await operator.call("evolution.show", id=row["id"])
+    assert {(found["layer"], found["what"]) for found in shown["violations"]} == {("limits", "wall clock 0.5 s")}

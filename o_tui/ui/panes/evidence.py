@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from o_tui.protocol.refusals import in_words
 from o_tui.ui.diff.flags import Flag
 from o_tui.ui.format import change, count, interval, milliseconds, short, shown, size
 from o_tui.ui.lists.row_list import Row
@@ -24,6 +25,7 @@ def evidence(row: Row, flags: Sequence[Flag]) -> list[Text]:
         *_measured(found),
         *_answers(found.get("answers") or {}),
         *_effects(found),
+        *_sandbox(found),
         *_stages(row),
         *_origin(row),
     ]
@@ -41,6 +43,9 @@ def summary(row: Row, flags: Sequence[Flag]) -> list[Text]:
         first.append(f"  errors {errors.get('main', 0)} -> {errors.get('candidate', 0)}")
         different, total = int(answers.get("different") or 0), int(found.get("pairs") or 0)
         first.append(f"  {count(different)} of {count(total)} answers differ", "bold" if different else "")
+        refused = (found.get("sandbox") or {}).get("candidate") or ()
+        if refused:
+            first.append(f"  sandbox: {count(len(refused))} REFUSED", "bold")
     else:
         first.append("no pairs were measured")
     stages = row.get("stages") or ()
@@ -156,6 +161,14 @@ def _effects(found: Mapping[str, Any]) -> Iterator[Text]:
     sources = found.get("requests_from") or {}
     if sources:
         yield _pair("requests", f"{sources.get('recorded', 0)} yours, {sources.get('workload', 0)} workload")
+    yield Text()
+
+
+def _sandbox(found: Mapping[str, Any]) -> Iterator[Text]:
+    refused = (found.get("sandbox") or {}).get("candidate")
+    if refused is None:
+        return  # measured before anything was recorded
+    yield _pair("sandbox", in_words([shown(what, 80) for what in refused]), "bold" if refused else "")
     yield Text()
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from o_tui import _native
 from o_tui.protocol import chunks, frames, messages, operations
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "1"}
@@ -139,6 +140,8 @@ class NurseryProcess:
         control.close()
         stream.close()
         self._descriptors: list[int] = []
+        self.counters: _native.SharedReader
+        """Those of the last fork."""
 
     def order(self, message: messages.Message, descriptors: Sequence[int] = ()) -> None:
         socket.send_fds(self.control, [frames.encode(message)[4:]], list(descriptors))
@@ -165,8 +168,11 @@ class NurseryProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             self.order(messages.Fork(instance=instance, role=role), [theirs.fileno()])
-        forked, descriptors = self.answer()
-        return Peer(ours), forked, descriptors[0]
+        forked, (pidfd, shared) = self.answer()
+        self.counters = _native.SharedReader(shared)
+        self._descriptors.remove(shared)
+        os.close(shared)
+        return Peer(ours), forked, pidfd
 
     def close(self) -> None:
         self.control.close()

@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeAlias, TypeVar
 
 from o_tui import _native
 from o_tui.agent import confinement, instance
@@ -35,6 +35,8 @@ LIMIT_S = 20.0
 PEER = "a fresh python -I"
 
 Kind = TypeVar("Kind", bound=messages.Message)
+Confine: TypeAlias = Callable[[int, _native.SharedCounters], tuple[int, str]]
+"""Takes the socket's descriptor; returns what it is then, and the tier."""
 
 
 @dataclass(slots=True)
@@ -52,34 +54,42 @@ def run(arguments: argparse.Namespace) -> Report:
 
 
 def measure(forks: int) -> Report:
-    """The report over `forks` instances confined and as many that are not, in turns."""
-    bare, confined = Times([], []), Times([], [])
+    """The report over `forks` instances of each kind, in turns: not confined, without namespaces, and whole."""
+    kinds: dict[str, tuple[Times, Confine]] = {
+        "bare": (Times([], []), lambda descriptor, _counters: (descriptor, "X")),
+        "base": (Times([], []), _base),
+        "confined": (Times([], []), _confine),
+    }
     fresh_ms: list[float] = []
     gc.collect()
     gc.freeze()
     for number in range(forks):
-        _one(bare, lambda descriptor: (descriptor, "X"))
-        _one(confined, _confine)
+        for times, confine in kinds.values():
+            _one(times, confine)
         if number % 4 == 0:
             fresh_ms.append(_fresh())
-    report = Report(peers={PEER: {"start_ms": round(median(fresh_ms), 3)}}, notes=[f"tier {confined.tier}"])
-    for name, times in (("bare", bare), ("confined", confined)):
+    report = Report(peers={PEER: {"start_ms": round(median(fresh_ms), 3)}})
+    bare, _ = kinds["bare"]
+    for name, (times, _) in kinds.items():
         report.results[f"{name}_fork_to_ready_ms"] = round(median(times.ready_ms), 3)
         report.results[f"{name}_fork_to_ready_p99_ms"] = round(percentile(times.ready_ms, 0.99), 3)
         report.results[f"{name}_request_us"] = round(median(times.request_us), 2)
-    results = report.results
-    report.ratios["confined_ready_to_fresh_python"] = results["confined_fork_to_ready_ms"] / median(fresh_ms)
-    report.ratios["confined_request_to_bare"] = results["confined_request_us"] / results["bare_request_us"]
+        report.ratios[f"{name}_ready_to_fresh_python"] = median(times.ready_ms) / median(fresh_ms)
+        if times is not bare:
+            report.ratios[f"{name}_ready_to_bare"] = median(times.ready_ms) / median(bare.ready_ms)
+            report.ratios[f"{name}_request_to_bare"] = median(times.request_us) / median(bare.request_us)
+            report.notes.append(f"{name}: tier {times.tier}")
     return report
 
 
-def _one(times: Times, confine: Callable[[int], tuple[int, str]]) -> None:
+def _one(times: Times, confine: Confine) -> None:
     ours, theirs = socket.socketpair()
     started_ns = time.perf_counter_ns()
+    counters = _native.SharedCounters()
     pid = os.fork()
     if pid == 0:
         ours.close()  # else it would not see our end
-        _become(theirs, confine)
+        _become(theirs, confine, counters)
     theirs.close()
     try:
         with ours:
@@ -99,20 +109,33 @@ def _one(times: Times, confine: Callable[[int], tuple[int, str]]) -> None:
         os.waitpid(pid, 0)
 
 
-def _confine(descriptor: int) -> tuple[int, str]:
+def _confine(descriptor: int, counters: _native.SharedCounters) -> tuple[int, str]:
     """As in a child of the nursery (agent/child.py)."""
-    ring = _native.ViolationRing()
-    tier = confinement.confine("agent", socket=descriptor, death_signal=signal.SIGKILL, ring=ring)
+    tier = confinement.confine("agent", socket=descriptor, death_signal=signal.SIGKILL, ring=counters.ring())
     return SOCKET_FD, tier
 
 
-def _become(sock: socket.socket, confine: Callable[[int], tuple[int, str]]) -> NoReturn:
+def _base(descriptor: int, counters: _native.SharedCounters) -> tuple[int, str]:
+    """The same without namespaces, as where a system gives none."""
+    tier = _native.confine(
+        "agent",
+        read=confinement.readable(),
+        socket=descriptor,
+        memory_bytes=confinement.MEMORY_BYTES,
+        death_signal=signal.SIGKILL,
+        ring=counters.ring(),
+        layers=("identity", "limits", "landlock", "seccomp"),
+    )
+    return SOCKET_FD, tier
+
+
+def _become(sock: socket.socket, confine: Confine, counters: _native.SharedCounters) -> NoReturn:
     """The child: an instance, with or without the confinement."""
     status = FAILED_STATUS
     try:
-        descriptor, tier = confine(sock.detach())
+        descriptor, tier = confine(sock.detach(), counters)
         with socket.socket(fileno=descriptor) as own:
-            status = instance.run(own, State.empty(), "shadow", tier=tier)
+            status = instance.run(own, State.empty(), "shadow", tier=tier, counters=counters)
     except BaseException:  # noqa: BLE001 - the child must not go back into the frames of the command
         print(safe(traceback.format_exc()), file=sys.__stderr__)
     finally:

@@ -6,6 +6,7 @@ import errno
 import mmap
 import os
 import random
+import select
 import threading
 from collections.abc import Iterator
 
@@ -13,7 +14,8 @@ import pytest
 
 from o_tui import _native
 
-EACH = 100_000
+EACH = 50_000
+READINGS = 2_000
 
 
 @pytest.fixture
@@ -46,33 +48,41 @@ def test_what_is_written_is_read(both: Both) -> None:
 
 def test_two_processes_and_two_threads_lose_nothing_and_no_reading_is_torn(both: Both) -> None:
     counters, reader = both
-
-    def hammer() -> None:
-        record = counters.record
-        for _ in range(EACH):
-            record(3, False)
-
+    stop, stopped = os.pipe()
+    told, tell = os.pipe()
     child = os.fork()
     if child == 0:
-        try:
-            hammer()
-        finally:
-            os._exit(0)
+        os.close(stopped)
+        count = 0
+        while not select.select([stop], [], [], 0)[0]:
+            for _ in range(1_000):
+                counters.record(3, False)
+            count += 1_000
+        os.write(tell, str(count).encode())
+        os._exit(0)
+
+    def hammer() -> None:
+        for _ in range(EACH):
+            counters.record(3, False)
+
     threads = [threading.Thread(target=hammer) for _ in range(2)]
     for thread in threads:
         thread.start()
     readings = 0
-    while any(thread.is_alive() for thread in threads):
+    while readings < READINGS or any(thread.is_alive() for thread in threads):
         read = reader.read()
         if read is not None:
             readings += 1
             assert (read.latency_us, read.errors) == (3 * read.requests, read.requests)
-    for thread in threads:
-        thread.join()
+    os.close(stopped)
+    others = int(os.read(told, 100))
     os.waitpid(child, 0)
+    for descriptor in (stop, told, tell):
+        os.close(descriptor)
     last = reader.read()
-    assert last is not None and readings > 0
-    assert (last.requests, last.errors, reader.latency_us(())[0]) == (3 * EACH, 3 * EACH, 3 * EACH)
+    assert last is not None and others > 0
+    count = 2 * EACH + others
+    assert (last.requests, last.errors, reader.latency_us(())[0]) == (count, count, count)
 
 
 def test_latencies_are_known_to_one_per_cent(both: Both) -> None:

@@ -8,6 +8,7 @@ anything. A program has its two pipes and nothing else; the first byte on stderr
 
 from __future__ import annotations
 
+import importlib
 import linecache
 import os
 import select
@@ -21,12 +22,14 @@ from typing import NoReturn
 
 from o_tui import _native
 from o_tui.agent import confinement
-from o_tui.protocol import refusals
+from o_tui.protocol import contracts, refusals
 from o_tui.protocol.verdict import Order, Verdict, encode, order_of
 
 CONTROL = Order(name="control", source=b"raise SystemExit(42)", timeout_s=10.0)
 CONTROL_EXIT = 42
 UNCONFINED_EXIT = 70
+PRELOADED = ("ctypes", "resource", "socket", "subprocess", "threading")
+"""Beside what genes may import: where files of Python cannot be read any more, these are there."""
 _READ_BYTES = 64 * 1024
 _OUT_OF_MEMORY = b"MemoryError"
 
@@ -135,10 +138,15 @@ def _become(order: Order, readable: tuple[str, ...], ring: _native.ViolationRing
         nowhere = os.open(os.devnull, os.O_RDONLY)
         for descriptor, standard in ((nowhere, 0), (out, 1), (err, 2)):
             os.dup2(descriptor, standard)
+        # before the confinement: to open them may need what is refused then
+        sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
         tier = _confined(order, readable, ring)
         os.write(2, tier.encode())
         if tier != "X":
             status = _execute(order)
+        else:
+            os.write(2, b"no filter of system calls is in force (tier X)")
     except BaseException as error:  # noqa: BLE001 - the process must not go back into its parent's frames
         os.write(2, f"X{type(error).__name__}: {error}".encode("utf-8", "replace"))
     finally:
@@ -158,8 +166,6 @@ def _confined(order: Order, readable: tuple[str, ...], ring: _native.ViolationRi
 
 def _execute(order: Order) -> int:
     """The program as `python FILE` would run it; returns its exit code."""
-    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.argv = [order.name]
     module = types.ModuleType("__main__")
     module.__file__ = order.name
@@ -196,6 +202,8 @@ def _exit_code(code: object) -> int:
 
 def judge(order: Order) -> Verdict:
     """The control program, then the program itself."""
+    for name in sorted({*contracts.ALLOWED_IMPORTS, *PRELOADED}):
+        importlib.import_module(name)
     readable = confinement.readable()
     control = supervise(CONTROL, readable)
     if control.tier == "X" or control.exit != CONTROL_EXIT or control.refused:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,9 @@ from typing import Any
 import pytest
 
 from o_tui import _native
+from tests.support import ordinary
 
+REPOSITORY = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "o_tui", "sandbox"]
 
 pytestmark = pytest.mark.skipif(_native.probe()["tier"] == "X", reason="nothing confines on this machine")
@@ -151,3 +156,54 @@ def test_the_probe_names_every_layer() -> None:
     assert done.returncode == 0 and value["tier"] in "ABC"
     assert {layer["name"] for layer in value["layers"]} >= {"namespaces", "landlock", "seccomp", "limits", "identity"}
     assert all(layer["why"] for layer in value["layers"] if not layer["on"])
+
+
+def hiding(call: str, *words: str) -> subprocess.CompletedProcess[bytes]:
+    """The command on a kernel without a part of the sandbox."""
+    program = (
+        f"from tests.support.hiding import hide; hide([{call!r}]); import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    return subprocess.run([sys.executable, "-c", program, *COMMAND, *words], capture_output=True, timeout=60)
+
+
+def test_where_nothing_confines_nothing_is_run(tmp_path: Path) -> None:
+    file = tmp_path / "program.py"
+    file.write_text("print('ran')")
+    done = hiding("seccomp", "run", str(file))
+    assert (done.returncode, done.stdout) == (4, b"")
+    assert b"cannot be confined on this machine: no filter of system calls is in force (tier X)" in done.stderr
+    probed = hiding("seccomp", "probe", "--json")
+    assert probed.returncode == 4 and json.loads(probed.stdout)["tier"] == "X"
+
+
+@pytest.mark.parametrize(("hidden", "tier"), [("unshare", "B"), ("landlock_create_ruleset", "C")])
+def test_a_lower_tier_still_refuses(tmp_path: Path, hidden: str, tier: str) -> None:
+    file = tmp_path / "program.py"
+    file.write_text("import socket\nprint('ran', flush=True)\nsocket.socket()")
+    verdict = json.loads(hiding(hidden, "run", str(file), "--json").stdout)
+    assert (verdict["tier"], verdict["stdout"]) == (tier, "ran\n")
+    assert "seccomp: socket" in whats(verdict) and "PermissionError" in verdict["stderr"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="runs as an ordinary user already")
+def test_as_an_ordinary_user(tmp_path: Path) -> None:
+    """With the system's Python, in an environment that others can read."""
+    if not Path(ordinary.SYSTEM_PYTHON).exists():
+        pytest.skip("no system Python")
+    place = Path(tempfile.mkdtemp(prefix="o-user-"))
+    try:
+        place.chmod(0o755)
+        subprocess.run([ordinary.SYSTEM_PYTHON, "-m", "venv", "--without-pip", str(place / "venv")], check=True)
+        (packages,) = (place / "venv").glob("lib/python*/site-packages")
+        ours = next(path for path in sys.path if path.endswith("site-packages"))
+        (packages / "o.pth").write_text(f"{ours}\n{REPOSITORY}\n")
+        file = place / "program.py"
+        file.write_text("import os, socket\nprint(os.getuid(), flush=True)\nsocket.socket()")
+        command = [str(place / "venv" / "bin" / "python"), "-m", "o_tui", "sandbox", "run", str(file), "--json"]
+        become = [sys.executable, "-m", ordinary.__name__, str(ordinary.USER)]
+        done = subprocess.run([*become, *command], capture_output=True, timeout=60, cwd=REPOSITORY)
+        verdict = json.loads(done.stdout)
+    finally:
+        shutil.rmtree(place)
+    assert verdict["tier"] in "AB" and verdict["stdout"] in (f"{ordinary.USER}\n", "65534\n"), verdict
+    assert whats(verdict) == ["seccomp: socket"]

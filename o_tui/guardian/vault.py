@@ -8,8 +8,6 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from o_tui.guardian import chainwork, vault_bases, vault_files
@@ -18,6 +16,7 @@ from o_tui.guardian.findings import Finding, quarantine
 from o_tui.guardian.plan import Known, RecoveryPlan, Restored, needed, plans
 from o_tui.guardian.rows import CHECKPOINTS
 from o_tui.guardian.vault_copies import Copies, read_sections
+from o_tui.guardian.vault_files import Pending
 from o_tui.protocol import checkpoint
 from o_tui.protocol.errors import CorruptError, NotFoundError, OError, PeerError, RefusedError, UsageError
 
@@ -28,39 +27,6 @@ Descriptors: TypeAlias = list[int]
 Restores: TypeAlias = list[Restored]
 UNDELETE_S = 600.0
 """How long a deleted checkpoint can be taken back."""
-
-
-@dataclass(slots=True)
-class Pending:
-    """A checkpoint that is being written: give `descriptors` to whoever writes it, then `commit` or `abandon`.
-
-    Attributes:
-        fd: Of the file.
-        base_fd: Of the checkpoint that it may become a delta of; -1: none.
-        base_digest: That one's digest.
-    """
-
-    id: str
-    reason: str
-    fd: int
-    path: Path
-    base_fd: int = -1
-    base_digest: bytes = b""
-
-    @property
-    def descriptors(self) -> list[int]:
-        """The file's, and the base's where there is one."""
-        return [self.fd, self.base_fd] if self.base_fd >= 0 else [self.fd]
-
-    def close(self) -> None:
-        """Closes both; harmless if they are closed."""
-        for descriptor in (self.fd, self.base_fd):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self.fd = self.base_fd = -1
-
-
-_RECOVERABLE = "SELECT id, seq, origin FROM checkpoints WHERE deleted_ns = 0 OR origin = 'own'"
 
 
 class Vault:
@@ -93,12 +59,15 @@ class Vault:
         except OSError as error:
             raise _disk(error) from error
         pending = Pending(name, reason, descriptor, path)
-        if over_base:
-            try:
-                pending.base_fd, pending.base_digest = await vault_bases.choose(self._database)
-            except BaseException:
-                await self.abandon(pending)
-                raise
+        try:
+            if over_base and (base := await vault_bases.choose(self._database)):
+                # verified, and mended if need be: nothing new stands on what is damaged
+                pending.base_fd, pending.base_digest = await self._copies.open_fd(base), base["digest"]
+        except CorruptError:
+            pass  # it has been told, and a full one is taken
+        except BaseException:
+            await self.abandon(pending)
+            raise
         return pending
 
     async def commit(self, pending: Pending, *, origin: str = "own") -> dict[str, Any]:
@@ -304,11 +273,8 @@ class Vault:
         """
         row = await self.get(id)
         target = vault_files.named(path)
-        descriptors = await self.open_fds(row["id"])
         try:
-            descriptor = descriptors[0]
-            if len(descriptors) > 1:
-                descriptor = await asyncio.to_thread(vault_files.flattened, descriptors, self._folder)
+            descriptor = await self._copies.open_whole(CHECKPOINTS.as_dict(await self._row(row["id"])))
         except OSError as error:
             raise _disk(error) from error
         try:

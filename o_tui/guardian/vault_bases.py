@@ -6,14 +6,11 @@ since its base; after so many of them the next checkpoint is a full one again.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from o_tui.guardian import vault_files
 from o_tui.guardian.database import Database
 from o_tui.guardian.rows import CHECKPOINTS
 from o_tui.protocol.errors import CorruptError
@@ -30,26 +27,18 @@ class Retention:
     hidden: list[dict[str, Any]]
 
 
-async def choose(database: Database) -> tuple[int, bytes]:
-    """A descriptor of the file that the next checkpoint may be a delta of, and its digest; -1: a full one is due."""
+async def choose(database: Database) -> dict[str, Any] | None:
+    """The row of the checkpoint that the next one may be a delta of; None: a full one is due."""
     sql = (
         f"SELECT {CHECKPOINTS.all_columns} FROM checkpoints"
         " WHERE kind = 'full' AND origin = 'own' AND deleted_ns = 0 ORDER BY seq DESC, time_ns DESC LIMIT 1"
     )
     rows = await database.read(sql)
     if not rows or not CHECKPOINTS.intact(rows[0]):
-        return -1, b""
+        return None
     base = CHECKPOINTS.as_dict(rows[0])
     ((deltas,),) = await database.read("SELECT count(*) FROM checkpoints WHERE base = ?", [base["digest"].hex()])
-    return (-1, b"") if deltas >= DELTAS else (_open(database.paths.checkpoints, base), base["digest"])
-
-
-def _open(folder: Path, base: dict[str, Any]) -> int:
-    """Without looking into it: what a damaged one says of itself is checked by whoever reads it."""
-    try:
-        return os.open(vault_files.file_of(folder, base["id"], base["origin"]), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return -1
+    return None if deltas >= DELTAS else base
 
 
 async def row_of(database: Database, row: dict[str, Any]) -> dict[str, Any] | None:

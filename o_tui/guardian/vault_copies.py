@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,18 @@ class Copies:
             raise
         return descriptors
 
+    async def open_whole(self, row: dict[str, Any]) -> int:
+        """A descriptor of a full checkpoint: what a delta stands for is written into a file without a name.
+
+        Raises:
+            CorruptError: No copy is good.
+            OSError: The disk does not take it.
+        """
+        descriptors = await self.open_fds(row)
+        if len(descriptors) == 1:
+            return descriptors[0]
+        return await asyncio.to_thread(vault_files.flattened, descriptors, self._folder)
+
     def _put_aside(self, path: Path, error: Exception) -> str:
         if not path.exists():
             return "its file is missing"
@@ -111,14 +124,15 @@ class Copies:
         )
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         part = 0
+
+        def store(connection: sqlite3.Connection) -> bool:
+            data = os.pread(descriptor, vault_files.PART_BYTES, part * vault_files.PART_BYTES)
+            if data:
+                PARTS.put(connection, (checkpoint_id, part, data))
+            return bool(data)
+
         try:
-            while True:
-                offset = part * vault_files.PART_BYTES
-                data = await asyncio.to_thread(os.pread, descriptor, vault_files.PART_BYTES, offset)
-                if not data:
-                    break
-                values = (checkpoint_id, part, data)
-                await self._database.slice(lambda connection, values=values: PARTS.put(connection, values))  # type: ignore[misc]
+            while await self._database.slice(store):
                 part += 1
         finally:
             os.close(descriptor)

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import stat
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +21,36 @@ PART_BYTES = 64 * 1024
 SUFFIX = ".ckpt"
 IMPORTED_SUFFIX = ".imported.ckpt"
 _COPY_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class Pending:
+    """A checkpoint that is being written: give `descriptors` to whoever writes it, then `commit` or `abandon`.
+
+    Attributes:
+        fd: Of the file.
+        base_fd: Of the checkpoint that it may become a delta of; -1: none.
+        base_digest: That one's digest.
+    """
+
+    id: str
+    reason: str
+    fd: int
+    path: Path
+    base_fd: int = -1
+    base_digest: bytes = b""
+
+    @property
+    def descriptors(self) -> list[int]:
+        """The file's, and the base's where there is one."""
+        return [self.fd, self.base_fd] if self.base_fd >= 0 else [self.fd]
+
+    def close(self) -> None:
+        """Closes both; harmless if they are closed."""
+        for descriptor in (self.fd, self.base_fd):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.fd = self.base_fd = -1
 
 
 def file_of(folder: Path, checkpoint_id: str, origin: str) -> Path:

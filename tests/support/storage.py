@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 import uuid
@@ -47,8 +48,21 @@ async def finish(journal: Journal, request_id: str, state: Outcome = "done", tex
 
 async def take_checkpoint(vault: Vault, wal: Wal, size: int = 30_000, **sections: bytes) -> dict[str, Any]:
     """A checkpoint at the log's end; its row."""
-    pending = await vault.begin(uuid.uuid4(), "test")
+    return await _take(vault, wal, {"meta": b"1", "memory": os.urandom(size), **sections}, over_base=False)
+
+
+async def take_delta(vault: Vault, wal: Wal, **sections: bytes) -> dict[str, Any]:
+    """A checkpoint of these sections that becomes a delta where the vault has a base for it; its row."""
+    return await _take(vault, wal, sections, over_base=True)
+
+
+async def _take(vault: Vault, wal: Wal, sections: dict[str, bytes], *, over_base: bool) -> dict[str, Any]:
+    pending = await vault.begin(uuid.uuid4(), "test", over_base=over_base)
     header = checkpoint.Header(uuid.UUID(pending.id), time.time_ns(), wal.seq, 0, 0, b"", wal.digest)
-    with os.fdopen(os.dup(pending.fd), "wb") as file:
-        checkpoint.write(file, {"meta": b"1", "memory": os.urandom(size), **sections}, header)
+    with contextlib.ExitStack() as stack:
+        file, *base = [
+            stack.enter_context(os.fdopen(os.dup(fd), "r+b" if fd == pending.fd else "rb"))
+            for fd in pending.descriptors
+        ]
+        checkpoint.write(file, sections, header, *base)
     return await vault.commit(pending)

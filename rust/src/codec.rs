@@ -94,7 +94,7 @@ pub fn fingerprint<'py>(
     Ok((digests, PyBytes::new(py, &found.chunks)))
 }
 
-type Delta<'py> = Option<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>;
+type RunsAndData<'py> = Option<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>;
 
 /// The runs of sections over a base and the bytes that it does not have; None where those are more than `limit`.
 #[pyfunction]
@@ -104,19 +104,20 @@ pub fn delta<'py>(
     chunks: &[u8],
     base_chunks: &[u8],
     limit: u64,
-) -> PyResult<Delta<'py>> {
+) -> PyResult<RunsAndData<'py>> {
     let sections = Bytes::all(&sections)?;
     let sections = slices(&sections);
     let found = py
         .detach(|| codec::delta(&sections, chunks, base_chunks, limit))
         .map_err(errors::codec)?;
-    Ok(found.map(|(runs, data)| {
-        let raw: Vec<u8> = runs
+    Ok(found.map(|found| {
+        let raw: Vec<u8> = found
+            .runs
             .iter()
             .flat_map(|run| [run.from, run.size])
             .flat_map(u64::to_le_bytes)
             .collect();
-        (PyBytes::new(py, &raw), PyBytes::new(py, &data))
+        (PyBytes::new(py, &raw), PyBytes::new(py, &found.data))
     }))
 }
 
@@ -125,7 +126,7 @@ fn runs(raw: &[u8]) -> PyResult<Vec<Run>> {
         part.first_chunk::<8>()
             .map_or(NEW, |raw| u64::from_le_bytes(*raw))
     };
-    if raw.len() % RUN_BYTES != 0 {
+    if !raw.len().is_multiple_of(RUN_BYTES) {
         return Err(PyValueError::new_err("a delta's runs are cut off"));
     }
     let read = |run: &[u8]| Run {

@@ -30,6 +30,15 @@ pub struct Fingerprint {
     pub chunks: Vec<u8>,
 }
 
+/// What stands for a body, together with its base.
+#[derive(Debug)]
+pub struct Delta {
+    /// The whole body, piece by piece.
+    pub runs: Vec<Run>,
+    /// The bytes that the base does not have.
+    pub data: Vec<u8>,
+}
+
 #[derive(Clone, Copy)]
 struct Chunk {
     end: usize,
@@ -121,6 +130,19 @@ fn cut(data: &[u8], stretch: Range<usize>) -> Vec<Chunk> {
     found
 }
 
+/// A section's chunks, cut in one go.
+#[cfg(test)]
+pub fn whole(data: &[u8]) -> Vec<u8> {
+    let mut start = 0;
+    let mut chunks = Vec::new();
+    for chunk in cut(data, 0..data.len()) {
+        chunks.extend_from_slice(&((chunk.end - start) as u32).to_le_bytes());
+        chunks.extend_from_slice(&chunk.id);
+        start = chunk.end;
+    }
+    chunks
+}
+
 /// As if all had been cut in one go: from the end of a stretch on, until the next one's borders are met.
 fn join(data: &[u8], stretches: impl Iterator<Item = Vec<Chunk>>) -> Vec<Chunk> {
     let cutter = cutter(data);
@@ -151,7 +173,7 @@ type Entry = (u64, [u8; ID_BYTES]);
 fn parse(chunks: &[u8]) -> Result<Vec<Entry>, CodecError> {
     let damaged = || CodecError::corrupt("the list of chunks is damaged");
     let (entries, seal) = chunks.split_last_chunk::<ID_BYTES>().ok_or_else(damaged)?;
-    if blake3::hash(entries).as_bytes() != seal || entries.len() % ENTRY_BYTES != 0 {
+    if blake3::hash(entries).as_bytes() != seal || !entries.len().is_multiple_of(ENTRY_BYTES) {
         return Err(damaged());
     }
     let read = |entry: &[u8]| -> Option<Entry> {
@@ -172,7 +194,7 @@ pub fn delta(
     chunks: &[u8],
     base_chunks: &[u8],
     limit: u64,
-) -> Result<Option<(Vec<Run>, Vec<u8>)>, CodecError> {
+) -> Result<Option<Delta>, CodecError> {
     let base = parse(base_chunks)?;
     let runs = runs(&parse(chunks)?, &base);
     let fresh: u64 = runs
@@ -199,7 +221,7 @@ pub fn delta(
         }
         at += run.size;
     }
-    Ok(Some((runs, data)))
+    Ok(Some(Delta { runs, data }))
 }
 
 fn runs(chunks: &[Entry], base: &[Entry]) -> Vec<Run> {

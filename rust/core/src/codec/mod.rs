@@ -19,7 +19,7 @@ use std::fs::File;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::{fmt, io};
 
-pub use chunks::{Fingerprint, delta, fingerprint};
+pub use chunks::{Delta, Fingerprint, delta, fingerprint};
 pub use dictionary::{compress_small, decompress_small, train};
 pub use frames::{BODY_LIMIT_BYTES, Layout, walk};
 pub use pack::{LEVEL, Packed, pack};

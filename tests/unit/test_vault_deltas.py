@@ -190,6 +190,7 @@ async def test_deltas_outlive_their_database_and_travel_in_a_backup(workspace: P
     async with opened(workspace) as database:
         wal, vault = Wal(database), Vault(database)
         await take_delta(vault, wal, memory=STATE)
+        await wal.append_one("r", 0, "turn_add", b"")
         delta = await take_delta(vault, wal, memory=edited(1))
         await backup.backup(database, workspace, str(folder / "all.tar.zst"))
     elsewhere = locate(str(folder / "elsewhere"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from o_tui.protocol import safe_text
 from o_tui.protocol.errors import OError
 from o_tui.ui import actions, arrangement
 from o_tui.ui.messages import CopyRequested
@@ -239,8 +240,11 @@ class AppActions:
         self.copy(message.text, message.what)
 
     def copy(self, text: str, what: str) -> None:
-        """Copies by OSC 52, or into a file where the terminal would not take it; says what happened."""
-        app = self._me
+        """Copies by OSC 52, or into a file where the terminal would not take it; says what happened.
+
+        What is copied is what was seen: it must not act where it is pasted.
+        """
+        app, text = self._me, safe_text.safe(text)
         outcome = clipboard.plan(text, app.paths.data / "copied.txt")
         app._clipboard = text
         if outcome.sequence and app._driver is not None:

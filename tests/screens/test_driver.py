@@ -9,9 +9,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from textual import events
+from textual._xterm_parser import XTermParser
 
 from o_tui.ui.terminal import background, clipboard
 from o_tui.ui.terminal.driver import translate
+from o_tui.ui.terminal.paste import PasteGuard
 from o_tui.ui.terminal.writer import BUSY_BYTES, LIMIT_BYTES, TerminalWriter, open_again
 
 
@@ -119,6 +122,22 @@ def test_a_terminals_second_descriptor_does_not_make_the_first_one_non_blocking(
 )
 def test_keys_that_textual_would_get_wrong(typed: str, parsed: str) -> None:
     assert translate(typed) == parsed
+
+
+HOSTILE = "a\x1b[2Jb\x1b]52;c;QQ==\x07\x9b31m\x00é\n\tA\r\x1b"
+PASTED = "a␛[2Jb␛]52;c;QQ==␇<U+009B>31m␀é\n\tA\r␛"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 1000])
+def test_what_is_pasted_never_becomes_keys(size: int) -> None:
+    typed = f"x\x1b[200~{HOSTILE}\x1b[201~y\x1b[200~\x1b[201~\x1b"
+    guard, parser, told = PasteGuard(), XTermParser(False), []
+    for start in range(0, len(typed), size):
+        for _pasted, part in guard.feed(typed[start : start + size]):
+            told += list(parser.feed(part))
+    pasted = [event.text for event in told if isinstance(event, events.Paste)]
+    assert pasted[0] == PASTED
+    assert [event.key for event in told if isinstance(event, events.Key)] == ["x", "y"]
 
 
 @pytest.mark.parametrize(

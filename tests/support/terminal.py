@@ -109,6 +109,16 @@ class PtyView:
                 self._changed.clear()
                 await self._changed.wait()
 
+    async def rests(self, quiet_s: float = 0.25, seconds: float = 20) -> None:
+        """Waits until the view has written nothing for a while: it has drawn what there was to draw."""
+        async with asyncio.timeout(seconds):
+            while True:
+                self._changed.clear()
+                try:
+                    await asyncio.wait_for(self._changed.wait(), quiet_s)
+                except TimeoutError:
+                    return
+
     def forget(self) -> None:
         """What was written so far does not count."""
         self.output = b""

@@ -16,6 +16,7 @@ from textual._parser import ParseError
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
+from o_tui.ui.terminal.paste import PasteGuard
 from o_tui.ui.terminal.writer import TerminalWriter, open_again
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class SafeDriver(LinuxDriver):
         """Reads keys until the view ends, or the terminal does."""
         parser = XTermParser(self._debug)
         decode = getincrementaldecoder("utf-8")("replace").decode
+        pastes = PasteGuard()
         while not self.exit_event.is_set():
             ready, _, _ = select.select([self.fileno], [], [], 0.1)
             if ready:
@@ -137,9 +139,10 @@ class SafeDriver(LinuxDriver):
                 if not data:
                     self._on_gone()
                     return
-                text = translate(decode(data))
-                for event in parser.feed(text) if text else ():
-                    self.process_message(event)
+                for pasted, part in pastes.feed(decode(data)):
+                    text = part if pasted else translate(part)
+                    for event in parser.feed(text) if text else ():
+                        self.process_message(event)
             for event in parser.tick():
                 self.process_message(event)
         try:

@@ -10,6 +10,8 @@ __all__ = [
     "EMBEDDER",
     "Body",
     "ConfinementError",
+    "EMBEDDER",
+    "MemoryIndex",
     "SharedCounters",
     "SharedReader",
     "SharedReading",
@@ -88,6 +90,92 @@ def embed(text: str, dimensions: int = 256) -> bytes:
 @final
 class VectorArray(Buffer):
     """An array of an index, read-only and not copied, for whoever speaks the buffer protocol: `np.asarray(index.rows())`.
+class MemoryIndex:
+    """What of a memory is searched: numbers of blocks (0 to 2**64-1) by their words, Porter-stemmed; no text is kept.
+
+    Plain arrays, no threads; additions go to new memory, so that a fork shares what was there. The same blocks give
+    the same results to the bit. The GIL is released around what takes longer than about 50 us. `len()` and `in` work.
+    """
+
+    def __new__(cls) -> MemoryIndex:
+        """An empty index."""
+
+    @staticmethod
+    def from_bytes(data: Buffer) -> MemoryIndex:
+        """Reads what `to_bytes` wrote.
+
+        Raises:
+            ValueError: The bytes are not an index of this version: build it anew.
+        """
+
+    def to_bytes(self, stamp: int = 0) -> bytes:
+        """All of it, without what was removed; `stamp` (0 to 2**64-1) says of when it is."""
+
+    def add(
+        self,
+        number: int,
+        text: str,
+        context: str | None = None,
+        source: str | None = None,
+        thread: str | None = None,
+    ) -> None:
+        """Adds a block. Those that follow each other in a `thread` are neighbours; without one it has none.
+
+        Raises:
+            ValueError: The number is not above those of all others; nothing has changed.
+        """
+
+    def remove(self, number: int) -> bool:
+        """Takes a block out; False where there was none."""
+
+    def find(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        text: float = 1.0,
+        context: float = 0.5,
+        source: float = 0.5,
+        neighbour: float = 0.5,
+        repeats: float = 1.2,
+        length: float = 0.75,
+        coverage: float = 0.0,
+    ) -> list[tuple[int, float, float]]:
+        """The `k` best for any of the first 48 words of `query`: `(number, score, coverage)`, best first.
+
+        BM25 of words weighted by where they are. The texts of the two neighbours before and the two after a block
+        count for it too, by `neighbour`. The coverage of a block is the share of the words that its text has, plus
+        half of those that are only around it.
+
+        Args:
+            query: Any text.
+            k: How many at most.
+            text: What a word in the text weighs.
+            context: One in the context.
+            source: One in the source.
+            neighbour: One in a neighbour's text; 0 is the fastest.
+            repeats: How late a repeated word counts no more (k1).
+            length: How much long blocks are held back, 0 to 1 (b).
+            coverage: How much of a score depends on the coverage, 0 to 1.
+        """
+
+    def __len__(self) -> int: ...
+    def __contains__(self, number: int, /) -> bool: ...
+    @property
+    def numbers(self) -> int:
+        """The sum of all numbers modulo 2**64: with `len()`, whether it has the blocks of a table."""
+
+    @property
+    def stamp(self) -> int:
+        """What was given to the `to_bytes` that it was read from; 0 otherwise."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that its arrays take."""
+
+@final
+class VectorIndex:
+    """Vectors of one size under ids (0 to 2**64-1) in one matrix, and the exact best of them by cosine.
 
     As long as it, or a buffer of it, is there, the index refuses to change (BufferError).
     """

@@ -6,6 +6,7 @@ import re
 
 from o_tui.agent.dsl import CallTool, Context, Hit, Recall, Record, Remember, Request, Say, Step, Steps, Together
 
+from . import remember
 from .tools import calculator, dates, notes
 
 INTRODUCTION = (
@@ -21,7 +22,7 @@ HELP = """Without a model I can:
 - **count words**: `count words in` …
 
 `/brain` connects a model, then I can talk as well. Memories stay where they are."""
-RELEVANT_SCORE = 0.22
+RELEVANT_SCORE = 0.26
 """A memory below this is not about the question."""
 QUOTES = 4
 QUOTE_CHARS = 400
@@ -170,8 +171,8 @@ def _source(request: Request) -> str:
 
 
 def _before(context: Context) -> str:
-    """The two turns before, so that a memory is also found by what it was an answer to."""
-    return "\n".join(turn.text[:300] for turn in context.turns[-4:] if turn.role == "user")
+    """The day and the two messages before, so that a memory is also found by what it followed."""
+    return remember.around([turn for turn in context.turns[-4:] if turn.role == "user"], context.now_ns)
 
 
 def _state_of_memory(context: Context) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from o_tui.agent.dsl import Block, Change
+from o_tui.agent.dsl import Block, Change, Turn
+
+from .tools import dates
 
 CHUNK_CHARS = 900
 """Longest piece. Long enough for a paragraph, short enough that a quotation of it can be read."""
+BEFORE_CHARS = 300
 KEEP_IMPORTANCE = 0.6
 """From here on a short-term memory becomes a long-term one with the next consolidation."""
 KEEP_ACCESSES = 2
@@ -65,6 +68,12 @@ def _words(text: str) -> list[str]:
         pieces.append(text[:cut].strip())
         text = text[cut:].strip()
     return [*pieces, text] if text else pieces
+
+
+def around(turns: list[Turn], now_ns: int) -> str:
+    """What something said in a conversation is found by beside its own words: the day, and the turns before."""
+    day = f"{dates.local(now_ns):%A %d %B %Y}"
+    return "\n".join([day, *(turn.text[:BEFORE_CHARS] for turn in turns)])
 
 
 def importance(text: str, kind: str) -> float:

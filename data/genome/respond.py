@@ -107,5 +107,5 @@ def _kept(request: Request, context: Context) -> list[Step]:
     importance = remember.importance(request.text, "short_term")
     if importance < WORTH_REMEMBERING:
         return []
-    before = "\n".join(turn.text[:300] for turn in context.turns[-2:])
-    return [Remember(request.text, "chat", importance=importance, context=before)]
+    around = remember.around(context.turns[-2:], context.now_ns)
+    return [Remember(request.text, "chat", importance=importance, context=around)]

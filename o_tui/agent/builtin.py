@@ -4,7 +4,8 @@ A request of these kinds carries JSON in its text and is answered with JSON (`do
 
 | kind | text | answer |
 |---|---|---|
-| `memory.add` | {"text", "source"?, "kind"?, "importance"?, "context"?, "time_ns"?}, or {"items": [those]} | {"ids"} |
+| `memory.add` | an *item* {"text", "source"?, "kind"?, "importance"?, "context"?, "time_ns"?, "thread"?} | {"ids"} |
+| `memory.add` | {"items": [item]} | {"ids"} |
 | `memory.search` | {"text", "k"?} | [block + "score"] |
 | `memory.list` | {"kind"?, "limit"?, "before"? (time_ns)} | {"blocks": [block], "count"} |
 | `memory.remove` | {"ids": [...]} | {"ids": [...]} |
@@ -40,6 +41,7 @@ from o_tui.agent.gene_errors import GeneError, describe
 from o_tui.agent.genome_loader import Genome
 from o_tui.agent.memory import View
 from o_tui.agent.state import State
+from o_tui.agent.steps import thread_of
 from o_tui.agent.tasks import OPERATIONS_LIMIT
 from o_tui.protocol.operations import MemoryAdd, ToolRegister
 
@@ -61,6 +63,7 @@ class _Item(msgspec.Struct):
     importance: float | None = None
     context: str = ""
     time_ns: int = 0
+    thread: str = ""
 
 
 class _Add(msgspec.Struct):
@@ -70,6 +73,7 @@ class _Add(msgspec.Struct):
     importance: float | None = None
     context: str = ""
     time_ns: int = 0
+    thread: str = ""
     items: list[_Item] = []
 
 
@@ -105,23 +109,14 @@ def _memory_add(request: Request, context: Context, genome: Genome | None, state
     asked = msgspec.json.decode(request.text, type=_Add)
     items = list(asked.items)
     if asked.text is not None:
-        items.insert(0, _Item(asked.text, asked.source, asked.kind, asked.importance, asked.context, asked.time_ns))
+        items.insert(
+            0,
+            _Item(asked.text, asked.source, asked.kind, asked.importance, asked.context, asked.time_ns, asked.thread),
+        )
     planned: list[Step] = []
     ids: list[str] = []
     for item in items:
-        for piece in genome.chunk(item.text) if genome else [item.text]:
-            importance = item.importance
-            if importance is None:
-                importance = genome.importance(piece, item.kind) if genome else 0.5
-            operation = MemoryAdd(
-                id=f"{request.id}.{len(planned)}",
-                kind=item.kind,
-                text=piece,
-                source=item.source,
-                context=item.context,
-                time_ns=item.time_ns or context.now_ns,
-                importance=importance,
-            )
+        for operation in _added(item, request, context, genome, len(planned)):
             planned.append(Apply(operation))
             ids.append(operation.id)
     if len(planned) > OPERATIONS_LIMIT:  # before the first one: a text is kept whole or not at all
@@ -129,6 +124,30 @@ def _memory_add(request: Request, context: Context, genome: Genome | None, state
     for start in range(0, len(planned), 200):  # some hundred at a time: a frame and a transaction of moderate size
         yield Together(planned[start : start + 200])
     yield _json({"ids": ids})
+
+
+def _added(item: _Item, request: Request, context: Context, genome: Genome | None, position: int) -> list[MemoryAdd]:
+    """The operations for one text: one a piece, from `position` on among those of the request."""
+    pieces = genome.chunk(item.text) if genome else [item.text]
+    thread = item.thread or thread_of(f"{request.id}.{position}", len(pieces))
+    added = []
+    for offset, piece in enumerate(pieces):
+        importance = item.importance
+        if importance is None:
+            importance = genome.importance(piece, item.kind) if genome else 0.5
+        added.append(
+            MemoryAdd(
+                id=f"{request.id}.{position + offset}",
+                kind=item.kind,
+                text=piece,
+                source=item.source,
+                context=item.context,
+                time_ns=item.time_ns or context.now_ns,
+                importance=importance,
+                thread=thread,
+            )
+        )
+    return added
 
 
 def _memory_search(request: Request, context: Context, genome: Genome | None, state: State) -> Steps:

@@ -160,12 +160,37 @@ class ToolError(Exception):
 class Search(Protocol):
     """Memory, for the gene `recall`. Every list is best first; scores of one list can be compared with each other."""
 
+    def find(
+        self,
+        text: str,
+        n: int,
+        *,
+        context: float = 0.5,
+        source: float = 0.5,
+        neighbour: float = 0.5,
+        repeats: float = 1.2,
+        length: float = 0.75,
+        coverage: float = 0.7,
+        meaning: float = 0.0,
+    ) -> list[Hit]:
+        """The `n` best by words and meaning in one call. All words of `text` count, so leave out what says nothing.
+
+        A memory's score is BM25 (stemmed) of its text and, each by its weight, of its `context`, its `source` and the
+        texts of its `neighbour`s (the two before and the two after it in its conversation). The scores are scaled so
+        that the best one is the share of the words that it has.
+
+        `repeats` (k1) is how late a repeated word counts no more, `length` (b) how much long memories are held back,
+        `coverage` how much of a score depends on how many of the words are there; the last two are 0 to 1. `meaning`,
+        0 to 1, is the share of the cosine of the embeddings; without an embedding model it is 0.
+        """
+        ...
+
     def lexical(self, text: str, n: int) -> list[Hit]:
         """The `n` best by words (BM25 over text, context and source; stemmed); scores are positive."""
         ...
 
     def semantic(self, text: str, n: int) -> list[Hit]:
-        """The `n` nearest by embedding; the score is the cosine."""
+        """The `n` nearest by embedding; the score is the cosine. None without an embedding model."""
         ...
 
     def recent(self, n: int) -> list[Hit]:
@@ -264,7 +289,8 @@ class Record(Step, frozen=True):
 class Remember(Step, frozen=True):
     """Text enters memory, cut by the gene `remember`. Result: the ids of its blocks, once they are durable.
 
-    `importance` None: `remember.importance` judges. `context` is searched too, with less weight.
+    `importance` None: `remember.importance` judges. `context` is searched too, with less weight. Memories that follow
+    each other in a `thread` are found by each other's words; the pieces of one text do so by themselves.
     """
 
     text: str
@@ -272,6 +298,7 @@ class Remember(Step, frozen=True):
     kind: BlockKind = "short_term"
     importance: float | None = None
     context: str = ""
+    thread: str = ""
 
 
 class Apply(Step, frozen=True):

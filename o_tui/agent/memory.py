@@ -1,20 +1,21 @@
-"""Reading the state: what genes see of it (`StateView`), and the two searches that `recall` fuses."""
+"""Reading the state: what genes see of it (`StateView`), and the searches that `recall` is made of."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
-from o_tui import _native
+import msgspec
+
 from o_tui.agent.dsl import Block, BlockKind, Hit, Turn
-from o_tui.agent.state import DIMENSIONS, VECTOR_BYTES, State
+from o_tui.agent.state import State
 
 _BLOCK: Final = (
     "blocks.id, blocks.kind, blocks.text, blocks.source, blocks.context, blocks.time_ns, blocks.importance,"
     " blocks.accesses"
 )
 _WORD = re.compile(r"\w+")
-_QUERY_WORDS = 48
 _LIMIT = 1_000
 _STOP_WORDS = frozenset(
     _WORD.findall(
@@ -29,11 +30,10 @@ def _block(row: tuple[Any, ...]) -> Block:
     return Block(*row)
 
 
-def match_expression(text: str) -> str:
-    """An FTS5 query for any of the words of `text`; words that say nothing are left out where others remain."""
+def telling_words(text: str) -> str:
+    """The words of `text` without those that say nothing, where others remain."""
     words = list(dict.fromkeys(word.lower() for word in _WORD.findall(text)))
-    telling = [word for word in words if word not in _STOP_WORDS] or words
-    return " OR ".join(f'"{word}"' for word in telling[:_QUERY_WORDS])
+    return " ".join([word for word in words if word not in _STOP_WORDS] or words)
 
 
 class View:
@@ -80,50 +80,80 @@ class View:
 
     def count(self) -> int:
         """How many memories there are."""
-        for (count,) in self._state.rows("SELECT count(*) FROM blocks"):
-            return int(count)
-        return 0
+        return len(self._state.words)
 
 
 class MemorySearch:
     """The `Search` of the gene `recall`. Blocks whose id starts with `hidden` do not exist for it.
 
     (A request that is delivered a second time has stored things already; it must not find itself.)
+
+    `vector` is the query's embedding where a model made one; without it nothing is found by meaning.
     """
 
     __slots__ = ("_hidden", "_state", "_vector")
 
     def __init__(self, state: State, hidden: str = "", vector: bytes = b"") -> None:
-        """`vector` is the query's, by the model that embeds memories; empty: hashed n-grams stand for it."""
         self._state = state
         self._hidden = hidden
-        self._vector = vector
+        vectors = state.vectors
+        self._vector = vector if vectors is not None and len(vector) == 4 * vectors.dimensions else b""
+
+    def find(
+        self,
+        text: str,
+        n: int,
+        *,
+        context: float = 0.5,
+        source: float = 0.5,
+        neighbour: float = 0.5,
+        repeats: float = 1.2,
+        length: float = 0.75,
+        coverage: float = 0.7,
+        meaning: float = 0.0,
+    ) -> list[Hit]:
+        """The `n` best by words and meaning together (`dsl.Search.find`)."""
+        found = self._state.words.find(
+            text,
+            _bounded(n) + self._spare(),
+            context=context,
+            source=source,
+            neighbour=neighbour,
+            repeats=repeats,
+            length=length,
+            coverage=coverage,
+        )
+        scale = found[0][2] / found[0][1] if found else 0.0
+        scores = {number: score * scale for number, score, _coverage in found}
+        cosines = self._cosines(scores, n) if meaning > 0 else {}
+        if cosines:
+            scores = {
+                number: (1 - meaning) * scores.get(number, 0.0) + meaning * max(0.0, cosines.get(number, 0.0))
+                for number in scores | cosines
+            }
+        ranked = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
+        return self._hits(ranked, cosines, n)
+
+    def _cosines(self, among: dict[int, float], n: int) -> dict[int, float]:
+        """The cosines of those that were found by words, and of the `n` nearest."""
+        vectors = self._state.vectors
+        if vectors is None or not self._vector:
+            return {}
+        nearest = vectors.search(self._vector, _bounded(n) + self._spare())
+        return dict(vectors.search(self._vector, len(among), list(among))) | dict(nearest)
 
     def lexical(self, text: str, n: int) -> list[Hit]:
         """The `n` best by BM25 over text (weight 1), context and source (one half each); scores are positive."""
-        expression = match_expression(text)
-        if not expression:
-            return []
-        rows = self._state.rows(
-            f"SELECT {_BLOCK}, found.score FROM (SELECT rowid AS n, bm25(words, 1.0, 0.5, 0.5) AS score FROM words"
-            " WHERE words MATCH ? ORDER BY score, rowid LIMIT ?) AS found JOIN blocks USING (n)"
-            " ORDER BY found.score, blocks.n",
-            (expression, _bounded(n) + self._spare()),
-        )
-        return self._own_removed([Hit(_block(row[:8]), -row[8]) for row in rows], n)
+        found = self._state.words.find(telling_words(text), _bounded(n) + self._spare(), neighbour=0.0)
+        return self._hits([(number, score) for number, score, _coverage in found], {}, n)
 
     def semantic(self, text: str, n: int) -> list[Hit]:
-        """The `n` nearest by the cosine of their embeddings."""
-        vector = self._vector if len(self._vector) == VECTOR_BYTES else _native.embed(text, DIMENSIONS)
-        found = self._state.vectors.search(vector, _bounded(n) + self._spare())
-        if not found:
+        """The `n` nearest by the cosine of their embeddings; none without a model for these."""
+        vectors = self._state.vectors
+        if vectors is None or not self._vector:
             return []
-        marks = ",".join("?" * len(found))
-        rows = self._state.rows(
-            f"SELECT {_BLOCK}, n FROM blocks WHERE n IN ({marks})", tuple(number for number, _score in found)
-        )
-        blocks = {row[8]: _block(row[:8]) for row in rows}
-        return self._own_removed([Hit(blocks[number], score, score) for number, score in found if number in blocks], n)
+        found = vectors.search(self._vector, _bounded(n) + self._spare())
+        return self._hits(found, dict(found), n)
 
     def recent(self, n: int) -> list[Hit]:
         """The `n` newest; the score counts down from 1."""
@@ -132,14 +162,22 @@ class MemorySearch:
         hits = self._own_removed([Hit(block, 0.0) for block in blocks], n)
         return [Hit(hit.block, 1.0 - place / max(1, len(hits))) for place, hit in enumerate(hits)]
 
+    def _hits(self, found: Sequence[tuple[int, float]], cosines: dict[int, float], n: int) -> list[Hit]:
+        found = found[: _bounded(n) + self._spare()]
+        numbers = msgspec.json.encode([number for number, _score in found]).decode()
+        rows = self._state.rows(
+            f"SELECT {_BLOCK}, n FROM blocks WHERE n IN (SELECT value FROM json_each(?))", (numbers,)
+        )
+        blocks = {row[8]: _block(row[:8]) for row in rows}
+        hits = [Hit(blocks[number], score, cosines.get(number, 0.0)) for number, score in found if number in blocks]
+        return self._own_removed(hits, n)
+
     def _spare(self) -> int:
         return 8 if self._hidden else 0
 
     def _own_removed(self, hits: list[Hit], n: int) -> list[Hit]:
         hidden = self._hidden
-        if not hidden:
-            return hits
-        return [hit for hit in hits if not hit.block.id.startswith(hidden)][:n]
+        return [hit for hit in hits if not (hidden and hit.block.id.startswith(hidden))][: _bounded(n)]
 
 
 def _bounded(n: int) -> int:

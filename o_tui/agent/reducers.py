@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from o_tui import _native
-from o_tui.agent.state import DIMENSIONS, VECTOR_BYTES, State
+from o_tui.agent.state import State
 from o_tui.protocol import operations
 from o_tui.protocol.errors import OError
 from o_tui.protocol.operations import Entry
@@ -108,8 +108,8 @@ def _integer(number: int) -> int:
 def _memory_add(state: State, operation: operations.MemoryAdd) -> None:
     _forget(state, operation.id)
     number = state.database.execute(
-        "INSERT INTO blocks(id, kind, text, source, context, time_ns, importance, accesses)"
-        " VALUES(?, ?, ?, ?, ?, ?, ?, 0)",
+        "INSERT INTO blocks(id, kind, text, source, context, time_ns, importance, accesses, thread)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?, 0, ?)",
         (
             operation.id,
             operation.kind,
@@ -118,30 +118,35 @@ def _memory_add(state: State, operation: operations.MemoryAdd) -> None:
             operation.context,
             _integer(operation.time_ns),
             _unit(operation.importance),
+            operation.thread,
         ),
     ).lastrowid
     assert number is not None
-    state.database.execute(
-        "INSERT INTO words(rowid, text, context, source) VALUES(?, ?, ?, ?)",
-        (number, operation.text, operation.context, operation.source),
-    )
-    if len(operation.vector) == VECTOR_BYTES:
-        try:
-            state.vectors.add(number, operation.vector)
-            return
-        except ValueError:
-            pass  # not a number in it: as good as none
-    state.vectors.add(number, _native.embed(operation.text, DIMENSIONS))
+    state.words.add(number, operation.text, operation.context, operation.source, operation.thread)
+    if operation.vector:
+        _add_vector(state, number, operation.vector)
+
+
+def _add_vector(state: State, number: int, vector: bytes) -> None:
+    """Keeps an embedding. One of another size is another model's: those before cannot be compared with it, and go."""
+    try:
+        fits = state.vectors is not None and len(vector) == 4 * state.vectors.dimensions
+        vectors = state.vectors if fits and state.vectors is not None else _native.VectorIndex(len(vector) // 4)
+        vectors.add(number, vector)
+    except ValueError:
+        return  # not a whole number of numbers, too many, or not a number among them: as good as none
+    state.vectors = vectors
+    state.meta.dimensions = vectors.dimensions
 
 
 def _forget(state: State, block_id: str) -> None:
-    row = state.database.execute("SELECT n, text, context, source FROM blocks WHERE id = ?", (block_id,)).fetchone()
+    row = state.database.execute("SELECT n FROM blocks WHERE id = ?", (block_id,)).fetchone()
     if row is None:
         return
-    # an external-content index is told the old words, it does not keep them
-    state.database.execute("INSERT INTO words(words, rowid, text, context, source) VALUES('delete', ?, ?, ?, ?)", row)
-    state.database.execute("DELETE FROM blocks WHERE n = ?", (row[0],))
-    state.vectors.remove(row[0])
+    state.database.execute("DELETE FROM blocks WHERE n = ?", row)
+    state.words.remove(row[0])
+    if state.vectors is not None:
+        state.vectors.remove(row[0])
 
 
 def _memory_update(state: State, operation: operations.MemoryUpdate) -> None:

@@ -1,7 +1,10 @@
-"""The agent's state: one SQLite database in memory, one vector index, and where in the log it stands.
+"""The agent's state: one SQLite database in memory, the indexes over its blocks, and where in the log it stands.
 
 The database is always a *deserialised* one: its pages lie in one arena that forks share, and only SQLite's small page
 cache is private. So a checkpoint section is that arena, and restoring builds nothing anew (docs/adr/).
+
+Its rows are the truth. The index of words is a section too, but one that may be missing, older or wrong: then it is
+made from the rows.
 """
 
 from __future__ import annotations
@@ -17,24 +20,18 @@ from o_tui import _native
 from o_tui.protocol import operations
 from o_tui.protocol.errors import CorruptError
 
-DIMENSIONS = 256
-"""Of the hashed n-grams that stand for a block's text where its operation brings no vector."""
-VECTOR_BYTES = 4 * DIMENSIONS
 _RESERVE_BYTES = 512 * 1024
-FORMAT = 1
-"""Of the sections; another one is refused."""
+_RESERVE_VECTORS = 256
+FORMAT = 2
+"""Of the sections. Format 1, with a full-text index in the database and hashed vectors, is brought up to this one."""
 
-# The index merges its segments less eagerly than by default (4, 16): 70 instead of 150 us an addition to 20,000 blocks,
-# for 0.2 ms more a search.
 _SCHEMA = """
 CREATE TABLE blocks(
   n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, text TEXT NOT NULL, source TEXT NOT NULL,
-  context TEXT NOT NULL, time_ns INTEGER NOT NULL, importance REAL NOT NULL, accesses INTEGER NOT NULL);
+  context TEXT NOT NULL, time_ns INTEGER NOT NULL, importance REAL NOT NULL, accesses INTEGER NOT NULL,
+  thread TEXT NOT NULL DEFAULT '');
 CREATE INDEX blocks_time ON blocks(time_ns);
 CREATE INDEX blocks_kind ON blocks(kind, time_ns);
-CREATE VIRTUAL TABLE words USING fts5(
-  text, context, source, content='blocks', content_rowid='n', tokenize='porter unicode61');
-INSERT INTO words(words, rank) VALUES('automerge', 16), ('crisismerge', 64);
 CREATE TABLE turns(
   n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, session TEXT NOT NULL, role TEXT NOT NULL, text TEXT NOT NULL,
   time_ns INTEGER NOT NULL);
@@ -53,7 +50,9 @@ _PRAGMAS = (
     "cache_size=-2048",
     "trusted_schema=OFF",
 )
-_BLOCKS = "SELECT n, id, kind, text, source, context, time_ns, importance, accesses FROM blocks ORDER BY id"
+_BLOCKS = "SELECT n, id, kind, text, source, context, time_ns, importance, accesses, thread FROM blocks ORDER BY id"
+_INDEXED = "SELECT n, text, context, source, thread FROM blocks ORDER BY n"
+_FROM_FORMAT_1 = "DROP TABLE words; ALTER TABLE blocks ADD COLUMN thread TEXT NOT NULL DEFAULT ''; VACUUM"
 _LOGICAL = (
     "SELECT id, session, role, text, time_ns FROM turns ORDER BY n",
     "SELECT key, value FROM state_values ORDER BY key",
@@ -67,6 +66,7 @@ class Meta(msgspec.Struct, kw_only=True):
     Attributes:
         seq: The last log entry that is in this state.
         digest: The log chain's digest at `seq`.
+        dimensions: Of the vectors that blocks have; 0 while none has one.
         restored: The checkpoint that a `state_restore` entry named, where that entry has been seen.
     """
 
@@ -76,7 +76,7 @@ class Meta(msgspec.Struct, kw_only=True):
     lifecycle: operations.Lifecycle = "initializing"
     revision: str = ""
     version: str = ""
-    dimensions: int = DIMENSIONS
+    dimensions: int = 0
     restored: str = ""
 
 
@@ -100,53 +100,85 @@ def _connect(raw: bytes | memoryview) -> sqlite3.Connection:
     return connection
 
 
+def _words(database: sqlite3.Connection, saved: bytes | memoryview, seq: int) -> _native.MemoryIndex:
+    """The index of words: as it was saved, if that is of entry `seq` and of the same rows; else made from the rows."""
+    (count, numbers) = database.execute("SELECT count(*), coalesce(sum(n), 0) FROM blocks").fetchone()
+    try:
+        words = _native.MemoryIndex.from_bytes(saved)
+    except ValueError:
+        pass  # none, damaged, or of another version
+    else:
+        if (words.stamp, len(words), words.numbers) == (seq, count, numbers):
+            return words
+    words = _native.MemoryIndex()
+    for number, text, context, source, thread in database.execute(_INDEXED):
+        words.add(number, text, context, source, thread)
+    return words
+
+
 class State:
-    """One replica. Changed by `reducers` only."""
+    """One replica. Changed by `reducers` only.
 
-    __slots__ = ("database", "meta", "vectors")
+    Attributes:
+        words: The words of all blocks, by their `n`.
+        vectors: The embeddings of the blocks that have one; None while none has.
+    """
 
-    def __init__(self, database: sqlite3.Connection, vectors: _native.VectorIndex, meta: Meta) -> None:
+    __slots__ = ("database", "meta", "vectors", "words")
+
+    def __init__(
+        self,
+        database: sqlite3.Connection,
+        words: _native.MemoryIndex,
+        vectors: _native.VectorIndex | None,
+        meta: Meta,
+    ) -> None:
         self.database = database
+        self.words = words
         self.vectors = vectors
         self.meta = meta
 
     @classmethod
     def empty(cls) -> State:
         """The state before the first entry of the log."""
-        return cls(_connect(_template()), _native.VectorIndex(DIMENSIONS), Meta())
+        return cls(_connect(_template()), _native.MemoryIndex(), None, Meta())
 
     @classmethod
     def from_sections(cls, sections: Mapping[str, bytes | memoryview]) -> State:
-        """The state of a checkpoint; nothing is rebuilt.
+        """The state of a checkpoint; nothing is rebuilt but an index of words that does not fit the rows.
 
         Raises:
             CorruptError: A section is missing, of another format, or not what it says.
         """
         try:
             meta = _meta_decoder.decode(sections["meta"])
-            if meta.format != FORMAT or meta.dimensions != DIMENSIONS:
-                raise CorruptError(f"a state of format {meta.format}, {meta.dimensions} dimensions; expected {FORMAT}")
             database = _connect(sections["memory"])
-            vectors = _native.VectorIndex.from_bytes(sections["vectors"])
-            (blocks,) = database.execute("SELECT count(*) FROM blocks").fetchone()
+            vectors = None
+            if meta.format == 1:
+                database.executescript(_FROM_FORMAT_1)
+                meta.format, meta.dimensions = FORMAT, 0
+            elif meta.format != FORMAT:
+                raise CorruptError(f"a state of format {meta.format}; this O reads formats 1 and {FORMAT}")
+            elif meta.dimensions:
+                vectors = _native.VectorIndex.from_bytes(sections["vectors"])
+            words = _words(database, sections.get("words", b""), meta.seq)
         except KeyError as error:
             raise CorruptError(f"a checkpoint without the section {error}") from error
         except (ValueError, msgspec.DecodeError, sqlite3.Error) as error:
             raise CorruptError(f"a checkpoint's state cannot be read: {error}") from error
-        if len(vectors) != blocks:
-            raise CorruptError(f"a checkpoint with {blocks} memories but {len(vectors)} vectors")
-        state = cls(database, vectors, meta)
+        if vectors is not None and (len(vectors) > len(words) or vectors.dimensions != meta.dimensions):
+            raise CorruptError(f"a checkpoint with {len(words)} memories but other vectors")
+        state = cls(database, words, vectors, meta)
         state._reserve()
         return state
 
     def _reserve(self) -> None:
-        """Lets both arenas grow now, before they are shared: a fork that has to grow one copies all of it."""
+        """Lets the arenas grow now, before they are shared: a fork that has to grow one copies all of it."""
         self.database.execute("CREATE TABLE reserve(data BLOB)")
         self.database.execute("INSERT INTO reserve VALUES(zeroblob(?))", (_RESERVE_BYTES,))
         self.database.execute("DROP TABLE reserve")
-        spare = 2**63 - 1
-        self.vectors.add(spare, _native.embed("", DIMENSIONS))
-        self.vectors.remove(spare)
+        if self.vectors is not None:
+            self.vectors.reserve(_RESERVE_VECTORS)
 
     @property
     def seq(self) -> int:
@@ -159,19 +191,23 @@ class State:
         return self.meta.digest
 
     def sections(self) -> dict[str, bytes]:
-        """What a checkpoint holds: `meta` (MessagePack), `memory` (the database), `vectors` (the index)."""
-        return {
+        """What a checkpoint holds: `meta` (MessagePack), `memory` (the database), the indexes `words` and `vectors`."""
+        sections = {
             "meta": _encoder.encode(self.meta),
             "memory": self.database.serialize(),
-            "vectors": self.vectors.to_bytes(),
+            "words": self.words.to_bytes(self.meta.seq),
         }
+        if self.vectors is not None:
+            sections["vectors"] = self.vectors.to_bytes()
+        return sections
 
     def logical_digest(self) -> bytes:
-        """SHA-256 of what the state says, whatever its pages look like: equal in every replica at the same entry."""
+        """SHA-256 of what the state says, whatever pages and indexes look like: equal in every replica at an entry."""
         digest = hashlib.sha256(_encoder.encode(self.meta))
         for number, *block in self.rows(_BLOCKS):
             digest.update(_encoder.encode(block))
-            digest.update(self.vectors.get(number) or b"")
+            if self.vectors is not None:
+                digest.update(self.vectors.get(number) or b"")
         for query in _LOGICAL:
             digest.update(query.encode())
             for row in self.rows(query):

@@ -95,6 +95,7 @@ def _blocks(task: Task, step: dsl.Remember, position: int) -> list[operations.Me
     pieces = [text] if task.genome is None else task.genome.chunk(text)
     if not isinstance(pieces, list):
         raise GeneError("remember.chunk returns a list of text")
+    thread = text_of(step.thread, "a thread") or thread_of(f"{task.request.id}.{position}", len(pieces))
     blocks = []
     for offset, piece in enumerate(pieces):
         blocks.append(
@@ -106,9 +107,15 @@ def _blocks(task: Task, step: dsl.Remember, position: int) -> list[operations.Me
                 context=text_of(step.context, "a context"),
                 time_ns=task.context.now_ns,
                 importance=_importance(task, step, piece),
+                thread=thread,
             )
         )
     return blocks
+
+
+def thread_of(first: str, pieces: int) -> str:
+    """The thread of a text that became several pieces, by the id of the first; a single piece has no neighbours."""
+    return first if pieces > 1 else ""
 
 
 def _importance(task: Task, step: dsl.Remember, piece: str) -> float:

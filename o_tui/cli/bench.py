@@ -21,6 +21,17 @@ def _sandbox(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--forks", type=positive, default=40, metavar="N", help="instances to fork (default: 40)")
 
 
+def _recall(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="conversations with questions, in the format of LoCoMo")
+    parser.add_argument(
+        "--blocks",
+        type=int,
+        default=10_000,
+        metavar="N",
+        help="times with so many blocks too (default: 10000; 0: none)",
+    )
+
+
 def _bench(
     name: str, summary: str, example: str, configure: Callable[[argparse.ArgumentParser], None] = _nothing
 ) -> Command:
@@ -62,5 +73,6 @@ def _print(context: Context, value: dict[str, Any]) -> int:
 
 
 COMMANDS = (
+    _bench("recall", "What the agent finds of recorded conversations again, and how fast.", " locomo10.json", _recall),
     _bench("sandbox", "From a fork to an instance that is ready, confined, and what a request costs.", "", _sandbox),
 )

@@ -16,7 +16,7 @@ import msgspec
 from o_tui import config as settings
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.evolutions import Evolutions
-from o_tui.guardian.imports import read_locomo
+from o_tui.guardian.imports import parts, read_locomo
 from o_tui.guardian.seams import Operator
 from o_tui.guardian.ticket import Ticket
 from o_tui.protocol.errors import NotFoundError, OError, UsageError
@@ -25,7 +25,6 @@ Method = Callable[..., Awaitable[Any]]
 LIST_LIMIT = 1_000
 SAY_LIMIT_BYTES = 128 * 1024
 """Largest message: its turn of the conversation is one operation of the log."""
-IMPORT_IN_FLIGHT = 64
 _MEMORY = "memory."
 
 
@@ -211,13 +210,15 @@ class Api:
         """Puts the turns of conversations into memory."""
         if format != "locomo":
             raise UsageError(f"unknown format {format!r}", hint="known: locomo")
-        turns = await asyncio.to_thread(read_locomo, Path(path))
-        skipped = 0
-        for start in range(0, len(turns), IMPORT_IN_FLIGHT):
-            asked = [self._memory("add", turn) for turn in turns[start : start + IMPORT_IN_FLIGHT]]
-            for result in await asyncio.gather(*asked, return_exceptions=True):
-                skipped += isinstance(result, OError)
-        return {"blocks": len(turns) - skipped, "skipped": skipped}
+        items, skipped = await asyncio.to_thread(read_locomo, Path(path))
+        blocks = 0
+        # one after the other: turns are neighbours in the order in which they come
+        for part in parts(items):
+            try:
+                blocks += len((await self._memory("add", {"items": part}))["ids"])
+            except OError:
+                skipped += len(part)
+        return {"blocks": blocks, "skipped": skipped}
 
     async def _memory(self, verb: str, arguments: dict[str, Any], *, journalled: bool = True) -> Any:
         text = msgspec.json.encode(arguments).decode()

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from o_tui.protocol.errors import NotFoundError, UsageError
 
 _SESSION = re.compile(r"session_(\d+)$")
-NEIGHBOURS = 2
+_TIME = "%I:%M %p on %d %B, %Y"
 FILE_LIMIT_BYTES = 256 * 1024 * 1024
+PART_ITEMS = 100
+PART_BYTES = 64 * 1024
 
 
-def read_locomo(path: Path) -> list[dict[str, Any]]:
-    """The turns of a LoCoMo file (Maharana et al. 2024), as arguments of `memory.add`.
+def read_locomo(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The turns of a LoCoMo file (Maharana et al. 2024) as items of `memory.add`, and how many had nothing in them.
 
-    A memory's text says who spoke; its source is `locomo:<conversation>:<dialogue id>` and when that was; its context
-    is the two turns before and the two after, which the recall searches too.
+    A memory's text says who spoke, and what a picture shows; its source is `locomo:<conversation>:<dialogue id>`, its
+    context when that was, in the file's words. The turns of a session are a thread, so that each is found by those
+    around it too.
 
     Raises:
         NotFoundError: There is no such file.
@@ -32,35 +37,67 @@ def read_locomo(path: Path) -> list[dict[str, Any]]:
         raise NotFoundError(f"there is no file {path}") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
-    turns: list[dict[str, Any]] = []
     try:
-        for conversation in conversations:
-            turns.extend(_turns(conversation["sample_id"], conversation["conversation"]))
+        return read_conversations(conversations)
     except (TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"{path} is not a LoCoMo file: {error!r}") from error
-    return turns
 
 
-def _turns(name: str, conversation: dict[str, Any]) -> list[dict[str, Any]]:
-    memories: list[dict[str, Any]] = []
-    sessions = sorted(int(match[1]) for key in conversation if (match := _SESSION.match(key)))
-    for number in sessions:
-        when = conversation.get(f"session_{number}_date_time", "")
-        turns = conversation[f"session_{number}"]
-        texts = [_spoken(turn) for turn in turns]
-        for place, turn in enumerate(turns):
-            around = texts[max(0, place - NEIGHBOURS) : place] + texts[place + 1 : place + 1 + NEIGHBOURS]
-            memories.append(
-                {
-                    "text": texts[place],
-                    "source": f"locomo:{name}:{turn['dia_id']} {when}".strip(),
-                    "kind": "episodic",
-                    "context": " ".join(around),
-                }
-            )
-    return memories
+def read_conversations(conversations: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+    """`read_locomo` of what was decoded already; raises TypeError, KeyError, AttributeError."""
+    items: list[dict[str, Any]] = []
+    empty = 0
+    for one in conversations:
+        for session, when, turns in _sessions(one["conversation"]):
+            thread = f"locomo:{one['sample_id']}:{session}"
+            for turn in turns:
+                speaker, place, said = turn["speaker"], turn["dia_id"], _said(turn)
+                if not said:
+                    empty += 1
+                    continue
+                items.append(
+                    {
+                        "text": f"{speaker}: {said}",
+                        "source": f"locomo:{one['sample_id']}:{place}",
+                        "kind": "episodic",
+                        "context": when,
+                        "time_ns": _time_ns(when),
+                        "thread": thread,
+                    }
+                )
+    return items, empty
 
 
-def _spoken(turn: dict[str, Any]) -> str:
+def parts(items: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """The items in parts of a moderate size, in order."""
+    part: list[dict[str, Any]] = []
+    size = 0
+    for item in items:
+        if part and (len(part) == PART_ITEMS or size > PART_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(item)
+        size += len(item["text"].encode("utf-8", "replace"))
+    if part:
+        yield part
+
+
+def _sessions(conversation: dict[str, Any]) -> Iterator[tuple[int, str, list[dict[str, Any]]]]:
+    """Number, date and turns of each session, in order."""
+    for number in sorted(int(match[1]) for key in conversation if (match := _SESSION.match(key))):
+        yield number, str(conversation.get(f"session_{number}_date_time", "")), conversation[f"session_{number}"]
+
+
+def _said(turn: dict[str, Any]) -> str:
+    """What was said, and what the picture shows that came with it."""
     caption = turn.get("blip_caption")
-    return f"{turn['speaker']}: {turn['text']}" + (f" [{caption}]" if caption else "")
+    return " ".join(part for part in (str(turn.get("text") or "").strip(), f"[{caption}]" if caption else "") if part)
+
+
+def _time_ns(when: str) -> int:
+    """`1:56 pm on 8 May, 2023` (taken as UTC) in ns; 0 where it cannot be read."""
+    try:
+        parsed = datetime.strptime(when.strip(), _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return 0
+    return int(parsed.timestamp()) * 1_000_000_000

@@ -22,7 +22,12 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemoryAdd(Operation, frozen=True, kw_only=True):
-    """A block enters memory. `vector` is the embedding (float32, little-endian), empty: hashed n-grams of `text`."""
+    """A block enters memory.
+
+    Attributes:
+        vector: The embedding (float32, little-endian) that a model made of it; empty: none.
+        thread: What it is a part of; blocks that follow each other in a thread are found by each other's words.
+    """
 
     id: str
     kind: BlockKind
@@ -32,6 +37,7 @@ class MemoryAdd(Operation, frozen=True, kw_only=True):
     importance: float
     context: str = ""
     vector: bytes = b""
+    thread: str = ""
 
 
 class MemoryUpdate(Operation, frozen=True, kw_only=True):

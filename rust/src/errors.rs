@@ -1,6 +1,7 @@
 //! Errors of the core as Python's.
 
 use o_core::codec::CodecError;
+use o_core::memory::MemoryError;
 use o_core::vectors::VectorError;
 use pyo3::exceptions::{PyMemoryError, PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -19,6 +20,9 @@ pub fn vector_file(error: std::io::Error) -> PyErr {
         Ok(wrong) => vector(wrong),
         Err(error) => os(error),
     }
+/// ValueError.
+pub fn memory(error: MemoryError) -> PyErr {
+    PyValueError::new_err(error.to_string())
 }
 
 /// OSError with its errno; Python makes ProcessLookupError, PermissionError and the like of it.

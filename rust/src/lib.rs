@@ -6,6 +6,7 @@ mod codec;
 mod errors;
 mod frame;
 mod lent;
+mod memory;
 mod process;
 mod sandbox;
 mod shared;
@@ -30,6 +31,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(text::safe_text, module)?)?;
     module.add_function(wrap_pyfunction!(text::hidden, module)?)?;
     module.add_function(wrap_pyfunction!(vectors::embed, module)?)?;
+    module.add_class::<memory::MemoryIndex>()?;
     module.add_class::<vectors::VectorIndex>()?;
     module.add_class::<shared::SharedCounters>()?;
     module.add_class::<shared::SharedReader>()?;

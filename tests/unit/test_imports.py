@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from o_tui.guardian.imports import read_locomo
+from o_tui.guardian.imports import PART_BYTES, parts, read_locomo
 from o_tui.protocol.errors import NotFoundError, UsageError
 
 
@@ -17,15 +17,32 @@ def write(folder: Path, value: object) -> Path:
     return file
 
 
-def test_turns_become_memories_with_their_neighbours_as_context(folder: Path) -> None:
+def test_turns_become_memories_of_one_thread_a_session_with_their_date(folder: Path) -> None:
     said = [{"speaker": "Ada", "dia_id": f"D1:{n}", "text": f"word{n}"} for n in range(5)]
     said[2]["blip_caption"] = "a kettle"
-    conversation = {"session_1": said, "session_1_date_time": "8 May 2023", "speaker_a": "Ada"}
-    memories = read_locomo(write(folder, [{"sample_id": "c1", "conversation": conversation}]))
-    assert [memory["source"] for memory in memories] == [f"locomo:c1:D1:{n} 8 May 2023" for n in range(5)]
+    said[4]["text"] = " "
+    conversation = {"session_1": said, "session_1_date_time": "1:56 pm on 8 May, 2023", "speaker_a": "Ada"}
+    memories, empty = read_locomo(write(folder, [{"sample_id": "c1", "conversation": conversation}]))
+    assert [memory["source"] for memory in memories] == [f"locomo:c1:D1:{n}" for n in range(4)]
     assert memories[2]["text"] == "Ada: word2 [a kettle]"
-    assert memories[1]["context"] == "Ada: word0 Ada: word2 [a kettle] Ada: word3"
-    assert all(memory["kind"] == "episodic" for memory in memories)
+    assert {memory["context"] for memory in memories} == {"1:56 pm on 8 May, 2023"}
+    assert {memory["thread"] for memory in memories} == {"locomo:c1:1"}
+    assert {memory["time_ns"] for memory in memories} == {1_683_554_160_000_000_000}
+    assert empty == 1
+
+
+def test_sessions_come_in_their_order_and_without_a_date_they_have_no_time(folder: Path) -> None:
+    conversation = {f"session_{n}": [{"speaker": "Ada", "dia_id": f"D{n}:1", "text": "x"}] for n in (10, 2, 1)}
+    memories, _empty = read_locomo(write(folder, [{"sample_id": "c1", "conversation": conversation}]))
+    assert [memory["thread"] for memory in memories] == ["locomo:c1:1", "locomo:c1:2", "locomo:c1:10"]
+    assert {memory["time_ns"] for memory in memories} == {0}
+
+
+def test_parts_are_in_order_and_of_a_moderate_size() -> None:
+    items = [{"text": "x" * (50_000 if n % 3 else 1)} for n in range(250)]
+    made = list(parts(items))
+    assert [item for part in made for item in part] == items
+    assert max(sum(len(item["text"]) for item in part) for part in made) <= PART_BYTES + 50_000
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_a_removed_memory_is_found_no_more() -> None:
     state = replayed(entries(changes))
     search = MemorySearch(state)
     assert search.lexical("demo", 5) == []
-    assert [hit.block.id for hit in search.semantic("the demo", 5)] == ["b"]
+    assert [hit.block.id for hit in search.find("the demo", 5)] == ["b"]
     assert View(state).count() == 1
 
 

@@ -18,6 +18,10 @@ class Memory:
         ]
         self.past: list[Turn] = []
 
+    def find(self, text: str, n: int, **weights: float) -> list[Hit]:
+        wanted = max(1, len(text.split()))
+        return [Hit(hit.block, hit.score / wanted) for hit in self.lexical(text, n)]
+
     def lexical(self, text: str, n: int) -> list[Hit]:
         words = set(text.lower().split())
         hits = [Hit(block, float(len(words & set(block.text.lower().split())))) for block in self.all]

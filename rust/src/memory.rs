@@ -1,0 +1,172 @@
+//! The memory's index.
+
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use o_core::memory::{self, Fields, Weights};
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyBufferError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+use crate::errors;
+
+/// From so many blocks, or bytes of text, on the work may pass 50 us, and the GIL is released around it.
+const MANY_BLOCKS: usize = 2_000;
+const LONG_BYTES: usize = 2_048;
+
+/// What of a memory is searched: numbers of blocks by their words.
+#[pyclass(frozen, module = "o_tui._native")]
+pub struct MemoryIndex {
+    // A lock for the same reason as in `VectorIndex`; never held while the GIL is waited for.
+    index: RwLock<memory::MemoryIndex>,
+    stamp: u64,
+}
+
+impl MemoryIndex {
+    fn read(&self) -> RwLockReadGuard<'_, memory::MemoryIndex> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, memory::MemoryIndex> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl MemoryIndex {
+    #[new]
+    fn new() -> Self {
+        MemoryIndex {
+            index: RwLock::default(),
+            stamp: 0,
+        }
+    }
+
+    /// Reads what `to_bytes` wrote.
+    #[staticmethod]
+    fn from_bytes(data: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = data.py();
+        let read = if let Ok(bytes) = data.cast::<PyBytes>() {
+            let bytes = bytes.as_bytes();
+            py.detach(|| memory::MemoryIndex::from_bytes(bytes))
+        } else {
+            let buffer = PyBuffer::<u8>::get(data)?;
+            if !buffer.is_c_contiguous() {
+                return Err(PyBufferError::new_err("the buffer is not contiguous"));
+            }
+            let bytes = buffer.to_vec(py)?;
+            py.detach(|| memory::MemoryIndex::from_bytes(&bytes))
+        };
+        let (index, stamp) = read.map_err(errors::memory)?;
+        Ok(MemoryIndex {
+            index: RwLock::new(index),
+            stamp,
+        })
+    }
+
+    /// All of it, to be kept, with a number that says of when it is.
+    #[pyo3(signature = (stamp=0))]
+    fn to_bytes<'py>(&self, py: Python<'py>, stamp: u64) -> Bound<'py, PyBytes> {
+        let saved = py.detach(|| self.read().to_bytes(stamp));
+        PyBytes::new(py, &saved)
+    }
+
+    /// Adds a block.
+    #[pyo3(signature = (number, text, context=None, source=None, thread=None))]
+    fn add(
+        &self,
+        py: Python<'_>,
+        number: u64,
+        text: &Bound<'_, PyString>,
+        context: Option<&Bound<'_, PyString>>,
+        source: Option<&Bound<'_, PyString>>,
+        thread: Option<&Bound<'_, PyString>>,
+    ) -> PyResult<()> {
+        let text = text.to_string_lossy();
+        let [context, source, thread] = [context, source, thread].map(|field| {
+            field
+                .map(|field| field.to_string_lossy())
+                .unwrap_or_default()
+        });
+        let fields = Fields {
+            text: &text,
+            context: &context,
+            source: &source,
+            thread: &thread,
+        };
+        let added = if text.len() + context.len() < LONG_BYTES {
+            self.write().add(number, &fields)
+        } else {
+            py.detach(|| self.write().add(number, &fields))
+        };
+        added.map_err(errors::memory)
+    }
+
+    /// Takes a block out; False where there was none.
+    fn remove(&self, py: Python<'_>, number: u64) -> bool {
+        py.detach(|| self.write().remove(number))
+    }
+
+    /// The `k` best blocks for any of the words of `query`, best first.
+    #[pyo3(signature = (query, k=10, *, text=1.0, context=0.5, source=0.5, neighbour=0.5, repeats=1.2, length=0.75, coverage=0.0))]
+    #[allow(clippy::too_many_arguments)] // by their names in Python
+    fn find(
+        &self,
+        py: Python<'_>,
+        query: &Bound<'_, PyString>,
+        k: usize,
+        text: f32,
+        context: f32,
+        source: f32,
+        neighbour: f32,
+        repeats: f32,
+        length: f32,
+        coverage: f32,
+    ) -> Vec<(u64, f32, f32)> {
+        let query = query.to_string_lossy();
+        let weights = Weights {
+            text,
+            context,
+            source,
+            neighbour,
+            repeats,
+            length,
+            coverage,
+        };
+        let work = || self.read().find(&query, k, &weights);
+        let found = match self.read().len() > MANY_BLOCKS {
+            true => py.detach(work),
+            false => work(),
+        };
+        found
+            .into_iter()
+            .map(|found| (found.number, found.score, found.coverage))
+            .collect()
+    }
+
+    fn __len__(&self) -> usize {
+        self.read().len()
+    }
+
+    fn __contains__(&self, number: u64) -> bool {
+        self.read().contains(number)
+    }
+
+    /// The sum of the blocks' numbers.
+    #[getter]
+    fn numbers(&self) -> u64 {
+        self.read().numbers()
+    }
+
+    /// What was given to `to_bytes`.
+    #[getter]
+    fn stamp(&self) -> u64 {
+        self.stamp
+    }
+
+    /// Bytes that its arrays take.
+    #[getter]
+    fn memory_bytes(&self) -> usize {
+        self.read().memory_bytes()
+    }
+}

@@ -10,7 +10,6 @@ __all__ = [
     "EMBEDDER",
     "Body",
     "ConfinementError",
-    "EMBEDDER",
     "MemoryIndex",
     "SharedCounters",
     "SharedReader",
@@ -88,8 +87,6 @@ def embed(text: str, dimensions: int = 256) -> bytes:
     """
 
 @final
-class VectorArray(Buffer):
-    """An array of an index, read-only and not copied, for whoever speaks the buffer protocol: `np.asarray(index.rows())`.
 class MemoryIndex:
     """What of a memory is searched: numbers of blocks (0 to 2**64-1) by their words, Porter-stemmed; no text is kept.
 
@@ -174,8 +171,8 @@ class MemoryIndex:
         """Bytes that its arrays take."""
 
 @final
-class VectorIndex:
-    """Vectors of one size under ids (0 to 2**64-1) in one matrix, and the exact best of them by cosine.
+class VectorArray(Buffer):
+    """An array of an index, read-only and not copied, for whoever speaks buffers: `np.asarray(index.rows())`.
 
     As long as it, or a buffer of it, is there, the index refuses to change (BufferError).
     """
@@ -186,8 +183,8 @@ class VectorIndex:
 class VectorIndex:
     """Vectors of one size under ids (0 to 2**64-1) in one matrix, and the exact best of them by cosine or product.
 
-    Plain arrays, no threads that stay: a fork shares it by copy-on-write. It may be used from several threads; the GIL is
-    released while a search takes longer than about 50 us. `len()` and `in` work.
+    Plain arrays, no threads that stay: a fork shares it by copy-on-write. It may be used from several threads; the GIL
+    is released while a search takes longer than about 50 us. `len()` and `in` work.
     """
 
     def __new__(cls, dimensions: int = 256, metric: Literal["cosine", "dot"] = "cosine") -> VectorIndex:
@@ -258,10 +255,10 @@ class VectorIndex:
     ) -> list[tuple[int, float]]:
         """The `k` nearest: `(id, score)`, best first, equal scores by id.
 
-        "exact" scores every row; "certified" reads codes of 8 bits with a bound on their error, and scores only rows that
-        can be among the best: the same answer, bit for bit. "auto" takes the quicker of the two. The other first passes are
-        approximate: what they find has its exact score, but they may miss some of the best. Their codes are made at the
-        first use.
+        "exact" scores every row; "certified" reads codes of 8 bits with a bound on their error, and scores only rows
+        that can be among the best: the same answer, bit for bit. "auto" takes the quicker of the two. The other first
+        passes are approximate: what they find has its exact score, but they may miss some of the best. Their codes are
+        made at the first use.
 
         Args:
             query: A vector (float32), of any length but of the index's size.
@@ -292,7 +289,7 @@ class VectorIndex:
         """The rows as a two-dimensional array of float32, as they are stored."""
 
     def ids(self) -> VectorArray:
-        """The ids as an array of uint64, in the order of the rows. A row that is removed is replaced by the last one."""
+        """The ids as an array of uint64, in the order of the rows. The last row takes the place of a removed one."""
 
     def __len__(self) -> int: ...
     def __contains__(self, id: int, /) -> bool: ...

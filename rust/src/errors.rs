@@ -20,6 +20,8 @@ pub fn vector_file(error: std::io::Error) -> PyErr {
         Ok(wrong) => vector(wrong),
         Err(error) => os(error),
     }
+}
+
 /// ValueError.
 pub fn memory(error: MemoryError) -> PyErr {
     PyValueError::new_err(error.to_string())

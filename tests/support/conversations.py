@@ -8,7 +8,8 @@ from typing import Any
 
 _TALK = (
     "Ada: Hi Ben! How was your week?|Ben: Long. I finally sold the old canoe on Tuesday."
-    "|Ada: Oh! What did you get for it?|Ben: Four hundred, and he took the paddles too.|Ada: I started a pottery course near the station.",
+    "|Ada: Oh! What did you get for it?|Ben: Four hundred, and he took the paddles too."
+    "|Ada: I started a pottery course near the station.",
     "Ben: Did your sister arrive?|Ada: Yes, Mira came by night train from Trieste.|Ben: How long will she stay?"
     "|Ada: Two weeks, then she flies to Oslo for the new job.|Ben: My knee hurts again, no running this month.",
 )

@@ -26,7 +26,16 @@ TEXTS = {
     "hindi": "संरक्षक हर बदलाव जाँचता है ",
     "emoji": "👩\u200d👩\u200d👧 ok 👍🏽 ",
     "hostile": "\x1b[31m\u202ex\u200b\x9b",
+    "escapes only": "\x1b",
+    "bidi only": "\u202e",
+    "piles of marks": "e" + "\u0301" * 1_000,
+    "a mark, then nothing": "\u0301\u200b",
+    "joiners out of place": "\u200d",
+    "arabic": "مَرْحَبًا می\u200cخواهم ",
+    "thai": "ที่",
+    "line feeds": "\n",
 }
+"""What people write, and the worst that could be found; each as one text of 1 MB."""
 
 
 def times_ms(work: Callable[[], object], seconds: float = 1.0) -> list[float]:

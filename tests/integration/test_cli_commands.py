@@ -41,6 +41,21 @@ class Shell:
         assert code is None or done.returncode == code, (words, done)
         return done
 
+    def on_terminal(self, *words: str) -> str:
+        """What a command writes to a terminal, on both descriptors; nobody answers its questions."""
+        master, slave = os.openpty()
+        with subprocess.Popen(
+            [*COMMAND, *words], stdin=-3, stdout=slave, stderr=slave, env=self.environment
+        ) as running:
+            os.close(slave)
+            data = b""
+            with contextlib.suppress(OSError):  # the terminal's end
+                while piece := os.read(master, 65536):
+                    data += piece
+            os.close(master)
+            running.wait(60)
+        return data.decode()
+
     def json(self, *words: str, code: int | None = 0, stdin: str = "") -> Any:
         return json.loads(self.run(*words, "--json", code=code, stdin=stdin).stdout)
 
@@ -113,6 +128,19 @@ def test_foreign_text_comes_out_harmless(shell: Shell) -> None:
     shell.run("memory", "add", "boat \x1b]0;evil\x07 \u202egnp.exe")
     text = shell.run("memory", "search", "boat").stdout
     assert "boat" in text and not set(text) & set("\x1b\x07\u202e")
+
+
+def test_on_a_terminal_nothing_foreign_acts(shell: Shell) -> None:
+    evil = "boat \x1b[2J\x1b]52;c;QQ==\x07\x9b31m\r\u202egnp.exe"
+    shell.run("memory", "add", evil, "--source", evil)
+    shell.run("checkpoint", "create", "--reason", evil)
+    commands = [["memory", "search", "boat"], ["memory", "list"], ["checkpoint", "list"], ["say", evil], ["log"]]
+    commands += [["checkpoint", "show", evil], ["rollback", evil], ["checkpoint", "restore", evil], [evil], ["status"]]
+    for words in commands:
+        for json_too in ([], ["--json"]):
+            shown = shell.on_terminal(*words, *json_too).replace("\r\n", "\n")
+            left = re.sub("\x1b\\[[0-9;]*m", "", shown)
+            assert not set(left) & set("\x1b\x07\x9b\r\u202e"), (words, json_too, left)
 
 
 def test_memory(shell: Shell, folder: Path) -> None:

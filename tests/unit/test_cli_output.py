@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 
 from o_tui.cli.output import Output, iso, short, size, when, with_time
+from o_tui.protocol.safe_text import safe
 
 EVIL = "a\x1b[31mred\x1b]0;title\x07\u202eevil\u200b\r\nb"
 
@@ -41,6 +43,17 @@ def test_texts_tables_and_pairs_are_harmless_too(monkeypatch: pytest.MonkeyPatch
     out.pairs([("key", EVIL)])
     out.diff(f"+{EVIL}\n-{EVIL}\n@@ {EVIL}")
     assert not set(stream.getvalue()) & set("\x1b\x07\u202e\u200b\r")
+
+
+def test_json_hides_nothing_and_commands_nothing() -> None:
+    everything = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    unseen = {c for c in everything if c != "\n" and c != "\t" and re.search("<U\\+|[\u2400-\u2421]", safe(f"a{c}b"))}
+    unseen -= {chr(code) for code in range(0x2400, 0x2422)}
+    out, stream = output(json=True)
+    out.value({"text": "".join(everything), EVIL: EVIL})
+    line = stream.getvalue()
+    assert line.endswith("}\n") and not unseen & set(line.removesuffix("\n"))
+    assert json.loads(line) == {"text": "".join(everything), EVIL: EVIL}
 
 
 def test_colours_only_on_a_terminal_that_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,16 @@ fn main() {
     divan::main();
 }
 
-const TEXTS: [(&str, &str); 6] = [
+const TEXTS: [(&str, &str); 9] = [
     ("ascii", "The guardian holds.\n"),
     ("accents", "Die Wächter prüfen größere Änderungen. "),
     ("chinese", "守护者检查每一次更改。"),
     ("hindi", "संरक्षक हर बदलाव जाँचता है "),
     ("emoji", "👩\u{200d}👩\u{200d}👧 ok 👍🏽 "),
     ("hostile", "\u{1b}[31m\u{202e}x\u{200b}\u{9b}"),
+    ("escapes", "\u{1b}"),
+    ("marks", "\u{301}\u{200b}"),
+    ("joiners", "ی\u{200c}"),
 ];
 
 fn text(name: &str) -> String {

@@ -138,3 +138,6 @@ fn normalise(row: &mut [f32]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

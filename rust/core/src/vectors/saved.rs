@@ -139,8 +139,13 @@ impl VectorIndex {
         for row in self.rows.chunks_exact(self.dimensions) {
             self.codes.push(row, self.kernel);
         }
-        let lengths = &self.codes.lengths[..self.ids.len()];
-        match lengths.iter().all(|length| *length <= LONGEST) {
+        let rows = self.ids.len();
+        let (errors, lengths) = (&self.codes.errors[..rows], &self.codes.lengths[..rows]);
+        match errors
+            .iter()
+            .chain(lengths)
+            .all(|length| *length <= LONGEST)
+        {
             true => Ok(()),
             false => Err(VectorError::Format(
                 "a number that is not finite, or too large",

@@ -247,7 +247,7 @@ fn threads(asked: usize, bytes: usize) -> usize {
 
 /// Has `work` done on parts of the rows, and puts together what each has found. No thread outlives the call; where none
 /// can be started (an instance may be allowed none) its part is done here.
-fn on_threads(
+pub(super) fn on_threads(
     rows: usize,
     threads: usize,
     work: impl Fn(Range<usize>) -> Vec<Top> + Sync,

@@ -1,31 +1,7 @@
-use super::*;
 use std::collections::BTreeMap;
 
-fn bytes(numbers: &[f32]) -> Vec<u8> {
-    numbers
-        .iter()
-        .flat_map(|number| number.to_le_bytes())
-        .collect()
-}
-
-/// A small generator, so that the test needs no crate: the same numbers on every run.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-
-    fn vector(&mut self, size: usize) -> Vec<f32> {
-        (0..size)
-            .map(|_| self.roll(2001) as f32 / 1000.0 - 1.0)
-            .collect()
-    }
-}
+use super::super::tests::{Dice, bytes};
+use super::*;
 
 fn plain_search(rows: &BTreeMap<u64, Vec<f32>>, query: &[f32], k: usize) -> Vec<(u64, f64)> {
     let length = |v: &[f32]| v.iter().map(|n| f64::from(*n).powi(2)).sum::<f64>().sqrt();

@@ -122,6 +122,17 @@ impl Kernel {
         Kernel::Portable
     }
 
+    /// Those that this processor has.
+    #[cfg(test)]
+    pub fn available() -> Vec<Kernel> {
+        let mut kernels = vec![Kernel::Portable, Kernel::detect()];
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            kernels.push(Kernel::Avx2);
+        }
+        kernels
+    }
+
     /// Largest code of a query: AVX2 adds two products of a row's byte and a query's in 16 bits.
     pub fn query_levels(self) -> i8 {
         match self {

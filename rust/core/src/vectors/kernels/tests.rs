@@ -1,1 +1,188 @@
+use super::super::half::{Half, Kind};
+use super::super::tests::Dice;
+use super::*;
 
+const SIZES: [usize; 16] = [1, 2, 3, 4, 5, 7, 15, 16, 17, 31, 33, 63, 64, 65, 100, 257];
+
+/// Numbers with zeros, denormals and sizes far apart among them.
+fn odd(dice: &mut Dice, size: usize) -> Vec<f32> {
+    (0..size)
+        .map(|_| match dice.roll(8) {
+            0 => 0.0,
+            1 => f32::from_bits(dice.roll(1 << 23) as u32),
+            2 => dice.number() * 1e-12,
+            _ => dice.number(),
+        })
+        .collect()
+}
+
+#[test]
+fn scores_are_right_to_their_rounding_and_the_same_bits_however_they_are_made() {
+    let mut dice = Dice(1);
+    for size in SIZES {
+        for kernel in Kernel::available() {
+            let rows: Vec<Vec<f32>> = (0..4).map(|_| odd(&mut dice, size)).collect();
+            let query = odd(&mut dice, size);
+            let four = kernel.dots([&rows[0], &rows[1], &rows[2], &rows[3]], &query);
+            for (row, score) in rows.iter().zip(four) {
+                assert_eq!(score.to_bits(), kernel.dot(row, &query).to_bits());
+                let products = row.iter().zip(&query);
+                let products: Vec<f64> = products
+                    .map(|(a, b)| f64::from(*a) * f64::from(*b))
+                    .collect();
+                let most: f64 = products.iter().map(|product| product.abs()).sum();
+                let wrong = (f64::from(score) - products.iter().sum::<f64>()).abs();
+                let allowed = size as f64 * f64::from(f32::EPSILON) * most + 1e-35;
+                assert!(wrong <= allowed, "{kernel:?} {size}: {wrong}");
+            }
+        }
+    }
+}
+
+#[test]
+fn dot_products_of_codes_are_those_of_the_portable_loops() {
+    let mut dice = Dice(2);
+    for size in SIZES {
+        let groups = size.div_ceil(GROUP);
+        for blocks in [1, 2, 3, STRETCH / BLOCK] {
+            let bytes: Vec<u8> = (0..blocks * groups * GROUP * BLOCK)
+                .map(|_| dice.roll(256) as u8)
+                .collect();
+            for kernel in Kernel::available() {
+                let levels = kernel.query_levels();
+                let mut code = || dice.code(levels) as u8;
+                let queries: Vec<Vec<i32>> = (0..QUERIES)
+                    .map(|_| {
+                        let word = |_| i32::from_le_bytes([code(), code(), code(), code()]);
+                        (0..groups).map(word).collect()
+                    })
+                    .collect();
+                let queries: Vec<&[i32]> = queries.iter().map(Vec::as_slice).collect();
+                for count in [1, 2, QUERIES] {
+                    let mut right = vec![[7; STRETCH]; count];
+                    portable::code_dots(&bytes, &queries[..count], &mut right);
+                    let mut found = vec![[7; STRETCH]; count];
+                    kernel.code_dots(&bytes, &queries[..count], &mut found);
+                    assert_eq!(found, right, "{kernel:?} {size} {blocks} {count}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_codes_do_not_overflow() {
+    for kernel in Kernel::available() {
+        for (code, levels) in [
+            (255u8, kernel.query_levels()),
+            (255, -kernel.query_levels()),
+        ] {
+            let groups = super::super::MOST_DIMENSIONS / GROUP;
+            let block = vec![code; groups * GROUP * BLOCK];
+            let word = i32::from_le_bytes([levels as u8; 4]);
+            let query = vec![word; groups];
+            let mut found = [[0; STRETCH]];
+            kernel.code_dots(&block, &[&query], &mut found);
+            let right = (groups * GROUP) as i32 * 255 * i32::from(levels);
+            assert_eq!(found[0][..BLOCK], [right; BLOCK], "{kernel:?}");
+        }
+    }
+}
+
+#[test]
+fn codes_leave_out_no_more_than_they_say() {
+    let mut dice = Dice(3);
+    for size in SIZES {
+        for kernel in Kernel::available() {
+            for scale in [1.0, 1e-30, 1e15, 1e-44] {
+                let row: Vec<f32> = odd(&mut dice, size).iter().map(|n| n * scale).collect();
+                let mut codes = vec![0; size];
+                let quantised = kernel.quantise(&row, 127, &mut codes);
+                let said = |code: &i8| f64::from(quantised.scale) * f64::from(*code);
+                let left: f64 = row
+                    .iter()
+                    .zip(&codes)
+                    .map(|(number, code)| (f64::from(*number) - said(code)).powi(2))
+                    .sum();
+                let length: f64 = row.iter().map(|number| f64::from(*number).powi(2)).sum();
+                let least = f64::from(f32::from_bits(1));
+                assert!(f64::from(quantised.error) + least >= left.sqrt());
+                assert!(f64::from(quantised.length) + least >= length.sqrt());
+                let step = f64::from(quantised.scale) + 2.0 * least;
+                assert!(left.sqrt() <= (size as f64).sqrt() * 128.0 * step.max(1e-38));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_rows_reach_a_floor() {
+    let mut dice = Dice(4);
+    let facts =
+        |dice: &mut Dice| -> Vec<f32> { (0..STRETCH).map(|_| dice.number().abs()).collect() };
+    let (scales, lengths) = (facts(&mut dice), facts(&mut dice));
+    let mut errors = facts(&mut dice);
+    errors[7] = f32::NEG_INFINITY;
+    let dots: [i32; STRETCH] = std::array::from_fn(|_| dice.roll(20_000) as i32 - 10_000);
+    let (scale, offset, per_error, per_length) = (1e-3, 77, 0.01, 0.02);
+    let bound = Bound {
+        scale,
+        offset,
+        per_error,
+        per_length,
+    };
+    for kernel in Kernel::available() {
+        for floor in [f32::NEG_INFINITY, -1.0, 0.0, 0.5, 3.0, 1e9] {
+            let facts = Facts {
+                scales: &scales,
+                errors: &errors,
+                lengths: &lengths,
+            };
+            let words = kernel.reaching(&dots, facts, &bound, floor);
+            for row in 0..STRETCH {
+                let most =
+                    bound.score(dots[row], scales[row]) + bound.slack(errors[row], lengths[row]);
+                let reaches = words[row / BLOCK] >> (row % BLOCK) & 1 == 1;
+                assert!(
+                    reaches == (most >= floor) || (most - floor).abs() < 1e-5,
+                    "{kernel:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn sixteen_bits_and_signs_are_compared_the_same_way() {
+    let mut dice = Dice(5);
+    for size in SIZES {
+        let (row, query) = (odd(&mut dice, size), odd(&mut dice, size));
+        for kind in [Kind::Bfloat16, Kind::Float16] {
+            let half = Half::of(kind, size, &row).unwrap();
+            let right = half.score(Kernel::Portable, 0, &query);
+            for kernel in Kernel::available() {
+                let score = half.score(kernel, 0, &query);
+                assert!(
+                    (score - right).abs() < 1e-4,
+                    "{kernel:?} {size} {score} {right}"
+                );
+            }
+        }
+        let words = size.div_ceil(64);
+        let rows: Vec<u64> = (0..words * WORD_LANES)
+            .map(|_| dice.roll(u64::MAX))
+            .collect();
+        let query: Vec<u64> = (0..words).map(|_| dice.roll(u64::MAX)).collect();
+        let right: Vec<u64> = (0..WORD_LANES)
+            .map(|lane| {
+                let differing = |word: usize| rows[word * WORD_LANES + lane] ^ query[word];
+                (0..words)
+                    .map(|word| u64::from(differing(word).count_ones()))
+                    .sum()
+            })
+            .collect();
+        for kernel in Kernel::available() {
+            assert_eq!(kernel.differing(&rows, &query)[..], right);
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! What the tests share, and the searches against one another.
+
+use super::kernels::{Kernel, STRETCH};
+use super::*;
+
+pub(super) fn bytes(numbers: &[f32]) -> Vec<u8> {
+    numbers
+        .iter()
+        .flat_map(|number| number.to_le_bytes())
+        .collect()
+}
+
+/// A small generator, so that the tests need no crate: the same numbers on every run.
+pub(super) struct Dice(pub u64);
+
+impl Dice {
+    pub fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+
+    /// -1 to 1.
+    pub fn number(&mut self) -> f32 {
+        self.roll(2001) as f32 / 1000.0 - 1.0
+    }
+
+    pub fn code(&mut self, levels: i8) -> i8 {
+        let sides = 2 * u64::from(levels.unsigned_abs()) + 1;
+        (self.roll(sides) as i16 - i16::from(levels)) as i8
+    }
+
+    pub fn vector(&mut self, size: usize) -> Vec<f32> {
+        (0..size).map(|_| self.number()).collect()
+    }
+}
+
+const EXACT: Search<'static> = Search {
+    k: 10,
+    filter: Filter::All,
+    first_pass: FirstPass::Exact,
+    threads: 1,
+};
+
+/// An index of one kernel with these rows under ids that are not in their order.
+fn index_of(kernel: Kernel, metric: Metric, rows: &[Vec<f32>]) -> VectorIndex {
+    let mut index = VectorIndex::with_metric(rows[0].len(), metric).unwrap();
+    index.kernel = kernel;
+    for (place, row) in rows.iter().enumerate() {
+        let id = (place as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        index.add(id, &bytes(row)).unwrap();
+    }
+    index
+}
+
+/// That a certified search gives what a plain scan gives, bit for bit, and returns it.
+fn same(index: &VectorIndex, query: &[f32], k: usize, filter: Filter<'_>) -> Vec<(u64, f32)> {
+    let query = bytes(query);
+    let search = Search { k, filter, ..EXACT };
+    let plain = index.search_with(&query, &search).unwrap();
+    let first_pass = FirstPass::Certified;
+    let certified = Search {
+        first_pass,
+        ..search
+    };
+    let found = index.search_with(&query, &certified).unwrap();
+    let bits = |found: &[(u64, f32)]| -> Vec<(u64, u32)> {
+        found
+            .iter()
+            .map(|(id, score)| (*id, score.to_bits()))
+            .collect()
+    };
+    assert_eq!(bits(&found), bits(&plain), "{:?} k {k}", index.kernel);
+    plain
+}
+
+type Make = fn(&mut Dice, usize, usize) -> Vec<f32>;
+
+/// Rows that are hard in some way; the number is the row's.
+const HARD: [(&str, Make); 9] = [
+    ("random", |dice, _, size| dice.vector(size)),
+    ("equal", |_, _, size| vec![0.25; size]),
+    ("all but equal", |dice, _, size| {
+        (0..size)
+            .map(|at| (at as f32).sin() + 1e-6 * dice.number())
+            .collect()
+    }),
+    ("zeros", |_, _, size| vec![0.0; size]),
+    ("one large number", |dice, number, size| {
+        let mut row = dice.vector(size);
+        row[number % size] = 1000.0;
+        row
+    }),
+    ("sparse", |dice, _, size| {
+        let mut row = vec![0.0; size];
+        for _ in 0..3 {
+            row[dice.roll(size as u64) as usize] = dice.number();
+        }
+        row
+    }),
+    ("few directions", |dice, number, size| {
+        (0..size)
+            .map(|at| ((at * (number % 5)) as f32).cos() + 1e-3 * dice.number())
+            .collect()
+    }),
+    ("better and better", |dice, number, size| {
+        (0..size)
+            .map(|_| 1.0 + dice.number() / (1.0 + number as f32))
+            .collect()
+    }),
+    ("far apart in size", |dice, _, size| {
+        let scale = 10f32.powi(dice.roll(60) as i32 - 42);
+        (0..size).map(|_| dice.number() * scale).collect()
+    }),
+];
+
+#[test]
+fn certified_is_exact_whatever_the_rows_are() {
+    let mut dice = Dice(11);
+    for (name, make) in HARD {
+        for (size, count) in [(1, 40), (3, 700), (17, 400), (64, 900), (100, 300)] {
+            let rows: Vec<Vec<f32>> = (0..count).map(|n| make(&mut dice, n, size)).collect();
+            for (kernel, metric) in Kernel::available()
+                .into_iter()
+                .flat_map(|kernel| [(kernel, Metric::Cosine), (kernel, Metric::Dot)])
+            {
+                let index = index_of(kernel, metric, &rows);
+                for k in [0, 1, 10, 70, count, count + 5] {
+                    let query = make(&mut dice, 3, size);
+                    let found = same(&index, &query, k, Filter::All);
+                    assert_eq!(found.len(), k.min(count), "{name}");
+                    same(&index, &rows[count / 2], k, Filter::All);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn equal_scores_are_ordered_by_id_at_the_edge_too() {
+    let rows: Vec<Vec<f32>> = (0..1000)
+        .map(|n| vec![f32::from(n % 3 == 0), 1.0])
+        .collect();
+    for kernel in Kernel::available() {
+        let index = index_of(kernel, Metric::Cosine, &rows);
+        let mut ids: Vec<u64> = index.ids().iter().copied().step_by(3).collect();
+        ids.sort_unstable();
+        for k in [1, 7, 100, 334] {
+            let found = same(&index, &[1.0, 1.0], k, Filter::All);
+            let found: Vec<u64> = found.into_iter().map(|(id, _)| id).collect();
+            assert_eq!(found, ids[..k]);
+        }
+    }
+}
+
+#[test]
+fn what_is_filtered_out_is_not_found_and_changes_nothing_else() {
+    let mut dice = Dice(12);
+    let rows: Vec<Vec<f32>> = (0..900).map(|_| dice.vector(33)).collect();
+    for kernel in Kernel::available() {
+        let index = index_of(kernel, Metric::Cosine, &rows);
+        let query = dice.vector(33);
+        let all = same(&index, &query, 900, Filter::All);
+        for one_in in [1, 2, 5, 30, 1000] {
+            let mask: Vec<u8> = (0..900).map(|_| (dice.roll(one_in) == 0).into()).collect();
+            let ids: Vec<u64> = (index.ids().iter().zip(&mask))
+                .filter_map(|(id, allowed)| (*allowed == 1).then_some(*id))
+                .collect();
+            let mut right = all.clone();
+            right.retain(|(id, _)| ids.contains(id));
+            right.truncate(10);
+            assert_eq!(same(&index, &query, 10, Filter::Mask(&mask)), right);
+            assert_eq!(same(&index, &query, 10, Filter::Ids(&ids)), right);
+        }
+        let wrong = Search {
+            filter: Filter::Mask(&[1; 899]),
+            ..EXACT
+        };
+        let error = index.search_with(&bytes(&query), &wrong);
+        assert_eq!(
+            error,
+            Err(VectorError::Mask {
+                expected: 900,
+                got: 899
+            })
+        );
+    }
+}
+
+#[test]
+fn a_batch_is_its_queries_one_by_one() {
+    let mut dice = Dice(13);
+    let mut rows: Vec<Vec<f32>> = (0..1000).map(|_| dice.vector(40)).collect();
+    rows.extend((0..500).map(|_| vec![0.5; 40]));
+    for kernel in Kernel::available() {
+        let index = index_of(kernel, Metric::Cosine, &rows);
+        for count in [0, 1, 2, 3, 7, 8, 9, 20] {
+            let mut queries: Vec<Vec<f32>> = (0..count).map(|_| dice.vector(40)).collect();
+            if let Some(last) = queries.last_mut() {
+                *last = vec![0.5; 40];
+            }
+            for first_pass in [FirstPass::Exact, FirstPass::Certified, FirstPass::Int8] {
+                let search = Search {
+                    first_pass,
+                    ..EXACT
+                };
+                let one = |query: &Vec<f32>| index.search_with(&bytes(query), &search).unwrap();
+                let found = index
+                    .search_batch(&bytes(&queries.concat()), &search)
+                    .unwrap();
+                assert_eq!(found, queries.iter().map(one).collect::<Vec<_>>());
+            }
+        }
+        assert!(index.search_batch(&[0; 7], &EXACT).is_err());
+    }
+}
+
+#[test]
+fn every_first_pass_follows_what_is_added_and_removed() {
+    let passes = [
+        (FirstPass::Certified, 100),
+        (FirstPass::Int8, 95),
+        (FirstPass::Float16, 95),
+        (FirstPass::Bfloat16, 95),
+        (FirstPass::Binary, 60),
+    ];
+    for (first_pass, least_percent) in passes {
+        let mut dice = Dice(14);
+        let mut index = VectorIndex::new(96).unwrap();
+        let search = Search {
+            first_pass,
+            ..EXACT
+        };
+        assert_eq!(
+            index.prepared(first_pass),
+            index.search_with(&[0; 384], &search).is_ok()
+        );
+        index.prepare(first_pass).unwrap();
+        let (mut hits, mut asked) = (0, 0);
+        for step in 0..4000 {
+            let id = dice.roll(1500);
+            match dice.roll(4) {
+                0 => drop(index.remove(id)),
+                _ => index.add(id, &bytes(&dice.vector(96))).unwrap(),
+            }
+            if step % 40 == 39 {
+                let query = bytes(&dice.vector(96));
+                let right = index.search_with(&query, &EXACT).unwrap();
+                let found = index.search_with(&query, &search).unwrap();
+                assert_eq!(found.len(), right.len());
+                hits += found.iter().filter(|one| right.contains(one)).count();
+                asked += right.len();
+            }
+        }
+        assert!(
+            100 * hits >= least_percent * asked,
+            "{first_pass:?} {hits} of {asked}"
+        );
+    }
+}
+
+#[test]
+fn threads_find_what_one_finds() {
+    let mut dice = Dice(15);
+    let rows: Vec<Vec<f32>> = (0..10 * STRETCH + 5).map(|_| dice.vector(8)).collect();
+    let index = index_of(Kernel::detect(), Metric::Cosine, &rows);
+    let query = dice.vector(8);
+    let one = same(&index, &query, 10, Filter::All);
+    for threads in [2, 3, 7, 40] {
+        let matrix = index.matrix(None);
+        let found = search::on_threads(index.len(), threads, |rows| {
+            let query = {
+                let mut query = query.clone();
+                normalise(&mut query);
+                query
+            };
+            certified::search(&matrix, &index.codes, &[&query], 10, rows)
+        });
+        let found: Vec<_> = found.into_iter().map(top::Top::finish).collect();
+        assert_eq!(found, [one.clone()], "{threads}");
+    }
+}
+
+#[test]
+fn products_keep_lengths_and_refuse_those_that_overflow() {
+    let mut index = VectorIndex::with_metric(2, Metric::Dot).unwrap();
+    index.add(1, &bytes(&[3.0, 4.0])).unwrap();
+    index.add(2, &bytes(&[300.0, -4.0])).unwrap();
+    assert_eq!(index.get(1), Some(&[3.0, 4.0][..]));
+    let found = index.search(&bytes(&[1.0, 1.0]), 2, None).unwrap();
+    assert_eq!(found, [(2, 296.0), (1, 7.0)]);
+    assert_eq!(
+        index.add(3, &bytes(&[1e19, 0.0])),
+        Err(VectorError::TooLong)
+    );
+    assert_eq!(index.len(), 2);
+    let mut saved = vec![0; index.saved_bytes()];
+    index.write(&mut saved);
+    assert_eq!(VectorIndex::read(&saved).unwrap().metric(), Metric::Dot);
+}
+
+#[test]
+fn a_mapped_index_is_the_one_that_was_saved_and_may_change() {
+    let mut dice = Dice(16);
+    let rows: Vec<Vec<f32>> = (0..700).map(|_| dice.vector(21)).collect();
+    let path = std::env::temp_dir().join(format!("o-vectors-{}", std::process::id()));
+    let mut index = index_of(Kernel::detect(), Metric::Cosine, &rows);
+    index.save(&path).unwrap();
+    let mut mapped = VectorIndex::map(&path).unwrap();
+    assert!(mapped.memory_bytes() < index.memory_bytes() / 2);
+    let query = dice.vector(21);
+    let found = same(&mapped, &query, 10, Filter::All);
+    assert_eq!(found, same(&index, &query, 10, Filter::All));
+    for index in [&mut index, &mut mapped] {
+        index.add(5, &bytes(&rows[3])).unwrap();
+        assert!(index.remove(found[0].0));
+    }
+    let changed = same(&mapped, &query, 10, Filter::All);
+    assert_eq!(changed, same(&index, &query, 10, Filter::All));
+    assert_ne!(changed, found);
+    let saved = std::fs::read(&path).unwrap();
+    for length in (0..saved.len()).step_by(97) {
+        std::fs::write(&path, &saved[..length]).unwrap();
+        assert!(VectorIndex::map(&path).is_err(), "{length}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert!(VectorIndex::map(&path).is_err());
+}
+
+#[test]
+fn saved_numbers_that_are_not_finite_are_refused() {
+    let mut index = VectorIndex::new(2).unwrap();
+    index.add(1, &bytes(&[1.0, 2.0])).unwrap();
+    let mut saved = vec![0; index.saved_bytes()];
+    index.write(&mut saved);
+    for number in [f32::NAN, f32::INFINITY] {
+        saved[72..76].copy_from_slice(&number.to_le_bytes());
+        assert!(matches!(
+            VectorIndex::read(&saved),
+            Err(VectorError::Format(_))
+        ));
+    }
+}

@@ -1,7 +1,7 @@
 """Searches in vectors beside numpy, simsimd, numkong, usearch and faiss, all in one process on one thread.
 
-The peers live in a virtual environment of their own, made in the cache folder, whose interpreter loads our extension from
-its file. Random vectors of length 1, the ten best. `--million` adds a million rows; `--all` prints what each peer took.
+The peers live in a virtual environment of their own, made in the cache folder, whose interpreter loads our extension
+from its file. Random vectors of length 1, the ten best. `--million` adds a million rows; `--all` prints what each took.
 """
 
 from __future__ import annotations

@@ -146,7 +146,6 @@ def main() -> None:
     )
     assert index.search_batch(queries, K) == [index.search(each, K, first_pass="exact") for each in queries]
     times = by_turns(calls | reading(matrix))
-    del flat, codes
     result = {
         "rows": rows,
         "size": size,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import unicodedata
+from array import array
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,6 +104,133 @@ def test_search_is_what_numpy_finds(data: st.DataObject) -> None:
     np.testing.assert_allclose([score for _, score in found], [scores[id] for id in best], atol=1e-5)
     assert len(index) == len(kept)
     assert all(int(ids[i]) in index for i in kept)
+
+
+def filled(matrix: np.ndarray, **options: Any) -> VectorIndex:
+    index = VectorIndex(matrix.shape[1], **options)
+    for id, row in enumerate(matrix):
+        index.add(id, row)
+    return index
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dot"])
+@pytest.mark.parametrize("spread", [1.0, 1e-6, 0.0], ids=["random", "near-duplicates", "equal"])
+def test_a_certified_search_is_a_plain_scan_to_the_bit(metric: str, spread: float) -> None:
+    random = np.random.default_rng(3)
+    matrix = (random.standard_normal(48) + spread * random.standard_normal((3000, 48)) * 10).astype("<f4")
+    index = filled(matrix, metric=metric)
+    queries = np.vstack([matrix[:5], random.standard_normal((7, 48))]).astype("<f4")
+    plain = [index.search(query, 20, first_pass="exact") for query in queries]
+    assert [index.search(query, 20, first_pass="certified") for query in queries] == plain
+    assert [index.search(query, 20) for query in queries] == plain
+    assert index.search_batch(queries, 20) == plain
+    assert [len(found) for found in plain] == [20] * 12
+    ordered = [sorted(found, key=lambda one: (-one[1], one[0])) for found in plain]
+    assert ordered == plain
+
+
+def test_approximate_first_passes_give_exact_scores_and_most_of_the_best() -> None:
+    random = np.random.default_rng(4)
+    index = filled(random.standard_normal((3000, 128)).astype("<f4"))
+    queries = random.standard_normal((20, 128)).astype("<f4")
+    every = [dict(index.search(query, 3000, first_pass="exact")) for query in queries]
+    for way, least in (("int8", 0.99), ("float16", 0.99), ("bfloat16", 0.95), ("binary", 0.5)):
+        hits = 0
+        for query, scores in zip(queries, every, strict=True):
+            found = index.search(query, 10, first_pass=way)  # type: ignore[arg-type]
+            assert all(scores[id] == score for id, score in found)
+            hits += len({id for id, _ in found} & set(list(scores)[:10]))
+        assert hits >= least * 200, way
+    with pytest.raises(ValueError, match="first pass"):
+        index.search(queries[0], first_pass="best")  # type: ignore[call-overload]
+
+
+def test_a_mask_is_in_the_order_of_the_ids() -> None:
+    random = np.random.default_rng(5)
+    index = filled(random.standard_normal((2000, 16)).astype("<f4"))
+    for id in range(0, 2000, 7):
+        index.remove(id)
+    query = random.standard_normal(16).astype("<f4")
+    ids = np.array(index.ids())
+    for below in (20, 500, 1999):
+        mask = ids < below
+        found = index.search(query, 5, mask=mask)
+        assert found == index.search(query, 5, [int(id) for id in ids[mask]])
+        assert found == index.search(query, 5, mask=mask.tobytes())
+        assert found == [one for one in index.search(query, 2000) if one[0] < below][:5]
+    for mask in (bytes(3), np.ones(len(index) + 1, bool)):
+        with pytest.raises(ValueError, match="a mask of"):
+            index.search(query, mask=mask)
+    with pytest.raises(ValueError, match="ids and a mask"):
+        index.search(query, 5, [1], mask=bytes(len(index)))
+
+
+def test_rows_are_lent_without_a_copy_and_nothing_moves_meanwhile() -> None:
+    index = filled(np.eye(5, dtype="<f4"))
+    rows, ids = np.asarray(index.rows()), np.asarray(index.ids())
+    np.testing.assert_array_equal(rows, np.eye(5, dtype="<f4"))
+    assert ids.tolist() == [0, 1, 2, 3, 4]
+    assert not rows.flags.writeable
+    assert not rows.flags.owndata
+    with pytest.raises(BufferError):
+        index.add(9, bytes(20))
+    with pytest.raises(BufferError):
+        index.remove(1)
+    assert len(index.search(rows[2], 5)) == 5
+    part = rows[1:2]
+    del rows, ids
+    with pytest.raises(BufferError):
+        index.reserve(1)
+    del part
+    gc.collect()
+    index.add(9, bytes(20))
+    assert index.remove(1)
+
+
+def test_any_buffer_of_float32_is_a_vector_and_no_other() -> None:
+    index = filled(np.eye(4, dtype="<f4"))
+    query = np.array([0, 1, 0, 0], "<f4")
+    for same in (query, query.tobytes(), bytearray(query), memoryview(query), array("f", query)):
+        assert index.search(same, 1) == [(1, 1.0)]
+    for wrong in (query.astype("<f8"), query.view("<i4"), "text"):
+        with pytest.raises(TypeError):
+            index.search(wrong)  # type: ignore[arg-type]
+    with pytest.raises(BufferError):
+        index.add(7, np.zeros(8, "<f4")[::2])
+
+
+def test_a_saved_index_is_mapped_and_shared(tmp_path: Path) -> None:
+    random = np.random.default_rng(6)
+    index = filled(random.standard_normal((500, 24)).astype("<f4"))
+    path = tmp_path / "vectors"
+    index.save(path)
+    mapped = VectorIndex.map(path)
+    query = random.standard_normal(24).astype("<f4")
+    assert mapped.search(query) == index.search(query)
+    assert mapped.to_bytes() == index.to_bytes()
+    index.save(path)
+    assert mapped.remove(3)
+    assert 3 in VectorIndex.map(path), "a change of a mapped index stays its own"
+    assert [file.name for file in tmp_path.iterdir()] == ["vectors"]
+    path.write_bytes(path.read_bytes()[:-64])
+    with pytest.raises(ValueError, match="damaged"):
+        VectorIndex.map(path)
+    with pytest.raises(FileNotFoundError):
+        VectorIndex.map(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError):
+        index.save(tmp_path / "nowhere" / "vectors")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_thread_outlives_a_search() -> None:
+    index = VectorIndex(2048)
+    row = np.random.default_rng(7).standard_normal(2048).astype("<f4")
+    for id in range(12_000):
+        index.add(id, row)
+    before = len(list(Path("/proc/self/task").iterdir()))
+    one = index.search(row, 3, first_pass="exact", threads=1)
+    assert index.search(row, 3, first_pass="exact", threads=2) == one
+    assert len(list(Path("/proc/self/task").iterdir())) == before
 
 
 def small() -> VectorIndex:

@@ -3,7 +3,7 @@
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use o_core::text::{Limits, hidden, safe};
-use o_core::vectors::{VectorIndex, embed};
+use o_core::vectors::{FirstPass, Search, VectorIndex, embed};
 
 fn main() {
     divan::main();
@@ -53,23 +53,63 @@ fn embed_200_characters(bencher: Bencher) {
         .bench(|| embed(black_box(&text), 256));
 }
 
-#[divan::bench(args = [1_000, 10_000, 100_000])]
-fn top_10_of_256_dimensions(bencher: Bencher, rows: u64) {
-    let vector = |id: u64| -> Vec<u8> {
-        let numbers =
-            embed(&format!("row number{id} of many{}", id * 7919), 256).unwrap_or_default();
-        numbers.into_iter().flat_map(f32::to_le_bytes).collect()
-    };
-    let Ok(mut index) = VectorIndex::new(256) else {
+const PASSES: [(&str, FirstPass); 4] = [
+    ("exact", FirstPass::Exact),
+    ("certified", FirstPass::Certified),
+    ("bfloat16", FirstPass::Bfloat16),
+    ("binary", FirstPass::Binary),
+];
+
+fn vector(number: u64) -> Vec<u8> {
+    let text = format!("row number{number} of many{}", number * 7919);
+    let numbers = embed(&text, 256).unwrap_or_default();
+    numbers.into_iter().flat_map(f32::to_le_bytes).collect()
+}
+
+/// An index of so many rows with the codes of every first pass.
+fn index(rows: u64) -> Option<VectorIndex> {
+    let mut index = VectorIndex::new(256).ok()?;
+    for id in 0..rows {
+        index.add(id, &vector(id)).ok()?;
+    }
+    for (_, first_pass) in PASSES {
+        index.prepare(first_pass).ok()?;
+    }
+    Some(index)
+}
+
+#[divan::bench(args = PASSES.map(|(name, _)| name), consts = [1_000, 10_000, 100_000])]
+fn top_10_of_256_dimensions<const ROWS: u64>(bencher: Bencher, name: &str) {
+    let pass = PASSES.iter().find(|(known, _)| *known == name);
+    let (Some(index), Some((_, first_pass))) = (index(ROWS), pass) else {
         return;
     };
-    for id in 0..rows {
-        if index.add(id, &vector(id)).is_err() {
-            return;
-        }
-    }
-    let query = vector(rows + 1);
+    let search = Search {
+        k: 10,
+        first_pass: *first_pass,
+        threads: 1,
+        ..Search::default()
+    };
+    let query = vector(ROWS + 1);
     bencher
-        .counter(ItemsCount::new(rows))
-        .bench(|| index.search(black_box(&query), 10, None));
+        .counter(ItemsCount::new(ROWS))
+        .bench(|| index.search_with(black_box(&query), &search));
+}
+
+#[divan::bench(args = [1, 8, 32])]
+fn a_batch_in_10_000_rows(bencher: Bencher, queries: u64) {
+    let Some(index) = index(10_000) else {
+        return;
+    };
+    let search = Search {
+        k: 10,
+        threads: 1,
+        ..Search::default()
+    };
+    let asked: Vec<u8> = (0..queries)
+        .flat_map(|number| vector(20_000 + number))
+        .collect();
+    bencher
+        .counter(ItemsCount::new(queries))
+        .bench(|| index.search_batch(black_box(&asked), &search));
 }

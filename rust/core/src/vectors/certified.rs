@@ -20,6 +20,10 @@ const FIRST_REST: usize = 8;
 const LONGEST_REST: usize = 256;
 /// Rows at the start that are scanned plainly, for each of the k: until there are k good ones every row reaches the floor.
 const WARM_UP: usize = 8;
+/// Blocks after which a stretch may be given up.
+const HALF: usize = STRETCH / BLOCK / 2;
+/// So many rows of a block must reach the floor for its codes to be compared with the rest of the query.
+const WORTH_MORE: u32 = 4;
 /// From so many queries on it pays to do eight.
 const WORTH_EIGHT: usize = 3;
 
@@ -68,20 +72,31 @@ impl<'a> Hunt<'a> {
         let words = matrix
             .kernel
             .reaching(dots, facts, &self.coded.bound, floor);
-        for (block, _) in words.iter().enumerate().filter(|(_, word)| **word != 0) {
-            let first = rows.start + block * BLOCK;
-            let dots = &dots[block * BLOCK..][..BLOCK];
-            self.collect(matrix, codes, first..rows.end.min(first + BLOCK), dots);
+        let mut hopeless = false;
+        for (block, word) in words.iter().enumerate() {
+            if block == HALF && self.alive(before) > HALF * BLOCK / 2 {
+                hopeless = true;
+                break;
+            }
+            if *word != 0 {
+                let first = rows.start + block * BLOCK;
+                let dots = &dots[block * BLOCK..][..BLOCK];
+                self.collect(matrix, codes, first..rows.end.min(first + BLOCK), dots);
+            }
         }
-        let floor = self.floor();
-        let new = &self.candidates[before..];
-        let alive = new.iter().filter(|new| new.most >= floor).count();
-        if 2 * alive > rows.len() {
+        if hopeless || 2 * self.alive(before) > rows.len() {
             self.candidates.truncate(before);
             matrix.scan(self.query, rows, &mut self.best);
             self.rest = self.next_rest;
             self.next_rest = (2 * self.next_rest).min(LONGEST_REST);
         }
+    }
+
+    /// How many of the candidates from number `first` on reach the floor.
+    fn alive(&self, first: usize) -> usize {
+        let floor = self.floor();
+        let new = self.candidates[first..].iter();
+        new.filter(|new| new.most >= floor).count()
     }
 
     /// Keeps those rows of a block that can be among the best. Where there may be any, the rest of the query is compared
@@ -96,10 +111,12 @@ impl<'a> Hunt<'a> {
             return;
         }
         let mut more = [[0; STRETCH]; 1];
-        let block = codes.blocks(rows.start, BLOCK);
-        matrix
-            .kernel
-            .code_dots(block, &[&self.coded.fine_words], &mut more);
+        let sharpen = word.count_ones() >= WORTH_MORE;
+        if sharpen {
+            let block = codes.blocks(rows.start, BLOCK);
+            let words = [self.coded.fine_words.as_slice()];
+            matrix.kernel.code_dots(block, &words, &mut more);
+        }
         while word != 0 {
             let at = word.trailing_zeros() as usize;
             word &= word - 1;
@@ -108,8 +125,12 @@ impl<'a> Hunt<'a> {
                 continue;
             }
             let scale = facts.scales[at];
-            let score = bound.score(dots[at], scale) + fine.score(more[0][at], scale);
-            let slack = fine.slack(facts.errors[at], facts.lengths[at]);
+            let mut score = bound.score(dots[at], scale);
+            let mut slack = bound.slack(facts.errors[at], facts.lengths[at]);
+            if sharpen {
+                score += fine.score(more[0][at], scale);
+                slack = fine.slack(facts.errors[at], facts.lengths[at]);
+            }
             let most = score + slack;
             if most >= floor {
                 let row = row as u32;

@@ -122,22 +122,23 @@ fn largest(row: &[f32]) -> f32 {
 #[inline(always)]
 fn squares(row: &[f32], codes: &[i8], scale: f32) -> [f64; 3] {
     const LANES: usize = 8;
-    let mut sums = [[0f64; LANES]; 3];
-    let mut add = |lane: usize, number: f32, code: i8| {
-        let (number, said) = (f64::from(number), f64::from(scale) * f64::from(code));
-        let left = number - said;
-        sums[0][lane] += left * left;
-        sums[1][lane] += number * number;
-        sums[2][lane] += said * said;
-    };
-    let (rows, all) = (row.chunks_exact(LANES), codes.chunks_exact(LANES));
-    for (number, code) in rows.remainder().iter().zip(all.remainder()) {
-        add(0, *number, *code);
-    }
-    for (numbers, codes) in rows.zip(all) {
+    let (mut left, mut length, mut said) = ([0f64; LANES], [0f64; LANES], [0f64; LANES]);
+    let mut add = |numbers: &[f32; LANES], codes: &[i8; LANES]| {
         for lane in 0..LANES {
-            add(lane, numbers[lane], codes[lane]);
+            let number = f64::from(numbers[lane]);
+            let says = f64::from(scale) * f64::from(codes[lane]);
+            left[lane] += (number - says) * (number - says);
+            length[lane] += number * number;
+            said[lane] += says * says;
         }
+    };
+    let ((rows, numbers), (all, rest)) = (row.as_chunks(), codes.as_chunks());
+    for (numbers, codes) in rows.iter().zip(all) {
+        add(numbers, codes);
     }
-    sums.map(|lanes| lanes.iter().sum())
+    let (mut last, mut last_codes) = ([0f32; LANES], [0i8; LANES]);
+    last[..numbers.len()].copy_from_slice(numbers);
+    last_codes[..rest.len()].copy_from_slice(rest);
+    add(&last, &last_codes);
+    [left, length, said].map(|lanes| lanes.iter().sum())
 }

@@ -14,8 +14,9 @@ use super::{BLOCK, Bound, Facts, QUERIES, Quantised, Reaching, STRETCH, TINY, WO
 
 const LANES: usize = 16;
 const BYTES: usize = 64;
-/// Bytes from what is read to what is fetched, where one row is read after the other.
-const AHEAD: usize = 4096;
+/// Bytes from what is read to what is fetched, where one row or block is read after the other (measured: a tenth less
+/// time than with 4 KiB).
+const AHEAD: usize = 16384;
 /// Four rows side by side are more streams than the processor follows by itself: the next four are fetched meanwhile.
 const FARTHEST: usize = 32 * 1024;
 

@@ -37,7 +37,8 @@ def readable() -> tuple[str, ...]:
     installed = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     ours = [package / "__init__.py", package / "agent", package / "protocol", _native.__file__]
     found = [os.path.dirname(os.__file__), *installed, *map(str, ours), *_SHARED]  # noqa: PTH120 - a string is wanted
-    return tuple(dict.fromkeys(path for path in found if os.path.exists(path)))  # noqa: PTH110 - the same
+    real = [os.path.realpath(path) for path in found]  # where a module says that it is may go through links
+    return tuple(dict.fromkeys(path for path in [*found, *real] if os.path.exists(path)))  # noqa: PTH110 - the same
 
 
 def confine(

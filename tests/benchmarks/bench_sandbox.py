@@ -16,15 +16,22 @@ from pathlib import Path
 
 from o_tui._native import probe
 from o_tui.bench import sandbox
+from o_tui.evolution.samples import RecordedRequest
+from o_tui.guardian.fleet import Genome
+from o_tui.guardian.trial import Trial
 from o_tui.paths import locate
 from o_tui.protocol import messages
 from tests.benchmarks import report
 from tests.benchmarks.report import Figure, median, percentile
+from tests.support.agents import ECHO
 from tests.support.guardian_process import Link, exists, guardian_process, pids
-from tests.support.nursery_driver import NurseryProcess
+from tests.support.guardians import running
+from tests.support.nursery_driver import NurseryProcess, genome_files
 
 FORKS = 100
 KILLS = 5
+LIMIT_S = 0.5
+LOOPING = "def respond(request, context):\n    while True:\n        pass\n    yield\n"
 COLD = 10
 PYTHON = "/usr/bin/python3"
 BWRAP = [
@@ -87,6 +94,27 @@ async def left_ms() -> float:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+async def over_ms() -> float:
+    """How long after its limit a shadow that loops is gone."""
+    folder = Path(tempfile.mkdtemp(prefix="o-"))
+    try:
+        paths = locate(str(folder / "w"))
+        paths.prepare()
+        async with running(paths) as guardian:
+            trial = Trial()
+            files = {**genome_files(ECHO), "respond.py": LOOPING}
+            trial.instance = await guardian.fleet.fork_shadow(Genome("b" * 40, "1", files), trial.frame)
+            started = time.perf_counter()
+            try:
+                # as guardian/shadows.py does it
+                await asyncio.wait_for(trial.request(RecordedRequest("r1", "go", "chat", "s", 1, "", ())), LIMIT_S)
+            except TimeoutError:
+                await trial.kill()
+            return (time.perf_counter() - started - LIMIT_S) * 1e3
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def figures() -> list[Figure]:
     """The limits are those of the design."""
     whole, whole_tier = ready_ms(())
@@ -98,6 +126,7 @@ def figures() -> list[Figure]:
     tier = probe()["tier"]
     probe_ms = (time.perf_counter() - started) * 1e3
     left = [asyncio.run(left_ms()) for _ in range(KILLS)]
+    over = [asyncio.run(over_ms()) for _ in range(KILLS)]
     bwrap = "bubblewrap and a cold Python, ms"
     return [
         Figure(f"fork to ready, base (tier {base_tier}), p50", median(base), "ms", 5, "max", bwrap, peer),
@@ -107,6 +136,7 @@ def figures() -> list[Figure]:
         Figure("fork to ready without namespaces, Landlock and filter, p50", median(bare), "ms"),
         Figure("a request's round trip, confined to not confined", costs.ratios["confined_request_to_bare"], "", 1.10),
         Figure(f"probe (tier {tier})", probe_ms, "ms"),
+        Figure("a shadow that loops: from its limit to its end, p50", median(over), "ms", 100),
         Figure("guardian killed: until no instance is left, p50", median(left), "ms", 50),
     ]
 

@@ -45,17 +45,17 @@ pub(super) fn detach(socket: Option<RawFd>) -> Result<()> {
         .read(true)
         .write(true)
         .open("/dev/null")?;
+    for standard in 0..SOCKET {
+        // SAFETY: dup2 takes numbers; the standard descriptors are given up, as it is asked for.
+        check(unsafe { libc::dup2(nowhere.as_raw_fd(), standard) })?;
+    }
+    drop(nowhere); // before 3 is somebody else's
     if socket != SOCKET {
         // SAFETY: dup2 takes numbers; whatever 3 was is given up, as it is asked for.
         check(unsafe { libc::dup2(socket, SOCKET) })?;
     }
     // SAFETY: F_SETFD takes numbers.
     check(unsafe { libc::fcntl(SOCKET, libc::F_SETFD, libc::FD_CLOEXEC) })?;
-    for standard in 0..3 {
-        // SAFETY: dup2 takes numbers; the standard descriptors are given up, as it is asked for.
-        check(unsafe { libc::dup2(nowhere.as_raw_fd(), standard) })?;
-    }
-    std::mem::forget(nowhere); // 3 or above; if it were 3, it is the socket now
     process::close_range(4, u32::MAX)
 }
 

@@ -258,17 +258,18 @@ fn become_somebody(settings: &Settings) -> std::result::Result<Vec<State>, Refus
     if wanted(Layer::Namespaces) {
         states.push(State::of(Layer::Namespaces, namespaces::enter(settings)));
     }
-    if wanted(Layer::Itself) {
-        must("become an ordinary user", itself::drop_root())?;
-    }
+    // who cannot stop being root is not called confined, whatever else holds
+    let dropped = wanted(Layer::Itself).then(itself::drop_root);
     must("end with its parent", itself::follow(settings))?;
     if wanted(Layer::Limits) {
         must("limit itself", limits::set(settings, present))?;
         states.push(State::of(Layer::Limits, Ok(String::new())));
     }
-    if wanted(Layer::Itself) {
+    if let Some(dropped) = dropped {
         must("give up its rights", itself::give_up())?;
-        states.push(State::of(Layer::Itself, Ok(String::new())));
+        let how = dropped.map(|()| String::new());
+        let refused = |error| Error::other(format!("root cannot become another user: {error}"));
+        states.push(State::of(Layer::Itself, how.map_err(refused)));
     }
     must("rule out new rights", itself::no_new_privileges())?;
     Ok(states)

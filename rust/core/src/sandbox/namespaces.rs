@@ -62,13 +62,16 @@ fn unshare(world: libc::c_int) -> Result<()> {
     let user = unsafe { libc::geteuid() };
     // SAFETY: the same.
     let group = unsafe { libc::getegid() };
+    let (flags, refused) = match user {
+        0 => (world, "root may make no namespaces here"),
+        _ => (libc::CLONE_NEWUSER | world, "no user namespace"),
+    };
     // SAFETY: unshare takes a number; this process has one thread.
-    if user == 0 && unsafe { libc::unshare(world) } == 0 {
+    check(unsafe { libc::unshare(flags) })
+        .map_err(|error| Error::other(format!("{refused}: {error}")))?;
+    if user == 0 {
         return Ok(());
     }
-    // SAFETY: the same.
-    check(unsafe { libc::unshare(libc::CLONE_NEWUSER | world) })
-        .map_err(|error| Error::other(format!("no user namespace: {error}")))?;
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
     fs::write("/proc/self/gid_map", format!("{group} {group} 1"))

@@ -22,6 +22,8 @@ SOCKET_FD = 3
 FAILED_STATUS = 70
 _HANDLED = (signal.SIGINT, signal.SIGUSR1)
 """What the nursery does not leave at its default."""
+_IGNORED = (signal.SIGPIPE, signal.SIGALRM)
+"""Nothing waits for them; an instance takes SIGALRM up when it watches for the guardian's end."""
 _OOM_SCORE = "500"  # a checkpoint can be made anew, the guardian cannot
 _OUTLIVES_NURSERY = ("main", "standby", "canary")
 
@@ -54,16 +56,16 @@ def serve(
 
 
 def _confine(descriptor: int, role: messages.Role, birth: Birth, ring: _native.ViolationRing) -> confinement.Tier:
-    # main and standby go on without a nursery: its end makes them look whether the guardian is still there
-    # (bridge.watch_for_end; until that stands, SIGALRM ends them), the others end with it
-    death_signal = signal.SIGALRM if role in _OUTLIVES_NURSERY else signal.SIGKILL
+    # who serves goes on without a nursery, whose end makes it look whether the guardian is still there
+    # (bridge.watch_for_end); a shadow ends with it
+    outlives = role in _OUTLIVES_NURSERY
     try:
         return confinement.confine(
             "agent",
             birth.readable,
             socket=descriptor,
-            parent=birth.nursery,
-            death_signal=death_signal,
+            parent=0 if outlives else birth.nursery,
+            death_signal=signal.SIGALRM if outlives else signal.SIGKILL,
             ring=ring,
         )
     except OSError as error:
@@ -103,7 +105,8 @@ def write_checkpoint(descriptors: Sequence[int], state: State, message: messages
 
 
 def _reset_signals() -> None:
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
     for number in _HANDLED:
         signal.signal(number, signal.SIG_DFL)
 

@@ -27,7 +27,8 @@ def lacks(pid: int) -> str:
         return "no filter of system calls"
     if fields.get("NoNewPrivs") != "1":
         return "it may gain rights"
-    if any(int(fields.get(name, "1"), 16) for name in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb")):
+    # not the bounding set: only who has had rights can empty it, and without new privileges it bounds nothing
+    if any(int(fields.get(name, "1"), 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb")):
         return "it has capabilities"
     users = set(fields.get("Uid", "0").split())
     if len(users) != 1 or "0" in users or (os.getuid() and users != {str(os.getuid())}):

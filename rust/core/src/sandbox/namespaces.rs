@@ -57,21 +57,25 @@ pub(super) fn enter(settings: &Settings) -> Result<String> {
     Ok(String::new())
 }
 
+/// With the rights that this process has; as an ordinary user by those that a user namespace gives him.
 fn unshare(world: libc::c_int) -> Result<()> {
     // SAFETY: geteuid and getegid take nothing and cannot fail.
     let user = unsafe { libc::geteuid() };
     // SAFETY: the same.
     let group = unsafe { libc::getegid() };
-    let (flags, refused) = match user {
-        0 => (world, "root may make no namespaces here"),
-        _ => (libc::CLONE_NEWUSER | world, "no user namespace"),
-    };
     // SAFETY: unshare takes a number; this process has one thread.
-    check(unsafe { libc::unshare(flags) })
-        .map_err(|error| Error::other(format!("{refused}: {error}")))?;
-    if user == 0 {
-        return Ok(());
+    let direct = check(unsafe { libc::unshare(world) });
+    match direct {
+        Ok(()) => return Ok(()),
+        Err(error) if user == 0 => {
+            let text = format!("root may make no namespaces here: {error}");
+            return Err(Error::other(text));
+        }
+        Err(_) => {}
     }
+    // SAFETY: the same.
+    check(unsafe { libc::unshare(libc::CLONE_NEWUSER | world) })
+        .map_err(|error| Error::other(format!("no user namespace: {error}")))?;
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
     fs::write("/proc/self/gid_map", format!("{group} {group} 1"))

@@ -54,14 +54,17 @@ def _print(context: Context, value: dict[str, Any], checkpoint: dict[str, Any]) 
         ]
     )
     out.line()
-    columns = ("ROLE", "PID", "STATE", "REVISION", "REQUESTS", "HEARTBEAT", "MEMORY")
+    columns = ("ROLE", "PID", "STATE", "TIER", "REVISION", "REQUESTS", "P50", "P99", "HEARTBEAT", "MEMORY")
     rows = [
         (
             row.get("role"),
             row.get("pid"),
             row.get("state"),
+            row.get("tier"),
             short(row.get("revision")),
             row.get("requests"),
+            _span_ms(row.get("p50_ms")),
+            _span_ms(row.get("p99_ms")),
             _age(row.get("heartbeat_age_ms")),
             size(row.get("rss_bytes")),
         )
@@ -78,6 +81,10 @@ def _span(seconds: float) -> str:
 
 def _age(milliseconds: float | None) -> str:
     return "" if milliseconds is None else f"{milliseconds:.0f} ms ago"
+
+
+def _span_ms(milliseconds: float | None) -> str:
+    return "" if milliseconds is None else f"{milliseconds:.2f} ms"
 
 
 def _checkpoint(row: dict[str, Any]) -> str:

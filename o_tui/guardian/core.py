@@ -330,6 +330,8 @@ class Guardian:
         refused = [{"layer": each.layer, "what": each.what} for each in found]
         text = f"{name} (pid {instance.pid}): sandbox: {refusals.summary(found)}"
         self.event("sandbox", "violation", "warning", text, data | {"refused": refused})
+        for each in found:
+            self.metrics.refused(each.layer)
         self.spawn(self.stores.violations.add(instance.identity(), found))
 
     def log(self, who: str, message: messages.Log) -> None:

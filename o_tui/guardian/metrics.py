@@ -26,6 +26,10 @@ class Metrics:
         """An instance has ended."""
         self._telemetry.counter("o_instance_deaths_total", "Instances that have ended.", role=role).add()
 
+    def refused(self, layer: str) -> None:
+        """The sandbox has refused an instance something new."""
+        self._telemetry.counter("o_violations_total", "What the sandbox refused, each thing once.", layer=layer).add()
+
     def recovered(self, took_ns: int) -> None:
         """Another main has taken over."""
         self._telemetry.histogram("o_recovery_seconds", "From a death of main to the next one.").record(took_ns)

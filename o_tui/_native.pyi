@@ -10,6 +10,7 @@ __all__ = [
     "EMBEDDER",
     "Body",
     "ConfinementError",
+    "Dictionary",
     "MemoryIndex",
     "SharedCounters",
     "SharedReader",
@@ -20,9 +21,7 @@ __all__ = [
     "__version__",
     "check_frame",
     "close_range",
-    "compress",
     "confine",
-    "decompress",
     "delta",
     "embed",
     "file_sha256",
@@ -582,12 +581,19 @@ def train_dictionary(samples: Sequence[bytes], size: int = 16384) -> bytes:
         ValueError: The samples are too few or too small to learn from.
     """
 
-def compress(data: bytes, dictionary: bytes | None = None) -> bytes:
-    """One small block as a zstd frame that says its size; with a dictionary, only that can read it again."""
+@final
+class Dictionary:
+    """A dictionary from `train_dictionary`, made ready once for many blocks."""
 
-def decompress(packed: bytes, dictionary: bytes | None = None, limit: int = 67108864) -> bytes:
-    """What `compress` was given.
+    def __new__(cls, data: bytes) -> Dictionary:
+        """Of these bytes."""
 
-    Raises:
-        ValueError: It is damaged, of another dictionary, or more than `limit` bytes.
-    """
+    def compress(self, data: bytes) -> bytes:
+        """One block as a zstd frame that says its size."""
+
+    def decompress(self, packed: bytes, limit: int = 67108864) -> bytes:
+        """What `compress` was given.
+
+        Raises:
+            ValueError: It is damaged, of another dictionary, or more than `limit` bytes.
+        """

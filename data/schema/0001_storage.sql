@@ -179,7 +179,8 @@ CREATE TABLE brokered (
 ) STRICT;
 CREATE INDEX brokered_questions ON brokered (request_id, kind, args_sha256);
 
--- Questions and answers by the SHA-256 of their MessagePack; `data` is zstd where that is smaller.
+-- Questions and answers by the SHA-256 of their MessagePack. `packed`: 0 as it is, 1 zstd, 2 zstd with the dictionary,
+-- 3 the dictionary itself (one, learned from bodies).
 CREATE TABLE bodies (
   sha256  BLOB PRIMARY KEY,
   packed  INTEGER NOT NULL,

@@ -418,6 +418,8 @@ class Guardian:
             removed += await stores.violations.prune()
             if removed:
                 self.event("storage", "prune", "info", f"{removed} old rows were removed")
+            if await stores.brokered.learn():
+                self.event("storage", "dictionary", "info", "recorded effects are kept smaller from now on")
 
     def _found(self, finding: Finding) -> None:
         self.event("storage", finding.kind, finding.level, finding.text, finding.data)

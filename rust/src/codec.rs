@@ -315,35 +315,40 @@ pub fn train_dictionary<'py>(
     Ok(PyBytes::new(py, &dictionary))
 }
 
-/// One block as a zstd frame, with a dictionary where one is given.
-#[pyfunction]
-#[pyo3(signature = (data, dictionary=None))]
-pub fn compress<'py>(
-    py: Python<'py>,
-    data: &[u8],
-    dictionary: Option<&[u8]>,
-) -> PyResult<Bound<'py, PyBytes>> {
-    let work = || codec::compress_small(data, dictionary.unwrap_or_default());
-    let packed = match data.len() < SMALL_BYTES {
-        true => work(),
-        false => py.detach(work),
-    };
-    Ok(PyBytes::new(py, &packed.map_err(errors::codec)?))
+/// A dictionary, made ready once for many blocks.
+#[pyclass(frozen, module = "o_tui._native")]
+pub struct Dictionary {
+    dictionary: codec::Dictionary,
 }
 
-/// What `compress` was given, at most `limit` bytes.
-#[pyfunction]
-#[pyo3(signature = (packed, dictionary=None, limit=67_108_864))]
-pub fn decompress<'py>(
-    py: Python<'py>,
-    packed: &[u8],
-    dictionary: Option<&[u8]>,
-    limit: usize,
-) -> PyResult<Bound<'py, PyBytes>> {
-    let work = || codec::decompress_small(packed, dictionary.unwrap_or_default(), limit);
-    let data = match packed.len() < SMALL_BYTES {
-        true => work(),
-        false => py.detach(work),
-    };
-    Ok(PyBytes::new(py, &data.map_err(errors::codec)?))
+#[pymethods]
+impl Dictionary {
+    #[new]
+    fn new(data: &[u8]) -> Self {
+        Dictionary {
+            dictionary: codec::Dictionary::new(data),
+        }
+    }
+
+    /// One block as a zstd frame.
+    fn compress<'py>(&self, py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let work = || self.dictionary.compress(data);
+        let packed = match data.len() < SMALL_BYTES {
+            true => work(),
+            false => py.detach(work),
+        };
+        Ok(PyBytes::new(py, &packed.map_err(errors::codec)?))
+    }
+
+    /// What `compress` was given, at most `limit` bytes.
+    #[pyo3(signature = (packed, limit=67_108_864))]
+    fn decompress<'py>(
+        &self,
+        py: Python<'py>,
+        packed: &[u8],
+        limit: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let data = py.detach(|| self.dictionary.decompress(packed, limit));
+        Ok(PyBytes::new(py, &data.map_err(errors::codec)?))
+    }
 }

@@ -25,9 +25,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(codec::delta, module)?)?;
     module.add_function(wrap_pyfunction!(codec::file_sha256, module)?)?;
     module.add_function(wrap_pyfunction!(codec::train_dictionary, module)?)?;
-    module.add_function(wrap_pyfunction!(codec::compress, module)?)?;
-    module.add_function(wrap_pyfunction!(codec::decompress, module)?)?;
     module.add_class::<codec::Body>()?;
+    module.add_class::<codec::Dictionary>()?;
     module.add_function(wrap_pyfunction!(text::safe_text, module)?)?;
     module.add_function(wrap_pyfunction!(text::hidden, module)?)?;
     module.add_function(wrap_pyfunction!(vectors::embed, module)?)?;

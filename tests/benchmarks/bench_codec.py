@@ -184,14 +184,14 @@ def dictionary() -> list[Figure]:
     """Bodies of some 214 bytes with a dictionary of 16 KB that was learned from others."""
     samples = bodies()
     known, unknown = samples[:2_000], samples[2_000:]
-    learned = _native.train_dictionary(known)
-    packed = [_native.compress(body, learned) for body in unknown]
-    if [_native.decompress(body, learned) for body in packed] != unknown:
+    learned = _native.Dictionary(_native.train_dictionary(known))
+    packed = [learned.compress(body) for body in unknown]
+    if [learned.decompress(body) for body in packed] != unknown:
         raise RuntimeError("a body does not come back")
     size = sum(map(len, unknown))
     ratio = size / sum(map(len, packed))
     plain = size / sum(len(zstandard.ZstdCompressor(level=3).compress(body)) for body in unknown)
-    once_us = spent_ms(lambda: [_native.compress(body, learned) for body in unknown]) / len(unknown) * 1000
+    once_us = spent_ms(lambda: [learned.compress(body) for body in unknown]) / len(unknown) * 1000
     return [
         Figure(
             f"small bodies ({size / len(unknown):.0f} B) with a dictionary of 16 KB, ratio",

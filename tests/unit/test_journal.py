@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
 
+from o_tui.guardian import brokered
 from o_tui.guardian.brokered import Brokered, digest_arguments
 from o_tui.guardian.eventlog import EventLog
 from o_tui.guardian.evolution_rows import EvolutionRows
 from o_tui.guardian.journal import Journal, Request
 from o_tui.guardian.wal import Wal
 from o_tui.paths import Paths
-from o_tui.protocol.errors import NotFoundError, RefusedError
+from o_tui.protocol.errors import CorruptError, NotFoundError, RefusedError
 from tests.support.storage import accept, finish, opened
 
 
@@ -117,6 +119,60 @@ async def test_effects_are_found_again_by_what_was_asked(workspace: Paths) -> No
         assert effects["s"] == []
         assert await record.prune(1) == 2
         assert await record.find("r", "llm.chat", digest) == {"text": "two"}
+
+
+async def test_small_effects_are_kept_smaller_once_there_are_enough(
+    workspace: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(brokered, "LEARN_FROM", 600)
+
+    def answer(number: int) -> dict[str, object]:
+        return {"text": f"answer {number * 7919} about the harbour", "model": "local-7b", "usage": {"tokens": number}}
+
+    def ask(record: Brokered, number: int) -> bytes:
+        digest = digest_arguments({"n": number})
+        record.record(f"r{number}", "1", "llm.chat", digest, {"n": number}, "done", answer(number))
+        return digest
+
+    async with opened(workspace) as database:
+        record = Brokered(database)
+        for number in range(200):
+            ask(record, number)
+        await database.write(lambda _connection: None)
+        assert not await record.learn()
+        for number in range(200, 500):
+            ask(record, number)
+        await database.write(lambda _connection: None)
+        assert await record.learn()
+        assert not await record.learn()
+        digest = ask(record, 500)
+        await database.write(lambda _connection: None)
+        assert await record.find("r500", "llm.chat", digest) == answer(500)
+        sizes = "SELECT avg(length(data)) FROM bodies WHERE packed = ? AND length(data) > 10 AND length(data) < 1000"
+        ((before,),), ((after,),) = [await database.read(sizes, [kind]) for kind in (0, 2)]
+        assert after < before / 2
+        assert await record.prune(1) == 500
+    async with opened(workspace) as database:
+        record = Brokered(database)
+        assert await record.find("r500", "llm.chat", digest) == answer(500)
+        digest = ask(record, 501)
+        await database.write(lambda _connection: None)
+        assert await record.find("r501", "llm.chat", digest) == answer(501)
+        await database.write(lambda c: c.execute("UPDATE bodies SET data = x'00' WHERE packed = 3"))
+        with pytest.raises(CorruptError, match="dictionary"):
+            await record.find("r501", "llm.chat", digest)
+
+
+async def test_effects_that_have_nothing_in_common_learn_nothing(
+    workspace: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(brokered, "LEARN_FROM", 100)
+    async with opened(workspace) as database:
+        record = Brokered(database)
+        for number in range(100):
+            record.record(f"r{number}", "1", "llm.chat", os.urandom(32), {"n": number}, "done", {"x": os.urandom(100)})
+        await database.write(lambda _connection: None)
+        assert not await record.learn()
 
 
 async def test_evolutions_come_back_as_they_were_saved(workspace: Paths) -> None:

@@ -20,7 +20,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::{fmt, io};
 
 pub use chunks::{Delta, Fingerprint, delta, fingerprint};
-pub use dictionary::{compress_small, decompress_small, train};
+pub use dictionary::{Dictionary, train};
 pub use frames::{BODY_LIMIT_BYTES, Layout, walk};
 pub use pack::{LEVEL, Packed, pack};
 pub use source::{Cursor, NEW, PackedBody, Patched, Run, Slices, Source};

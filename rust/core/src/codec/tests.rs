@@ -218,17 +218,14 @@ fn a_dictionary_helps_small_blocks_and_refuses_others() {
     };
     let samples: Vec<Vec<u8>> = (0..2_000).map(block).collect();
     let views: Vec<&[u8]> = samples.iter().map(Vec::as_slice).collect();
-    let dictionary = train(&views, 4_096).unwrap();
+    let learned = train(&views, 4_096).unwrap();
+    let dictionary = Dictionary::new(&learned);
     let data = block(123_456);
-    let (with, without) = (
-        compress_small(&data, &dictionary).unwrap(),
-        compress_small(&data, &[]).unwrap(),
-    );
-    assert!(2 * with.len() < without.len());
-    assert_eq!(decompress_small(&with, &dictionary, 1_000).unwrap(), data);
-    assert_eq!(decompress_small(&without, &[], 1_000).unwrap(), data);
-    assert!(decompress_small(&with, &[], 1_000).is_err());
-    assert!(decompress_small(&with, &dictionary, 10).is_err());
-    assert!(decompress_small(b"no frame", &dictionary, 1_000).is_err());
+    let packed = dictionary.compress(&data).unwrap();
+    assert!(2 * packed.len() < zstd::bulk::compress(&data, 3).unwrap().len());
+    assert_eq!(dictionary.decompress(&packed, 1_000).unwrap(), data);
+    assert!(Dictionary::new(&learned[..2_000]).decompress(&packed, 1_000).is_err());
+    assert!(dictionary.decompress(&packed, 10).is_err());
+    assert!(dictionary.decompress(b"no frame", 1_000).is_err());
     assert!(train(&views[..1], 4_096).is_err());
 }

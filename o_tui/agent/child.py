@@ -83,7 +83,10 @@ def write_checkpoint(descriptors: Sequence[int], state: State, message: messages
     try:
         _detach()
         with contextlib.suppress(OSError):
-            os.nice(5)
+            if message.idle:
+                os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+            else:
+                os.nice(5)
         header = checkpoint.Header(
             checkpoint_id=uuid.UUID(message.checkpoint_id),
             time_ns=message.time_ns,

@@ -83,6 +83,7 @@ def _print(context: Context, row: dict[str, Any]) -> None:
             ("entry", row.get("seq")),
             ("time", when(row.get("time_ns", 0))),
             ("size", f"{size(row.get('size_bytes'))} ({size(row.get('uncompressed_bytes'))} unpacked)"),
+            ("kind", row.get("kind")),
             ("digest", row.get("digest")),
             ("revision", row.get("revision")),
             ("reason", row.get("reason")),

@@ -22,6 +22,7 @@ from o_tui.guardian.nursery import Fork, Nursery
 from o_tui.guardian.replication import Replication
 from o_tui.guardian.supervision import ExitReason
 from o_tui.guardian.vault import Vault
+from o_tui.guardian.vault_files import Pending
 from o_tui.guardian.wal import Wal
 from o_tui.paths import Paths
 from o_tui.protocol import frames, messages
@@ -30,6 +31,8 @@ from o_tui.protocol.errors import OError, PeerError, RefusedError
 NURSERY_WAIT_S = 20.0
 UNCONFINED = "this system lets no process confine itself (tier X), so no candidate is run; chat goes on"
 SNAPSHOT_S = 60.0
+IDLE_SNAPSHOT_S = 5.0
+"""How long a checkpoint may be written with what others leave of the cores."""
 STANDBY_WAIT_S = 0.1
 """How long the fork of a standby may wait for a new main's first word."""
 RESTORED = "the state was restored"
@@ -202,6 +205,15 @@ class Fleet:
         Raises:
             OError: No nursery, or the disk does not take it.
         """
+        # a loop that wakes takes the core from an idle process at once; for a nice one it waits milliseconds
+        pending = await self._written(reason, idle=True)
+        if pending.unfinished:
+            await self._vault.abandon(pending)
+            pending = await self._written(reason, idle=False)
+        return await self._vault.commit(pending)
+
+    async def _written(self, reason: str, *, idle: bool) -> Pending:
+        """What a fork of the nursery has written when it ends, or when its time is over."""
         nursery = await self.wait_nursery()
         checkpoint_id = uuid.uuid4()
         pending = await self._vault.begin(checkpoint_id, reason, over_base=True)
@@ -213,14 +225,15 @@ class Fleet:
                     time_ns=time.time_ns(),
                     revision=self.genome.revision,
                     after_seq=self._wal.seq,
+                    idle=idle,
                 ),
                 pending.descriptors,
             )
-            await watch.stop(SNAPSHOT_S)
-            return await self._vault.commit(pending)
-        except OError:
+            await watch.stop(IDLE_SNAPSHOT_S if idle else SNAPSHOT_S)
+        except BaseException:
             await self._vault.abandon(pending)
             raise
+        return pending
 
     async def replace_all(self, restore: messages.Restore) -> None:
         """The state becomes another one: nursery, main and standby are started anew from it."""

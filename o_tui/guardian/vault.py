@@ -109,7 +109,7 @@ class Vault:
         self._database.replace(connection, CHECKPOINTS, row)
 
     def _publish(self, pending: Pending, origin: str) -> checkpoint.Header:
-        if vault_files.unfinished(pending.fd):
+        if pending.unfinished:
             pending.path.unlink(missing_ok=True)
             raise PeerError("the process that wrote the checkpoint ended before it was done", hint="is the disk full?")
         with os.fdopen(os.dup(pending.fd), "rb") as file:

@@ -45,6 +45,11 @@ class Pending:
         """The file's, and the base's where there is one."""
         return [self.fd, self.base_fd] if self.base_fd >= 0 else [self.fd]
 
+    @property
+    def unfinished(self) -> bool:
+        """Whoever wrote it ended before the header, which comes last."""
+        return not os.pread(self.fd, HEADER_BYTES, 0).strip(b"\0")
+
     def close(self) -> None:
         """Closes both; harmless if they are closed."""
         for descriptor in (self.fd, self.base_fd):
@@ -106,11 +111,6 @@ def create_temporary(folder: Path, checkpoint_id: str) -> tuple[int, Path]:
     """A new file to write a checkpoint into, 0600."""
     path = folder / f"{checkpoint_id}{SUFFIX}.tmp"
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), path
-
-
-def unfinished(descriptor: int) -> bool:
-    """Whoever wrote it ended before the header, which comes last."""
-    return not os.pread(descriptor, HEADER_BYTES, 0).strip(b"\0")
 
 
 def flattened(descriptors: list[int], folder: Path) -> int:

@@ -237,6 +237,7 @@ class Snapshot(Message, frozen=True, kw_only=True):
     Where the descriptor of a full checkpoint comes behind it, a delta over that is written, if it pays.
 
     Not before entry `after_seq` is applied: what was acknowledged before a checkpoint was asked for is in it.
+    `idle`: it runs only where a core has nothing else to do.
     """
 
     instance: str
@@ -244,6 +245,7 @@ class Snapshot(Message, frozen=True, kw_only=True):
     time_ns: int
     revision: str
     after_seq: int = 0
+    idle: bool = False
 
 
 class Forked(Message, frozen=True, kw_only=True):

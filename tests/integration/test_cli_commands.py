@@ -140,6 +140,7 @@ def test_on_a_terminal_nothing_foreign_acts(shell: Shell) -> None:
         for json_too in ([], ["--json"]):
             shown = shell.on_terminal(*words, *json_too).replace("\r\n", "\n")
             left = re.sub("\x1b\\[[0-9;]*m", "", shown)
+            assert left.strip(), words
             assert not set(left) & set("\x1b\x07\x9b\r\u202e"), (words, json_too, left)
 
 

@@ -24,6 +24,7 @@ from o_tui.agent.steps import HANDLERS, PUSHED, WAIT
 from o_tui.agent.tasks import OPERATIONS_LIMIT, STEPS_LIMIT, Task
 from o_tui.protocol import messages, operations
 from o_tui.protocol.frames import Frame, Metadata
+from o_tui.protocol.safe_text import Untrusted
 
 FAILED_STATUS = 70
 """Exit status of an instance that cannot go on (after `failed`)."""
@@ -327,7 +328,7 @@ class Kernel:
 
     def log(self, level: Any, text: str) -> None:
         """A line for the event log."""
-        self.send(messages.Log(level=level, text=text), _PLAIN)
+        self.send(messages.Log(level=level, text=Untrusted(text)), _PLAIN)
 
     # --- answers
 

@@ -15,6 +15,7 @@ from o_tui.broker.redact import Redactor
 from o_tui.protocol import messages
 from o_tui.protocol.errors import FrameError
 from o_tui.protocol.frames import Frame, Metadata
+from o_tui.protocol.safe_text import Untrusted
 
 HEARTBEAT_S = 1.0
 CALLS = 256
@@ -128,7 +129,9 @@ class Broker:
 
     def _log(self, level: Level, text: str) -> None:
         if self._link is not None and not self._link.slow:
-            self._link.send_now(messages.Log(level=level, text=self._redactor.line(text), data={"process": "broker"}))
+            self._link.send_now(
+                messages.Log(level=level, text=Untrusted(self._redactor.line(text)), data={"process": "broker"})
+            )
 
     def _send_now(self, message: messages.Message, metadata: Metadata | None = None) -> None:
         if self._link is not None:

@@ -336,7 +336,7 @@ class Guardian:
 
     def log(self, who: str, message: messages.Log) -> None:
         """A line of a process."""
-        self.event(who, "log", message.level, message.text, message.data)
+        self.event(who, "log", message.level, message.text.raw, message.data)
 
     # --- inside: the tree
 

@@ -96,8 +96,8 @@ Made by `python -m o_tui.protocol.document` from `o_tui/protocol/`. Do not edit.
 
 A frame is `length: u32 big-endian` and a MessagePack map `{{type, timestamp, data, metadata}}`. `timestamp` is the
 time of sending in nanoseconds UTC; `metadata` is `{{request_id, instance, epoch}}`. Fields that have their default are
-left out. An unknown field is ignored; an unknown type, a missing field or a value of another type is a `FrameError`:
-the socket is closed, and a row written.
+left out; `Untrusted` is a text. An unknown field is ignored; an unknown type, a missing field or a value of another
+type is a `FrameError`: the socket is closed, and a row written.
 
 ## Limits
 

@@ -14,6 +14,7 @@ import msgspec
 from o_tui import _native
 from o_tui.protocol import messages
 from o_tui.protocol.errors import FrameError
+from o_tui.protocol.safe_text import Untrusted
 
 FRAME_LIMIT_BYTES = 256 * 1024
 """Largest payload of one frame."""
@@ -49,9 +50,23 @@ class _Incoming(msgspec.Struct):
 
 
 _NO_METADATA = Metadata()
-_encoder = msgspec.msgpack.Encoder()
+
+
+def _as_str(text: object) -> str:
+    if isinstance(text, Untrusted):
+        return text.raw
+    raise TypeError(f"{type(text).__name__} has no place in a frame")
+
+
+def _as_untrusted(_kind: type, text: object) -> Untrusted:
+    if isinstance(text, str):
+        return Untrusted(text)
+    raise ValueError(f"Expected `str`, got `{type(text).__name__}`")
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_as_str)
 _envelope = msgspec.msgpack.Decoder(_Incoming)
-_decoders = {name: msgspec.msgpack.Decoder(struct) for name, struct in messages.TYPES.items()}
+_decoders = {name: msgspec.msgpack.Decoder(struct, dec_hook=_as_untrusted) for name, struct in messages.TYPES.items()}
 
 
 def encode_any(data: messages.Message, metadata: Metadata) -> bytes:

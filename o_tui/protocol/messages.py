@@ -1,6 +1,7 @@
 """Every message, declared once. docs/PROTOCOL.md is generated from this file.
 
-An unknown field is ignored, an unknown type is an error. The seeds' names `wal_entry`, `wal_batch` and
+An unknown field is ignored, an unknown type is an error. What a process says to be shown, and for nothing else, is
+`Untrusted`: on the wire a str. The seeds' names `wal_entry`, `wal_batch` and
 `wal_flush_ack` are `operation`, `operations` and `committed` here.
 """
 
@@ -9,6 +10,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
+
+from o_tui.protocol.safe_text import Untrusted
 
 PROTOCOL_VERSION = 1
 """What a view and its guardian have to agree on (`hello`, `welcome`)."""
@@ -93,16 +96,16 @@ class Metrics(Message, frozen=True, kw_only=True):
 class EvolutionIntent(Message, frozen=True, kw_only=True):
     """The agent would like one of its genes changed."""
 
-    gene: str
-    reason: str
-    hypothesis: str = ""
+    gene: Untrusted
+    reason: Untrusted
+    hypothesis: Untrusted = Untrusted("")
 
 
 class Log(Message, frozen=True, kw_only=True):
     """A line for the event log."""
 
     level: Literal["debug", "info", "warning", "error"]
-    text: str
+    text: Untrusted
     data: dict[str, Any] = {}
 
 

@@ -195,7 +195,7 @@ async def test_429_is_tried_again_no_sooner_than_asked(broker: BrokerProcess, fa
     assert time.monotonic() - started >= 0.99
     data = (await broker.end_of("c")).data
     assert (data["text"], data["attempts"]) == ("now", 2)
-    assert any("slow down" in log.text for log in broker.all(messages.Log))
+    assert any("slow down" in log.text.raw for log in broker.all(messages.Log))
 
 
 async def test_a_wait_that_is_too_long_is_left_to_the_operator(broker: BrokerProcess, fake: FakeServer) -> None:

@@ -118,7 +118,7 @@ async def test_a_malformed_frame_ends_it_with_a_line(broker: BrokerProcess, fold
 
 async def test_a_message_for_somebody_else_is_only_noted(broker: BrokerProcess) -> None:
     broker.send(messages.CancelRequest())
-    await broker.until(lambda: [log for log in broker.all(messages.Log) if "cancel_request" in log.text])
+    await broker.until(lambda: [log for log in broker.all(messages.Log) if "cancel_request" in log.text.raw])
     broker.call("c", "tool.clock")
     assert (await broker.end_of("c")).state == "done"
 

@@ -44,6 +44,8 @@ def any_of(declared: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
             return st.one_of([any_of(kind) for kind in types])
         case msgspec.inspect.StructType(cls):
             return structs(cls)
+        case msgspec.inspect.CustomType(cls):
+            return TEXT.map(cls)
         case _:
             raise NotImplementedError(declared)
 
@@ -82,6 +84,8 @@ def fixed(declared: msgspec.inspect.Type) -> Any:
             return fixed(next(kind for kind in types if not isinstance(kind, msgspec.inspect.NoneType)))
         case msgspec.inspect.StructType(cls):
             return sample(cls)
+        case msgspec.inspect.CustomType(cls):
+            return cls("ä text")
         case _:
             raise NotImplementedError(declared)
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from o_tui.protocol import frames, messages
 from o_tui.protocol.errors import FrameError
+from o_tui.protocol.safe_text import Untrusted
 from tests.support.structs import sample, structs
 
 GOLDEN = Path(__file__).parents[1] / "data" / "frames.txt"
@@ -140,10 +141,10 @@ def test_values_are_counted() -> None:
 
 
 def test_size() -> None:
-    room = frames.FRAME_LIMIT_BYTES - len(payload_of(messages.Log(level="info", text=""))) - 4
-    frames.encode(messages.Log(level="info", text="x" * room), METADATA)
+    room = frames.FRAME_LIMIT_BYTES - len(payload_of(messages.Log(level="info", text=Untrusted("")))) - 4
+    frames.encode(messages.Log(level="info", text=Untrusted("x" * room)), METADATA)
     with pytest.raises(FrameError, match="passes the limit"):
-        frames.encode(messages.Log(level="info", text="x" * (room + 1)), METADATA)
+        frames.encode(messages.Log(level="info", text=Untrusted("x" * (room + 1))), METADATA)
 
 
 def test_what_cannot_be_packed() -> None:

@@ -269,7 +269,10 @@ def consolidation(genome: Genome, view: View, accessed: dict[str, int]) -> Steps
     ]
     if counts:
         yield Together(counts)
-    changes: Any = genome.consolidate(view.blocks("short_term", CONSOLIDATE_BLOCKS), now_ns)
+    # the oldest too: what is to be forgotten would else never be seen behind many that are new
+    newest = view.blocks("short_term", CONSOLIDATE_BLOCKS)
+    blocks = {block.id: block for block in [*newest, *view.oldest("short_term", CONSOLIDATE_BLOCKS // 4)]}
+    changes: Any = genome.consolidate(list(blocks.values()), now_ns)
     if not isinstance(changes, list) or not all(type(change) is Change for change in changes):
         raise GeneError("remember.consolidate returns a list of Change")
     planned: list[Step] = [

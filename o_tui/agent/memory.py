@@ -68,6 +68,13 @@ class View:
         )
         return [_block(row) for row in rows]
 
+    def oldest(self, kind: BlockKind, n: int) -> list[Block]:
+        """The `n` oldest memories of a kind, oldest first."""
+        rows = self._state.rows(
+            f"SELECT {_BLOCK} FROM blocks WHERE kind = ? ORDER BY time_ns, n LIMIT ?", (kind, _bounded(n))
+        )
+        return [_block(row) for row in rows]
+
     def block(self, block_id: str) -> Block | None:
         """One memory."""
         for row in self._state.rows(f"SELECT {_BLOCK} FROM blocks WHERE id = ?", (block_id,)):

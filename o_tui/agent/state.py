@@ -47,7 +47,7 @@ _PRAGMAS = (
     "secure_delete=OFF",
     "locking_mode=EXCLUSIVE",
     "temp_store=MEMORY",
-    "cache_size=-2048",
+    "cache_size=-256",
     "trusted_schema=OFF",
 )
 _BLOCKS = "SELECT n, id, kind, text, source, context, time_ns, importance, accesses, thread FROM blocks ORDER BY id"

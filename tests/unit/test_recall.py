@@ -16,7 +16,7 @@ from o_tui.agent.state import State
 from o_tui.bench import recall
 from o_tui.protocol.errors import NotFoundError, UsageError
 from tests.support.agents import block
-from tests.support.conversations import conversation, written
+from tests.support.locomo import conversation, written
 
 CORPUS = os.environ.get("O_TUI_LOCOMO", "")
 GENOME = recall.seed_genome()

@@ -22,17 +22,10 @@ pub(super) struct Sizes {
     pub around: u16,
 }
 
-/// The slots of the blocks before and after in the same thread.
-#[derive(Clone, Copy)]
-struct Links {
-    previous: u32,
-    next: u32,
-}
+/// The slots of the block before in the same thread, the one before that, the next, and the one after that.
+type Near = [u32; 4];
 
-const ALONE: Links = Links {
-    previous: NONE,
-    next: NONE,
-};
+const ALONE: Near = [NONE; 4];
 
 /// Sums over the blocks that are there.
 #[derive(Clone, Copy, Default, Debug, PartialEq)]
@@ -75,7 +68,7 @@ impl Hasher for AsItIs {
 pub(super) struct Blocks {
     numbers: Pieces<u64>,
     threads: Pieces<u64>,
-    links: Pieces<Links>,
+    near: Pieces<Near>,
     sizes: Pieces<Sizes>,
     /// The last slot of each thread.
     ends: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
@@ -92,7 +85,7 @@ impl Blocks {
     pub fn memory_bytes(&self) -> usize {
         self.numbers.memory_bytes()
             + self.threads.memory_bytes()
-            + self.links.memory_bytes()
+            + self.near.memory_bytes()
             + self.sizes.memory_bytes()
             + self.ends.capacity() * 16
     }
@@ -113,10 +106,7 @@ impl Blocks {
     pub fn is_there(&self, slot: u32) -> bool {
         match self.removed {
             0 => (slot as usize) < self.len(),
-            _ => self
-                .links
-                .get(slot)
-                .is_some_and(|links| links.previous != REMOVED),
+            _ => self.near.get(slot).is_some_and(|near| near[0] != REMOVED),
         }
     }
 
@@ -155,9 +145,9 @@ impl Blocks {
         self.numbers.push(number);
         self.threads.push(thread);
         self.sizes.push(sizes);
-        self.links.push(Links { previous, ..ALONE });
-        if let Some(links) = self.links.get_mut(previous) {
-            links.next = slot;
+        self.near.push([previous, NONE, NONE, NONE]);
+        if let Some(near) = self.near.get_mut(previous) {
+            near[2] = slot;
             self.measure(slot);
             for near in self.near(slot) {
                 self.measure(near);
@@ -174,14 +164,14 @@ impl Blocks {
         self.removed += 1;
         self.totals.change(number, sizes, u64::wrapping_sub);
         let [previous, _, next, _] = near;
-        if let Some(links) = self.links.get_mut(slot) {
-            links.previous = REMOVED;
+        if let Some(own) = self.near.get_mut(slot) {
+            *own = [REMOVED, NONE, NONE, NONE];
         }
-        if let Some(links) = self.links.get_mut(previous) {
-            links.next = next;
+        if let Some(near) = self.near.get_mut(previous) {
+            near[2] = next;
         }
-        match (self.links.get_mut(next), self.threads.get(slot)) {
-            (Some(links), _) => links.previous = previous,
+        match (self.near.get_mut(next), self.threads.get(slot)) {
+            (Some(near), _) => near[0] = previous,
             (None, Some(thread)) if thread != 0 => {
                 match previous {
                     NONE => self.ends.remove(&thread),
@@ -198,16 +188,17 @@ impl Blocks {
     /// The slots of the two blocks before and the two after in its thread; past the end where there is none.
     #[inline]
     pub fn near(&self, slot: u32) -> [u32; 4] {
-        let links = |slot| self.links.get(slot).unwrap_or(ALONE);
-        let own = links(slot);
-        let (before, after) = (links(own.previous).previous, links(own.next).next);
-        [own.previous, before, own.next, after]
+        self.near.get(slot).unwrap_or(ALONE)
     }
 
-    /// Counts anew what is around a block.
+    /// Looks anew at who and what is around a block, whose next ones are known.
     fn measure(&mut self, slot: u32) {
-        let around = self
-            .near(slot)
+        let [previous, _, next, _] = self.near(slot);
+        let near = [previous, self.near(previous)[0], next, self.near(next)[2]];
+        if let Some(own) = self.near.get_mut(slot) {
+            *own = near;
+        }
+        let around = near
             .iter()
             .filter_map(|near| self.sizes(*near))
             .fold(0u16, |sum, near| sum.saturating_add(near.text));

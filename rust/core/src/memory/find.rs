@@ -54,6 +54,8 @@ pub struct Found {
 #[derive(Clone, Copy, Default)]
 struct Cell {
     score: f32,
+    /// How often the term in hand is there, weighted.
+    times: f32,
     /// Terms in the text.
     own: u8,
     /// Terms in the text or around it.
@@ -65,41 +67,34 @@ struct Cell {
 #[derive(Default)]
 pub(super) struct Scores {
     cells: Vec<Cell>,
-    /// How often the term in hand is there, weighted.
-    times: Vec<f32>,
     /// Slots with the term in hand, in the order in which they were met.
-    touched: Vec<(u32, f32)>,
+    touched: Vec<u32>,
     /// Slots with any term.
     found: Vec<u32>,
 }
 
 impl Scores {
+    /// Room for all slots. Lists have it at once: to grow would be to copy, and what is not written is only promised.
     fn make_room(&mut self, slots: usize) {
         if self.cells.len() < slots {
             let room = slots + slots / 8;
-            self.cells.resize(room, Cell::default());
-            self.times.resize(room, 0.0);
-        }
-    }
-
-    /// Notes that a term is in the text of the block in `slot`.
-    #[inline]
-    fn own(&mut self, slot: u32) {
-        if let Some(cell) = self.cells.get_mut(slot as usize) {
-            cell.own = cell.own.wrapping_add(1);
+            self.cells = vec![Cell::default(); room];
+            self.touched = Vec::with_capacity(room);
+            self.found = Vec::with_capacity(room);
         }
     }
 
     #[inline]
-    fn lend(&mut self, slot: u32, times: f32) {
-        let Some(place) = self.times.get_mut(slot as usize) else {
+    fn count(&mut self, slot: u32, times: f32, own: bool) {
+        let Some(cell) = self.cells.get_mut(slot as usize) else {
             return;
         };
+        cell.own = cell.own.wrapping_add(u8::from(own));
         if times > 0.0 {
-            if *place == 0.0 {
-                self.touched.push((slot, 0.0));
+            if cell.times == 0.0 {
+                self.touched.push(slot);
             }
-            *place += times;
+            cell.times += times;
         }
     }
 }
@@ -169,21 +164,29 @@ impl MemoryIndex {
         }
     }
 
-    /// Adds one term to the scores.
+    /// Adds one term to the scores: of the blocks that have it, and of those that a neighbour lends it to.
     fn score_term(&self, term: u64, scale: &Scale<'_>, scores: &mut Scores) {
-        if scale.weights.neighbour > 0.0 {
-            self.lend_term(term, scale.weights, scores);
-        } else {
-            self.meet_term(term, scale.weights, scores);
-        }
+        let weights = scale.weights;
+        let all_there = self.blocks.removed == 0;
+        self.postings.find(term, |slot, counts| {
+            if !all_there && !self.blocks.is_there(slot) {
+                return;
+            }
+            let text = counts.text();
+            scores.count(slot, weights.times(counts), text > 0);
+            if text > 0 && weights.neighbour > 0.0 {
+                for near in self.blocks.near(slot) {
+                    scores.count(near, weights.neighbour * f32::from(text), false);
+                }
+            }
+        });
         let rarity = scale.rarity(scores.touched.len());
         let Scores {
             cells,
             touched,
             found,
-            ..
         } = scores;
-        for (slot, times) in touched.drain(..) {
+        for slot in touched.drain(..) {
             let (Some(cell), Some(sizes)) = (cells.get_mut(slot as usize), self.blocks.sizes(slot))
             else {
                 continue;
@@ -192,49 +195,16 @@ impl MemoryIndex {
                 found.push(slot);
             }
             cell.any = cell.any.wrapping_add(1);
-            cell.score += rarity * scale.term(times, sizes);
-        }
-    }
-
-    /// Finds the blocks that have a term themselves.
-    fn meet_term(&self, term: u64, weights: &Weights, scores: &mut Scores) {
-        let all_there = self.blocks.removed == 0;
-        self.postings.find(term, |slot, counts| {
-            let times = weights.times(counts);
-            if times > 0.0 && (all_there || self.blocks.is_there(slot)) {
-                scores.touched.push((slot, times));
-                if counts.text() > 0 {
-                    scores.own(slot);
-                }
-            }
-        });
-    }
-
-    /// Finds the blocks that have a term, or that a neighbour lends it to.
-    fn lend_term(&self, term: u64, weights: &Weights, scores: &mut Scores) {
-        let all_there = self.blocks.removed == 0;
-        self.postings.find(term, |slot, counts| {
-            if !all_there && !self.blocks.is_there(slot) {
-                return;
-            }
-            scores.lend(slot, weights.times(counts));
-            if counts.text() > 0 {
-                scores.own(slot);
-                let lent = weights.neighbour * f32::from(counts.text());
-                for near in self.blocks.near(slot) {
-                    scores.lend(near, lent);
-                }
-            }
-        });
-        for (slot, times) in &mut scores.touched {
-            *times = std::mem::take(&mut scores.times[*slot as usize]);
+            cell.score += rarity * scale.term(std::mem::take(&mut cell.times), sizes);
         }
     }
 
     fn best(&self, scores: &mut Scores, k: usize, terms: usize, share: f32) -> Vec<Found> {
         let mut best = Best::new(k);
         for slot in scores.found.drain(..) {
-            let Cell { score, own, any } = std::mem::take(&mut scores.cells[slot as usize]);
+            let Cell {
+                score, own, any, ..
+            } = std::mem::take(&mut scores.cells[slot as usize]);
             let coverage = (f32::from(own.min(any)) + f32::from(any)) / (2.0 * terms as f32);
             let score = score * (1.0 - share + share * coverage);
             if best.may_take(score) {

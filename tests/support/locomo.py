@@ -7,11 +7,20 @@ from pathlib import Path
 from typing import Any
 
 _TALK = (
-    "Ada: Hi Ben! How was your week?|Ben: Long. I finally sold the old canoe on Tuesday."
-    "|Ada: Oh! What did you get for it?|Ben: Four hundred, and he took the paddles too."
-    "|Ada: I started a pottery course near the station.",
-    "Ben: Did your sister arrive?|Ada: Yes, Mira came by night train from Trieste.|Ben: How long will she stay?"
-    "|Ada: Two weeks, then she flies to Oslo for the new job.|Ben: My knee hurts again, no running this month.",
+    (
+        "Ada: Hi Ben! How was your week?",
+        "Ben: Long. I finally sold the old canoe on Tuesday.",
+        "Ada: Oh! What did you get for it?",
+        "Ben: Four hundred, and he took the paddles too.",
+        "Ada: I started a pottery course near the station.",
+    ),
+    (
+        "Ben: Did your sister arrive?",
+        "Ada: Yes, Mira came by night train from Trieste.",
+        "Ben: How long will she stay?",
+        "Ada: Two weeks, then she flies to Oslo for the new job.",
+        "Ben: My knee hurts again, no running this month.",
+    ),
 )
 _QUESTIONS = (
     ("What did Ben sell?", 4, ["D1:2"]),
@@ -31,7 +40,7 @@ def conversation() -> list[dict[str, Any]]:
         sessions[f"session_{number}_date_time"] = f"2:15 pm on {number} May, 2024"
         sessions[f"session_{number}"] = [
             {"speaker": line.split(": ")[0], "dia_id": f"D{number}:{place}", "text": line.split(": ", 1)[1]}
-            for place, line in enumerate(talk.split("|"), 1)
+            for place, line in enumerate(talk, 1)
         ]
     questions = [
         {"question": text, "answer": "", "category": category, "evidence": evidence}

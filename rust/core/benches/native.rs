@@ -2,6 +2,7 @@
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
+use o_core::memory::{Fields, MemoryIndex, Weights};
 use o_core::text::{Limits, hidden, safe};
 use o_core::vectors::{FirstPass, Search, VectorIndex, embed};
 
@@ -112,4 +113,54 @@ fn a_batch_in_10_000_rows(bencher: Bencher, queries: u64) {
     bencher
         .counter(ItemsCount::new(queries))
         .bench(|| index.search_batch(black_box(&asked), &search));
+}
+
+/// Turns of twelve words, some frequent and some rare, twenty to a thread.
+fn memory(blocks: u64) -> MemoryIndex {
+    let mut index = MemoryIndex::new();
+    for number in 1..=blocks {
+        let _added = turn(&mut index, number);
+    }
+    index
+}
+
+fn turn(index: &mut MemoryIndex, number: u64) -> bool {
+    let word = |place: u64| {
+        let random = (number * 12 + place).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        format!("word{}", random % (1 << (place + 3)))
+    };
+    let text = (0..12).map(word).collect::<Vec<String>>().join(" ");
+    let thread = format!("thread{}", number / 20);
+    let fields = Fields {
+        text: &text,
+        thread: &thread,
+        ..Fields::default()
+    };
+    index.add(number, &fields).is_ok()
+}
+
+#[divan::bench(args = [10_000, 100_000], consts = [0, 1])]
+fn find_40_memories<const LENT: usize>(bencher: Bencher, blocks: u64) {
+    let index = memory(blocks);
+    let weights = Weights {
+        text: 1.0,
+        context: 0.5,
+        source: 0.5,
+        neighbour: 0.5 * LENT as f32,
+        repeats: 1.2,
+        length: 0.75,
+        coverage: 0.7,
+    };
+    let query = "word12 word77 word301 word1999 word9000 word12345";
+    bencher.bench(|| index.find(black_box(query), 40, &weights));
+}
+
+#[divan::bench]
+fn add_a_memory(bencher: Bencher) {
+    let mut index = memory(20_000);
+    let mut number = 20_000;
+    bencher.bench_local(|| {
+        number += 1;
+        turn(&mut index, number)
+    });
 }

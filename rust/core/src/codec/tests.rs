@@ -224,7 +224,11 @@ fn a_dictionary_helps_small_blocks_and_refuses_others() {
     let packed = dictionary.compress(&data).unwrap();
     assert!(2 * packed.len() < zstd::bulk::compress(&data, 3).unwrap().len());
     assert_eq!(dictionary.decompress(&packed, 1_000).unwrap(), data);
-    assert!(Dictionary::new(&learned[..2_000]).decompress(&packed, 1_000).is_err());
+    assert!(
+        Dictionary::new(&learned[..2_000])
+            .decompress(&packed, 1_000)
+            .is_err()
+    );
     assert!(dictionary.decompress(&packed, 10).is_err());
     assert!(dictionary.decompress(b"no frame", 1_000).is_err());
     assert!(train(&views[..1], 4_096).is_err());

@@ -62,6 +62,7 @@ fn examine(layer: Layer, target: &Target) -> Result<State> {
     }
     let all = [required, optional].concat();
     let said = report(&settings(layers), &all, target)?;
+    target.clear();
     let mut state = judge(layer, &said, required, optional);
     if layer == Layer::Seccomp && state.on {
         for (name, attack) in witnesses::DEADLY {
@@ -263,9 +264,36 @@ mod tests {
                 .collect();
             let said = report(&settings(&[]), &some, &target).unwrap();
             assert!(said[1..].contains(&b'0'), "{said:?}");
-            let _ = std::fs::remove_file(target.path.to_str().unwrap());
-            let _ = std::fs::remove_dir(target.path.to_str().unwrap());
+            target.clear();
         }
+    }
+
+    #[test]
+    fn attacks_that_succeed_leave_the_machine_as_it_was() {
+        use std::os::unix::fs::MetadataExt;
+        let about = || {
+            let root = std::fs::metadata("/").unwrap();
+            let names = std::fs::read_dir("/").unwrap().count();
+            let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+            let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+            (root.mode(), root.uid(), names, mounts, host)
+        };
+        let (_listener, target) = target().unwrap();
+        let before = about();
+        for attacks in [
+            witnesses::IDENTITY,
+            witnesses::FILES,
+            witnesses::REACH,
+            witnesses::CALLS,
+            witnesses::WORLD,
+        ] {
+            for attack in attacks {
+                report(&settings(&[]), &[*attack], &target).unwrap();
+                target.clear();
+                assert_eq!(about(), before, "{}", attack.0);
+            }
+        }
+        assert!(std::fs::symlink_metadata(target.path.to_str().unwrap()).is_err());
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! Attacks that must fail: a layer holds when its witnesses say so, whatever the kernel says of its features.
+//!
+//! Where a layer does not hold they succeed, as root too, on a machine that is somebody's: so each of them is harmless
+//! even then (it aims at what is not there, or asks for what is refused for another reason after the rights are seen).
 
 use std::ffi::{CStr, CString};
 use std::io::{Error, Result};
+use std::os::unix::ffi::OsStrExt;
 
 use super::itself::{self, NOBODY};
 use super::{Layer, Profile};
@@ -14,6 +18,15 @@ pub(super) struct Target {
     pub socket: Vec<u8>,
     /// What is not there yet, in a folder in which the user may make it.
     pub path: CString,
+}
+
+impl Target {
+    /// Removes what an attack that succeeded has made.
+    pub(super) fn clear(&self) {
+        let path = std::path::Path::new(std::ffi::OsStr::from_bytes(self.path.as_bytes()));
+        let _ = std::fs::remove_file(path);
+        let _ = std::fs::remove_dir(path);
+    }
 }
 
 /// An attack by its name; true: it was refused.
@@ -181,8 +194,8 @@ pub(super) const CALLS: &[Witness] = &[
     ("shmget", |_| {
         errno(libc::SYS_shmget, [0, 4096, 0o600, 0, 0]) == libc::EPERM
     }),
-    ("fchmodat", |_| {
-        errno(libc::SYS_fchmodat, [HERE, text(c"/"), 0o700, 0, 0]) == libc::EPERM
+    ("fchmodat", |target| {
+        errno(libc::SYS_fchmodat, [HERE, text(&target.path), 0o700, 0, 0]) == libc::EPERM
     }),
     ("symlinkat", |target| {
         errno(
@@ -264,14 +277,16 @@ pub(super) const IDENTITY: &[Witness] = &[
         errno(libc::SYS_setgroups, [0; 5]) == libc::EPERM
     }),
     ("mount", |_| {
-        let place = text(c"/");
-        denied(errno(libc::SYS_mount, [place, place, text(c"tmpfs"), 0, 0]))
+        // who may mount is told that there is no such file system
+        let (place, kind) = (text(c"/"), text(c"o-witness"));
+        denied(errno(libc::SYS_mount, [place, place, kind, 0, 0]))
     }),
     ("change the root", |_| {
         denied(errno(libc::SYS_chroot, [text(c"/"), 0, 0, 0, 0]))
     }),
     ("rename the host", |_| {
-        errno(libc::SYS_sethostname, [text(c"o"), 1, 0, 0, 0]) == libc::EPERM
+        // who may is told that the name is too long
+        errno(libc::SYS_sethostname, [text(c"o"), 65, 0, 0, 0]) == libc::EPERM
     }),
     ("have capabilities", |_| {
         itself::capabilities().is_ok_and(|set| set == 0)
@@ -300,7 +315,8 @@ pub(super) const WORLD: &[Witness] = &[
         open(c"/root/.ssh", READ) == libc::ENOENT && open(c"/home", READ) == libc::ENOENT
     }),
     ("make a file", |_| {
-        open(c"/o-witness", CREATE) == libc::EROFS
+        // one without a name, which nobody has to remove
+        open(c"/", libc::O_WRONLY | libc::O_TMPFILE | libc::O_CLOEXEC) == libc::EROFS
     }),
     ("connect by TCP", |_| {
         reach(libc::SYS_connect, libc::AF_INET, &loopback()) == libc::ENETUNREACH

@@ -109,3 +109,15 @@ def test_formats() -> None:
     assert iso(1_700_000_000_123_456_789) == "2023-11-14T22:13:20.123Z"
     assert (iso(0), when(0), short(None), short("0123456789abcdef")) == ("", "", "", "0123456789ab")
     assert with_time({"time_ns": 0}) == {"time_ns": 0, "time": ""}
+
+
+def test_a_programs_own_output_is_unchanged_in_a_pipe_and_harmless_on_a_terminal() -> None:
+    terminal = Terminal()
+    Output(False, terminal, io.StringIO()).raw(b"\x1b[2Jcaf\xc3\xa9\xff\n")
+    assert "\x1b" not in terminal.getvalue() and "café" in terminal.getvalue()
+    bytes_out = io.BytesIO()
+    pipe = io.TextIOWrapper(bytes_out, encoding="utf-8")
+    out = Output(False, pipe, io.StringIO())
+    out.line("before")
+    out.raw(b"\x1b[2J\xff\x00\n")
+    assert bytes_out.getvalue() == b"before\n\x1b[2J\xff\x00\n"

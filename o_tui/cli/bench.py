@@ -21,6 +21,10 @@ def _sandbox(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--forks", type=positive, default=40, metavar="N", help="instances to fork (default: 40)")
 
 
+def _codec(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rounds", type=positive, default=5, metavar="N", help="how often each is done (default: 5)")
+
+
 def _recall(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="conversations with questions, in the format of LoCoMo")
     parser.add_argument(
@@ -73,6 +77,7 @@ def _print(context: Context, value: dict[str, Any]) -> int:
 
 
 COMMANDS = (
+    _bench("codec", "Checkpoints packed, loaded and taken as deltas, beside zstandard and hashlib.", "", _codec),
     _bench("recall", "What the agent finds of recorded conversations again, and how fast.", " locomo10.json", _recall),
     _bench("sandbox", "From a fork to an instance that is ready, confined, and what a request costs.", "", _sandbox),
 )

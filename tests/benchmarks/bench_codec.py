@@ -1,222 +1,48 @@
-"""Checkpoints of 24, 35 and 51 MB packed, loaded and taken as deltas, beside zstandard and hashlib one after the other.
+"""Checkpoints of 24, 35 and 51 MB packed, loaded and taken as deltas (o_tui/bench/codec.py says how).
 
-`python -m tests.benchmarks.bench_codec [--quick]`. Half of a state is text, half are vectors that do not shrink. Each
-round does ours and the peer's work in turns; loading is measured in a process with the nursery's environment.
+`python -m tests.benchmarks.bench_codec [--quick]`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import random
-import subprocess
 import sys
-import tempfile
-import time
-import uuid
-from array import array
-from collections.abc import Callable
-from typing import IO
 
-import msgspec
-import zstandard
-
-from o_tui import _native
-from o_tui.guardian.nursery import ENVIRONMENT
-from o_tui.protocol import checkpoint
+from o_tui.bench import codec
 from tests.benchmarks import report
-from tests.benchmarks.report import Figure, median
+from tests.benchmarks.report import Figure
 
 ROUNDS = 9
 QUICK = 3
-EDITS = 20
-PEER = "zstandard and hashlib, one after the other"
-HEADER = checkpoint.Header(uuid.UUID(int=1), 1, 42, 0, 0, bytes(32), bytes(32))
-WORDS = [f"{a}{b}" for a in ("am", "be", "co", "du", "el", "fa") for b in ("ran", "tis", "lor", "mek", "vos", "pin")]
-
-
-def state(size: int) -> dict[str, bytes]:
-    """Sections of so many bytes."""
-    choose = random.Random(1)
-    blocks = []
-    left = size // 2
-    while left > 0:
-        blocks.append(" ".join(choose.choices(WORDS, k=60)).encode() + choose.randbytes(16))
-        left -= len(blocks[-1])
-    numbers = [choose.gauss(0, 0.06) for _ in range(1 << 16)]
-    vectors = array("f", (choose.choice(numbers) + choose.random() / 1e3 for _ in range(size // 8)))
-    return {"meta": b"m" * 200, "memory": b"".join(blocks), "vectors": vectors.tobytes()}
-
-
-def edited(sections: dict[str, bytes], seed: int) -> dict[str, bytes]:
-    """The same after EDITS edits: half of them change the text's length, half give a block another vector."""
-    choose = random.Random(seed)
-    memory, vectors = bytearray(sections["memory"]), bytearray(sections["vectors"])
-    for _ in range(EDITS // 2):
-        at = choose.randrange(len(memory))
-        memory[at : at + 20] = choose.randbytes(40)
-        at = choose.randrange(len(vectors) // 1024) * 1024
-        vectors[at : at + 1024] = choose.randbytes(1024)
-    return {**sections, "memory": bytes(memory), "vectors": bytes(vectors)}
-
-
-def spent_ms(work: Callable[[], object]) -> float:
-    """How long one call takes."""
-    start = time.perf_counter()
-    work()
-    return (time.perf_counter() - start) * 1000
-
-
-def in_turns(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Medians; every round does each of them once."""
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(rounds + 1):
-        for name, work in works.items():
-            times[name].append(spent_ms(work))
-    return {name: median(values[1:]) for name, values in times.items()}
-
-
-def peer_pack(sections: dict[str, bytes]) -> bytes:
-    """What one writes without the extension: the same digests, the same level."""
-    for data in sections.values():
-        hashlib.sha256(data).digest()
-    packed = zstandard.ZstdCompressor(level=1).compress(b"".join(sections.values()))
-    hashlib.sha256(packed).digest()
-    return packed
-
-
-def peer_load(packed: bytes, sizes: list[int]) -> None:
-    """The way back."""
-    hashlib.sha256(packed).digest()
-    body = memoryview(zstandard.ZstdDecompressor().decompress(packed))
-    at = 0
-    for size in sizes:
-        hashlib.sha256(body[at : at + size]).digest()
-        at += size
-
-
-def packing(rounds: int) -> list[Figure]:
-    """24 MB, the same digests on both sides."""
-    sections = state(24_000_000)
-    with tempfile.TemporaryFile() as file:
-
-        def ours() -> None:
-            _native.fingerprint(list(sections.values()))
-            _native.pack(file.fileno(), 256, list(sections.values()))
-
-        def digests_only() -> None:
-            _native.pack(file.fileno(), 256, list(sections.values()))
-
-        works = {"ours": ours, "pack": digests_only, "peer": lambda: peer_pack(sections)}
-        times = in_turns(works, rounds)
-    return [
-        Figure("24 MB packed, with digests and chunks", times["ours"], "ms", None, "max", PEER, times["peer"]),
-        Figure("… packed and hashed as a file only", times["pack"], "ms"),
-    ]
-
-
-def load_in_nursery(rounds: int) -> dict[str, float]:
-    """Loading 35 MB, where a nursery does it."""
-    command = [sys.executable, "-m", "tests.benchmarks.bench_codec", "--load", str(rounds)]
-    environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=300)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
-
-
-def load(rounds: int) -> dict[str, float]:
-    """In the process that measures it."""
-    sections = state(35_000_000)
-    with tempfile.TemporaryFile() as full, tempfile.TemporaryFile() as delta:
-        checkpoint.write(full, sections, HEADER)
-        checkpoint.write(delta, edited(sections, 3), HEADER, full)
-        packed, sizes = peer_pack(sections), list(map(len, sections.values()))
-        works: dict[str, Callable[[], object]] = {
-            "full": lambda: checkpoint.read(full),
-            "delta": lambda: checkpoint.read(delta, full),
-            "checked": lambda: checkpoint.inspect(full),
-            "peer": lambda: peer_load(packed, sizes),
-        }
-        return in_turns(works, rounds)
-
-
-def deltas(rounds: int) -> list[Figure]:
-    """20 edits in 51 MB."""
-    sections = state(51_000_000)
-    after = edited(sections, 2)
-    with tempfile.TemporaryFile() as full, tempfile.TemporaryFile() as delta:
-        size = checkpoint.write(full, sections, HEADER).compressed_bytes
-        small = checkpoint.write(delta, after, HEADER, full)
-        if not small.is_delta or not same(after, delta, full):
-            raise RuntimeError("the delta is not what was edited")
-        works: dict[str, Callable[[], object]] = {
-            "full": lambda: checkpoint.write(full, sections, HEADER),
-            "delta": lambda: checkpoint.write(delta, after, HEADER, full),
-        }
-        times = in_turns(works, rounds)
-    share = small.compressed_bytes / size * 100
-    return [
-        Figure(f"{EDITS} edits in 51 MB, bytes of the full checkpoint", share, "%", 1),
-        Figure("… written", times["delta"], "ms", None, "max", "the full one, ms", times["full"]),
-    ]
-
-
-def same(sections: dict[str, bytes], delta: IO[bytes], full: IO[bytes]) -> bool:
-    """What is read is what was written."""
-    found = checkpoint.read(delta, full)[1]
-    return {name: bytes(data) for name, data in found.items()} == sections
-
-
-def bodies() -> list[bytes]:
-    """Small answers and questions, as the broker records them."""
-    choose = random.Random(5)
-    made = []
-    for number in range(3_000):
-        text = " ".join(choose.choices(WORDS, k=choose.randint(3, 18)))
-        usage = {"input_tokens": choose.randrange(2_000), "output_tokens": choose.randrange(400)}
-        body = {"text": text, "model": "local-7b", "finish": "stop", "usage": usage, "call_id": f"c{number}"}
-        made.append(msgspec.msgpack.encode(body))
-    return made
-
-
-def dictionary() -> list[Figure]:
-    """Bodies of some 214 bytes with a dictionary of 16 KB that was learned from others."""
-    samples = bodies()
-    known, unknown = samples[:2_000], samples[2_000:]
-    learned = _native.Dictionary(_native.train_dictionary(known))
-    packed = [learned.compress(body) for body in unknown]
-    if [learned.decompress(body) for body in packed] != unknown:
-        raise RuntimeError("a body does not come back")
-    size = sum(map(len, unknown))
-    ratio = size / sum(map(len, packed))
-    plain = size / sum(len(zstandard.ZstdCompressor(level=3).compress(body)) for body in unknown)
-    once_us = spent_ms(lambda: [learned.compress(body) for body in unknown]) / len(unknown) * 1000
-    return [
-        Figure(
-            f"small bodies ({size / len(unknown):.0f} B) with a dictionary of 16 KB, ratio",
-            ratio, "times", 2.0, "min", "without", plain,
-        ),
-        Figure("… one compressed", once_us, "us"),
-    ]  # fmt: skip
 
 
 def figures() -> list[Figure]:
     """The table's lines."""
-    rounds = QUICK if "--quick" in sys.argv else ROUNDS
-    loads = load_in_nursery(rounds)
+    found = codec.measure(QUICK if "--quick" in sys.argv else ROUNDS)
+    ours, peer = found.results, found.peers[codec.PEER]
     return [
-        *packing(rounds),
-        Figure("35 MB loaded, every digest compared", loads["full"], "ms", 60, "max", PEER, loads["peer"]),
-        Figure("… by way of a delta and its base", loads["delta"], "ms"),
-        Figure("… checked only, nothing kept", loads["checked"], "ms"),
-        *deltas(rounds),
-        *dictionary(),
-    ]
+        Figure(
+            "24 MB packed, with digests and chunks", ours["pack_24_mb_ms"], "ms", None, "max",
+            codec.PEER, peer["pack_24_mb_ms"],
+        ),
+        Figure("… as frames with one digest", ours["frames_only_24_mb_ms"], "ms"),
+        Figure(
+            "35 MB loaded, every digest compared", ours["load_35_mb_ms"], "ms", 60, "max",
+            codec.PEER, peer["load_35_mb_ms"],
+        ),
+        Figure("… by way of a delta and its base", ours["load_35_mb_of_a_delta_ms"], "ms"),
+        Figure("… checked only, nothing kept", ours["check_35_mb_ms"], "ms"),
+        Figure(
+            f"{codec.EDITS} edits in 51 MB, bytes of the full checkpoint",
+            found.ratios["delta_bytes_to_full"] * 100, "%", 1,
+        ),
+        Figure("… written", ours["delta_51_mb_ms"], "ms", None, "max", "the full one, ms", ours["full_51_mb_ms"]),
+        Figure(
+            f"small bodies ({ours['small_body_bytes']:.0f} B) with a dictionary of 16 KB, ratio",
+            ours["dictionary_ratio"], "times", 2, "min", "without", peer["dictionary_ratio"],
+        ),
+        Figure("… one compressed", ours["small_body_us"], "us"),
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":
-    if "--load" in sys.argv:
-        print(json.dumps(load(int(sys.argv[-1]))))
-    else:
-        report.main(figures)
+    report.main(figures)

@@ -2,6 +2,7 @@
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
+use o_core::codec;
 use o_core::memory::{Fields, MemoryIndex, Weights};
 use o_core::text::{Limits, hidden, safe};
 use o_core::vectors::{FirstPass, Search, VectorIndex, embed};
@@ -163,4 +164,54 @@ fn add_a_memory(bencher: Bencher) {
         number += 1;
         turn(&mut index, number)
     });
+}
+
+/// Half words, half what does not shrink.
+fn state(size: usize) -> Vec<u8> {
+    let mut state = 7_u64;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 32) as u32
+    };
+    let words = ["the ", "harbour ", "is ", "closed ", "on ", "mondays "];
+    let mut out = Vec::with_capacity(size + 8);
+    while out.len() < size / 2 {
+        out.extend_from_slice(words[next() as usize % words.len()].as_bytes());
+    }
+    while out.len() < size {
+        out.extend_from_slice(&next().to_le_bytes());
+    }
+    out
+}
+
+#[divan::bench]
+fn codec_fingerprint_24_mb(bencher: Bencher) {
+    let state = state(24_000_000);
+    bencher
+        .counter(BytesCount::of_slice(&state))
+        .bench(|| codec::fingerprint(&[black_box(&state)]).map(|found| found.chunks.len()));
+}
+
+#[divan::bench]
+fn codec_pack_24_mb(bencher: Bencher) {
+    let state = state(24_000_000);
+    let Ok(file) = std::fs::File::options().write(true).open("/dev/null") else {
+        return;
+    };
+    bencher.counter(BytesCount::of_slice(&state)).bench(|| {
+        let source = codec::Slices::new(&[black_box(&state)]);
+        codec::pack(&file, 0, &[], &source, &[]).map(|packed| packed.packed)
+    });
+}
+
+#[divan::bench]
+fn codec_delta_of_24_mb(bencher: Bencher) {
+    let state = state(24_000_000);
+    let Ok(found) = codec::fingerprint(&[&state]) else {
+        return;
+    };
+    bencher
+        .bench(|| codec::delta(&[&state], black_box(&found.chunks), &found.chunks, 1_000).is_ok());
 }

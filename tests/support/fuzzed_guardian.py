@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import signal
 import socket
 import sys
 from functools import partial
 from pathlib import Path
 
-from o_tui import paths
+from o_tui import _native, paths
 from o_tui.config import Config, HealthConfig
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.main import run
@@ -41,7 +42,17 @@ async def serve(place: paths.Paths, guardian: Guardian) -> None:
         name = f"impostor-{number}"
         watch.exited.add_done_callback(partial(reaped, guardian, name))
         with contextlib.suppress(PeerError):
-            await guardian.fleet.adopt(Fork(name, peer, watch, guardian.stores.wal.seq), "shadow")
+            fork = Fork(name, peer, watch, guardian.stores.wal.seq, counters())
+            await guardian.fleet.adopt(fork, "shadow")
+
+
+def counters() -> _native.SharedReader:
+    """Of somebody who counts nothing."""
+    shared = _native.SharedCounters().detach_fd()
+    try:
+        return _native.SharedReader(shared)
+    finally:
+        os.close(shared)
 
 
 def reaped(guardian: Guardian, name: str, status: asyncio.Future[int]) -> None:

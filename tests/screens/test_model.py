@@ -119,6 +119,17 @@ def test_state_is_words_and_not_only_colour() -> None:
     assert "standby [!!] missing" in line
 
 
+@pytest.mark.parametrize("width", [40, 80, 160])
+def test_an_agent_that_is_not_confined_is_said_at_every_width(width: int) -> None:
+    model = loaded()
+    for tier, said in {"A": False, "B": False, "X": True}.items():
+        model.status["instances"] = [scripted_data.instance("main", 1, "running") | {"tier": tier}]
+        line = compose_line(parts(model, scripted_data.NOW, UNICODE), width, lambda role: "").plain
+        assert ("NOT CONFINED" in line) == said
+    model.status["instances"] = [scripted_data.instance("main", 1, "running") | {"tier": "C"}]
+    assert "no Landlock" in compose_line(parts(model, scripted_data.NOW, UNICODE), 160, lambda role: "").plain
+
+
 @pytest.mark.parametrize("state", ["starting", "connecting", "lost", "stopped", "refused"])
 def test_every_state_of_the_link_has_a_sentence(state: str) -> None:
     assert sentence(Model(link=state, link_detail="why"))

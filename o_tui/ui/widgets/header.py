@@ -69,6 +69,7 @@ def _health(model: Model, now_ns: int, glyphs: Glyphs) -> list[Part]:
         good = state in GOOD_STATES
         text = f"{role} {glyphs.ok}" if good else f"{role} {glyphs.bad} {state}"
         found.append(Part(rank, text, "success" if good else "error"))
+    found += _sandbox(model.instance("main") or {})
     running = model.running
     if running:
         found.append(Part(10, f"agent busy {_elapsed(running[-1], now_ns)}", "accent"))
@@ -82,6 +83,14 @@ def _health(model: Model, now_ns: int, glyphs: Glyphs) -> list[Part]:
         found.append(Part(50, "guardian <1 ms" if delay < 1 else f"guardian {_step(delay)} ms"))
     found.append(_brain(model.brain))
     return found
+
+
+def _sandbox(main: Row) -> list[Part]:
+    """Nothing as long as instances are confined as they should be."""
+    tier = main.get("tier")
+    if tier == "X":
+        return [Part(2, "NOT CONFINED", "error")]
+    return [Part(14, "sandbox C, no Landlock", "warning")] if tier == "C" else []
 
 
 def _elapsed(row: Row, now_ns: int) -> str:

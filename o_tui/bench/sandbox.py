@@ -61,11 +61,12 @@ def measure(forks: int) -> Report:
         "confined": (Times([], []), _confine),
     }
     fresh_ms: list[float] = []
+    state = State.empty()  # as the nursery has it when it forks
     gc.collect()
     gc.freeze()
     for number in range(forks):
         for times, confine in kinds.values():
-            _one(times, confine)
+            _one(times, confine, state)
         if number % 4 == 0:
             fresh_ms.append(_fresh())
     report = Report(peers={PEER: {"start_ms": round(median(fresh_ms), 3)}})
@@ -82,14 +83,14 @@ def measure(forks: int) -> Report:
     return report
 
 
-def _one(times: Times, confine: Confine) -> None:
+def _one(times: Times, confine: Confine, state: State) -> None:
     ours, theirs = socket.socketpair()
     started_ns = time.perf_counter_ns()
     counters = _native.SharedCounters()
     pid = os.fork()
     if pid == 0:
         ours.close()  # else it would not see our end
-        _become(theirs, confine, counters)
+        _become(theirs, confine, state, counters)
     theirs.close()
     try:
         with ours:
@@ -129,13 +130,13 @@ def _base(descriptor: int, counters: _native.SharedCounters) -> tuple[int, str]:
     return SOCKET_FD, tier
 
 
-def _become(sock: socket.socket, confine: Confine, counters: _native.SharedCounters) -> NoReturn:
+def _become(sock: socket.socket, confine: Confine, state: State, counters: _native.SharedCounters) -> NoReturn:
     """The child: an instance, with or without the confinement."""
     status = FAILED_STATUS
     try:
         descriptor, tier = confine(sock.detach(), counters)
         with socket.socket(fileno=descriptor) as own:
-            status = instance.run(own, State.empty(), "shadow", tier=tier, counters=counters)
+            status = instance.run(own, state, "shadow", tier=tier, counters=counters)
     except BaseException:  # noqa: BLE001 - the child must not go back into the frames of the command
         print(safe(traceback.format_exc()), file=sys.__stderr__)
     finally:

@@ -36,6 +36,11 @@ def _recall(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _vectors(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rows", type=positive, default=10_000, metavar="N", help="vectors (default: 10000)")
+    parser.add_argument("--dimensions", type=positive, default=384, metavar="N", help="of each (default: 384)")
+
+
 def _bench(
     name: str, summary: str, example: str, configure: Callable[[argparse.ArgumentParser], None] = _nothing
 ) -> Command:
@@ -80,4 +85,5 @@ COMMANDS = (
     _bench("codec", "Checkpoints packed, loaded and taken as deltas, beside zstandard and hashlib.", "", _codec),
     _bench("recall", "What the agent finds of recorded conversations again, and how fast.", " locomo10.json", _recall),
     _bench("sandbox", "From a fork to an instance that is ready, confined, and what a request costs.", "", _sandbox),
+    _bench("vectors", "Exact searches in vectors, one by one, in a batch and masked, beside numpy.", "", _vectors),
 )

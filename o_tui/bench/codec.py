@@ -27,6 +27,7 @@ from o_tui.bench.report import Report, median
 from o_tui.guardian.nursery import ENVIRONMENT
 from o_tui.protocol import checkpoint
 from o_tui.protocol.errors import CorruptError
+from o_tui.protocol.safe_text import safe
 
 EDITS = 20
 """Between a checkpoint and the delta over it."""
@@ -219,4 +220,4 @@ def _plain(body: bytes) -> bytes:
 
 
 if __name__ == "__main__":
-    print(msgspec.json.encode(load(int(sys.argv[1]))).decode())
+    print(safe(msgspec.json.encode(load(int(sys.argv[1]))).decode()))

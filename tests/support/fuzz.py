@@ -118,4 +118,4 @@ def connections(source: Iterator[bytes], sender: str) -> Iterator[list[bytes]]:
             yield batch
             batch = []
     if batch:
-        yield batch
+        yield [*batch, LAST]

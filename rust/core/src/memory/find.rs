@@ -69,6 +69,8 @@ pub(super) struct Scores {
     cells: Vec<Cell>,
     /// Slots with the term in hand, in the order in which they were met.
     touched: Vec<u32>,
+    /// The same, where no neighbour lends.
+    met: Vec<(u32, Counts)>,
     /// Slots with any term.
     found: Vec<u32>,
 }
@@ -167,6 +169,9 @@ impl MemoryIndex {
     /// Adds one term to the scores: of the blocks that have it, and of those that a neighbour lends it to.
     fn score_term(&self, term: u64, scale: &Scale<'_>, scores: &mut Scores) {
         let weights = scale.weights;
+        if weights.neighbour.max(0.0) == 0.0 {
+            return self.score_alone(term, scale, scores);
+        }
         let all_there = self.blocks.removed == 0;
         self.postings.find(term, |slot, counts| {
             if !all_there && !self.blocks.is_there(slot) {
@@ -174,7 +179,7 @@ impl MemoryIndex {
             }
             let text = counts.text();
             scores.count(slot, weights.times(counts), text > 0);
-            if text > 0 && weights.neighbour > 0.0 {
+            if text > 0 {
                 for near in self.blocks.near(slot) {
                     scores.count(near, weights.neighbour * f32::from(text), false);
                 }
@@ -185,6 +190,7 @@ impl MemoryIndex {
             cells,
             touched,
             found,
+            ..
         } = scores;
         for slot in touched.drain(..) {
             let (Some(cell), Some(sizes)) = (cells.get_mut(slot as usize), self.blocks.sizes(slot))
@@ -196,6 +202,39 @@ impl MemoryIndex {
             }
             cell.any = cell.any.wrapping_add(1);
             cell.score += rarity * scale.term(std::mem::take(&mut cell.times), sizes);
+        }
+    }
+
+    /// The same without neighbours: a block meets a term once, so cells are visited once.
+    fn score_alone(&self, term: u64, scale: &Scale<'_>, scores: &mut Scores) {
+        let weights = scale.weights;
+        let Scores {
+            cells, met, found, ..
+        } = scores;
+        let all_there = self.blocks.removed == 0;
+        self.postings.find(term, |slot, counts| {
+            if all_there || self.blocks.is_there(slot) {
+                met.push((slot, counts));
+            }
+        });
+        let counting = met
+            .iter()
+            .filter(|(_, counts)| weights.times(*counts) > 0.0);
+        let rarity = scale.rarity(counting.count());
+        for (slot, counts) in met.drain(..) {
+            let (Some(cell), Some(sizes)) = (cells.get_mut(slot as usize), self.blocks.sizes(slot))
+            else {
+                continue;
+            };
+            let times = weights.times(counts);
+            cell.own = cell.own.wrapping_add(u8::from(counts.text() > 0));
+            if times > 0.0 {
+                if cell.any == 0 {
+                    found.push(slot);
+                }
+                cell.any = cell.any.wrapping_add(1);
+                cell.score += rarity * scale.term(times, sizes);
+            }
         }
     }
 

@@ -259,9 +259,10 @@ def repair_rows(
         step = verify_slice(connection, position, 1 << 62)
         if not step.bad_seq:
             return lines
-        digests = dict(known or {}) | known_digests(folder)
         sql = "SELECT seq, digest FROM wal WHERE seq >= ?"
-        digests |= {int(row[0]): row[1] for row in connection.execute(sql, (step.bad_seq,))}
+        digests = {int(row[0]): row[1] for row in connection.execute(sql, (step.bad_seq,))}
+        # the rows are what is in doubt: it may be the digest of the last one itself that was damaged
+        digests |= (known or {}) | known_digests(folder)
         run, proven = prove(dict(mirrored(folder, step.bad_seq)), step.seq, step.digest, digests)
         end = 0
         for seq, entry, digest in run[:proven]:

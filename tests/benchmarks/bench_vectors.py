@@ -1,7 +1,8 @@
 """Searches in vectors beside numpy, simsimd, numkong, usearch and faiss, all in one process on one thread.
 
 The peers live in a virtual environment of their own, made in the cache folder, whose interpreter loads our extension
-from its file. Random vectors of length 1, the ten best. `--million` adds a million rows; `--all` prints what each took.
+from its file. Random vectors of length 1, the ten best. `--quick` leaves out the million rows; `--all` prints
+what each took.
 """
 
 from __future__ import annotations
@@ -55,8 +56,10 @@ def measured(python: Path, rows: int, size: int) -> dict[str, Any]:
     return found
 
 
-def least_times(rows: int, size: int) -> float:
-    """How many times as quick as the best exact peer a certified search must be."""
+def least_times(rows: int, size: int) -> float | None:
+    """How many times as quick as the best exact peer a certified search must be; a million are bound by memory."""
+    if rows >= 1_000_000:
+        return None
     return 2 if rows <= 1_000 else 4 if size <= 384 else 3
 
 
@@ -96,7 +99,7 @@ def figures() -> list[Figure]:
     python = peer_python()
     if python is None:
         return []
-    sizes = (*SIZES, MILLION) if "--million" in sys.argv else SIZES
+    sizes = SIZES if "--quick" in sys.argv else (*SIZES, MILLION)
     return [figure for rows, size in sizes for figure in of_size(measured(python, rows, size))]
 
 

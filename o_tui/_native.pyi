@@ -124,6 +124,9 @@ class MemoryIndex:
     def remove(self, number: int) -> bool:
         """Takes a block out; False where there was none."""
 
+    def rest(self) -> None:
+        """Gives back the memory that searches count in (12 bytes a block and more); the next search makes it anew."""
+
     def find(
         self,
         query: str,

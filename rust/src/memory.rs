@@ -102,6 +102,11 @@ impl MemoryIndex {
         added.map_err(errors::memory)
     }
 
+    /// Gives back the memory that searches count in.
+    fn rest(&self) {
+        self.read().rest();
+    }
+
     /// Takes a block out; False where there was none.
     fn remove(&self, py: Python<'_>, number: u64) -> bool {
         py.detach(|| self.write().remove(number))

@@ -190,6 +190,7 @@ def of_a_fork() -> list[Figure]:
             search = MemorySearch(state)
             for query in asked[:100]:
                 genome.recall(query, search, 10, 0)
+            state.words.rest()  # as an instance does between two requests that are a heartbeat apart
             os.write(write, f"{process_rss_pss(os.getpid())[2] - before:12d}".encode())
             os.read(hold, 1)
             os._exit(0)

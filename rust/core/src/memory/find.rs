@@ -8,6 +8,7 @@ use super::MemoryIndex;
 use super::blocks::Sizes;
 use super::postings::Counts;
 use super::words;
+use crate::process;
 
 /// Different words of a query that are looked for.
 const QUERY_TERMS: usize = 48;
@@ -149,6 +150,16 @@ impl MemoryIndex {
             self.score_term(*term, &scale, scores);
         }
         self.best(scores, k, terms.len(), weights.coverage)
+    }
+
+    /// Gives back what searches count in; the next one makes it anew. For a process that waits and shares its pages.
+    pub fn rest(&self) {
+        if let Ok(mut scores) = self.scores.try_lock()
+            && !scores.cells.is_empty()
+        {
+            *scores = Scores::default();
+            process::give_back();
+        }
     }
 
     fn scale<'a>(&self, weights: &'a Weights) -> Scale<'a> {

@@ -46,6 +46,9 @@ class Bench:
 @pytest.fixture
 def sleeper() -> Iterator[int]:
     process = subprocess.Popen(["sleep", "600"])
+    deadline_s = time.monotonic() + 10
+    while wants_to_run(process.pid) and time.monotonic() < deadline_s:  # until it has begun to sleep
+        time.sleep(0.001)
     yield process.pid
     process.kill()
     process.wait()

@@ -1,0 +1,9 @@
+"""The built-in operators: each makes one change to a module, without a model. They are pure: text in, text out."""
+
+from __future__ import annotations
+
+from o_tui.evolution.operators.literals import Literals
+from o_tui.evolution.operators.operator import Operator
+
+OPERATORS: tuple[Operator, ...] = (Literals(),)
+"""All of them, in the order in which they are told of in statistics."""

@@ -1,0 +1,197 @@
+"""One parsed source, the lines of it that may change, and edits that leave every other byte as it is.
+
+Edits are made in the text, at the places that `ast` names: comments, layout, line ends and tabs need no printer to
+survive. Operators that move statements use libcst, on the same text.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from o_tui.evolution import signatures
+
+if TYPE_CHECKING:
+    import libcst
+
+START = re.compile(r"[ \t]*#[ \t]*EVOLVE-BLOCK-START\b")
+END = re.compile(r"[ \t]*#[ \t]*EVOLVE-BLOCK-END\b")
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_BOM = "\ufeff"
+
+Region = tuple[int, int]
+"""The first and the last line that may change, from 1; the last before the first: none may."""
+Edit = tuple[int, int, str]
+"""Characters `start` to `end` of the text become these."""
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True)
+class Module:
+    """A source that compiles. Made by `parse`; places are counted in characters of `text`."""
+
+    text: str
+    tree: ast.Module
+    region: Region
+    lines: tuple[str, ...]
+    starts: tuple[int, ...]
+
+    def inside(self, node: ast.AST) -> bool:
+        """Whether all of a node may change."""
+        first, last = self.region
+        return first <= getattr(node, "lineno", 0) and (getattr(node, "end_lineno", None) or last + 1) <= last
+
+    def span(self, node: ast.expr | ast.stmt) -> tuple[int, int]:
+        """Where a node stands."""
+        return (
+            self._place(node.lineno, node.col_offset),
+            self._place(node.end_lineno or node.lineno, node.end_col_offset or 0),
+        )
+
+    def line_span(self, node: ast.stmt) -> tuple[int, int]:
+        """Where a statement's lines stand, decorators and line end with it."""
+        first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
+        last = node.end_lineno or node.lineno
+        return self.starts[first - 1], self.starts[last - 1] + len(self.lines[last - 1])
+
+    def _place(self, line: int, column: int) -> int:
+        text = self.lines[line - 1] if line <= len(self.lines) else ""
+        start = self.starts[line - 1] if line <= len(self.lines) else len(self.text)
+        return start + (column if text.isascii() else len(text.encode()[:column].decode()))
+
+    def source_of(self, node: ast.expr | ast.stmt) -> str:
+        """A node's own text."""
+        start, end = self.span(node)
+        return self.text[start:end]
+
+    def edited(self, edits: Iterable[Edit]) -> str:
+        """The text with these edits, which must not overlap."""
+        text = self.text
+        for start, end, new in sorted(edits, reverse=True):
+            text = text[:start] + new + text[end:]
+        return text
+
+    @property
+    def newline(self) -> str:
+        """How its lines end."""
+        first = self.lines[0] if self.lines else ""
+        return first[len(first.rstrip("\r\n")) :] or "\n"
+
+    @cached_property
+    def skeleton(self) -> str:
+        """Names what is left when every number is taken out: sources alike but for numbers share it."""
+        return _digest(_NUMBERS.sub("Constant(0)", self._dump))
+
+    @cached_property
+    def identity(self) -> str:
+        """Names what the source means: comments, layout and docstrings do not count."""
+        return _digest(self._dump)
+
+    @cached_property
+    def _dump(self) -> str:
+        return _TEXT.sub("", ast.dump(self.tree, annotate_fields=False))
+
+    @cached_property
+    def cst(self) -> libcst.Module:
+        """The same text for libcst, which keeps comments and layout."""
+        import libcst
+
+        return libcst.parse_module(self.text)
+
+    def functions(self) -> Iterator[tuple[str, Function]]:
+        """The functions of the module and of its classes, by their dotted names."""
+        yield from _functions(self.tree.body, "")
+
+
+_TEXT = re.compile(r"""Expr\(Constant\((?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\)\)""")
+_NUMBERS = re.compile(r"UnaryOp\(USub\(\), Constant\([-+.\w]+\)\)|Constant\([-+.\w]+\)")
+
+
+def parse(text: str, region: Region | None = None, tail: int | None = None) -> Module:
+    """Reads a source.
+
+    Args:
+        text: The whole module.
+        region: The lines that may change; without it those between the markers, and all where there are none.
+        tail: How many lines follow the region: where a source has grown or shrunk, this counts and not the last line.
+
+    Raises:
+        ValueError: It does not compile (SyntaxError is one), or markers are not one pair in order.
+        RecursionError, MemoryError: It is nested too deeply.
+    """
+    bare = text.removeprefix(_BOM)
+    lines = tuple(_LINE.findall(bare))
+    starts, at = [], len(text) - len(bare)
+    for line in lines:
+        starts.append(at)
+        at += len(line)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = ast.parse(bare)
+        compile(tree, "<candidate>", "exec", dont_inherit=True)
+    if region is None:
+        region = marked(lines)
+    elif tail is not None:
+        region = (region[0], len(lines) - tail)
+    return Module(text, tree, region, lines, tuple(starts))
+
+
+def marked(lines: Iterable[str]) -> Region:
+    """The lines between the markers, or all lines where there are no markers.
+
+    Raises:
+        ValueError: There is more than one block, or half a block.
+    """
+    lines = list(lines)
+    first = [number for number, line in enumerate(lines, 1) if START.match(line)]
+    last = [number for number, line in enumerate(lines, 1) if END.match(line)]
+    if not first and not last:
+        return 1, len(lines)
+    if len(first) != 1 or len(last) != 1 or last[0] < first[0]:
+        raise ValueError("one block is wanted: one EVOLVE-BLOCK-START, and one EVOLVE-BLOCK-END behind it")
+    return first[0] + 1, last[0] - 1
+
+
+def kept(parent: Module, text: str) -> Module | None:
+    """A child of `parent` with this text; None unless it compiles and keeps the rest and the signatures."""
+    first, last = parent.region
+    tail = len(parent.lines) - last
+    try:
+        child = parse(text, parent.region, tail)
+    except (ValueError, RecursionError, MemoryError):
+        return None
+    if child.lines[: first - 1] != parent.lines[: first - 1] or text.startswith(_BOM) != parent.text.startswith(_BOM):
+        return None
+    if len(child.lines) < first - 1 + tail or (tail and child.lines[-tail:] != parent.lines[-tail:]):
+        return None
+    after = dict(child.functions())
+    for name, function in parent.functions():
+        if name not in after or _signature(after[name]) != _signature(function):
+            return None
+    described = signatures.functions(child.tree)
+    if any(described[name][0] != found for name, (found, _line) in signatures.functions(parent.tree).items()):
+        return None
+    return child
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def _signature(function: Function) -> str:
+    returns = ast.dump(function.returns) if function.returns else ""
+    return type(function).__name__ + ast.dump(function.args) + returns
+
+
+def _functions(body: Iterable[ast.stmt], prefix: str) -> Iterator[tuple[str, Function]]:
+    for node in body:
+        if isinstance(node, Function):
+            yield prefix + node.name, node
+        elif isinstance(node, ast.ClassDef):
+            yield from _functions(node.body, f"{prefix}{node.name}.")

@@ -1,0 +1,219 @@
+"""Which change is tried next: a portfolio of operators, of which those get more turns whose changes help.
+
+    portfolio = Portfolio(seed)
+    while proposal := portfolio.propose(archive):
+        score, cost_s = measure(proposal.source)
+        archive.append(Scored(new_id, proposal.source, score, proposal.parents[0], proposal.operator))
+        portfolio.learn(proposal, score, cost_s)
+
+The same seed and the same calls give the same proposals: chance comes from the seed and the number of the proposal, and
+time counts only where the caller says so. Nothing that means the same is proposed twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from o_tui.evolution import parents
+from o_tui.evolution.credit import Credit
+from o_tui.evolution.operators import OPERATORS
+from o_tui.evolution.operators.module import Module, Region, kept, parse
+from o_tui.evolution.operators.operator import Change, Memory, Operator, Result
+from o_tui.evolution.parents import Parents, Scored
+
+__all__ = ["Portfolio", "Proposal", "Scored"]
+
+_TRIES = 16
+"""How often an operator may begin anew when what it made was seen before or does not compile."""
+_POLISH = 12
+"""How many turns the numbers of a model's proposal get."""
+_PENDING = 512
+_MODULES = 32
+_OTHERS = 4
+_HOPES = {"literals": 3.0}
+"""Successes that are believed in before there are any."""
+_GREEDY = frozenset({"literals", "options", "materialise"})
+"""These change the best member: they climb. The others mix and rebuild, and take any of the best."""
+_AFTER = {"cma": 1000}
+"""How many results must be known before an operator has its turn."""
+_BY_NAME: dict[str, Operator] = {each.name: each for each in OPERATORS}
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A source to be tried, which operator made it of which members, and what it changed, in one line."""
+
+    source: str
+    operator: str
+    parents: tuple[str, ...]
+    detail: str
+
+
+class Portfolio:
+    """The operators, what they have learned, and what was proposed."""
+
+    def __init__(self, seed: int, *, region: Region | None = None, state: Mapping[str, Any] | None = None) -> None:
+        """Begins a search, or goes on with one.
+
+        Args:
+            seed: Of all chance.
+            region: The first and the last line that may change in the first member of the archive, from 1. None: the
+                lines between `# EVOLVE-BLOCK-START` and `# EVOLVE-BLOCK-END`, all lines where there are none.
+            state: What `state()` gave.
+        """
+        state = json.loads(json.dumps(state)) if state else {}
+        self._seed = seed
+        self._region = region
+        self._tail: int | None = state.get("tail")
+        self._count: int = state.get("count", 0)
+        self._learned: int = state.get("learned", 0)
+        self._credit = Credit(state.get("credit"))
+        self._memories: dict[str, Memory] = state.get("memories", {})
+        self._seen: dict[str, None] = dict.fromkeys(state.get("seen", ()))
+        self._pending: dict[str, dict[str, Any]] = dict(state.get("pending", {}))
+        self._polish: dict[str, int] = dict(state.get("polish", {}))
+        self._best: list[float] = list(state.get("best", ()))
+        self._newest: Scored | None = None
+        self._parents = Parents(never_for_its_own_sake=("statements",))
+        self._modules: dict[str, Module | None] = {}
+
+    def propose(self, archive: Sequence[Scored]) -> Proposal | None:
+        """The next change of one of the archive's members; None where nothing new can be made."""
+        self._look(archive)
+        if not self._parents.best:
+            return None
+        self._count += 1
+        random = Random(f"{self._seed}:{self._count}")
+        polished = self._to_polish()
+        if polished is not None:
+            names = ["literals"]
+        else:
+            names = [name for name in _BY_NAME if _AFTER.get(name, 0) <= self._learned]
+        while names:
+            name = self._choose(names, random)
+            parent = polished or self._parents.pick(random, greedy=name in _GREEDY)
+            made = self._make(_BY_NAME[name], parent, random)
+            if made is not None:
+                return made
+            names.remove(name)
+        return None if polished is None else self.propose(archive)
+
+    def learn(self, proposal: Proposal, score: float, cost_s: float) -> None:
+        """Hears how a proposal did; `cost_s` (any unit, 0: does not count) is what its measuring took."""
+        pending = self._pending.pop(_name(proposal.source), None)
+        if pending is None:
+            return
+        self._learned += 1
+        before, name = pending["score"], pending["operator"]
+        result = _result(score, before)
+        gain = 0.0
+        if result == "better":
+            below = parents.rank(before, self._best) + 1
+            gain = (below - parents.rank(score, self._best)) / below
+        self._credit.note(name, gain, cost_s)
+        _BY_NAME[name].learn(self._memory(name), pending["note"], result, score)
+
+    def state(self) -> dict[str, Any]:
+        """All that it knows, as plain data: a copy."""
+        found: dict[str, Any] = json.loads(
+            json.dumps(
+                {
+                    "count": self._count,
+                    "learned": self._learned,
+                    "tail": self._tail,
+                    "credit": self._credit.earned,
+                    "memories": self._memories,
+                    "seen": list(self._seen),
+                    "pending": self._pending,
+                    "polish": self._polish,
+                    "best": self._best,
+                }
+            )
+        )
+        return found
+
+    def _look(self, archive: Sequence[Scored]) -> None:
+        """Reads the archive's new members: none of them is proposed again, and a model's are to be polished."""
+        for member in self._parents.look(archive):
+            module = self._module(member.source)
+            if module is not None:
+                self._seen[module.identity] = None
+            if member.operator.startswith("llm") and math.isfinite(member.score):
+                self._polish.setdefault(member.id, _POLISH)
+                self._newest = member
+        self._best = [each.score for each in self._parents.best]
+
+    def _to_polish(self) -> Scored | None:
+        """The newest of a model's proposals, as long as its numbers have turns left."""
+        if self._newest is None or not self._polish[self._newest.id]:
+            return None
+        self._polish[self._newest.id] -= 1
+        return self._newest
+
+    def _choose(self, names: Sequence[str], random: Random) -> str:
+        best = self._module(self._parents.best[0].source)
+        if best is not None:
+            for name in names:
+                if _BY_NAME[name].eager(best, self._memory(name)):
+                    return name
+        return self._credit.pick(names, random, _HOPES)
+
+    def _make(self, operator: Operator, parent: Scored, random: Random) -> Proposal | None:
+        """A change of `parent` that compiles, keeps what must stay and was not seen before."""
+        module = self._module(parent.source)
+        if module is None:
+            return None
+        others = [each for each in self._parents.best if each.id != parent.id][:_OTHERS]
+        modules = [found for each in others if (found := self._module(each.source)) is not None]
+        for _ in range(_TRIES):
+            change = operator.operate(module, modules, random, self._memory(operator.name))
+            if change is None:
+                return None
+            child = kept(module, change.text)
+            if child is not None and child.identity not in self._seen:
+                self._seen[child.identity] = None
+                return self._proposed(operator.name, change, parent, others)
+        return None
+
+    def _proposed(self, name: str, change: Change, parent: Scored, others: Sequence[Scored]) -> Proposal:
+        self._pending[_name(change.text)] = {"operator": name, "note": change.note, "score": parent.score}
+        while len(self._pending) > _PENDING:
+            del self._pending[next(iter(self._pending))]
+        mixed = () if change.other is None else (others[change.other].id,)
+        return Proposal(change.text, name, (parent.id, *mixed), change.detail)
+
+    def _memory(self, name: str) -> Memory:
+        return self._memories.setdefault(name, {})
+
+    def _module(self, source: str) -> Module | None:
+        """The source, parsed; None where it does not compile, which no operator can change."""
+        if source in self._modules:
+            return self._modules[source]
+        try:
+            module = parse(source, self._region, self._tail)
+        except (ValueError, RecursionError, MemoryError):
+            module = None
+        if module is not None and self._region is not None and self._tail is None:
+            self._tail = len(module.lines) - self._region[1]
+        while len(self._modules) >= _MODULES:
+            del self._modules[next(iter(self._modules))]
+        self._modules[source] = module
+        return module
+
+
+def _name(source: str) -> str:
+    return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _result(score: float, before: float) -> Result:
+    if not math.isfinite(score):
+        return "failed"
+    if parents.equal(score, before):
+        return "same"
+    return "better" if score > before else "worse"

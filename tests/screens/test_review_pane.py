@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 from textual import events
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from o_tui.paths import Paths
 from o_tui.protocol.errors import RefusedError
 from o_tui.ui.panes.approval import DEAD_S, Gate
 from o_tui.ui.panes.review import ReviewPane
 from o_tui.ui.screens.confirm import ConfirmScreen
+from o_tui.ui.screens.part import PartScreen
 from o_tui.ui.screens.reject_reason import RejectScreen
 from tests.support import scripted_data
 from tests.support.panes import SIZES, THEMES, Opened, diff_text, evolution, opened, with_evolutions
@@ -334,7 +335,10 @@ async def test_a_change_that_is_decided_meanwhile(workspace: Paths) -> None:
         assert view.calls("approve") == []
 
 
-async def test_two_thousand_stray_keys_approve_nothing(workspace: Paths) -> None:
+@pytest.mark.parametrize("amount", [1_000, pytest.param(10_000, marks=pytest.mark.torture)])
+async def test_stray_keys_and_pastes_approve_nothing(
+    workspace: Paths, amount: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Random keys and pastes, the clock going on between them, so that no dead time protects."""
     chance = random.Random(20251121)
     keys = [*string.ascii_letters, *string.digits, ".", "enter", "escape", "tab", "up", "down", "space", "ctrl+v"]
@@ -343,8 +347,11 @@ async def test_two_thousand_stray_keys_approve_nothing(workspace: Paths) -> None
     async with opened(workspace, setup=one) as view:
         view.app._clipboard = VERSION
         pane, clock = await review(view)
-        asked = sent = 0
-        while sent < 2_000:
+        asked: list[str] = []
+        ask = pane.bar.ask
+        monkeypatch.setattr(pane.bar, "ask", lambda *about: (asked.append(about[0]), ask(*about)))
+        sent = 0
+        while sent < amount:
             clock.now += chance.choice([0.01, 0.2, 1.0])
             for _ in range(chance.randint(1, 8)):
                 if chance.random() < 0.05:
@@ -356,13 +363,13 @@ async def test_two_thousand_stray_keys_approve_nothing(workspace: Paths) -> None
                     )
                 sent += 1
             await view.pilot.pause()
-            asked += bool(pane.bar.open_for)
             while view.app.screen is not view.app.frame:
-                view.app.pop_screen()
-                await view.pilot.pause()
+                await view.pilot.press("escape")
+            while pane.diff.unmark():  # with marks the whole is not asked for
+                pass
             if not pane.has_focus_within:
                 await view.go("review")
-        assert asked > 20, "the keys have to come to the question, else this says nothing"
+        assert len(asked) > 10, "the keys have to come to the question, else this says nothing"
         assert view.calls("approve") == []
 
 
@@ -442,3 +449,84 @@ async def test_a_decided_change_can_be_looked_at(workspace: Paths) -> None:
         clock.wait()
         await view.press("A")
         assert not pane.bar.open_for
+
+
+# --- parts of a change
+
+
+def keeps_parts(guardian: ScriptedGuardian) -> None:
+    one(guardian)
+    guardian.handlers["evolution.accept_part"] = lambda id, digest, keep, reason: {"evolution": "ev-20"}
+
+
+async def test_hunks_are_marked_and_a_part_goes_back_to_the_shadow(workspace: Paths) -> None:
+    async with opened(workspace, (120, 40), keeps_parts) as view:
+        pane, clock = await review(view)
+        clock.wait()
+        await view.press("space", "x")
+        assert "[accepted]" in view.text()
+        assert "[rejected]" in view.text()
+        assert "1 accepted  1 rejected   A PARTIAL: goes back to shadow" in view.text()
+        await view.press("A")
+        assert isinstance(view.app.screen, PartScreen)
+        assert "1 accepted, 1 rejected" in view.text()
+        await view.press(*"no", "enter")
+        called = await view.called("evolution.accept_part")
+        assert called["digest"] == pane._item["diff_sha256"]
+        assert called["keep"] == [key.text() for key in pane.diff.marks.accepted]
+        assert called["reason"] == "no"
+        await view.until(lambda: "tried as ev-20" in view.text())
+        assert view.calls("approve") == []
+
+
+async def test_open_lines_are_said_and_nothing_is_sent(workspace: Paths) -> None:
+    async with opened(workspace, setup=keeps_parts) as view:
+        _, clock = await review(view)
+        clock.wait()
+        await view.press("space", "A")
+        assert "have no mark yet" in view.text()
+        await view.press("z", "p", "x", "x", "A")
+        assert "Nothing is accepted" in view.text()
+        assert view.calls("evolution.accept_part") == view.calls("approve") == []
+
+
+async def test_all_accepted_is_the_candidate_itself(workspace: Paths) -> None:
+    async with opened(workspace, (120, 40), keeps_parts) as view:
+        _, clock = await review(view)
+        clock.wait()
+        await view.press("space", "space")
+        assert f"A approves all (asks for {VERSION})" in view.text()
+        await view.press("A")
+        clock.wait()
+        await view.press(*VERSION, "enter")
+        assert (await view.called("approve"))["id"] == "ev-17"
+        assert view.calls("evolution.accept_part") == []
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_single_lines(workspace: Paths, size: tuple[int, int], snapshot: SnapshotAssertion) -> None:
+    async with opened(workspace, size, keeps_parts) as view:
+        pane, _ = await review(view)
+        await view.press("v", "space", "down", "x")
+        assert pane.diff.by_line
+        assert await view.settled(pane) == snapshot
+        await view.press("v", "space")
+        assert pane.diff.marks.counts()["open"] == 1
+
+
+async def test_a_part_asked_for_too_soon_is_refused(workspace: Paths) -> None:
+    async with opened(workspace, setup=keeps_parts) as view:
+        await review(view)
+        await view.press("space", "x", "A")
+        assert "Too soon" in view.text()
+        assert view.calls("evolution.accept_part") == []
+
+
+async def test_plots_stand_in_the_evidence(workspace: Paths) -> None:
+    row = evolution()
+    row["evidence"] = row["evidence"] | {"paired": [-0.2 + 0.01 * step for step in range(30)]}
+    async with opened(workspace, (120, 40), with_evolutions(row)) as view:
+        pane, _ = await review(view)
+        evidence = str(pane.query_one("#evidence", Static).render())
+        assert "Each pair, faster | slower" in evidence
+        assert "├" in evidence

@@ -11,12 +11,16 @@ from textual.style import Style
 from o_tui.protocol.safe_text import hidden
 from o_tui.ui.diff.document import Document
 from o_tui.ui.diff.layout import Row, common_ends
+from o_tui.ui.diff.marks import Marks, key_of, keys_of
 from o_tui.ui.diff.parse import Line
 from o_tui.ui.lists.paint import Part, cells, fit, paint, rich_style, wrap_cells
 
 _MARK = re.compile(r"<U\+[0-9A-F]{4,6}>")
 """How `safe_text` writes a character that cannot be seen."""
 SIGNS = {"context": " ", "added": "+", "removed": "-", "note": "\\"}
+_HUNK_MARKS = {"open": "[   ?    ]", "accepted": "[accepted]", "rejected": "[rejected]", "partly": "[ partly ]"}
+_LINE_MARKS = {"accepted": "✓", "rejected": "✗"}
+_LINE_MARKS_ASCII = {"accepted": "y", "rejected": "n"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +44,21 @@ class Frame:
 class RowPainter:
     """Draws rows of one document in one frame with one set of styles (`base`, `added`, `removed`, `gutter`, …)."""
 
-    def __init__(self, document: Document, frame: Frame, styles: dict[str, Style], query: str = "") -> None:
+    def __init__(
+        self,
+        document: Document,
+        frame: Frame,
+        styles: dict[str, Style],
+        query: str = "",
+        marks: Marks | None = None,
+        line: Row | None = None,
+    ) -> None:
+        """`marks` are shown where there are any; `line` is the row at the line cursor."""
         self._document = document
         self._frame = frame
         self._styles = styles
+        self._marks = marks or Marks()
+        self._line = line
         self._query = query.casefold()
         self._tokens: dict[str, Style] = {}
         self.unfinished = False
@@ -70,6 +85,9 @@ class RowPainter:
         pointer = (">" if self._frame.ascii_only else "▶") if name == "current" else " "
         mark = {"file": "", "hunk": f"{pointer} ", "note": "  \\ "}[row.kind]
         text = mark + self._document.display(row.text)
+        if row.kind == "hunk" and self._marks:
+            keys = keys_of(self._document.files[row.file], self._document.hunk(row).lines)
+            text = f"{mark}{_HUNK_MARKS[self._marks.state(keys)]} {self._document.display(row.text)}"
         if row.kind == "file":
             diff = self._document.files[row.file]
             text = f"{text}   +{diff.added} -{diff.removed}"
@@ -78,14 +96,22 @@ class RowPainter:
     def _unified(self, row: Row, line: Line, part: int) -> list[Segment]:
         width = self._document.number_width
         old, new = (str(number) if number and not part else "" for number in (line.old, line.new))
-        gutter = f"{old:>{width}} {new:>{width}} "
+        gutter = f"{old:>{width}} {new:>{width}}{self._mark(row, line, part)}"
         style = self._styles[line.kind]
         sign = SIGNS[line.kind] if not part else " "
         return [
-            *paint(gutter, self._styles["gutter"]),
+            *paint(gutter, self._gutter(row)),
             *paint(f"{sign} ", style + Style(bold=True)),
             *self._text(row, line, row.left_index, part, new=line.kind != "removed"),
         ]
+
+    def _gutter(self, row: Row) -> Style:
+        return self._styles["current" if row is self._line else "gutter"]
+
+    def _mark(self, row: Row, line: Line, part: int) -> str:
+        mark = self._marks.get(key_of(self._document.files[row.file], line)) if self._marks and not part else None
+        marks = _LINE_MARKS_ASCII if self._frame.ascii_only else _LINE_MARKS
+        return marks[mark] if mark else " "
 
     def _pair(self, row: Row, part: int) -> list[Segment]:
         left = self._side(row, row.left, row.left_index, part, old=True)
@@ -103,7 +129,7 @@ class RowPainter:
         number = str(line.old if old else line.new) if not part else ""
         sign = SIGNS[line.kind] if not part else " "
         return [
-            *paint(f"{number:>{width}} ", self._styles["gutter"]),
+            *paint(f"{number:>{width}}{self._mark(row, line, part)}", self._gutter(row)),
             *paint(f"{sign} ", self._styles[line.kind] + Style(bold=True)),
             *self._text(row, line, index, part, new=not old),
         ]

@@ -16,7 +16,8 @@ from textual.timer import Timer
 
 from o_tui.ui.boundary import Guarded
 from o_tui.ui.diff.document import Document, Options
-from o_tui.ui.diff.layout import DEFAULT_CONTEXT
+from o_tui.ui.diff.layout import DEFAULT_CONTEXT, Row
+from o_tui.ui.diff.marks import LineKey, Mark, Marks, keys_of
 from o_tui.ui.diff.parse import FileDiff, parse
 from o_tui.ui.diff.strips import Frame, RowPainter
 from o_tui.ui.lists.paint import rich_style
@@ -80,8 +81,10 @@ class DiffView(Guarded, ScrollView, can_focus=True):
         self._lines: list[tuple[int, int]] = []
         self._strips: dict[int, Strip] = {}
         self._cursor = 0
+        self._line = -1
         self._query = ""
         self._idle: Timer | None = None
+        self.marks = Marks()
         # code that runs on behind the edge would not be read
         self.wrapped = True
         self.split: bool | None = None
@@ -109,7 +112,8 @@ class DiffView(Guarded, ScrollView, can_focus=True):
         """Shows a diff's text from its beginning."""
         self._files = parse(text)
         self._sources = {}
-        self._cursor = 0
+        self.marks = Marks(self._files)
+        self._cursor, self._line = 0, -1
         self._query = ""
         self._rebuild()
         self.scroll_to(0, 0, animate=False)
@@ -123,6 +127,74 @@ class DiffView(Guarded, ScrollView, can_focus=True):
         """The hunk at the cursor as diff text; empty where there is none."""
         row = self._cursor_row()
         return self._document.hunk(self._document.rows[row]).text() if row >= 0 else ""
+
+    # --- marking
+
+    @property
+    def by_line(self) -> bool:
+        """Whether the cursor is at a line and not at a whole hunk."""
+        return self._line >= 0
+
+    def toggle_lines(self) -> None:
+        """From hunks to single lines, or back."""
+        lines = self._changed_rows()
+        at = self._cursor_row()
+        self._line = -1 if self.by_line or not lines else next((row for row in lines if row > at), lines[-1])
+        self._show_line()
+
+    def mark(self, mark: Mark) -> None:
+        """Marks the hunk at the cursor, or the line (side by side: with the one that it replaces)."""
+        self.marks.put(self._keys_at_cursor(), mark)
+        self._redraw()
+
+    def unmark(self) -> bool:
+        """Takes the last marking back; False: there is none."""
+        done = self.marks.undo()
+        self._redraw()
+        return done
+
+    def _keys_at_cursor(self) -> list[LineKey]:
+        at = self._line if self.by_line else self._cursor_row()
+        if at < 0:
+            return []
+        row = self._document.rows[at]
+        lines = (row.left, row.right) if self.by_line else self._document.hunk(row).lines
+        return keys_of(self._document.files[row.file], lines)
+
+    def _changed_rows(self) -> list[int]:
+        return [number for number, row in enumerate(self._document.rows) if _is_change(row)]
+
+    def _move_line(self, step: int) -> None:
+        lines = self._changed_rows()
+        place = lines.index(self._line) + step if self._line in lines else 0
+        self._line = lines[max(0, min(len(lines) - 1, place))]
+        self._show_line()
+
+    def _show_line(self) -> None:
+        if self.by_line:
+            row = self._document.rows[self._line]
+            above = [number for number in self._document.hunk_rows if number < self._line]
+            self._cursor = len(above) - 1
+            top, height = self._tops[self._line], self.window.height
+            if not self.scroll_offset.y <= top < self.scroll_offset.y + height:
+                self.scroll_to(y=max(0, top - height // 2), animate=False)
+            assert row.kind == "line"
+        self._redraw()
+        self._tell()
+
+    def action_scroll_up(self) -> None:
+        """Up: a line of the window, or the line cursor."""
+        if self.by_line:
+            self._move_line(-1)
+        else:
+            super().action_scroll_up()
+
+    def action_scroll_down(self) -> None:
+        """Down."""
+        if self.by_line:
+            self._move_line(1)
+        else:
+            super().action_scroll_down()
 
     # --- moving and options
 
@@ -188,9 +260,12 @@ class DiffView(Guarded, ScrollView, can_focus=True):
     def _rebuild(self) -> None:
         cursor = self._cursor
         options = Options(split=self.is_split, context=self.context)
+        by_line, self._line = self.by_line, -1
         self._document = Document(self._files, options, self._sources)
         self._cursor = max(0, min(cursor, len(self._document.hunk_rows) - 1))
         self._measure()
+        if by_line:  # rows are other ones now: the cursor stays in its hunk
+            self.toggle_lines()
         self._tell()
 
     def _measure(self) -> None:
@@ -226,6 +301,8 @@ class DiffView(Guarded, ScrollView, can_focus=True):
     def _go(self, hunk: int) -> None:
         self._cursor = hunk
         row = self._cursor_row()
+        if self.by_line:
+            self._line = next((at for at in self._changed_rows() if at > row), self._line)
         # the file's name stays in sight above its first hunk
         above = row - 1 if row and self._document.rows[row - 1].kind != "line" else row
         self.scroll_to(y=self._tops[above], animate=False)
@@ -245,7 +322,8 @@ class DiffView(Guarded, ScrollView, can_focus=True):
             frame = Frame.of(
                 self._document, self.window.width, scroll=scroll, wrap=self.wrapped, ascii_only=self.ascii_only
             )
-            self._painter = RowPainter(self._document, frame, styles, self._query)
+            line = self._document.rows[self._line] if self.by_line else None
+            self._painter = RowPainter(self._document, frame, styles, self._query, self.marks, line)
         return self._painter
 
     def render_line(self, y: int) -> Strip:
@@ -313,9 +391,15 @@ class DiffView(Guarded, ScrollView, can_focus=True):
         if line >= len(self._lines):
             return
         row = self._document.rows[self._lines[line][0]]
+        if self.by_line and _is_change(row):
+            self._line = self._lines[line][0]
         for index, number in enumerate(self._document.hunk_rows):
             hunk = self._document.rows[number]
             if (hunk.file, hunk.hunk) == (row.file, row.hunk):
                 self._cursor = index
                 self._redraw()
                 self._tell()
+
+
+def _is_change(row: Row) -> bool:
+    return any(line is not None and line.kind in ("added", "removed") for line in (row.left, row.right))

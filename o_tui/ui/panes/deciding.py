@@ -166,6 +166,8 @@ class Deciding(Pane):
         row = value if isinstance(value, dict) else {}
         if method == "rollback":
             self._said = f"Rolled back: v{shown(row.get('version'), 20)} runs."
+        elif method == "evolution.accept_part":
+            self._said = f"A part of it is tried as {shown(row.get('evolution'), 20)}."
         elif row.get("id") == self._item.get("id"):
             self._item = {**self._item, **row}
         if self._item:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from o_tui.protocol.refusals import in_words
+from o_tui.ui import plots
 from o_tui.ui.diff.flags import Flag
 from o_tui.ui.format import change, count, interval, milliseconds, short, shown, size
 from o_tui.ui.lists.row_list import Row
@@ -14,15 +16,18 @@ from o_tui.ui.text import Text
 
 MOST_FLAGS = 8
 MOST_EXAMPLES = 3
+PLOT_CELLS = 25
 
 
-def evidence(row: Row, flags: Sequence[Flag]) -> list[Text]:
+def evidence(row: Row, flags: Sequence[Flag], *, ascii_only: bool = False) -> list[Text]:
     """All of it, one line each; headings are bold."""
     found = row.get("evidence") or {}
     return [
         *_decision(row, found),
         *_characters(flags),
+        *_canary(row.get("canary") or {}),
         *_measured(found),
+        *_plot(found, ascii_only),
         *_answers(found.get("answers") or {}),
         *_effects(found),
         *_sandbox(found),
@@ -127,6 +132,34 @@ def _measured(found: Mapping[str, Any]) -> Iterator[Text]:
     blow_ups = found.get("blow_ups") or {}
     if any(blow_ups.values()):
         yield _pair("2x slower", f"{blow_ups.get('main', 0)} -> {blow_ups.get('candidate', 0)}")
+    yield Text()
+
+
+def _plot(found: Mapping[str, Any], ascii_only: bool) -> Iterator[Text]:
+    """The paired differences themselves: a median says nothing of its tails."""
+    ratios = [math.exp(value) for value in found.get("paired") or () if math.isfinite(value) and abs(value) < 20]
+    if len(ratios) < MOST_EXAMPLES:
+        return
+    latency = found.get("latency") or {}
+    ends = [float(latency[key]) for key in ("ci_low", "ci_high")] if known(latency) else []
+    end = plots.axis_range([*ratios, *ends * len(ratios)])
+    yield _heading("Each pair, faster | slower")
+    yield Text(plots.histogram(ratios, PLOT_CELLS, end, ascii_only=ascii_only), style="bold")
+    if known(latency):
+        low, middle, high = (float(latency[key]) for key in ("ci_low", "ratio_median", "ci_high"))
+        yield Text(plots.whisker(low, middle, high, PLOT_CELLS, end, ascii_only=ascii_only))
+    yield Text(plots.axis(PLOT_CELLS, end), style="dim")
+    yield Text()
+
+
+def _canary(canary: Mapping[str, Any]) -> Iterator[Text]:
+    if not canary:
+        return
+    yield _heading(f"Canary: {shown(canary.get('state') or 'running', 30)}")
+    yield _pair("share", f"{100 * float(canary.get('share') or 0):.0f} % of requests")
+    yield _pair("requests", f"{count(int(canary.get('requests') or 0))} of {count(int(canary.get('total') or 0))}")
+    if canary.get("reason"):
+        yield Text(f"- {shown(canary['reason'], 300)}")
     yield Text()
 
 

@@ -20,8 +20,8 @@ from o_tui.ui.lists.row_list import Cell, Row, RowList
 from o_tui.ui.messages import CopyRequested
 from o_tui.ui.outcome import measured
 from o_tui.ui.panes.approval import ApprovalBar
-from o_tui.ui.panes.deciding import Deciding
 from o_tui.ui.panes.evidence import evidence, summary
+from o_tui.ui.panes.marking import ACTIONS, Marking
 from o_tui.ui.panes.shadows import outcome_word
 from o_tui.ui.snapshot_model import Model, Part
 from o_tui.ui.text import Static, Text
@@ -38,7 +38,7 @@ EMPTY = (
 )
 
 
-class ReviewPane(Deciding):
+class ReviewPane(Marking):
     """Nothing is approved but by a version typed here, for the diff that is shown, byte for byte."""
 
     pane_id = "review"
@@ -48,13 +48,15 @@ class ReviewPane(Deciding):
     about = (
         "A change waits here until you decide. A asks you to type the new version; keys are dead for half a second "
         "after the pane got the focus or the change came up, and a paste never counts. What is approved is, by hash, "
-        "what is shown and what the shadow has run."
+        "what is shown and what the shadow has run. Space and x mark hunks (v: lines); a part of a change goes back to "
+        "the shadow before it can be approved."
     )
     parts = frozenset({"evolutions", "status"})
     actions = (
         Action("review.approve", ("A",), "Approve", "Approve this diff: the new version has to be typed.", 10),
         Action("review.reject", ("R",), "Reject", "Reject this change, with a reason.", 20),
         Action("review.later", ("L",), "Later", "Leave it for later and go to the next change.", 30),
+        *ACTIONS,
         Action("review.next_hunk", ("n",), "Next hunk", "To the next hunk of the diff.", 40),
         Action("review.previous_hunk", ("p",), "Hunk before", "To the hunk before.", 0),
         Action("review.next_file", ("right_square_bracket",), "Next file", "To the next file of the diff.", 0),
@@ -91,11 +93,6 @@ class ReviewPane(Deciding):
         yield Line(id="decision")
 
     @property
-    def diff(self) -> DiffView:
-        """The diff."""
-        return self.query_one(DiffView)
-
-    @property
     def waiting(self) -> RowList:
         """Changes to choose from."""
         return self.query_one("#waiting", RowList)
@@ -113,8 +110,10 @@ class ReviewPane(Deciding):
     def offers(self, action: Action) -> bool:
         """What decides is offered where there is something to decide, a rollback where something was promoted."""
         state = self._item.get("state")
-        if action.id in ("review.approve", "review.reject", "review.later"):
+        if action.id in ("review.approve", "review.reject", "review.later", "review.accept", "review.refuse"):
             return bool(state == "pending")
+        if action.id == "review.undo":
+            return bool(self.diff.marks)
         return bool(state == "promoted") if action.id == "review.rollback" else super().offers(action)
 
     def show_item(self, identity: str) -> None:
@@ -208,7 +207,9 @@ class ReviewPane(Deciding):
     def _draw(self) -> None:
         row = self._item
         self.view.refresh_lines()
-        self.query_one("#evidence", Static).update(Text("\n").join(evidence(row, self._flags)))
+        self.query_one("#evidence", Static).update(
+            Text("\n").join(evidence(row, self._flags, ascii_only=self.diff.ascii_only))
+        )
         self.query_one("#review-fold", Static).update(
             Text("\n", no_wrap=True, overflow="ellipsis").join(summary(row, self._flags))
         )
@@ -238,13 +239,15 @@ class ReviewPane(Deciding):
         state = str(row.get("state") or "")
         if self._said:
             line.append(self._said, "bold")
+        elif state == "pending" and self._marks():
+            self._tell_marks(line)
         elif state == "pending":
             line.append("A", "bold")
             line.append(f" approve (asks for {shown(self._version(), 20)})   ")
             line.append("R", "bold")
             line.append(" reject   ")
             line.append("L", "bold")
-            line.append(" later   n/p hunk  e evidence")
+            line.append(" later   Space/x mark  e evidence")
         elif state:
             line.append(outcome_word(row).capitalize(), "bold")
             line.append(f" by {shown(row['by'], 40)}" if row.get("by") else "")

@@ -22,7 +22,7 @@ from o_tui.ui.outcome import measured
 from o_tui.ui.panes.approval import ApprovalBar
 from o_tui.ui.panes.evidence import evidence, summary
 from o_tui.ui.panes.marking import ACTIONS, Marking
-from o_tui.ui.panes.shadows import outcome_word
+from o_tui.ui.panes.shadows import canary_words, outcome_word
 from o_tui.ui.snapshot_model import Model, Part
 from o_tui.ui.text import Static, Text
 from o_tui.ui.widgets.line import Line
@@ -114,7 +114,7 @@ class ReviewPane(Marking):
             return bool(state == "pending")
         if action.id == "review.undo":
             return bool(self.diff.marks)
-        return bool(state == "promoted") if action.id == "review.rollback" else super().offers(action)
+        return state in ("promoted", "canary") if action.id == "review.rollback" else super().offers(action)
 
     def show_item(self, identity: str) -> None:
         """Opens a change, also one that is decided."""
@@ -249,7 +249,7 @@ class ReviewPane(Marking):
             line.append("L", "bold")
             line.append(" later   Space/x mark  e evidence")
         elif state:
-            line.append(outcome_word(row).capitalize(), "bold")
+            line.append(outcome_word(row).capitalize() + canary_words(row), "bold")
             line.append(f" by {shown(row['by'], 40)}" if row.get("by") else "")
             line.append(f": {shown(row['reason'], 200)}" if row.get("reason") else "")
             if state == "promoted":

@@ -24,7 +24,7 @@ from o_tui.ui.snapshot_model import Model, Part
 from o_tui.ui.text import Static, Text
 
 STEPS = ("intent", "checkpoint", "generate", "validate", "shadow", "pending")
-ACTIVE = (*STEPS[:-1], "deploying")
+ACTIVE = (*STEPS[:-1], "deploying", "canary")
 OUTCOMES = {
     "promoted": "good", "rejected": "bad", "failed": "bad", "rolled_back": "warn", "pending": "accent",
 }  # fmt: skip
@@ -288,8 +288,17 @@ def steps(row: Row) -> list[Text]:
             text.append(f" {milliseconds(stage['ms'])}", "dim")
         found.append(text)
     if state not in STEPS:
-        found.append(Text(f"[>] {shown(state)}", style="bold"))
+        found.append(Text(f"[>] {shown(state)}{canary_words(row)}", style="bold"))
     return found
+
+
+def canary_words(row: Row) -> str:
+    """` 10 %, 12/40 requests` of a change that serves a share of the requests; empty for others."""
+    canary = row.get("canary") or {}
+    if row.get("state") != "canary" or not canary:
+        return ""
+    done, total = count(int(canary.get("requests") or 0)), count(int(canary.get("total") or 0))
+    return f" {100 * float(canary.get('share') or 0):.0f} %, {done}/{total} requests"
 
 
 def flow(items: Sequence[Text], width: int) -> list[Text]:

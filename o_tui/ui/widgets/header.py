@@ -70,6 +70,10 @@ def _health(model: Model, now_ns: int, glyphs: Glyphs) -> list[Part]:
         text = f"{role} {glyphs.ok}" if good else f"{role} {glyphs.bad} {state}"
         found.append(Part(rank, text, "success" if good else "error"))
     found += _sandbox(model.instance("main") or {})
+    canary = next((row for row in model.evolutions.values() if row.get("state") == "canary"), None)
+    if canary is not None:
+        share = float((canary.get("canary") or {}).get("share") or 0)
+        found.append(Part(8, f"canary {100 * share:.0f}%", "accent"))
     running = model.running
     if running:
         found.append(Part(10, f"agent busy {_elapsed(running[-1], now_ns)}", "accent"))

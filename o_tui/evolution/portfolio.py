@@ -40,6 +40,9 @@ _HOPES = {"literals": 3.0}
 """Successes that are believed in before there are any."""
 _GREEDY = frozenset({"literals", "options", "materialise"})
 """These change the best member: they climb. The others mix and rebuild, and take any of the best."""
+_WAIT = {"materialise": 15}
+"""How many results must have brought nothing before an operator goes before the others: a formula with few numbers is
+climbed faster than the many that it computes, and written out where the climb ended."""
 _AFTER = {"cma": 1000}
 """How many results must be known before an operator has its turn."""
 _BY_NAME: dict[str, Operator] = {each.name: each for each in OPERATORS}
@@ -73,6 +76,7 @@ class Portfolio:
         self._tail: int | None = state.get("tail")
         self._count: int = state.get("count", 0)
         self._learned: int = state.get("learned", 0)
+        self._stale: int = state.get("stale", 0)
         self._credit = Credit(state.get("credit"))
         self._memories: dict[str, Memory] = state.get("memories", {})
         self._seen: dict[str, None] = dict.fromkeys(state.get("seen", ()))
@@ -112,6 +116,7 @@ class Portfolio:
         self._learned += 1
         before, name = pending["score"], pending["operator"]
         result = _result(score, before)
+        self._stale = 0 if result == "better" and not parents.rank(score, self._best[:1]) else self._stale + 1
         gain = 0.0
         if result == "better":
             below = parents.rank(before, self._best) + 1
@@ -126,6 +131,7 @@ class Portfolio:
                 {
                     "count": self._count,
                     "learned": self._learned,
+                    "stale": self._stale,
                     "tail": self._tail,
                     "credit": self._credit.earned,
                     "memories": self._memories,
@@ -160,7 +166,7 @@ class Portfolio:
         best = self._module(self._parents.best[0].source)
         if best is not None:
             for name in names:
-                if _BY_NAME[name].eager(best, self._memory(name)):
+                if self._stale >= _WAIT.get(name, 0) and _BY_NAME[name].eager(best, self._memory(name)):
                     return name
         return self._credit.pick(names, random, _HOPES)
 
@@ -178,6 +184,7 @@ class Portfolio:
             child = kept(module, change.text)
             if child is not None and child.identity not in self._seen:
                 self._seen[child.identity] = None
+                self._keep(change.text, child)
                 return self._proposed(operator.name, change, parent, others)
         return None
 
@@ -194,17 +201,21 @@ class Portfolio:
     def _module(self, source: str) -> Module | None:
         """The source, parsed; None where it does not compile, which no operator can change."""
         if source in self._modules:
-            return self._modules[source]
+            self._modules[source] = found = self._modules.pop(source)  # the last used is the last in the row
+            return found
         try:
             module = parse(source, self._region, self._tail)
         except (ValueError, RecursionError, MemoryError):
             module = None
         if module is not None and self._region is not None and self._tail is None:
             self._tail = len(module.lines) - self._region[1]
-        while len(self._modules) >= _MODULES:
-            del self._modules[next(iter(self._modules))]
-        self._modules[source] = module
+        self._keep(source, module)
         return module
+
+    def _keep(self, source: str, module: Module | None) -> None:
+        self._modules[source] = module
+        while len(self._modules) > _MODULES:
+            del self._modules[next(iter(self._modules))]
 
 
 def _name(source: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from o_tui.evolution.operators.literals import Literals
+from o_tui.evolution.operators.materialise import Materialise
 from o_tui.evolution.operators.operator import Operator
+from o_tui.evolution.operators.options import Options
 
-OPERATORS: tuple[Operator, ...] = (Literals(),)
+OPERATORS: tuple[Operator, ...] = (Options(), Materialise(), Literals())
 """All of them, in the order in which they are told of in statistics."""

@@ -24,7 +24,7 @@ _SKELETONS = 16
 _TRIES = 6
 Number = int | float
 Record = list[float]
-"""Of one number: step size, direction to go next, tries, successes, tries that changed nothing."""
+"""Of one number: step size, direction to go next, tries, successes, tries that changed nothing or failed."""
 _STEP, _WAY, _TRIED, _WON, _SAME = range(5)
 
 
@@ -56,7 +56,7 @@ class Literals(Operator):
 
     def operate(self, module: Module, others: Sequence[Module], random: Random, memory: Memory) -> Change | None:
         """Steps one number."""
-        found = literals(module)
+        found = module.once(literals)
         if not found:
             return None
         records = _records(memory, module.skeleton, len(found))
@@ -83,7 +83,7 @@ class Literals(Operator):
             record[_STEP] = min(_LARGEST, max(record[_STEP] * 0.7, 1.6 * abs(by)))
             record[_WAY] = math.copysign(1.0, by)
             return
-        record[_SAME] += result == "same"
+        record[_SAME] += result in ("same", "failed")
         went_on = record[_WAY] and math.copysign(1.0, by) == record[_WAY]
         record[_WAY] = 0.0 if record[_WAY] and not went_on else -math.copysign(1.0, by)
         if abs(by) <= 2 * record[_STEP]:

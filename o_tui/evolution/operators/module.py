@@ -10,12 +10,13 @@ import ast
 import hashlib
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from o_tui.evolution import signatures
+from o_tui.protocol.contracts import FoundFunction
 
 if TYPE_CHECKING:
     import libcst
@@ -29,6 +30,7 @@ Region = tuple[int, int]
 """The first and the last line that may change, from 1; the last before the first: none may."""
 Edit = tuple[int, int, str]
 """Characters `start` to `end` of the text become these."""
+Found = TypeVar("Found")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -76,6 +78,16 @@ class Module:
         for start, end, new in sorted(edits, reverse=True):
             text = text[:start] + new + text[end:]
         return text
+
+    def once(self, look: Callable[[Module], Found]) -> Found:
+        """What a function finds in this module; it is asked once."""
+        if look not in self._found:
+            self._found[look] = look(self)
+        return cast(Found, self._found[look])
+
+    @cached_property
+    def _found(self) -> dict[Callable[[Module], object], object]:
+        return {}
 
     @property
     def newline(self) -> str:
@@ -170,14 +182,21 @@ def kept(parent: Module, text: str) -> Module | None:
         return None
     if len(child.lines) < first - 1 + tail or (tail and child.lines[-tail:] != parent.lines[-tail:]):
         return None
-    after = dict(child.functions())
-    for name, function in parent.functions():
-        if name not in after or _signature(after[name]) != _signature(function):
-            return None
-    described = signatures.functions(child.tree)
-    if any(described[name][0] != found for name, (found, _line) in signatures.functions(parent.tree).items()):
+    after = child.once(_signatures)
+    if any(after.get(name) != signature for name, signature in parent.once(_signatures).items()):
         return None
-    return child
+    if child.skeleton == parent.skeleton:  # only numbers differ
+        return child
+    described, before = child.once(_described), parent.once(_described)
+    return child if all(described.get(name) == found for name, found in before.items()) else None
+
+
+def _signatures(module: Module) -> dict[str, str]:
+    return {name: _signature(function) for name, function in module.functions()}
+
+
+def _described(module: Module) -> dict[str, FoundFunction]:
+    return {name: found for name, (found, _line) in signatures.functions(module.tree).items()}
 
 
 def _digest(text: str) -> str:

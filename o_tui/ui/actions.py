@@ -82,6 +82,7 @@ APP: tuple[Action, ...] = (
     Action("app.prompt", (), "Prompt", "Go to the prompt of the chat.", 0, leader="i"),
     Action("app.theme", (), "Theme", "Choose how the screen looks.", 0, leader="t"),
     Action("app.checkpoint", (), "Checkpoint now", "Write a checkpoint of the agent's state now.", 0, leader="c"),
+    Action("app.statistics", (), "Statistics", "Show how changes ended, and which sources pay.", 0, leader="a"),
     Action("app.rollback", (), "Roll back", "Go back to the genome before the last promotion.", 0, leader="u"),
     Action("app.start_guardian", ("f5",), "Start guardian", "Start the guardian, or try again.", 0, True, leader="g"),
     Action("app.copy_selection", ("ctrl+c",), "Copy", "Copy what is selected.", 0, palette=False),

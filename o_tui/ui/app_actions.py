@@ -82,6 +82,17 @@ class AppActions:
         pending = self._me.model.pending
         self._me.frame.go("review", pending[0]["id"] if pending else "")
 
+    def action_statistics(self) -> None:
+        """Asks for the figures and shows them."""
+        app = self._me
+
+        def done(value: Any) -> None:
+            from o_tui.ui.screens.statistics import StatisticsScreen
+
+            app.push_screen(StatisticsScreen(value, ascii_only=app.config.screen.ascii))
+
+        app.frame.panes[app.frame.active].ask("evolution.statistics", done)
+
     def action_find(self) -> None:
         """Opens the pane's filter."""
         frame = self._me.frame

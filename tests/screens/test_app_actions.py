@@ -223,3 +223,49 @@ async def test_onboarding_is_offered_once_to_a_new_operator() -> None:
         v.guardian.send_snapshot()
         await asyncio.sleep(0.05)
         await v.until(lambda: v.app.screen is v.app.frame)
+
+
+async def test_an_answer_is_rated_by_key() -> None:
+    async with view() as v:
+        v.guardian.handlers["feedback"] = lambda verdict, request_id: {}
+        await v.press("shift+tab", "g")
+        assert await v.guardian.called("feedback") == {"verdict": "good", "request_id": "rq-b"}
+        await v.sees("you: good")
+        await v.press(*["up"] * 40, "b")
+        await v.sees("you: bad")
+        assert v.guardian.calls[-1] == ("feedback", {"verdict": "bad", "request_id": "rq-a"})
+
+
+async def test_what_the_view_says_itself_is_not_rated() -> None:
+    async with view() as v:
+        pane = v.app.frame.panes["chat"]
+        pane.say_local("/brain", "- provider: offline")
+        await v.press("shift+tab", "g")
+        assert not [call for call in v.guardian.calls if call[0] == "feedback"]
+        assert "no answer to be rated" in v.toasts
+
+
+STATISTICS = {
+    "count": 14,
+    "states": {"promoted": 5, "rejected": 6, "no_evidence": 2, "abandoned": 1},
+    "sources": {"operators": {"count": 11, "promoted": 5, "decided": 10, "rate": 0.5}},
+    "operators": {"literals": {"count": 9, "promoted": 4, "decided": 9, "rate": 0.4444}},
+    "genes": {"recall": {"count": 14, "promoted": 5, "decided": 13, "rate": None}},
+    "decision_s": {"median": 12.5, "longest": 75.0},
+    "credit": {"sources": {"operators": {"tries": 11, "wins": 4.0, "losses": 5.0}}, "operators": {}},
+}
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_statistics_by_leader(size: tuple[int, int]) -> None:
+    async with view(size) as v:
+        v.guardian.handlers["evolution.statistics"] = lambda: STATISTICS
+        await v.press("alt+4", "escape", "alt+3", "space", "a")
+        await v.sees("14 evolutions", "no evidence", "abandoned", "half within 12.5 s, the longest 1 m 15 s", "0.45")
+
+
+async def test_statistics_of_nothing_say_what_to_do() -> None:
+    async with view() as v:
+        v.guardian.handlers["evolution.statistics"] = lambda: {"count": 0, "states": {}}
+        await v.press("alt+3", "space", "a")
+        await v.sees("Nothing has been tried yet", "/evolve recall")

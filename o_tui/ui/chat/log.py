@@ -336,6 +336,13 @@ class ChatLog(boundary.Guarded, ScrollView, can_focus=True):
             return turn.answer_text(), "the answer"
         return (str(piece.source), "the tool's result") if piece.kind == "tool" else (plain(piece), "the message")
 
+    def rated(self) -> Turn | None:
+        """The turn whose answer a rating is about: the selected one, else the last; None: it has no answer."""
+        if self.selected is not None:
+            turn = self.selected[0]
+            return turn if turn.is_answered else None
+        return next((turn for turn in reversed(self.turns) if turn.is_answered), None)
+
     def on_click(self, event: events.Click) -> None:
         """Selects what was clicked; a click on a tool's line opens it."""
         found = self._at(event.y + self.scroll_offset.y)

@@ -12,6 +12,7 @@ from o_tui.ui.chat.stream import MarkdownStream
 
 Row = dict[str, Any]
 RUNNING = ("accepted", "running")
+_RATED = {"good": "you: good", "bad": "you: bad"}
 
 
 class Turn:
@@ -61,6 +62,11 @@ class Turn:
     def failed(self) -> bool:
         """It ended without an answer, and may be tried again."""
         return not self.running and bool(self.row.get("error"))
+
+    @property
+    def is_answered(self) -> bool:
+        """The guardian has an answer of it: what the view says itself is none."""
+        return self.row.get("state") == "done" and not self.request_id.startswith("local-")
 
     # --- what comes
 
@@ -220,4 +226,5 @@ def _state_words(row: Row) -> str:
     took = format.milliseconds(float(elapsed)) if elapsed else ""
     if row.get("error"):
         return "failed"
-    return f"recovered, {took}" if row.get("recovered") else took
+    words = ["recovered" if row.get("recovered") else "", took, _RATED.get(str(row.get("feedback")), "")]
+    return ", ".join(word for word in words if word)

@@ -58,6 +58,8 @@ class ChatPane(Pane):
         ),
         Action("chat.copy", ("y",), "Copy", "Copy the selected message, or the last answer.", 3),
         Action("chat.retry", ("r",), "Retry", "Send the failed message again.", 4),
+        Action("chat.good", ("g",), "Good", "Say that the selected answer was good.", 6),
+        Action("chat.bad", ("b",), "Bad", "Say that the selected answer was bad; /bad says why too.", 7),
         Action("chat.open", ("enter",), "Open", "Open or close the selected tool block.", 5),
         Action("chat.select_previous", ("up", "k"), "Up", "Select the message before.", 0),
         Action("chat.select_next", ("down", "j"), "Down", "Select the next message.", 0),
@@ -65,7 +67,9 @@ class ChatPane(Pane):
         Action("chat.page_up", ("pageup",), "Page up", "Scroll the messages up.", 0),
         Action("chat.page_down", ("pagedown",), "Page down", "Scroll the messages down.", 0),
     )
-    _IN_LOG: ClassVar[frozenset[str]] = frozenset({"copy", "retry", "open", "select_previous", "select_next", "follow"})
+    _IN_LOG: ClassVar[frozenset[str]] = frozenset(
+        {"copy", "retry", "good", "bad", "open", "select_previous", "select_next", "follow"}
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -320,6 +324,28 @@ class ChatPane(Pane):
             self.say(str(turns[-1].row["text"]))
         else:
             self.view.tell("Nothing has failed.")
+
+    def action_good(self) -> None:
+        """The agent learns which answers help."""
+        self._rate("good")
+
+    def action_bad(self) -> None:
+        """And which do not."""
+        self._rate("bad")
+
+    def _rate(self, verdict: str) -> None:
+        turn = self.log_view.rated()
+        if turn is None:
+            self.view.tell("There is no answer to be rated yet.")
+            return
+        row: Row = {"request_id": turn.request_id, "feedback": verdict}
+
+        def done(_value: Any) -> None:
+            self.log_view.put(row)
+            if verdict == "bad":
+                self.view.tell("Noted. /bad and a few words say what was wrong with it.")
+
+        self.ask("feedback", done, verdict=verdict, request_id=turn.request_id)
 
     def find(self) -> None:
         """The chat has no filter of its own: its memory has a search. Esc brings back what was being written."""

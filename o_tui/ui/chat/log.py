@@ -6,11 +6,12 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable
 from time import monotonic
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.binding import Binding
 from textual.geometry import Offset, Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
@@ -34,10 +35,12 @@ FRESH_PIECES = 60
 """Pieces at the end of a turn whose lines are kept although they may not have been seen."""
 
 
-class ChatLog(boundary.Guarded, ScrollView, can_focus=True):
+class ChatLog(boundary.Guarded, ScrollView, can_focus=True, inherit_bindings=False):
     """Turns, oldest first, following the end until the operator scrolls up."""
 
     ALLOW_SELECT = True
+    # up and down are the pane's: they select
+    BINDINGS: ClassVar = [Binding("home", "scroll_home", "Home", show=False)]
 
     class Moved(Message):
         """Lines below the visible ones are other ones: `below` are new since the operator scrolled away."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)")
@@ -14,12 +15,21 @@ _KINDS: dict[str, LineKind] = {" ": "context", "+": "add", "-": "remove"}
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line; `old` and `new` are its numbers in the two versions (0: not in that one)."""
+    """One line; `old` and `new` are its numbers in the two versions (0: not in that one).
+
+    `bare`: no newline ends it, as the last one of a file.
+    """
 
     kind: LineKind
     text: str
     old: int
     new: int
+    bare: bool = False
+
+    @property
+    def key(self) -> str:
+        """What names a changed line within its file: "+12" is new line 12, "-7" was old line 7; empty: unchanged."""
+        return {"add": f"+{self.new}", "remove": f"-{self.old}"}.get(self.kind, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +109,7 @@ def _hunk(lines: list[str], at: int, match: re.Match[str]) -> tuple[Hunk, int]:
     while old_left > 0 or new_left > 0:
         text = lines[at] if at < len(lines) else "?"
         if text.startswith("\\"):  # "\ No newline at end of file"
+            _bare(found)
             at += 1
             continue
         kind = _KINDS.get(text[:1])
@@ -110,4 +121,70 @@ def _hunk(lines: list[str], at: int, match: re.Match[str]) -> tuple[Hunk, int]:
         if kind != "remove":
             new, new_left = new + 1, new_left - 1
         at += 1
+    if at < len(lines) and lines[at].startswith("\\"):
+        _bare(found)
+        at += 1
     return Hunk(int(match[1]), int(match[3]), match[5], tuple(found)), at
+
+
+def _bare(found: list[Line]) -> None:
+    if found:
+        found[-1] = replace(found[-1], bare=True)
+
+
+def chosen_keys(file: FileDiff, keep: Sequence[str]) -> frozenset[str]:
+    """The changed lines that are meant: keys of lines (with or without "path:" before), "@2" for the whole second hunk.
+
+    Raises:
+        ValueError: Nothing in the diff has such a key.
+    """
+    hunks = [[line.key for line in hunk.lines if line.key] for hunk in file.hunks]
+    known = {key for keys in hunks for key in keys}
+    chosen: set[str] = set()
+    for word in keep:
+        key = word.removeprefix(f"{file.new_path or file.old_path}:")
+        number = key[1:]
+        if key[:1] == "@" and number.isascii() and number.isdigit() and 1 <= int(number) <= len(hunks):
+            chosen.update(hunks[int(number) - 1])
+        elif key in known:
+            chosen.add(key)
+        else:
+            raise ValueError(f"the diff has no changed line {word[:60]!r}")
+    return frozenset(chosen)
+
+
+def apply_part(base: str, file: FileDiff, chosen: Collection[str]) -> str:
+    """The base with only some of the changed lines: all of them make the candidate, none the base, to the byte.
+
+    Args:
+        base: The file's text before.
+        file: Its diff.
+        chosen: Keys of lines.
+
+    Raises:
+        ValueError: The diff is not one of `base`.
+    """
+    lines = base.split("\n")
+    bare = lines.pop() != "" if base else False
+    if bare:
+        lines = base.split("\n")
+    made: list[tuple[str, bool]] = []
+    at = 0
+    for hunk in file.hunks:
+        start = hunk.old_start - (1 if any(line.old for line in hunk.lines) else 0)
+        made += [(text, bare and place == len(lines) - 1) for place, text in enumerate(lines[at:start], at)]
+        at = max(at, start)
+        for line in hunk.lines:
+            if line.kind == "add":
+                if line.key in chosen:
+                    made.append((line.text, line.bare))
+                continue
+            if at >= len(lines) or lines[at] != line.text:
+                raise ValueError(f"line {at + 1} is not what the diff was made from")
+            at += 1
+            if line.kind == "context" or line.key not in chosen:
+                made.append((line.text, line.bare))
+    made += [(text, bare and place == len(lines) - 1) for place, text in enumerate(lines[at:], at)]
+    if not made:
+        return ""
+    return "\n".join(text for text, _bare in made) + ("" if made[-1][1] else "\n")

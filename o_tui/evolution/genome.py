@@ -11,7 +11,7 @@ All methods block on files, some on the disk: call them in a thread. One instanc
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -53,10 +53,22 @@ class Genome(History):
             raise RefusedError(f"{path} is in the place of the genome's repository", hint="move it away")
         return cls(path, repository.open_repository(path))
 
-    def candidate(self, gene: str, source: str | bytes, base: str, evolution: str, message: str, time_ns: int) -> str:
+    def candidate(
+        self,
+        gene: str,
+        source: str | bytes,
+        base: str,
+        evolution: str,
+        message: str,
+        time_ns: int,
+        *,
+        branch: str = "",
+        trailers: Mapping[str, str] | None = None,
+    ) -> str:
         """Commits a gene's new source on the branch `evolution/<id>`; the work tree stays as it is.
 
-        The same arguments give the same revision; another source for the same id moves the branch.
+        The same arguments give the same revision; another source for the same id moves the branch. `branch` is another
+        name than the id, for one of several; `trailers` say where it came from.
 
         Raises:
             UsageError: There is no such gene, or the source is what the gene already is.
@@ -70,9 +82,15 @@ class Genome(History):
             if tree == before.id:
                 raise UsageError(f"nothing would change: the candidate is the {gene} of {base[:12]} to the byte")
             text = f"{_subject(message)}\n\nEvolution: {evolution}\nGene: {gene}\nBase: {base}\n"
+            text += "".join(f"{name}: {value}\n" for name, value in (trailers or {}).items())
             revision = repository.commit(self._repo, tree, [base], text, time_ns // 1_000_000_000)
-            repository.set_reference(self._repo, f"refs/heads/evolution/{evolution}", revision)
+            repository.set_reference(self._repo, f"refs/heads/evolution/{branch or evolution}", revision)
         return revision
+
+    def choose(self, evolution: str, revision: str) -> None:
+        """The branch `evolution/<id>` names this one of its candidates."""
+        with self._git():
+            repository.set_reference(self._repo, f"refs/heads/evolution/{evolution}", revision)
 
     def promote(
         self, candidate: str, *, base: str, evolution: str, gene: str, title: str, lines: Sequence[str], time_ns: int

@@ -1,5 +1,7 @@
-"""How a model is asked for a gene, and how its code is found in what it says. Whole functions or whole modules:
-small models give an applicable whole function nearly always, and search/replace blocks hardly ever."""
+"""How a model is asked for a gene, and how whole functions or modules are found in what it says (blocks: answers.py).
+
+Small models give an applicable whole function nearly always, and search/replace blocks hardly ever: both are offered.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,10 @@ def ask(gene: str, source: str, goal: str, failures: Sequence[str] = ()) -> list
         failures: What was wrong with earlier tries, oldest first.
     """
     system = (
-        "You improve one Python module of an agent. Answer with the whole new module in one ```python block and "
-        "nothing else. Keep what works; change only what the goal needs."
+        "You improve one Python module of an agent. Answer with the whole new module, or with whole functions of it, "
+        "in one ```python block and nothing else. Where the module is long and the change is small you may answer with "
+        "blocks instead: a line <<<<<<< SEARCH, lines exactly as they stand in the module, a line =======, the lines "
+        "that take their place, a line >>>>>>> REPLACE. Keep what works; change only what the goal needs."
     )
     parts = [f"Goal: {goal.strip()}", f"Rules:\n{rules(gene)}"]
     if source:
@@ -38,7 +42,7 @@ def ask(gene: str, source: str, goal: str, failures: Sequence[str] = ()) -> list
     if failures:
         tries = "\n".join(f"- {text[:_FAILURE_CHARS]}" for text in failures[-_FAILURES:])
         parts.append(f"Earlier tries failed:\n{tries}\nDo not repeat these.")
-    parts.append("Answer with the whole module now.")
+    parts.append("Answer now.")
     return [{"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(parts)}]
 
 
@@ -59,13 +63,18 @@ def rules(gene: str) -> str:
     )
 
 
+def without_thoughts(answer: str) -> str:
+    """An answer without what a model thought aloud before it."""
+    return _THINKING.sub("", answer)
+
+
 def extract(answer: str, gene: str, source: str = "") -> str:
     """The module in a model's answer; "" where there is no code in it.
 
     Where the answer holds only functions (no imports, though the module has some), they take the place of the
     functions of the same name in `source`.
     """
-    text = _THINKING.sub("", answer).replace("\r\n", "\n")
+    text = without_thoughts(answer).replace("\r\n", "\n")
     code = _best_block(text, gene)
     if not code.strip():
         return ""

@@ -105,6 +105,12 @@ BROKERED = Table(
     ("number", "request_id", "call_id", "kind", "args_sha256", "place", "state", "body_sha256", "time_ns"),
 )
 BODIES = Table("bodies", ("sha256", "packed", "time_ns", "data"))
+FEEDBACK = Table("feedback", ("number", "time_ns", "request_id", "verdict", "text", "who", "revision"))
+HOLDS = Table("holds", ("number", "time_ns", "verdict", "who", "reason"))
+POLICIES = Table("policies", ("number", "time_ns", "gene", "policy", "risk", "who", "uid"))
+OUTCOMES = Table("outcomes", ("number", "time_ns", "evolution", "gene", "source", "operator", "outcome", "cost_s"))
+INTENTS = Table("intents", ("number", "time_ns", "gene", "metric", "text", "figures", "evolution", "reason"))
+PORTFOLIOS = Table("portfolios", ("gene", "time_ns", "data"))
 PARTS = Table("checkpoint_parts", ("checkpoint_id", "part", "data"), False)
 
 TABLES: dict[str, Table] = {
@@ -124,6 +130,12 @@ TABLES: dict[str, Table] = {
         APPROVALS,
         BROKERED,
         BODIES,
+        FEEDBACK,
+        HOLDS,
+        POLICIES,
+        OUTCOMES,
+        INTENTS,
+        PORTFOLIOS,
         PARTS,
     )
 }

@@ -10,6 +10,7 @@ from o_tui.guardian.database import Database
 from o_tui.guardian.eventlog import EventLog
 from o_tui.guardian.evolution_rows import EvolutionRows
 from o_tui.guardian.journal import Journal
+from o_tui.guardian.learning_rows import LearningRows
 from o_tui.guardian.vault import Vault
 from o_tui.guardian.violations import Violations
 from o_tui.guardian.wal import Wal
@@ -29,6 +30,7 @@ class Stores:
     brokered: Brokered
     evolutions: EvolutionRows
     violations: Violations
+    learning: LearningRows
 
     @classmethod
     def open(cls, paths: Paths) -> Stores:
@@ -45,6 +47,7 @@ class Stores:
             Brokered(database),
             EvolutionRows(database),
             Violations(database),
+            LearningRows(database),
         )
 
     async def close(self) -> None:

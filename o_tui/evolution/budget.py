@@ -1,0 +1,77 @@
+"""What one evolution may cost: requests given to shadows, CPU seconds, tokens and money of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+_NAMES = {"requests": "requests", "cpu_s": "CPU seconds", "tokens": "tokens of the model", "money": "of the money"}
+
+
+class BudgetSpentError(Exception):
+    """The budget is spent; the text says which part of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """An amount of everything; as a limit, 0 is none."""
+
+    requests: int = 0
+    cpu_s: float = 0.0
+    tokens: int = 0
+    money: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        """Both together."""
+        return Cost(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+
+    def row(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+NOTHING = Cost()
+
+
+class Budget:
+    """What was spent of a limit."""
+
+    def __init__(self, limit: Cost) -> None:
+        self.limit = limit
+        self.spent = NOTHING
+
+    def spend(self, cost: Cost) -> None:
+        """Adds what was spent already; `check` says whether more may be."""
+        self.spent += cost
+
+    def check(self) -> None:
+        """Raises BudgetSpentError where nothing more may be spent."""
+        for name, text in _NAMES.items():
+            limit, spent = getattr(self.limit, name), getattr(self.spent, name)
+            if limit and spent >= limit:
+                raise BudgetSpentError(f"the budget is spent: {spent:,.6g} of {limit:,.6g} {text}")
+
+    def requests_left(self) -> int | None:
+        """How many requests may still be given; None: as many as wanted."""
+        return max(0, self.limit.requests - self.spent.requests) if self.limit.requests else None
+
+    def row(self) -> dict[str, Any]:
+        """For the evolution's row: {limit, spent}."""
+        return {"limit": self.limit.row(), "spent": self.spent.row()}
+
+
+def limit_of(given: Mapping[str, Any], default: Cost) -> Cost:
+    """The limits that were given, the defaults for the others.
+
+    Raises:
+        ValueError: One is unknown, or no number from 0.
+    """
+    values = default.row()
+    for name, value in given.items():
+        if name not in values:
+            raise ValueError(f"a budget has no {name[:40]!r}; it has {', '.join(values)}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e15:
+            raise ValueError(f"{name} of a budget is a number from 0, not {str(value)[:40]!r}")
+        values[name] = type(values[name])(value)
+    return Cost(**values)

@@ -62,6 +62,20 @@ class EvolutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         int, Meta(ge=1, le=10_000, description="Paired requests given to main's code and to a shadow.")
     ] = 60
     request_s: Annotated[float, Meta(gt=0, description="Seconds after which a shadow's request is stopped.")] = 5.0
+    budget_requests: Annotated[
+        int, Meta(ge=0, description="Requests that one evolution may give to shadows; 0: no limit.")
+    ] = 50_000
+    budget_cpu_s: Annotated[float, Meta(ge=0, description="CPU seconds of one evolution; 0: no limit.")] = 1_800.0
+    budget_tokens: Annotated[int, Meta(ge=0, description="Tokens of the model for one evolution; 0: no limit.")] = (
+        200_000
+    )
+    budget_money: Annotated[
+        float, Meta(ge=0, description="Money for the model for one evolution, by the price below; 0: no limit.")
+    ] = 0.0
+    price: Annotated[float, Meta(ge=0, description="What a million tokens of your model cost; 0: unknown.")] = 0.0
+    intents_per_day: Annotated[
+        int, Meta(ge=0, le=1_000, description="Evolutions a day that begin without being asked for; 0: none.")
+    ] = 4
 
 
 class ScreenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

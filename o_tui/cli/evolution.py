@@ -1,9 +1,10 @@
-"""`evolve`, `pending`, `show`, `approve`, `reject`, `rollback`, `history`: a change of the agent's own code."""
+"""`evolve`, `pending`, `show`, `approve`, `reject`, `rollback`: a change of the agent's own code."""
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,27 @@ SOURCE_LIMIT_BYTES = 1024 * 1024
 _OPEN = 999.0
 """An interval that reaches from 0 to here says nothing."""
 _GOOD = ("promoted", "pending")
+_BUDGETS: tuple[tuple[str, Callable[[str], float], str], ...] = (
+    ("budget", positive, "requests that shadows get"),
+    ("budget-cpu", float, "CPU seconds"),
+    ("budget-tokens", positive, "tokens of the model"),
+    ("budget-money", float, "money for the model, by evolution.price"),
+)
+_LIMITS = {"budget": "requests", "budget_cpu": "cpu_s", "budget_tokens": "tokens", "budget_money": "money"}
 
 
 def _evolve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("gene", metavar="GENE", help="respond, recall, remember or tools/NAME")
     parser.add_argument("--from", dest="file", metavar="FILE", help="the candidate's source; - for standard input")
     parser.add_argument("--goal", default="", help="what should be better; without --from a model writes the candidate")
+    parser.add_argument(
+        "--source",
+        choices=("file", "llm", "operators", "others", "auto"),
+        help="who makes candidates: a file, a model, the built-in operators, earlier ones; auto: what has done best",
+    )
+    parser.add_argument("--candidates", type=positive, default=0, metavar="N", help="how many are made and measured")
+    for name, of, what in _BUDGETS:
+        parser.add_argument(f"--{name}", type=of, metavar="N", help=f"budget: {what} (default: as in the settings)")
     parser.add_argument(
         "--wait", action=argparse.BooleanOptionalAction, default=True, help="follow it to its outcome (default)"
     )
@@ -46,20 +62,20 @@ def _rollback(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("revision", metavar="REV", nargs="?", default="", help="default: the one before")
 
 
-def _history(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", "--limit", type=positive, default=50, metavar="N", help="how many (default: 50)")
-
-
 # --- evolve
 
 
 def evolve(context: Context) -> int:
     """Begins one, and follows it to its outcome."""
     args = context.args
-    if not args.file and not args.goal:
+    if not args.file and not args.goal and args.source not in ("operators", "others", "auto"):
         raise UsageError("a candidate or a goal is needed", hint="--from FILE, or --goal TEXT for a model to write it")
-    params: dict[str, Any] = {"gene": args.gene, "goal": args.goal, "origin": "file" if args.file else "llm"}
+    origin = args.source or ("file" if args.file else "llm")
+    params: dict[str, Any] = {"gene": args.gene, "goal": args.goal, "origin": origin}
     params["source"] = _source(args.file) if args.file else ""
+    params["candidates"] = args.candidates
+    limits = {key: getattr(args, name) for name, key in _LIMITS.items()}
+    params["budget"] = {key: value for key, value in limits.items() if value is not None}
     if not args.wait and not args.keep:
         _somebody_finishes_it(context)
     start = time.monotonic()
@@ -152,15 +168,11 @@ def _outcome(context: Context, row: dict[str, Any], trials: int, elapsed_s: floa
 
 def pending(context: Context) -> int:
     """Prints what waits for an operator."""
-    return _list(context, "pending", context.call("pending"), "nothing waits for you")
+    return listed(context, "pending", context.call("pending"), "nothing waits for you")
 
 
-def history(context: Context) -> int:
-    """Prints all changes, newest first."""
-    return _list(context, "evolutions", context.call("history", limit=context.args.limit), "nothing has changed yet")
-
-
-def _list(context: Context, key: str, rows: list[dict[str, Any]], empty: str) -> int:
+def listed(context: Context, key: str, rows: list[dict[str, Any]], empty: str) -> int:
+    """Prints evolutions, one a line."""
     rows = [with_time(row) for row in rows]
     if context.out.json:
         context.out.value({key: rows})
@@ -297,6 +309,7 @@ COMMANDS = (
         examples=(
             ("evolve recall --from candidate.py", "a change that you wrote"),
             ("evolve respond --goal 'answer more briefly'", "a change that a model writes"),
+            ("evolve recall --source operators --candidates 16", "changes that need no model; the best one waits"),
             ("evolve recall --from candidate.py --no-wait --keep", "in the background"),
         ),
         codes=(1, 3, 4, 5, 69),
@@ -345,13 +358,5 @@ COMMANDS = (
         examples=(("rollback", "to the one before"), ("rollback 9f3c1e", "to a certain one")),
         codes=(1, 3, 4, 5),
         keys=("revision", "version"),
-    ),
-    Command(
-        "history",
-        "All changes, newest first, and how they ended.",
-        history,
-        _history,
-        examples=(("history -n 10", "the last ten"),),
-        keys=("evolutions",),
     ),
 )

@@ -41,6 +41,12 @@ def _branch(context: Context, node: dict[str, Any], depth: int) -> None:
         _branch(context, child, depth + 1)
 
 
+def _hold(row: dict[str, Any]) -> list[tuple[str, str]]:
+    if not row.get("held"):
+        return []
+    return [("hold", f"by {row.get('who', '')}" + (f": {row['reason']}" if row.get("reason") else ""))]
+
+
 def _print(context: Context, value: dict[str, Any], checkpoint: dict[str, Any]) -> None:
     out, who, wal, brain = context.out, value["guardian"], value["wal"], value.get("brain", {})
     out.pairs(
@@ -51,6 +57,7 @@ def _print(context: Context, value: dict[str, Any], checkpoint: dict[str, Any]) 
             ("genome", _genome(value.get("genome", {}))),
             ("brain", _brain(brain)),
             ("reviews", f"{value.get('pending', 0)} waiting"),
+            *_hold(value.get("hold") or {}),
         ]
     )
     out.line()

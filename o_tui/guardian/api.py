@@ -16,6 +16,7 @@ import msgspec
 from o_tui import config as settings
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.evolutions import Evolutions
+from o_tui.guardian.feedback import Feedback
 from o_tui.guardian.imports import parts, read_locomo
 from o_tui.guardian.seams import Operator
 from o_tui.guardian.ticket import Ticket
@@ -35,6 +36,9 @@ class Api:
         self._guardian = guardian
         self._evolutions = evolutions
         self._stores = guardian.stores
+        self._feedback = Feedback(
+            guardian.stores.learning, guardian.stores.journal, lambda: guardian.fleet.genome.revision, guardian.feedback
+        )
         reading: dict[str, Method] = {
             "status": self.status,
             "tree": self.tree,
@@ -53,6 +57,10 @@ class Api:
             "evolution.show": self.evolution_show,
             "violations.list": self.violations_list,
             "evolution.wait": evolutions.wait,
+            "evolution.statistics": evolutions.statistics,
+            "intents.list": evolutions.intents,
+            "policy.list": evolutions.policies.list,
+            "feedback.list": self._stores.learning.feedbacks,
             "genome.log": evolutions.genome_log,
             "genome.diff": evolutions.genome_diff,
             "genome.show": evolutions.genome_show,
@@ -75,6 +83,11 @@ class Api:
             "memory.add": self.memory_add,
             "memory.import": self.memory_import,
             "evolve": evolutions.evolve,
+            "evolution.accept_part": self.accept_part,
+            "policy.set": self.policy_set,
+            "hold": self.hold,
+            "release": self.release,
+            "feedback": self.feedback,
             "approve": self.approve,
             "reject": self.reject,
             "rollback": self.rollback,
@@ -113,6 +126,7 @@ class Api:
             "usage": guardian.effects.usage.row(),
             "in_flight": guardian.dispatch.in_flight,
             "recovery_ms": guardian.last_recovery_ms,
+            "hold": guardian.holding.row(),
         }
 
     async def tree(self) -> dict[str, Any]:
@@ -288,6 +302,26 @@ class Api:
     async def rollback(self, revision: str = "") -> dict[str, Any]:
         """Back to an earlier revision."""
         return await self._evolutions.rollback(revision, _operator())
+
+    async def accept_part(self, id: str, digest: str, keep: list[str], reason: str = "") -> dict[str, Any]:
+        """Some changed lines of a change that waits become one of their own, tried anew."""
+        return await self._evolutions.accept_part(id, digest, keep, _operator(), reason)
+
+    async def policy_set(self, gene: str, policy: str, risk: str = "low") -> dict[str, Any]:
+        """What may happen to a gene without asking."""
+        return await self._evolutions.policies.set(gene, policy, _operator(), risk)
+
+    async def hold(self, reason: str = "") -> dict[str, Any]:
+        """Nothing is evolved or deployed until `release`."""
+        return await self._guardian.holding.hold(reason, _operator())
+
+    async def release(self) -> dict[str, Any]:
+        """Ends a hold."""
+        return await self._guardian.holding.release(_operator())
+
+    async def feedback(self, verdict: str, text: str = "", request_id: str = "") -> dict[str, Any]:
+        """What an operator says of an answer, by default the newest."""
+        return await self._feedback.give(verdict, text, request_id, _operator())
 
     # --- drills and upkeep
 

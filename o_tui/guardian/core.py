@@ -17,10 +17,13 @@ from o_tui.guardian.eventlog import Level
 from o_tui.guardian.findings import Finding
 from o_tui.guardian.fleet import Fleet, Genome
 from o_tui.guardian.health import HealthMonitor
+from o_tui.guardian.holding import Holding
+from o_tui.guardian.initiative import Initiative
 from o_tui.guardian.instances import Instance, death_cause
 from o_tui.guardian.ladder import Group, Ladder, Move
 from o_tui.guardian.lifecycle import Lifecycle
 from o_tui.guardian.metrics import Metrics
+from o_tui.guardian.perception import Intent, Perception
 from o_tui.guardian.poison import Poison
 from o_tui.guardian.pulse import Pulse
 from o_tui.guardian.replication import Replication
@@ -86,6 +89,9 @@ class Guardian:
         self._last_failure = "it gave no reason"
         self._tasks: set[asyncio.Task[None]] = set()
         self.metrics = Metrics()
+        self.holding = Holding(stores.learning, self._held)
+        self.perception = Perception(self._perceived)
+        self.initiative: Initiative | None = None
         self.lifecycle = Lifecycle(self.append_own, lambda state: self.publish("telemetry", {"lifecycle": state}))
         self.replication = Replication(stores.wal, {})
         self._poison = Poison(stores.wal, self.replication, self.event)
@@ -262,7 +268,8 @@ class Guardian:
         elif kind is messages.Ready:
             self._took_over(instance)
         elif kind is messages.EvolutionIntent:
-            self.event("agent", "intent", "info", f"the agent would like {data.gene} changed: {data.reason}")
+            if self.initiative is not None:
+                self.initiative.asked(data.gene.raw, data.reason.raw, data.hypothesis.raw)
         elif kind is not messages.Metrics:
             instance.offend(f"it sent a {frame.type}, which is not an instance's to send")
 
@@ -379,10 +386,16 @@ class Guardian:
     def _chat_changed(self, topic: str, ticket: Ticket) -> None:
         if topic == "chat.done":
             self.metrics.answered(ticket.state, ticket.elapsed_ms)
+            if ticket.kind == "chat" and not ticket.recovered:
+                error, timed = None if ticket.ok else ticket.error, not self.effects.model()
+                revision = self.fleet.genome.revision
+                self.perception.answered(ticket.request_id, revision, ticket.elapsed_ms, error, timed=timed)
         if ticket.kind == "chat" and self.followers():
             self.publish(topic, ticket.row())
 
     def _chat_event(self, ticket: Ticket, kind: str, data: dict[str, Any]) -> None:
+        if kind == "recall" and ticket.kind == "chat":
+            self.perception.recalled(ticket.request_id, data)
         if self.followers():
             self.publish("chat.event", {"request_id": ticket.request_id, "kind": kind, "data": data})
 
@@ -421,6 +434,10 @@ class Guardian:
             if await stores.brokered.learn():
                 self.event("storage", "dictionary", "info", "recorded effects are kept smaller from now on")
 
+    def _held(self, text: str, row: dict[str, Any]) -> None:
+        self.publish("telemetry", {"hold": row})
+        self.event("evolution", "hold", "warning" if row["held"] else "info", text, row)
+
     def _found(self, finding: Finding) -> None:
         self.event("storage", finding.kind, finding.level, finding.text, finding.data)
 
@@ -431,6 +448,24 @@ class Guardian:
                 self._refused(instance, instance.refused.look())
             if self.followers():
                 self.publish("telemetry", self.telemetry())
+            await self._look_around()
+
+    async def _look_around(self) -> None:
+        """What main uses; and what has been seen, when there is time for it."""
+        main = self.fleet.main
+        if main is not None and main.alive:
+            self.perception.used(main.pid, main.requests, main.cpu_ns(), main.resident_bytes())
+        if self.initiative is not None:
+            await self.initiative.look(self.dispatch.in_flight)
+
+    def feedback(self, row: dict[str, Any]) -> None:
+        """An operator has judged an answer."""
+        self.perception.judged(row["request_id"], row["verdict"], row["text"])
+        self.event("operator", "feedback", "info", f"{row['who']} found an answer {row['verdict']}: {row['text']}", row)
+
+    def _perceived(self, intent: Intent) -> None:
+        if self.initiative is not None:
+            self.initiative.raised(intent)
 
     def telemetry(self) -> dict[str, Any]:
         """What changes all the time: latest wins."""
@@ -445,6 +480,7 @@ class Guardian:
             "usage": self.effects.usage.row(),
             "in_flight": self.dispatch.in_flight,
             "recovery_ms": self.last_recovery_ms,
+            "hold": self.holding.row(),
         }
 
     def _storage_state(self, read_only: bool, text: str) -> None:

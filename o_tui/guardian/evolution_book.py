@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from o_tui.evolution import arbiter
@@ -16,7 +17,7 @@ RUNNING = ("intent", "checkpoint", "generate", "validate", "shadow")
 """States in which a task works on it."""
 SETTLED = ("pending", "promoted", "rejected", "failed", "rolled_back")
 """States in which it waits for somebody, or has ended."""
-_HEAVY = ("diff", "source")
+_HEAVY = ("diff",)
 
 _EMPTY: dict[str, Any] = {
     "hypothesis": "",
@@ -34,30 +35,47 @@ _EMPTY: dict[str, Any] = {
     "version": "",
     "next_version": "",
     "by": "",
+    "source": {},
+    "why": {},
+    "policy": "always",
+    "risk": "",
+    "race": [],
+    "budget": {},
+    "canary": {},
+    "decided_ns": 0,
 }
 
 
 class Book:
     """Rows by id; a change is durable before anybody is told."""
 
-    def __init__(self, rows: Rows, surroundings: Surroundings) -> None:
+    def __init__(
+        self, rows: Rows, surroundings: Surroundings, settled: Callable[[Mapping[str, Any]], Awaitable[None]]
+    ) -> None:
+        """`settled` is told of each row that waits for somebody, or has ended, after that is durable."""
         self._rows = rows
+        self._told = settled
         self._surroundings = surroundings
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
 
-    async def add(self, evolution: str, gene: str, origin: str, goal: str, hypothesis: str) -> dict[str, Any]:
-        """A new row in state `intent`."""
-        row = {"id": evolution, "gene": gene, "origin": origin, "goal": goal, **_EMPTY, "time_ns": time.time_ns()}
-        row["hypothesis"] = hypothesis
+    async def add(self, evolution: str, gene: str, origin: str, goal: str, **more: Any) -> dict[str, Any]:
+        """A new row in state `intent`; `more` are keys that are not empty."""
+        row = {"id": evolution, "gene": gene, "origin": origin, "goal": goal, **copy.deepcopy(_EMPTY)}
+        row |= {"time_ns": time.time_ns(), **more}
         await self._rows.add(row)
         self._surroundings.publish("evolution", light(row))
         return row
 
     async def change(self, row: dict[str, Any], **fields: Any) -> None:
         """Some keys of a row change: in the database, in `row`, at the views, and for those who wait."""
+        settles = fields.get("state") in SETTLED and fields["state"] != row["state"]
+        if settles and not row.get("decided_ns"):
+            fields["decided_ns"] = time.time_ns()
         await self._rows.update(row["id"], fields)
         row.update(fields)
         self._surroundings.publish("evolution", light(row))
+        if settles:
+            await self._told(row)
         if row["state"] in SETTLED:
             for future in self._waiting.pop(row["id"], []):
                 if not future.done():
@@ -66,6 +84,7 @@ class Book:
     async def candidate(self, row: dict[str, Any], **fields: Any) -> None:
         """A row has a (further) candidate."""
         told = {"gene": row["gene"], "base": row["base"], "origin": row["origin"], "diff_sha256": fields["diff_sha256"]}
+        told["source"] = fields.get("source", {})
         await self._rows.add_candidate(row["id"], fields["revision"], told)
         await self.change(row, **fields)
 

@@ -1,4 +1,4 @@
-"""One evolution after the other, from intent to a decision that waits for an operator.
+"""The guardian's evolutions: what can be asked of them, and who waits for what. One runs after the other (cycle.py).
 
 Everything here can be interrupted: what was in the middle ends as failed, what was approved is finished (deploying.py).
 """
@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
-
-import msgspec
+from typing import Any
 
 from o_tui.config import EvolutionConfig
-from o_tui.evolution import arbiter, diffs, evidence, prompting, versions, workloads
+from o_tui.evolution import arbiter, diffs
+from o_tui.evolution.budget import Budget, BudgetSpentError
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.history import gene_path
-from o_tui.evolution.validation import Validation
+from o_tui.guardian import chronicle, partial
+from o_tui.guardian.choosing import Choosing
+from o_tui.guardian.cycle import Cycle, RejectedError
 from o_tui.guardian.deploying import Deploying
 from o_tui.guardian.diffing import diff_of
 from o_tui.guardian.evolution_book import RUNNING, Book, light
+from o_tui.guardian.learning_rows import LearningRows
+from o_tui.guardian.measuring import Measuring
+from o_tui.guardian.policies import Policies
 from o_tui.guardian.seams import (
     Approvals,
     Checkpoints,
@@ -32,25 +35,16 @@ from o_tui.guardian.seams import (
     Rows,
     Surroundings,
 )
-from o_tui.guardian.shadows import Code, Measurement
-from o_tui.guardian.validating import validate_apart
+from o_tui.guardian.sourcing import Sourcing, budget_of, check_asked
 from o_tui.paths import shipped
-from o_tui.protocol.contracts import FILE_LIMIT_BYTES
-from o_tui.protocol.errors import OError, RefusedError, UsageError
+from o_tui.protocol.errors import OError, RefusedError
 
 MAX_WAITING = 16
 """Evolutions that may wait for their turn."""
-MODEL_TRIES = 3
-"""How often a model is asked for one evolution; what was wrong is said to it."""
-_SHOWN_SHADOWS = 20
-
-
-class _Rejected(Exception):  # noqa: N818 - not an error: the answer of a stage
-    """The candidate is not good enough; the text says why."""
 
 
 class Evolutions:
-    """The guardian's evolutions: methods of the public API, by keyword, plain data out."""
+    """Methods of the public API, by keyword, plain data out."""
 
     def __init__(
         self,
@@ -60,6 +54,7 @@ class Evolutions:
         checkpoints: Checkpoints,
         recorded: Recorded,
         rows: Rows,
+        learning: LearningRows,
         approvals: Approvals,
         surroundings: Surroundings,
         settings: EvolutionConfig,
@@ -67,21 +62,29 @@ class Evolutions:
         policy: arbiter.Policy | None = None,
     ) -> None:
         self.settings = settings
+        self.policies = Policies(learning)
         self._genome = genome
-        self._instances = instances
-        self._checkpoints = checkpoints
-        self._recorded = recorded
         self._surroundings = surroundings
-        self._folders = [*workload_folders, shipped("data") / "workloads"]
-        self._policy = policy or arbiter.Policy()
-        self._book = Book(rows, surroundings)
+        self._learning = learning
+        self._book = Book(rows, surroundings, self._settled)
+        self.measuring = Measuring(
+            genome,
+            self._book,
+            instances=instances,
+            recorded=recorded,
+            surroundings=surroundings,
+            folders=[*workload_folders, shipped("data") / "workloads"],
+            policy=policy or arbiter.Policy(),
+        )
+        self._cycle = Cycle(genome, self._book, self.measuring, checkpoints=checkpoints, surroundings=surroundings)
+        choosing = Choosing(genome, instances, learning)
+        self._sourcing = Sourcing(genome, self._book, learning, choosing, surroundings)
         self._deploying = Deploying(
             genome, self._book, approvals=approvals, instances=instances, surroundings=surroundings
         )
         self._turn = asyncio.Lock()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._acting: set[asyncio.Task[dict[str, Any]]] = set()
-        self._measurements: list[Measurement] = []
 
     # --- the public API
 
@@ -89,33 +92,78 @@ class Evolutions:
         self,
         gene: str,
         source: str | bytes = "",
-        origin: Literal["file", "llm"] = "file",
+        origin: str = "file",
         goal: str = "",
         hypothesis: str = "",
+        candidates: int = 0,
+        budget: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Begins an evolution and returns at once: {evolution}.
 
+        Args:
+            gene: What is to be changed.
+            source: The candidate, where `origin` is file.
+            origin: file, llm, operators, others (earlier candidates, mixed), or auto: what has done best so far.
+            goal: What should be better.
+            hypothesis: Why the change should help.
+            candidates: How many are measured; 0: as many as is usual for the source.
+            budget: requests, cpu_s, tokens, money; what is not named is as in the settings, 0 is without limit.
+
         Raises:
             UsageError: No such gene, no source, or no goal for a model.
-            RefusedError: Nothing may be evolved just now, or too many wait.
+            RefusedError: Nothing may be evolved just now, the gene is frozen, or too many wait.
         """
+        check_asked(origin, source, goal, candidates)
+        spent = budget_of(budget or {}, self.settings)
+        return await self.begin(gene, source, origin, goal, spent, candidates=candidates, hypothesis=hypothesis)
+
+    async def begin(
+        self,
+        gene: str,
+        text: str | bytes,
+        origin: str,
+        goal: str,
+        budget: Budget | None = None,
+        *,
+        candidates: int = 0,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """`evolve` for the guardian itself; `more` are further keys of the row. Raises the same."""
         gene_path(gene)
-        if origin not in ("file", "llm"):
-            raise UsageError(f"unknown origin {origin!r}", hint="file or llm")
-        if origin == "llm" and not goal.strip():
-            raise UsageError("what should be better?", hint="--goal TEXT")
-        if origin == "file" and not source:
-            raise UsageError("a candidate's source is needed", hint="--from FILE")
         if held := self._surroundings.held():
             raise RefusedError(f"nothing is evolved just now: {held}")
+        policy = await self.policies.of(gene)
+        if policy.policy == "never":
+            raise RefusedError(f"{gene} is frozen by {policy.who}", hint=f"o-tui policy {gene} always")
         if len(self._tasks) >= MAX_WAITING:
             raise RefusedError(f"{MAX_WAITING} evolutions are running or waiting already")
-        row = await self._book.add(f"e{secrets.token_hex(4)}", gene, origin, goal, hypothesis)
-        self._event("info", f"an evolution of {gene} begins ({row['id']}): {goal or 'a given source'}", row)
-        task = asyncio.create_task(self._run(row, source), name=f"evolution {row['id']}")
+        budget = budget or budget_of({}, self.settings)
+        row = await self._book.add(
+            f"e{secrets.token_hex(4)}",
+            gene,
+            origin,
+            goal,
+            **{"policy": policy.policy, "budget": budget.row(), "source": {"origin": origin}} | more,
+        )
+        self._event("info", f"an evolution of {gene} begins ({row['id']}): {goal or _given(origin)}", row)
+        task = asyncio.create_task(self._run(row, text, candidates, budget), name=f"evolution {row['id']}")
         self._tasks[row["id"]] = task
         task.add_done_callback(lambda _task: self._tasks.pop(row["id"], None))
         return {"evolution": row["id"]}
+
+    async def accept_part(
+        self, id: str, digest: str, keep: Sequence[str], operator: Operator, reason: str = ""
+    ) -> dict[str, Any]:
+        """Some changed lines of a candidate become one of their own, tried anew: {evolution}; see `partial.make`."""
+        source, row = await partial.make(self._book, self._genome, id, digest, keep, operator)
+        goal = row["goal"] or f"a part of {row['id']}"
+        operators = row.get("source", {}).get("operator", "")
+        origin = {"origin": "part", "operator": operators, "parents": [row["revision"][:12]]}
+        hypothesis = f"{len(keep)} changed lines of {row['id']}, kept by {operator.name}"
+        begun = await self.begin(row["gene"], source, "part", goal, hypothesis=hypothesis, source=origin)
+        said = f"superseded by {begun['evolution']}, a part of it" + (f": {reason}" if reason else "")
+        await self._act(self._deploying.reject(row["id"], said, operator))
+        return begun
 
     async def wait(self, id: str) -> dict[str, Any]:
         """The row, once it is pending or has ended."""
@@ -129,9 +177,23 @@ class Evolutions:
         """What waits for an operator, newest first, without the diffs."""
         return [light(row) for row in await self._book.page(200, ("pending",))]
 
-    async def history(self, limit: int = 50) -> list[dict[str, Any]]:
-        """The newest evolutions, newest first, without the diffs."""
-        return [light(row) for row in await self._book.page(max(1, min(limit, 1_000)))]
+    async def history(
+        self, limit: int = 50, gene: str = "", state: str = "", source: str = "", since_ns: int = 0
+    ) -> list[dict[str, Any]]:
+        """The newest evolutions, newest first, without the diffs; those of a gene, state, source, since then."""
+        rows = await self._book.page(
+            chronicle.LOOKED_AT if gene or source or since_ns else max(1, min(limit, 1_000)), (state,) if state else ()
+        )
+        return [light(row) for row in chronicle.pick(rows, gene, source, since_ns)][: max(1, min(limit, 1_000))]
+
+    async def statistics(self) -> dict[str, Any]:
+        """How evolutions ended: {count, states, sources, operators, genes, decision_s, credit}; see chronicle.py."""
+        rows = await self._book.page(chronicle.LOOKED_AT)
+        return chronicle.statistics(rows, await self._learning.outcomes())
+
+    async def intents(self, limit: int = 100) -> list[dict[str, Any]]:
+        """What was seen that may call for a change, and what came of it, newest first."""
+        return await self._learning.intents(max(1, min(limit, 1_000)))
 
     async def approve(self, id: str, digest: str, operator: Operator, evidence_sha256: str = "") -> dict[str, Any]:
         """An operator's yes to the exact diff (and evidence, where its digest is given); see Deploying.approve."""
@@ -169,9 +231,14 @@ class Evolutions:
 
     def shadow_rows(self) -> list[dict[str, Any]]:
         """The rows of the shadows that run or have run last."""
-        return [row for measurement in self._measurements for row in measurement.rows()]
+        return self.measuring.rows()
 
     # --- for the guardian
+
+    async def busy(self, gene: str) -> bool:
+        """Whether an evolution of a gene runs, waits for its turn, for an operator, or is being deployed."""
+        rows = await self._book.page(1_000, (*RUNNING, "pending", "deploying", "canary"))
+        return any(row["gene"] == gene for row in rows)
 
     async def recover(self) -> None:
         """At the start: what was in the middle has failed, what was approved is finished or undone.
@@ -193,7 +260,7 @@ class Evolutions:
             task.cancel(msg="the guardian was stopped")
         await asyncio.gather(*tasks, *self._acting, return_exceptions=True)
 
-    # --- the cycle
+    # --- inside
 
     async def _act(self, doing: Any) -> dict[str, Any]:
         """Does it whether or not the view that asked for it is still there."""
@@ -207,13 +274,20 @@ class Evolutions:
         if not task.cancelled():
             task.exception()  # seen: who asked may have gone; the rows and events say how it went
 
-    async def _run(self, row: dict[str, Any], source: str | bytes) -> None:
+    async def _run(self, row: dict[str, Any], source: str | bytes, candidates: int, budget: Budget) -> None:
         try:
             async with self._turn:
-                await self._cycle(row, source)
-        except (_Rejected, GenomeLoadError) as error:
+                job = await self._sourcing.job(row, source, candidates, budget)
+                try:
+                    await self._cycle.run(row, job, self.settings)
+                finally:
+                    await asyncio.shield(self._sourcing.close(row, job))
+            await self._by_policy(row)
+        except RejectedError as error:
+            await self._end(row, "rejected", str(error), error.verdict)
+        except GenomeLoadError as error:
             await self._end(row, "rejected", str(error))
-        except OError as error:
+        except (OError, BudgetSpentError) as error:
             await self._end(row, "failed", str(error))
         except asyncio.CancelledError as error:
             reason = str(error.args[0]) if error.args else "it was stopped"
@@ -222,8 +296,18 @@ class Evolutions:
         except Exception as error:  # noqa: BLE001 - the border of a task: a defect of ours ends this evolution only
             await self._end(row, "failed", f"a defect of O: {type(error).__name__}: {error}")
 
-    async def _end(self, row: dict[str, Any], state: str, reason: str) -> None:
-        verdict = "reject" if state == "rejected" else row["verdict"]
+    async def _by_policy(self, row: dict[str, Any]) -> None:
+        """Approves what an operator's policy lets through, on the same path as an operator; all else waits."""
+        approver = (await self.policies.of(row["gene"])).approver(row["risk"], row["verdict"])
+        if approver is None:
+            return
+        try:
+            await self._act(self._deploying.approve(row["id"], row["diff_sha256"], row["evidence_sha256"], approver))
+        except OError as error:  # the deployment's own end is in its row; what was refused still waits
+            self._event("warning", f"{row['id']} ({row['gene']}) was not deployed by its policy: {error}", row)
+
+    async def _end(self, row: dict[str, Any], state: str, reason: str, verdict: str = "reject") -> None:
+        verdict = verdict if state == "rejected" else row["verdict"]
         try:
             await self._book.change(row, state=state, reason=reason, verdict=verdict)
         except OError as error:  # the disk takes nothing: `recover` ends it at the next start
@@ -232,104 +316,14 @@ class Evolutions:
             "info" if state == "rejected" else "warning", f"{row['id']} ({row['gene']}): {state}: {reason}", row
         )
 
-    async def _cycle(self, row: dict[str, Any], source: str | bytes) -> None:
-        change = self._book.change
-        await change(row, state="checkpoint")
-        await change(row, checkpoint_id=await self._checkpoints.create(f"before evolution {row['id']}"))
-        base = await asyncio.to_thread(self._genome.head)
-        version = await asyncio.to_thread(self._genome.version, base)
-        await change(row, state="generate", base=base, next_version=versions.bump(version, "minor"))
-        if row["origin"] == "llm":
-            await self._ask_model(row)
-        else:
-            await self._commit(row, source)
-            await self._validate(row, source)
-        await change(row, state="shadow")
-        decision = await self._measure(row)
-        if decision.verdict == "reject":
-            raise _Rejected("; ".join(decision.reasons))
-        await change(row, state="pending", reason=decision.reasons[0])
-        self._event("info", f"{row['id']} ({row['gene']}) waits for approval: {decision.reasons[0]}", row)
-
-    async def _ask_model(self, row: dict[str, Any]) -> None:
-        before = await asyncio.to_thread(self._genome.source, row["base"], row["gene"])
-        failures: list[str] = []
-        for _ in range(MODEL_TRIES):
-            await self._book.change(row, state="generate")
-            answer = await self._surroundings.ask_model(prompting.ask(row["gene"], before, row["goal"], failures))
-            source = await asyncio.to_thread(prompting.extract, answer, row["gene"], before)
-            if not source:
-                failures.append("there was no Python code in the answer")
-                continue
-            try:
-                await self._commit(row, source)
-                await self._validate(row, source)
-            except _Rejected as error:
-                failures.append(str(error))
-            else:
-                return
-        raise _Rejected(f"the model's {MODEL_TRIES} tries were no candidates; the last: {failures[-1]}")
-
-    async def _commit(self, row: dict[str, Any], source: str | bytes) -> None:
-        if len(source) > FILE_LIMIT_BYTES:
-            return  # validation says so; git need not keep it
-        try:
-            revision = await asyncio.to_thread(self._make_candidate, row, source)
-        except UsageError as error:
-            raise _Rejected(str(error)) from error
-        diff = await diff_of(self._genome, row["base"], revision)
-        await self._book.candidate(row, revision=revision, diff=diff, diff_sha256=diffs.digest(diff))
-
-    def _make_candidate(self, row: dict[str, Any], source: str | bytes) -> str:
-        title = f"{row['gene']}: {row['goal'] or 'a candidate'}"
-        return self._genome.candidate(row["gene"], source, row["base"], row["id"], title, time.time_ns())
-
-    async def _validate(self, row: dict[str, Any], source: str | bytes) -> Validation:
-        await self._book.change(row, state="validate")
-        result = await validate_apart(row["gene"], source)
-        await self._book.change(row, stages=result.rows())
-        if not result.ok:
-            raise _Rejected(result.reason)
-        return result
-
-    async def _measure(self, row: dict[str, Any]) -> arbiter.Decision:
-        work = await self._work(row)
-        measurement = Measurement(
-            self._instances,
-            self._surroundings.publish,
-            row["id"],
-            main=await self._code(row["base"]),
-            candidate=await self._code(row["revision"]),
-            timeout_s=self.settings.request_s,
-            seed=int(row["revision"][:12], 16),
-        )
-        self._measurements = [*self._measurements, measurement][-_SHOWN_SHADOWS:]
-        try:
-            trial = await measurement.run(work.requests, work.setup)
-        except BaseException:
-            measurement.end("failed")
-            raise
-        found = await asyncio.to_thread(evidence.measure, trial)
-        decision = arbiter.decide(found, self._policy)
-        measurement.end(decision.verdict)
-        found = msgspec.structs.replace(found, decision=decision.verdict, reasons=list(decision.reasons))
-        plain = found.row()
-        await self._book.keep(row["id"], trial, decision)
-        await self._book.change(row, evidence=plain, evidence_sha256=evidence.digest(plain), verdict=decision.verdict)
-        return decision
-
-    async def _work(self, row: dict[str, Any]) -> workloads.Workload:
-        pairs = self.settings.pairs
-        recorded = await self._recorded.requests(pairs)
-        workload = await asyncio.to_thread(workloads.load, self._folders, row["gene"])
-        chosen = workloads.choose(recorded, workload, pairs, int(row["revision"][:12], 16))
-        if not chosen.requests:
-            raise OError(f"there is nothing to try {row['gene']} on: no recorded request and no workload")
-        return chosen
-
-    async def _code(self, revision: str) -> Code:
-        files = await asyncio.to_thread(self._genome.files, revision)
-        return Code(files, revision, await asyncio.to_thread(self._genome.version, revision))
+    async def _settled(self, row: Mapping[str, Any]) -> None:
+        """How it ended teaches the choice of the next source."""
+        for outcome in chronicle.outcomes(row):
+            await self._learning.outcome(**outcome)
 
     def _event(self, level: str, text: str, row: dict[str, Any]) -> None:
         self._surroundings.event(level, text, {key: row[key] for key in ("id", "gene", "state", "verdict")})
+
+
+def _given(origin: str) -> str:
+    return {"file": "a given source", "part": "a part of another"}.get(origin, f"candidates from {origin}")

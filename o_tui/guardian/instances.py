@@ -244,6 +244,13 @@ class Instance:
         last_ns = max(self.heard_ns, reading.heartbeat_ns if reading is not None else 0)
         return max(0, time.monotonic_ns() - last_ns) // 1_000_000
 
+    def cpu_ns(self) -> int:
+        """CPU time of the process so far, as the operating system counts it; 0 if unknown."""
+        try:
+            return _native.process_cpu_ns(self.pid)
+        except OSError:
+            return 0
+
     def resident_bytes(self) -> int:
         """Resident memory from /proc; 0 when it has ended."""
         try:

@@ -21,6 +21,7 @@ from o_tui.guardian.api import Api
 from o_tui.guardian.core import Guardian, Placement
 from o_tui.guardian.evolutions import Evolutions
 from o_tui.guardian.fleet import Genome
+from o_tui.guardian.initiative import Initiative
 from o_tui.guardian.lock import GuardianLock
 from o_tui.guardian.stores import Stores
 from o_tui.guardian.surroundings import FleetInstances, GuardianSurroundings, JournalRecorded, VaultCheckpoints
@@ -75,9 +76,18 @@ async def run(
             checkpoints=VaultCheckpoints(guardian),
             recorded=JournalRecorded(guardian),
             rows=stores.evolutions,
+            learning=stores.learning,
             approvals=stores.audit,
             surroundings=GuardianSurroundings(guardian),
             settings=settings.evolution,
+        )
+        guardian.initiative = Initiative(
+            stores.learning,
+            begin=evolutions.begin,
+            busy=evolutions.busy,
+            settings=lambda: guardian.config.evolution,
+            held=GuardianSurroundings(guardian).held,
+            told=lambda text, data: guardian.event("evolution", "intent", "info", text, data),
         )
         guardian.ladder.previous = lambda: asyncio.to_thread(_previous, repository)
         api = Api(guardian, evolutions)
@@ -98,6 +108,7 @@ async def run(
         guardian.followers = lambda: views.followers
         guardian.hang_up = views.close
         try:
+            await guardian.holding.load()
             await guardian.start()
             await evolutions.recover()
             await views.start(lock)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from o_tui.evolution.candidates import ModelText
 from o_tui.evolution.samples import Outcome, RecordedRequest
 from o_tui.protocol.errors import OError
 from o_tui.protocol.refusals import Refusal
@@ -177,7 +178,10 @@ class Surroundings(Protocol):
     def event(self, level: str, text: str, data: Mapping[str, Any]) -> None:
         """A row of the event log, source "evolution"."""
 
-    async def ask_model(self, messages: Sequence[Mapping[str, str]]) -> str:
+    def model(self) -> str:
+        """The configured model's name; empty: there is none."""
+
+    async def ask_model(self, messages: Sequence[Mapping[str, str]]) -> ModelText:
         """One answer of the configured model.
 
         Raises:

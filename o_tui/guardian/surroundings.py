@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from o_tui.evolution.budget import Cost
+from o_tui.evolution.candidates import ModelText
 from o_tui.evolution.samples import RecordedReply, RecordedRequest
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.eventlog import Level
@@ -122,17 +124,26 @@ class GuardianSurroundings:
         """See the seam."""
         self._guardian.event("evolution", "evolution", cast(Level, level), text, dict(data))
 
-    async def ask_model(self, conversation: Sequence[Mapping[str, str]]) -> str:
+    def model(self) -> str:
         """See the seam."""
-        if self._guardian.config.brain.provider == "offline":
+        return self._guardian.effects.model()
+
+    async def ask_model(self, conversation: Sequence[Mapping[str, str]]) -> ModelText:
+        """See the seam."""
+        if not self.model():
             raise PeerError("there is no model to write a candidate", hint="give a file, or choose a brain first")
         answer = await self._guardian.effects.call(
             "llm.chat", {"messages": [dict(message) for message in conversation]}, 600.0
         )
-        return str(answer.get("text", ""))
+        used = answer.get("usage") or {}
+        tokens = sum(int(used.get(name) or 0) for name in ("input_tokens", "output_tokens"))
+        cost = Cost(tokens=tokens, money=tokens * self._guardian.config.evolution.price / 1e6)
+        return ModelText(str(answer.get("text", "")), str(answer.get("model") or self.model()), cost)
 
     def held(self) -> str:
         """See the seam."""
+        if held := self._guardian.holding.why():
+            return held
         if self._guardian.stores.database.read_only:
             return "storage takes nothing just now"
         main = self._guardian.fleet.main

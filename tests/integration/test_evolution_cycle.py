@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from o_tui.config import EvolutionConfig
+from o_tui.evolution.budget import Cost
+from o_tui.evolution.candidates import ModelText
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.samples import Outcome, RecordedRequest
 from o_tui.guardian import diffing
@@ -25,6 +27,7 @@ from o_tui.guardian.audit import Audit
 from o_tui.guardian.database import Database
 from o_tui.guardian.evolution_rows import EvolutionRows
 from o_tui.guardian.evolutions import MAX_WAITING, Evolutions
+from o_tui.guardian.learning_rows import LearningRows
 from o_tui.guardian.seams import GenomeLoadError, InstanceDiedError, Operator, ShadowInstance
 from o_tui.paths import Paths
 from o_tui.protocol.errors import NotFoundError, OError, PeerError, RefusedError, UsageError
@@ -104,6 +107,7 @@ class World:
     recorded: list[RecordedRequest] = field(default_factory=list)
     checkpoints: list[str] = field(default_factory=list)
     hold: str = ""
+    model_name: str = "scripted"
     die_at: str = ""
     verify_gate: asyncio.Event | None = None
 
@@ -146,11 +150,14 @@ class World:
     def event(self, level: str, text: str, data: Mapping[str, Any]) -> None:
         self.events.append((level, text))
 
-    async def ask_model(self, conversation: Sequence[Mapping[str, str]]) -> str:
+    def model(self) -> str:
+        return self.model_name
+
+    async def ask_model(self, conversation: Sequence[Mapping[str, str]]) -> ModelText:
         self.asked.append(conversation)
         if not self.answers:
             raise PeerError("there is no model")
-        return self.answers.pop(0)
+        return ModelText(self.answers.pop(0), self.model_name, Cost(tokens=100))
 
     def held(self) -> str:
         return self.hold
@@ -201,11 +208,12 @@ class Desk:
             checkpoints=self.world,
             recorded=self.world,
             rows=EvolutionRows(self.database),
+            learning=LearningRows(self.database),
             approvals=self.audit,
             surroundings=self.world,
             settings=EvolutionConfig(pairs=pairs, request_s=0.05),
         )
-        evolutions._folders = []  # the shipped workloads are for real genes
+        evolutions.measuring.folders = []  # the shipped workloads are for real genes
         return evolutions
 
     async def evolve(self, behaviour: str) -> dict[str, Any]:
@@ -295,7 +303,7 @@ async def test_both_sides_get_the_same_in_processes_that_are_forked_often(desk: 
     (tmp / "recall.jsonl").write_text('{"text": "fill", "setup": true}\n' + '{"text": "q"}\n' * 30)
     world.recorded = world.recorded[:2]
     desk.evolutions = desk.restarted(pairs=36)
-    desk.evolutions._folders = [tmp]
+    desk.evolutions.measuring.folders = [tmp]
     row = await desk.evolve("fast")
     assert row["evidence"]["requests_from"] == {"recorded": 4, "workload": 32}
     assert row["evidence"]["latency"]["forks"] == 12 and len(world.forked) == 24
@@ -313,7 +321,7 @@ async def test_a_candidate_that_fails_before_the_first_request_is_rejected(desk:
     (tmp := desk.genome.path.parent / "workloads").mkdir()
     (tmp / "recall.jsonl").write_text('{"text": "fill", "setup": true}\n{"text": "q"}\n')
     world.recorded = []
-    desk.evolutions._folders = [tmp]
+    desk.evolutions.measuring.folders = [tmp]
     row = await desk.evolve("crash")
     assert row["state"] == "rejected" and row["reason"].startswith("1 crash where main's code answered")
     assert [name for _pid, name, _time in world.asked_for] == ["workload-recall-1~setup"] * 2
@@ -349,7 +357,7 @@ async def test_what_cannot_begin_is_said_at_once(desk: Desk, world: World) -> No
         ({"gene": "kernel", "source": "x"}, "is not a gene"),
         ({"gene": "recall"}, "source is needed"),
         ({"gene": "recall", "origin": "llm"}, "what should be better"),
-        ({"gene": "recall", "origin": "thin air", "source": "x"}, "unknown origin"),
+        ({"gene": "recall", "origin": "thin air", "source": "x"}, "unknown source"),
     ):
         with pytest.raises(UsageError, match=text):
             await evolve(**arguments)  # type: ignore[arg-type]
@@ -363,7 +371,7 @@ async def test_what_fails_around_a_candidate_is_no_fault_of_it(desk: Desk, world
     row = await desk.evolve("no nursery")
     assert (row["state"], row["reason"]) == ("failed", "no nursery")
     world.recorded = []
-    desk.evolutions._folders = []
+    desk.evolutions.measuring.folders = []
     row = await desk.evolve("fast")
     assert row["state"] == "failed" and "no recorded request and no workload" in row["reason"]
 

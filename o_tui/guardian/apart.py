@@ -1,0 +1,79 @@
+"""Slow work on sources, confined, in a process apart: parsing holds the interpreter's lock, our loop must not wait."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from o_tui import _native
+from o_tui.evolution import candidates, risk
+from o_tui.protocol.errors import OError
+
+TIMEOUT_S = 60.0
+_CPU_S = 50
+_MEMORY_BYTES = 1024**3
+
+
+def _propose(value: dict[str, Any]) -> dict[str, Any]:
+    return candidates.propose_apart(value)
+
+
+def _risk(value: dict[str, Any]) -> str:
+    return risk.risk(value["before"], value["after"])
+
+
+JOBS: dict[str, Callable[[dict[str, Any]], Any]] = {"propose": _propose, "risk": _risk}
+"""Pure functions of plain data."""
+
+
+HERE_CHARS = 8 * 1024
+"""Sources up to this size are compared at once: a millisecond or two."""
+
+
+async def risk_of(before: str, after: str) -> str:
+    """`risk.risk`, without holding up the loop. Raises OError."""
+    if len(before) + len(after) <= HERE_CHARS:
+        return await asyncio.to_thread(risk.risk, before, after)
+    return str(await call("risk", {"before": before, "after": after}))
+
+
+async def call(job: str, value: dict[str, Any]) -> Any:
+    """Does one of the `JOBS`.
+
+    Raises:
+        OError: It took too long, or the process ended otherwise; the message has its last line.
+    """
+    return await asyncio.to_thread(_run, job, value)
+
+
+def _run(job: str, value: dict[str, Any]) -> Any:
+    command = [sys.executable, "-I", "-X", "utf8", "-m", __name__, job]
+    raw = json.dumps(value).encode()
+    environment = {"PATH": "/usr/bin:/bin"}
+    try:
+        done = subprocess.run(command, input=raw, capture_output=True, timeout=TIMEOUT_S, check=False, env=environment)
+    except subprocess.TimeoutExpired as error:
+        raise OError(f"{job} took more than {TIMEOUT_S:.0f} s") from error
+    if done.returncode:
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no word"]
+        raise OError(f"{job} failed: {lines[-1][:200]}")
+    return json.loads(done.stdout)
+
+
+def main() -> int:
+    """The program: the job is the argument, its value comes on stdin as JSON, the result goes to stdout."""
+    job = sys.argv[1]
+    value = json.loads(sys.stdin.buffer.read())
+    if job == "propose":
+        import o_tui.evolution.portfolio  # noqa: F401 - while files can still be read
+    _native.confine("agent", memory_bytes=_MEMORY_BYTES, cpu_s=_CPU_S)
+    json.dump(JOBS[job](value), sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,117 @@
+"""What a candidate is measured on, and what comes of it: evidence and a decision, both kept in its row."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from o_tui.config import EvolutionConfig
+from o_tui.evolution import arbiter, evidence, workloads
+from o_tui.evolution.budget import Cost
+from o_tui.evolution.genome import Genome
+from o_tui.evolution.samples import Trial
+from o_tui.guardian.evolution_book import Book
+from o_tui.guardian.seams import Instances, Recorded, Surroundings
+from o_tui.guardian.shadows import Code, Measurement
+from o_tui.protocol.errors import OError
+
+_SHOWN_SHADOWS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one measurement showed, and what it cost."""
+
+    evidence: Mapping[str, Any]
+    decision: arbiter.Decision
+    cost: Cost
+
+
+class Measuring:
+    """Measures revisions against their base."""
+
+    def __init__(
+        self,
+        genome: Genome,
+        book: Book,
+        *,
+        instances: Instances,
+        recorded: Recorded,
+        surroundings: Surroundings,
+        folders: Sequence[Path],
+        policy: arbiter.Policy,
+    ) -> None:
+        self.folders = list(folders)
+        self._genome = genome
+        self._book = book
+        self._instances = instances
+        self._recorded = recorded
+        self._surroundings = surroundings
+        self._policy = policy
+        self._measurements: list[Measurement] = []
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of the shadows that run or have run last."""
+        return [row for measurement in self._measurements for row in measurement.rows()]
+
+    async def measure(
+        self, row: Mapping[str, Any], revision: str, settings: EvolutionConfig, *, pairs: int, again: int = 0
+    ) -> Measured:
+        """Compares a revision with the row's base.
+
+        Args:
+            row: The evolution.
+            revision: The candidate.
+            settings: How a change is tried.
+            pairs: At most so many.
+            again: Another number, another choice and order of requests: for a confirmation that owes nothing to a race.
+
+        Raises:
+            GenomeLoadError: The candidate could not be loaded.
+            OError: There is nothing to measure on, or no instances could be forked.
+        """
+        seed = int(revision[:12], 16) + again
+        work = await self._work(str(row["gene"]), pairs, seed)
+        measurement = Measurement(
+            self._instances,
+            self._surroundings.publish,
+            str(row["id"]),
+            main=await self._code(str(row["base"])),
+            candidate=await self._code(revision),
+            timeout_s=settings.request_s,
+            seed=seed,
+        )
+        self._measurements = [*self._measurements, measurement][-_SHOWN_SHADOWS:]
+        try:
+            trial = await measurement.run(work.requests, work.setup)
+        except BaseException:
+            measurement.end("failed")
+            raise
+        found = await asyncio.to_thread(evidence.measure, trial)
+        decision = arbiter.decide(found, self._policy)
+        measurement.end(decision.verdict)
+        found = msgspec.structs.replace(found, decision=decision.verdict, reasons=list(decision.reasons))
+        await self._book.keep(str(row["id"]), trial, decision)
+        return Measured(found.row(), decision, _cost(trial))
+
+    async def _work(self, gene: str, pairs: int, seed: int) -> workloads.Workload:
+        recorded = await self._recorded.requests(pairs)
+        workload = await asyncio.to_thread(workloads.load, self.folders, gene)
+        chosen = workloads.choose(recorded, workload, pairs, seed)
+        if not chosen.requests:
+            raise OError(f"there is nothing to try {gene} on: no recorded request and no workload")
+        return chosen
+
+    async def _code(self, revision: str) -> Code:
+        files = await asyncio.to_thread(self._genome.files, revision)
+        return Code(files, revision, await asyncio.to_thread(self._genome.version, revision))
+
+
+def _cost(trial: Trial) -> Cost:
+    sides = [side for pair in trial.pairs for side in (pair.main, pair.candidate)]
+    return Cost(requests=len(sides), cpu_s=sum(side.cpu_ns for side in sides) / 1e9)

@@ -1,0 +1,64 @@
+"""A part of a candidate: the base with only the changed lines that an operator marked. It is a new candidate, and goes
+through everything again: what was measured was the whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from o_tui.evolution import diffs
+from o_tui.evolution.genome import Genome
+from o_tui.guardian.evolution_book import Book
+from o_tui.guardian.seams import Operator
+from o_tui.protocol.contracts import path_of
+from o_tui.protocol.errors import RefusedError, UsageError
+
+
+async def make(
+    book: Book, genome: Genome, evolution: str, digest: str, keep: Sequence[str], operator: Operator
+) -> tuple[str, dict[str, Any]]:
+    """The source of the part, and the row that it is a part of.
+
+    Args:
+        book: The evolutions.
+        genome: The genome.
+        evolution: One that waits for a decision.
+        digest: SHA-256 of the diff that the lines were marked in.
+        keep: "recall.py:+12", "-7", "@2": new line 12, old line 7, the whole second hunk.
+        operator: Who marked them.
+
+    Raises:
+        NotFoundError: There is no such evolution.
+        RefusedError: It does not wait any more, its diff is another one, its base is not what runs, or the operator
+            only looks.
+        UsageError: There is no such line, or what is kept is nothing, or all.
+    """
+    row = await book.get(evolution)
+    if operator.viewer:
+        raise RefusedError(f"forbidden: {operator.name} may look, not decide")
+    if row["state"] != "pending":
+        raise RefusedError(f"{row['id']} is not waiting for approval, it is {row['state']}")
+    if digest != row["diff_sha256"]:
+        raise RefusedError("changed: the lines were marked in another diff", hint=f"o-tui show {row['id']}")
+    if await asyncio.to_thread(genome.head) != row["base"]:
+        raise RefusedError(f"stale base: it was made from {row['base'][:12]}", hint="evolve it again")
+    before = await asyncio.to_thread(genome.source, row["base"], row["gene"])
+    return await asyncio.to_thread(_apply, before, row, keep), row
+
+
+def _apply(before: str, row: dict[str, Any], keep: Sequence[str]) -> str:
+    files = [file for file in diffs.parse(row["diff"]) if path_of(row["gene"]) in (file.new_path, file.old_path)]
+    if len(files) != 1:
+        raise UsageError(f"the diff of {row['id']} has no lines of {row['gene']}")
+    (file,) = files
+    try:
+        chosen = diffs.chosen_keys(file, keep)
+        made = diffs.apply_part(before, file, chosen)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if not chosen:
+        raise UsageError("nothing of it would be kept", hint=f"o-tui reject {row['id']} --reason TEXT")
+    if len(chosen) == file.added + file.removed:
+        raise UsageError("that is all of it", hint=f"o-tui approve {row['id']} --digest {row['diff_sha256']}")
+    return made

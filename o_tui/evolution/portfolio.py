@@ -36,13 +36,15 @@ _POLISH = 12
 _PENDING = 512
 _MODULES = 32
 _OTHERS = 4
-_HOPES = {"literals": 3.0}
-"""Successes that are believed in before there are any."""
+_HOPES = {"literals": (2.0, 2.0), "cma": (0.5, 2.0)}
+"""Numbers are tuned first; of the others little is believed before it is seen."""
 _GREEDY = frozenset({"literals", "options", "materialise"})
 """These change the best member: they climb. The others mix and rebuild, and take any of the best."""
-_WAIT = {"materialise": 15}
-"""How many results must have brought nothing before an operator goes before the others: a formula with few numbers is
-climbed faster than the many that it computes, and written out where the climb ended."""
+_AT_THE_TOP = frozenset({"materialise"})
+"""These have their turn where the climb has become flat: a formula with few numbers is climbed faster than the many
+that it computes, which are written out where that has ended."""
+_SLOPE, _FLAT = 40, 0.05
+"""Flat: of all that was gained, the last so many results brought less than this part."""
 _AFTER = {"cma": 1000}
 """How many results must be known before an operator has its turn."""
 _BY_NAME: dict[str, Operator] = {each.name: each for each in OPERATORS}
@@ -76,12 +78,12 @@ class Portfolio:
         self._tail: int | None = state.get("tail")
         self._count: int = state.get("count", 0)
         self._learned: int = state.get("learned", 0)
-        self._stale: int = state.get("stale", 0)
         self._credit = Credit(state.get("credit"))
         self._memories: dict[str, Memory] = state.get("memories", {})
         self._seen: dict[str, None] = dict.fromkeys(state.get("seen", ()))
         self._pending: dict[str, dict[str, Any]] = dict(state.get("pending", {}))
         self._polish: dict[str, int] = dict(state.get("polish", {}))
+        self._climb: list[float] = state.get("climb", [])
         self._best: list[float] = list(state.get("best", ()))
         self._newest: Scored | None = None
         self._parents = Parents(never_for_its_own_sake=("statements",))
@@ -95,10 +97,7 @@ class Portfolio:
         self._count += 1
         random = Random(f"{self._seed}:{self._count}")
         polished = self._to_polish()
-        if polished is not None:
-            names = ["literals"]
-        else:
-            names = [name for name in _BY_NAME if _AFTER.get(name, 0) <= self._learned]
+        names = ["literals"] if polished is not None else [name for name in _BY_NAME if self._may(name)]
         while names:
             name = self._choose(names, random)
             parent = polished or self._parents.pick(random, greedy=name in _GREEDY)
@@ -116,7 +115,8 @@ class Portfolio:
         self._learned += 1
         before, name = pending["score"], pending["operator"]
         result = _result(score, before)
-        self._stale = 0 if result == "better" and not parents.rank(score, self._best[:1]) else self._stale + 1
+        self._climb.append(max([*self._climb[-1:], *self._best[:1], *([score] if math.isfinite(score) else [])]))
+        del self._climb[1:-_SLOPE]
         gain = 0.0
         if result == "better":
             below = parents.rank(before, self._best) + 1
@@ -131,7 +131,7 @@ class Portfolio:
                 {
                     "count": self._count,
                     "learned": self._learned,
-                    "stale": self._stale,
+                    "climb": self._climb,
                     "tail": self._tail,
                     "credit": self._credit.earned,
                     "memories": self._memories,
@@ -162,11 +162,21 @@ class Portfolio:
         self._polish[self._newest.id] -= 1
         return self._newest
 
+    def _may(self, name: str) -> bool:
+        """Whether it is an operator's time."""
+        return self._learned >= _AFTER.get(name, 0) and (name not in _AT_THE_TOP or self._is_flat())
+
+    def _is_flat(self) -> bool:
+        if len(self._climb) <= _SLOPE:
+            return False
+        first, before, now = self._climb[0], self._climb[1], self._climb[-1]
+        return now - before <= _FLAT * (now - first)
+
     def _choose(self, names: Sequence[str], random: Random) -> str:
         best = self._module(self._parents.best[0].source)
         if best is not None:
             for name in names:
-                if self._stale >= _WAIT.get(name, 0) and _BY_NAME[name].eager(best, self._memory(name)):
+                if _BY_NAME[name].eager(best, self._memory(name)):
                     return name
         return self._credit.pick(names, random, _HOPES)
 
@@ -186,6 +196,7 @@ class Portfolio:
                 self._seen[child.identity] = None
                 self._keep(change.text, child)
                 return self._proposed(operator.name, change, parent, others)
+            operator.learn(self._memory(operator.name), change.note, "dropped", -math.inf)
         return None
 
     def _proposed(self, name: str, change: Change, parent: Scored, others: Sequence[Scored]) -> Proposal:

@@ -17,8 +17,11 @@ from random import Random
 from o_tui.evolution.operators.module import Function, Module
 from o_tui.evolution.operators.operator import Change, Memory, Note, Operator, Result
 
-_FIRST_STEP = 0.3
+_FIRST_STEP = 0.15
+_FIRST_STEP_IN_ROW = 0.06
 _SMALLEST, _LARGEST = 1e-4, 2.0
+_TOGETHER = 0.5
+_NEAR = 6
 _SKELETONS = 16
 """How many shapes of source are remembered; the oldest go first."""
 _TRIES = 6
@@ -39,6 +42,7 @@ class Literal:
         weight: How likely it is to matter, before anything is known.
         signed: Whether it may cross zero: it, or one of its neighbours, is not above zero.
         name: What it is called in a detail: `WEIGHT`, or `line 12`.
+        in_row: It stands in a row of numbers.
     """
 
     span: tuple[int, int]
@@ -47,6 +51,7 @@ class Literal:
     weight: float
     signed: bool
     name: str
+    in_row: bool = False
 
 
 class Literals(Operator):
@@ -59,14 +64,15 @@ class Literals(Operator):
         found = module.once(literals)
         if not found:
             return None
-        records = _records(memory, module.skeleton, len(found))
+        records = _records(memory, module.skeleton, found)
         weights = [_weight(each, record) for each, record in zip(found, records, strict=True)]
         for _ in range(_TRIES):
             at = random.choices(range(len(found)), weights)[0]
             literal, record = found[at], records[at]
             new = _stepped(literal, record, random)
             if new != literal.value:
-                text = module.edited([(*literal.span, written(new))])
+                same = _twins(found, at) if random.random() < _TOGETHER else [literal]
+                text = module.edited((*each.span, written(new)) for each in same)
                 note = {"skeleton": module.skeleton, "at": at, "by": _parts(literal, new)}
                 return Change(text, f"{literal.name}: {written(literal.value)} -> {written(new)}", note)
         return None
@@ -78,6 +84,8 @@ class Literals(Operator):
             return
         record, by = records[note["at"]], note["by"]
         record[_TRIED] += 1
+        if result == "dropped":
+            return
         if result == "better":
             record[_WON] += 1
             record[_STEP] = min(_LARGEST, max(record[_STEP] * 0.7, 1.6 * abs(by)))
@@ -100,7 +108,8 @@ def literals(module: Module) -> list[Literal]:
         sizes = [abs(value), *(abs(each) for each in row)]
         scale = max(sizes) or 1.0
         signed = value <= 0 or any(each < 0 for each in row)
-        found.append(Literal(module.span(node), value, float(scale), weight, signed, name or f"line {node.lineno}"))
+        called = name or f"line {node.lineno}"
+        found.append(Literal(module.span(node), value, float(scale), weight, signed, called, bool(row)))
     found.sort(key=lambda each: each.span)
     return found
 
@@ -178,13 +187,24 @@ def _row(node: ast.List | ast.Tuple) -> tuple[Number, ...]:
     return tuple(found) if len(found) >= 4 else ()
 
 
-def _records(memory: Memory, skeleton: str, count: int) -> list[Record]:
+def _records(memory: Memory, skeleton: str, found: Sequence[Literal]) -> list[Record]:
     skeletons: dict[str, list[Record]] = memory.setdefault("skeletons", {})
-    records = skeletons.pop(skeleton, None) or [[_FIRST_STEP, 0.0, 0, 0, 0] for _ in range(count)]
+    records = skeletons.pop(skeleton, None) or [
+        [_FIRST_STEP_IN_ROW if each.in_row else _FIRST_STEP, 0.0, 0, 0, 0] for each in found
+    ]
     skeletons[skeleton] = records  # the last used is the last in the row
     while len(skeletons) > _SKELETONS:
         del skeletons[next(iter(skeletons))]
     return records
+
+
+def _twins(found: Sequence[Literal], at: int) -> list[Literal]:
+    """A number with those near it that are written the same: often one number that was written down twice."""
+    here = found[at]
+    if here.in_row or isinstance(here.value, bool):
+        return [here]
+    near = found[max(0, at - _NEAR) : at + _NEAR + 1]
+    return [each for each in near if not each.in_row and repr(each.value) == repr(here.value)]
 
 
 def _weight(literal: Literal, record: Record) -> float:

@@ -13,8 +13,8 @@ Memory = dict[str, Any]
 """What an operator remembers: plain data, so that a search can be put down and taken up."""
 Note = dict[str, Any]
 """What it wants to be told again when its change has been measured: plain data."""
-Result = Literal["better", "same", "worse", "failed"]
-"""How a child did beside its parent."""
+Result = Literal["better", "same", "worse", "failed", "dropped"]
+"""How a child did beside its parent; dropped: it was not tried, the like was seen before or it does not compile."""
 
 
 @dataclass(frozen=True, slots=True)

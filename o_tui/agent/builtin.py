@@ -11,6 +11,7 @@ A request of these kinds carries JSON in its text and is answered with JSON (`do
 | `memory.remove` | {"ids": [...]} | {"ids": [...]} |
 | `turns.list` | {"session"?, "limit"?} | [turn] |
 | `state.digest` | {} | {"seq", "logical", "chain"} (hex) |
+| `strategy.choose` | {"outcomes": [{...}], "options": [...]} | the option that the gene `strategy` chooses |
 | `genome.tests` | {} | {"passed", "failed": [{"name", "error"}]} |
 """
 
@@ -90,6 +91,11 @@ class _List(msgspec.Struct):
 
 class _Remove(msgspec.Struct):
     ids: list[str]
+
+
+class _Choose(msgspec.Struct):
+    outcomes: list[dict[str, Any]]
+    options: list[str]
 
 
 class _Turns(msgspec.Struct):
@@ -180,6 +186,16 @@ def _state_digest(request: Request, context: Context, genome: Genome | None, sta
     yield _json({"seq": state.seq, "logical": state.logical_digest().hex(), "chain": state.digest.hex()})
 
 
+def _strategy_choose(request: Request, context: Context, genome: Genome | None, state: State) -> Steps:
+    asked = msgspec.json.decode(request.text, type=_Choose)
+    if genome is None or genome.choose is None:
+        raise GeneError("the genome has no gene strategy")
+    chosen = genome.choose(asked.outcomes, asked.options)
+    if chosen not in asked.options:
+        raise GeneError("strategy.choose returns one of the options")
+    yield _json(chosen)
+
+
 def _genome_tests(request: Request, context: Context, genome: Genome | None, state: State) -> Steps:
     if genome is None:
         raise GeneError("no genome is loaded")
@@ -208,6 +224,7 @@ KINDS: dict[str, Kind] = {
     "memory.remove": _memory_remove,
     "turns.list": _turns_list,
     "state.digest": _state_digest,
+    "strategy.choose": _strategy_choose,
     "genome.tests": _genome_tests,
 }
 

@@ -70,7 +70,7 @@ class Genome:
             raise GenomeError(describe(error)) from None
 
     def _load(self, genes: Sequence[str]) -> None:
-        for missing in sorted(set(contracts.CONTRACTS) - set(genes)):
+        for missing in sorted(set(contracts.CONTRACTS) - contracts.OPTIONAL - set(genes)):
             raise GenomeError(f"the gene {missing} is missing ({contracts.path_of(missing)})")
         modules = {gene: self.module(gene) for gene in genes}
         wrong = [text for gene, module in modules.items() for text in contracts.problems(gene, functions(module))]
@@ -81,6 +81,7 @@ class Genome:
         self.chunk: Callable[..., Any] = modules["remember"].chunk
         self.importance: Callable[..., Any] = modules["remember"].importance
         self.consolidate: Callable[..., Any] = modules["remember"].consolidate
+        self.choose: Callable[..., Any] | None = modules["strategy"].choose if "strategy" in modules else None
         self.tools = tools.find(module for gene, module in modules.items() if gene.startswith("tools/"))
         self.specs: tuple[ToolSpec, ...] = tuple(tool.spec for _name, tool in sorted(self.tools.items()))
 

@@ -28,7 +28,7 @@ _LIMITS = {"budget": "requests", "budget_cpu": "cpu_s", "budget_tokens": "tokens
 
 
 def _evolve(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("gene", metavar="GENE", help="respond, recall, remember or tools/NAME")
+    parser.add_argument("gene", metavar="GENE", help="respond, recall, remember, strategy or tools/NAME")
     parser.add_argument("--from", dest="file", metavar="FILE", help="the candidate's source; - for standard input")
     parser.add_argument("--goal", default="", help="what should be better; without --from a model writes the candidate")
     parser.add_argument(

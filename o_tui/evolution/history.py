@@ -85,10 +85,10 @@ class History:
             return decode(path, entry.data)
 
     def source(self, revision: str, gene: str) -> str:
-        """A gene's module at a revision; empty for a tool that does not exist there."""
+        """A gene's module at a revision; empty for a tool, or a gene that need not be, that does not exist there."""
         path = gene_path(gene)
         with self._git():
-            if gene not in contracts.CONTRACTS and path not in self._tree(revision):
+            if (gene not in contracts.CONTRACTS or gene in contracts.OPTIONAL) and path not in self._tree(revision):
                 return ""
         return self.show(revision, path)
 

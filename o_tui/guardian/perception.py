@@ -22,7 +22,7 @@ MISS_SCORE = 0.1
 LOOK_S = 0.02
 """Least time between two requests that are looked at: a detector costs some microseconds."""
 _REMEMBERED = 512
-_FILE = re.compile(r"\b(respond|recall|remember|tools/[a-z][a-z0-9_]{0,39})\.py\b")
+_FILE = re.compile(r"\b(respond|recall|remember|strategy|tools/[a-z][a-z0-9_]{0,39})\.py\b")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What each gene must offer, as data: the kernel checks a loaded module by it, validation checks a source by it.
 
-A gene is named `respond`, `recall`, `remember` or `tools/<name>`; its file in the genome is `<name>.py`.
+A gene is named `respond`, `recall`, `remember`, `strategy` or `tools/<name>`; its file in the genome is `<name>.py`.
 """
 
 from __future__ import annotations
@@ -44,8 +44,14 @@ CONTRACTS: dict[str, tuple[FunctionContract, ...]] = {
         FunctionContract("importance", ("text", "kind")),
         FunctionContract("consolidate", ("blocks", "now_ns")),
     ),
+    "strategy": (FunctionContract("choose", ("outcomes", "options")),),
 }
-"""The genes that every genome has. A gene `tools/<name>` must have at least one function decorated with `@tool`."""
+"""The genes of a genome; all but the `OPTIONAL` ones are in every one.
+
+A gene `tools/<name>` must have at least one function decorated with `@tool`."""
+
+OPTIONAL = frozenset(["strategy"])
+"""Without these a genome is complete all the same."""
 
 DSL_MODULE = "o_tui.agent.dsl"
 """The one module of ours that a gene may import."""
@@ -114,7 +120,7 @@ FILE_LIMIT_BYTES = 256 * 1024
 FILES_LIMIT = 256
 """Most files of a genome."""
 
-_GENE = re.compile(r"(respond|recall|remember|tools/[a-z][a-z0-9_]{0,39})\Z")
+_GENE = re.compile(r"(respond|recall|remember|strategy|tools/[a-z][a-z0-9_]{0,39})\Z")
 
 
 def is_gene(name: str) -> bool:
@@ -129,7 +135,7 @@ def path_of(gene: str) -> str:
         ValueError: It is no gene's name.
     """
     if not is_gene(gene):
-        raise ValueError(f"{gene[:60]!r} is not a gene: respond, recall, remember or tools/<name>")
+        raise ValueError(f"{gene[:60]!r} is not a gene: respond, recall, remember, strategy or tools/<name>")
     return f"{gene}.py"
 
 

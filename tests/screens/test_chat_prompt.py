@@ -102,6 +102,10 @@ async def test_files_are_completed_and_put_below_the_message(tmp_path: Path, mon
     [
         ("/checkpoint before lunch", "checkpoint.create", {"reason": "before lunch"}),
         ("/rollback", "rollback", {"revision": ""}),
+        ("/bad it forgot my name", "feedback", {"verdict": "bad", "text": "it forgot my name"}),
+        ("/hold a demo", "hold", {"reason": "a demo"}),
+        ("/release", "release", {}),
+        ("/evolve recall", "evolve", {"gene": "recall", "source": "", "origin": "auto", "goal": ""}),
         ("/rollback 9f3c", "rollback", {"revision": "9f3c"}),
         ("/restore c-0003 yes", "checkpoint.restore", {"id": "c-0003"}),
         ("/kill main yes", "kill", {"role": "main"}),
@@ -112,7 +116,7 @@ async def test_files_are_completed_and_put_below_the_message(tmp_path: Path, mon
         (
             "/evolve recall rank newer higher",
             "evolve",
-            {"gene": "recall", "source": "", "origin": "llm", "goal": "rank newer higher"},
+            {"gene": "recall", "source": "", "origin": "auto", "goal": "rank newer higher"},
         ),
     ],
 )

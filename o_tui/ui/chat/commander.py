@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 KILL_LOOK_S, KILL_LOOKS = 0.05, 200
 """How often it is asked whether the next main serves, and how many times."""
-GENES = ("respond", "recall", "remember")
+GENES = ("respond", "recall", "remember", "strategy")
 
 
 class Commander:
@@ -72,10 +72,10 @@ class Commander:
         what = value.strip() if option in ("--from", "--goal") else what.strip()
         first, _, more = what.partition(" ")
         more = more.strip().removeprefix("--goal ").strip()
-        if not gene or not what:
+        if not gene or (named and not what):
             self._usage("evolve")
             return
-        params: dict[str, Any] = {"gene": gene, "source": "", "origin": "llm", "goal": what}
+        params: dict[str, Any] = {"gene": gene, "source": "", "origin": "auto", "goal": what}
         if named or (option != "--goal" and commands.looks_like_file(first, Path.cwd())):
             try:
                 params |= {"source": commands.read_file(first, Path.cwd()), "origin": "file", "goal": more}
@@ -92,6 +92,23 @@ class Commander:
             self._pane.await_outcome(str(value.get("evolution", "")))
 
         self._pane.ask("evolve", done, **params)
+
+    def _good(self, rest: str) -> None:
+        self._judge("good", rest)
+
+    def _bad(self, rest: str) -> None:
+        self._judge("bad", rest)
+
+    def _judge(self, verdict: str, text: str) -> None:
+        done = f"Noted: the last answer was {verdict}."
+        self._pane.ask("feedback", lambda _value: self._pane.view.tell(done), verdict=verdict, text=text)
+
+    def _hold(self, rest: str) -> None:
+        done = "Held: no change is tried or deployed until /release."
+        self._pane.ask("hold", lambda _value: self._pane.view.tell(done), reason=rest)
+
+    def _release(self, rest: str) -> None:
+        self._pane.ask("release", lambda _value: self._pane.view.tell("Released: changes may be tried again."))
 
     def _rollback(self, rest: str) -> None:
         self._pane.ask("rollback", lambda value: self._pane.view.tell(self.rolled_back(value)), revision=rest)

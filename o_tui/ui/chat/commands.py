@@ -34,6 +34,10 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "evolve", "GENE FILE | GENE what should get better", "Try a change of one gene, from a file or by the model."
     ),
+    Command("good", "[TEXT]", "Say that the last answer was good."),
+    Command("bad", "[TEXT]", "Say that the last answer was bad, and why."),
+    Command("hold", "[REASON]", "Try and deploy no change until /release."),
+    Command("release", "", "End a hold."),
     Command("rollback", "[REVISION]", "Go back to the genome before the last promotion."),
     Command("checkpoint", "[REASON]", "Write a checkpoint now."),
     Command("restore", "ID yes", "Go back to a checkpoint's state."),

@@ -1,0 +1,141 @@
+"""The run's end of a fork server: orders go in, answers come out, one evaluation at a time."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+
+from o_tui.programs import orders
+from o_tui.programs.orders import Answer, EndedError, Order, Ready, Setup
+from o_tui.protocol.errors import PeerError, UsageError
+
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/nonexistent",
+    "LANG": "C.UTF-8",
+    "TZ": os.environ.get("TZ") or ":/etc/localtime",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+    "PYTHONHASHSEED": "0",
+}
+"""All that a server, a candidate and an evaluator know of the environment; no key is ever in their memory."""
+START_S = 120.0
+DEATHS = 3
+
+
+class Lane:
+    """One server and what it was asked for."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._asked: deque[Order] = deque()
+        self._deaths = 0
+        self._spawn()
+
+    def _spawn(self) -> None:
+        self._sock, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                # no -E or -I: they would leave PYTHONHASHSEED out; -P keeps the folder out, the environment is ours
+                [sys.executable, "-P", "-s", "-X", "utf8", "-m", "o_tui.programs.server", str(theirs.fileno())],
+                env=ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                cwd="/",
+                start_new_session=True,
+            )
+        orders.send(self._sock, self._setup)
+
+    @property
+    def pid(self) -> int:
+        """The server's."""
+        return self._process.pid
+
+    @property
+    def waiting(self) -> int:
+        """Orders without an answer."""
+        return len(self._asked)
+
+    def fileno(self) -> int:
+        """For `select`: an answer is there."""
+        return self._sock.fileno()
+
+    def ready(self) -> None:
+        """Waits until the evaluator is loaded.
+
+        Raises:
+            UsageError: It cannot be; says why.
+            PeerError: The server does not start.
+        """
+        if not select.select([self._sock], [], [], START_S)[0]:
+            raise PeerError(f"the process that runs programs did not start within {START_S:g} s")
+        try:
+            problem = orders.receive(self._sock, Ready)[0].error
+        except EndedError as error:
+            raise PeerError(f"the process that runs programs did not start: {error}") from error
+        if problem:
+            raise UsageError(problem)
+
+    def submit(self, order: Order) -> None:
+        """Asks for an evaluation; what was asked before comes first."""
+        self._asked.append(order)
+        try:
+            orders.send(self._sock, order)
+        except EndedError:
+            pass  # `answer` sees it
+
+    def answer(self) -> Answer | None:
+        """Takes the next answer; None: the server had died, a new one begins with what was asked for.
+
+        Raises:
+            PeerError: It dies again and again.
+        """
+        try:
+            found, _ = orders.receive(self._sock, Answer)
+        except EndedError as error:
+            self._again(error)
+            return None
+        self._deaths = 0
+        self._asked.popleft()
+        return found
+
+    def _again(self, error: EndedError) -> None:
+        self._deaths += 1
+        if self._deaths > DEATHS:
+            raise PeerError(f"the process that runs programs has died {self._deaths} times: {error}")
+        self.close()
+        self._spawn()
+        self.ready()
+        for order in self._asked:
+            orders.send(self._sock, order)
+
+    def close(self) -> None:
+        """Ends the server, which ends all of its own; it is killed if it does not."""
+        self._sock.close()
+        try:
+            self._process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def modules_of(sources: Sequence[bytes]) -> tuple[str, ...]:
+    """What sources import at the top: to be imported once, before all forks."""
+    import ast
+
+    found: dict[str, None] = {}
+    for source in sources:
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.Import):
+                found |= dict.fromkeys(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                found[node.module] = None
+    return tuple(found)

@@ -61,6 +61,10 @@ class EvolutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     pairs: Annotated[
         int, Meta(ge=1, le=10_000, description="Paired requests given to main's code and to a shadow.")
     ] = 60
+    canary_pairs: Annotated[
+        int,
+        Meta(ge=0, le=10_000, description="Requests compared in each step of a canary (10, 50, 100 %); 0: no canary."),
+    ] = 50
     request_s: Annotated[float, Meta(gt=0, description="Seconds after which a shadow's request is stopped.")] = 5.0
     budget_requests: Annotated[
         int, Meta(ge=0, description="Requests that one evolution may give to shadows; 0: no limit.")

@@ -13,6 +13,7 @@ A request of these kinds carries JSON in its text and is answered with JSON (`do
 | `state.digest` | {} | {"seq", "logical", "chain"} (hex) |
 | `strategy.choose` | {"outcomes": [{...}], "options": [...]} | the option that the gene `strategy` chooses |
 | `genome.tests` | {} | {"passed", "failed": [{"name", "error"}]} |
+| `genome.migrate` | {"gene", "old_version"} | {"operations"} |
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from o_tui.agent.memory import View
 from o_tui.agent.state import State
 from o_tui.agent.steps import thread_of
 from o_tui.agent.tasks import OPERATIONS_LIMIT
+from o_tui.protocol import contracts
 from o_tui.protocol.operations import MemoryAdd, ToolRegister
 
 if TYPE_CHECKING:
@@ -96,6 +98,11 @@ class _Remove(msgspec.Struct):
 class _Choose(msgspec.Struct):
     outcomes: list[dict[str, Any]]
     options: list[str]
+
+
+class _Migrate(msgspec.Struct):
+    gene: str
+    old_version: str
 
 
 class _Turns(msgspec.Struct):
@@ -216,6 +223,21 @@ def _genome_tests(request: Request, context: Context, genome: Genome | None, sta
     yield _json({"passed": passed, "failed": failed})
 
 
+def _genome_migrate(request: Request, context: Context, genome: Genome | None, state: State) -> Steps:
+    """The hook of one gene: its operations, some hundred at a time as everywhere."""
+    asked = msgspec.json.decode(request.text, type=_Migrate)
+    if genome is None:
+        raise GeneError("no genome is loaded")
+    hook = getattr(genome.module(asked.gene), contracts.MIGRATE.name, None)
+    planned: Any = hook(asked.old_version, context.state) if callable(hook) else []
+    if not isinstance(planned, list):
+        raise GeneError(f"{asked.gene}.{contracts.MIGRATE.name} returns a list of operations")
+    steps: list[Step] = [Apply(operation) for operation in planned]
+    for start in range(0, len(steps), 200):
+        yield Together(steps[start : start + 200])
+    yield _json({"operations": len(steps)})
+
+
 Kind = Callable[[Request, Context, Genome | None, State], Steps]
 KINDS: dict[str, Kind] = {
     "memory.add": _memory_add,
@@ -226,6 +248,7 @@ KINDS: dict[str, Kind] = {
     "state.digest": _state_digest,
     "strategy.choose": _strategy_choose,
     "genome.tests": _genome_tests,
+    "genome.migrate": _genome_migrate,
 }
 
 

@@ -60,6 +60,9 @@ def _reject(parser: argparse.ArgumentParser) -> None:
 
 def _rollback(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("revision", metavar="REV", nargs="?", default="", help="default: the one before")
+    parser.add_argument(
+        "--state", action="store_true", help="the agent's state too: as it was before the change that is undone"
+    )
 
 
 # --- evolve
@@ -280,7 +283,7 @@ def reject(context: Context) -> int:
 
 def rollback(context: Context) -> int:
     """Back to an earlier revision."""
-    value = context.call("rollback", revision=context.args.revision)
+    value = context.call("rollback", revision=context.args.revision, state=context.args.state)
     if context.out.json:
         context.out.value(value)
     else:

@@ -299,9 +299,9 @@ class Api:
         """An operator's no."""
         return await self._evolutions.reject(id, reason, _operator())
 
-    async def rollback(self, revision: str = "") -> dict[str, Any]:
-        """Back to an earlier revision."""
-        return await self._evolutions.rollback(revision, _operator())
+    async def rollback(self, revision: str = "", state: bool = False) -> dict[str, Any]:
+        """Back to an earlier revision, and on request to the state of before it; ends a canary, where one runs."""
+        return await self._evolutions.rollback(revision, _operator(), state=state)
 
     async def accept_part(self, id: str, digest: str, keep: list[str], reason: str = "") -> dict[str, Any]:
         """Some changed lines of a change that waits become one of their own, tried anew."""

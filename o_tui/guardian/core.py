@@ -56,6 +56,7 @@ class Guardian:
         stopping: Set when it is to end; whoever runs it waits for that.
         fatal: Why it cannot go on, if that is why it is stopping.
         hang_up: Ends the views before the storage is closed.
+        finished: Told of each journalled request whose end is durable.
     """
 
     def __init__(self, paths: Paths, config: Config, stores: Stores, genome: Genome, placement: Placement) -> None:
@@ -84,6 +85,7 @@ class Guardian:
         self.stop_reason = ""
         self.fatal: OError | None = None
         self.hang_up: Callable[[], Awaitable[None]] = _nothing
+        self.finished: list[Callable[[Ticket], None]] = []
         self._served = asyncio.Event()
         self._lost_ns = 0
         self._last_failure = "it gave no reason"
@@ -250,7 +252,7 @@ class Guardian:
     # --- the fleet tells (fleet.Listener)
 
     def frame(self, instance: Instance, frame: frames.Frame) -> None:
-        """A frame of main."""
+        """A frame of main or the canary."""
         data, request_id = frame.data, frame.metadata.request_id
         kind = type(data)
         if kind is messages.Event:
@@ -266,7 +268,8 @@ class Guardian:
         elif kind is messages.Log:
             self.log(instance.name, data)
         elif kind is messages.Ready:
-            self._took_over(instance)
+            if instance.role == "main":
+                self._took_over(instance)
         elif kind is messages.EvolutionIntent:
             if self.initiative is not None:
                 self.initiative.asked(data.gene.raw, data.reason.raw, data.hypothesis.raw)
@@ -303,6 +306,9 @@ class Guardian:
             # where the nursery has died too, nobody says why
             wait_s = JUDGE_S if self.fleet.nursery is not None else 0.0
             asyncio.get_running_loop().call_later(wait_s, lambda: self.dispatch.judge(instance, crashed=False))
+        elif instance.role == "canary":
+            self.dispatch.lost(instance)
+            self.dispatch.judge(instance, crashed=False)  # it is its code that is to blame, no request
         self.effects.forget(instance)
 
     def nursery_ended(self) -> None:
@@ -327,6 +333,10 @@ class Guardian:
         self.event(who, f"failed.{message.what}", "error", message.text, {"seq": message.seq})
         if message.what == "reduce" and message.seq:
             self.spawn(self._poison.failed(message.seq, message.text))
+
+    def look_at(self, instance: Instance) -> None:
+        """Whether the sandbox has refused an instance something since the last look."""
+        self._refused(instance, instance.refused.look())
 
     def _refused(self, instance: Instance, found: Sequence[Refusal]) -> None:
         """The sandbox refused an instance something new: rows, and an event."""
@@ -386,10 +396,12 @@ class Guardian:
     def _chat_changed(self, topic: str, ticket: Ticket) -> None:
         if topic == "chat.done":
             self.metrics.answered(ticket.state, ticket.elapsed_ms)
-            if ticket.kind == "chat" and not ticket.recovered:
+            if ticket.kind == "chat" and not ticket.recovered and ticket.by != "canary":
                 error, timed = None if ticket.ok else ticket.error, not self.effects.model()
                 revision = self.fleet.genome.revision
                 self.perception.answered(ticket.request_id, revision, ticket.elapsed_ms, error, timed=timed)
+            for told in self.finished:
+                told(ticket)
         if ticket.kind == "chat" and self.followers():
             self.publish(topic, ticket.row())
 
@@ -445,7 +457,7 @@ class Guardian:
         while True:
             await asyncio.sleep(TELEMETRY_S)
             for instance in self._alive():
-                self._refused(instance, instance.refused.look())
+                self.look_at(instance)
             if self.followers():
                 self.publish("telemetry", self.telemetry())
             await self._look_around()

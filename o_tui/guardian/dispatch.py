@@ -19,6 +19,7 @@ from o_tui.guardian.instances import Instance
 from o_tui.guardian.journal import Journal, Outcome, Request
 from o_tui.guardian.replication import Replication
 from o_tui.guardian.ticket import Ticket
+from o_tui.guardian.traffic import takes
 from o_tui.guardian.wal import Proposed, Wal
 from o_tui.protocol import messages
 from o_tui.protocol.errors import BusyError, OError, PeerError, RefusedError
@@ -69,6 +70,9 @@ class Dispatch:
         self._prefix = secrets.token_hex(8)
         self._numbers = itertools.count(1)
         self._main: Instance | None = None
+        self._canary: Instance | None = None
+        self._share = 0.0
+        self._diverted: dict[str, Ticket] = {}
         self._tickets: dict[str, Ticket] = {}
         self._waiting: deque[Ticket] = deque()
         self._suspects: deque[Ticket] = deque()
@@ -96,6 +100,7 @@ class Dispatch:
         answered: Callable[[Ticket], None] | None = None,
         *,
         journalled: bool = True,
+        pinned: bool = False,
     ) -> Ticket:
         """Accepts a request: journalled, then sent. `answered` is called once, when its end is durable.
 
@@ -108,6 +113,7 @@ class Dispatch:
             raise RefusedError(f"{QUEUE_LIMIT} requests wait already", hint="try again when some have ended")
         request_id = f"{self._prefix}{next(self._numbers):06x}"
         ticket = Ticket(request_id, text, kind, session, time.time_ns(), answered or _ignore, journalled)
+        ticket.pinned = pinned
         self._enter(ticket)
         if not journalled:
             self._waiting.append(ticket)
@@ -117,15 +123,17 @@ class Dispatch:
         self._journal.accept(request, lambda error: self._accepted(ticket, error))
         return ticket
 
-    async def ask(self, text: str, kind: str = "chat", session: str = "main", *, journalled: bool = True) -> Ticket:
-        """`submit`, and wait for the answer."""
+    async def ask(
+        self, text: str, kind: str = "chat", session: str = "main", *, journalled: bool = True, pinned: bool = False
+    ) -> Ticket:
+        """`submit`, and wait for the answer; `pinned`: the canary's, not main's."""
         future: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
 
         def answered(ended: Ticket) -> None:
             if not future.done():
                 future.set_result(ended)
 
-        self.submit(text, kind, session, answered, journalled=journalled)
+        self.submit(text, kind, session, answered, journalled=journalled, pinned=pinned)
         return await future
 
     def resume(self, requests: list[Request]) -> None:
@@ -151,6 +159,7 @@ class Dispatch:
         ticket = self._tickets.get(request_id)
         if ticket is None:
             return False
+        ticket.cancelled = True
         if ticket.instance is not None:
             ticket.instance.send(messages.CancelRequest(), request_id)
         else:
@@ -164,6 +173,14 @@ class Dispatch:
         self._main = main
         self._pump()
 
+    def divert(self, canary: Instance | None, share: float) -> None:
+        """From now on this instance gets a share of the requests (0 to 1); what it has in hand it keeps."""
+        self._canary, self._share = canary, share
+
+    async def undiverted(self, timeout_s: float) -> bool:
+        """Waits until the canary has nothing in hand; False if that took too long."""
+        return await self._until(lambda: not self._diverted, timeout_s)
+
     def lost(self, instance: Instance) -> None:
         """An instance has died: what it had in hand goes to the next one.
 
@@ -172,15 +189,22 @@ class Dispatch:
         """
         if self._main is instance:
             self._main = None
+        if self._canary is instance:
+            self._canary = None
         mine = [ticket for ticket in self._tickets.values() if ticket.instance is instance]
         self._dying[instance.name] = mine
         for ticket in reversed(mine):
+            self._diverted.pop(ticket.request_id, None)
             ticket.instance = None
             ticket.recovered = True
             ticket.deaths += 1
-            if ticket.deaths == 1:
+            if ticket.pinned:
+                self._end(ticket, False, "", "the canary ended over it")
+            elif ticket.deaths == 1:
                 self._waiting.appendleft(ticket)
-        self._alone = None
+        if self._alone in mine:
+            self._alone = None
+        self._pump()  # a canary's are main's at once
 
     def judge(self, instance: Instance, *, crashed: bool) -> None:
         """Why an instance died is known: by itself (`crashed`), or by somebody else's hand. Harmless if said twice."""
@@ -212,8 +236,11 @@ class Dispatch:
 
     async def drain(self, timeout_s: float) -> bool:
         """Waits until nothing is at an instance; False if that took too long."""
+        return await self._until(lambda: not any(ticket.instance for ticket in self._tickets.values()), timeout_s)
+
+    async def _until(self, done: Callable[[], bool], timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
-        while any(ticket.instance for ticket in self._tickets.values()):
+        while not done():
             self._idle.clear()
             try:
                 await asyncio.wait_for(self._idle.wait(), deadline - time.monotonic())
@@ -228,8 +255,9 @@ class Dispatch:
                 ticket.instance = None
                 ticket.recovered = True
                 self._waiting.appendleft(ticket)
+        self._diverted.clear()
 
-    # --- frames of main
+    # --- frames of those who serve
 
     def event(self, instance: Instance, request_id: str, data: messages.Event) -> None:
         """A piece of an answer."""
@@ -241,6 +269,7 @@ class Dispatch:
         """An effect is asked for."""
         ticket = self._of(instance, request_id)
         if ticket is not None:
+            ticket.effects += 1
             self._on_effect(ticket, instance, data)
 
     def propose(self, instance: Instance, request_id: str, items: list[messages.OperationProposal]) -> None:
@@ -263,7 +292,11 @@ class Dispatch:
                 return
             ticket.proposed += len(proposed)
 
+        asked_ns = time.monotonic_ns()
+
         def committed(result: list[bytes] | OError) -> None:
+            if ticket is not None:
+                ticket.waited_ns += time.monotonic_ns() - asked_ns
             if isinstance(result, OError):
                 self._not_kept(ticket, instance, request_id, items[0].position, str(result))
                 return
@@ -274,11 +307,23 @@ class Dispatch:
     def done(self, instance: Instance, request_id: str, data: messages.Done) -> None:
         """The end of a request, as the instance sees it."""
         ticket = self._of(instance, request_id)
-        if ticket is not None:
-            instance.requests += 1
+        if ticket is None:
+            return
+        instance.requests += 1
+        if instance.role == "canary" and not (data.ok or ticket.cancelled or ticket.pinned):
+            self._give_to_main(ticket, data.error)
+        else:
             self._end(ticket, data.ok, data.text, data.error)
 
     # --- inside
+
+    def _give_to_main(self, ticket: Ticket, error: str) -> None:
+        """The canary failed at it: nobody who asks is to bear that, so the old code is given it under the same id."""
+        self._diverted.pop(ticket.request_id, None)
+        ticket.fault, ticket.recovered, ticket.instance = error, True, None
+        self._waiting.appendleft(ticket)
+        self._idle.set()
+        self._pump()
 
     def _enter(self, ticket: Ticket) -> None:
         self._tickets[ticket.request_id] = ticket
@@ -330,12 +375,23 @@ class Dispatch:
                 self._send(main, ticket)
                 return
         while self._waiting:
-            self._send(main, self._waiting.popleft())
+            ticket = self._waiting.popleft()
+            self._send(self._target(main, ticket), ticket)
 
-    def _send(self, main: Instance, ticket: Ticket) -> None:
+    def _target(self, main: Instance, ticket: Ticket) -> Instance:
+        """Main, or the canary for its share; what has failed once is main's, and so is a probe of the state."""
+        canary = self._canary
+        if canary is None or not canary.alive or ticket.deaths or ticket.fault or ticket.kind == "state.digest":
+            return main
+        return canary if ticket.pinned or takes(ticket.request_id, self._share) else main
+
+    def _send(self, instance: Instance, ticket: Ticket) -> None:
         if ticket.request_id not in self._tickets or ticket.instance is not None:
             return
-        ticket.instance = main
+        if instance is self._canary:
+            self._divert(ticket)
+        ticket.instance = instance
+        ticket.sent_ns, ticket.waited_ns = time.monotonic_ns(), 0
         ticket.state = "running"
         ticket.attempts += 1
         # what the last instance proposed is in the writer's queue or in the log: it is not proposed again
@@ -349,7 +405,13 @@ class Dispatch:
             brain=self._brain(),
             embedder=self._embedder(),
         )
-        main.send(request, ticket.request_id)
+        instance.send(request, ticket.request_id)
+
+    def _divert(self, ticket: Ticket) -> None:
+        ticket.crowded = bool(self._diverted)
+        for other in self._diverted.values():
+            other.crowded = True
+        self._diverted[ticket.request_id] = ticket
 
     def _of(self, instance: Instance, request_id: str) -> Ticket | None:
         ticket = self._tickets.get(request_id)
@@ -359,7 +421,11 @@ class Dispatch:
         if self._tickets.pop(ticket.request_id, None) is None:
             return
         ticket.ok, ticket.answer, ticket.error = ok, answer, error
-        ticket.elapsed_ms = (time.monotonic_ns() - ticket.started_ns) / 1e6
+        now_ns = time.monotonic_ns()
+        ticket.elapsed_ms = (now_ns - ticket.started_ns) / 1e6
+        if ticket.instance is not None:
+            ticket.by, ticket.active_ns = ticket.instance.role, now_ns - ticket.sent_ns - ticket.waited_ns
+        self._diverted.pop(ticket.request_id, None)
         ticket.instance = None
         if ticket is self._alone:
             self._alone = None

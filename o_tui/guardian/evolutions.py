@@ -25,6 +25,7 @@ from o_tui.guardian.evolution_book import RUNNING, Book, light
 from o_tui.guardian.learning_rows import LearningRows
 from o_tui.guardian.measuring import Measuring
 from o_tui.guardian.policies import Policies
+from o_tui.guardian.rollout import Rollout
 from o_tui.guardian.seams import (
     Approvals,
     Checkpoints,
@@ -34,8 +35,10 @@ from o_tui.guardian.seams import (
     Recorded,
     Rows,
     Surroundings,
+    Traffic,
 )
 from o_tui.guardian.sourcing import Sourcing, budget_of, check_asked
+from o_tui.guardian.watching import Limits
 from o_tui.paths import shipped
 from o_tui.protocol.errors import OError, RefusedError
 
@@ -52,6 +55,7 @@ class Evolutions:
         *,
         instances: Instances,
         checkpoints: Checkpoints,
+        traffic: Traffic,
         recorded: Recorded,
         rows: Rows,
         learning: LearningRows,
@@ -60,6 +64,7 @@ class Evolutions:
         settings: EvolutionConfig,
         workload_folders: Sequence[Path] = (),
         policy: arbiter.Policy | None = None,
+        watch: Limits | None = None,
     ) -> None:
         self.settings = settings
         self.policies = Policies(learning)
@@ -79,8 +84,25 @@ class Evolutions:
         self._cycle = Cycle(genome, self._book, self.measuring, checkpoints=checkpoints, surroundings=surroundings)
         choosing = Choosing(genome, instances, learning)
         self._sourcing = Sourcing(genome, self._book, learning, choosing, surroundings)
+        self._rollout = Rollout(
+            genome,
+            self._book,
+            instances=instances,
+            traffic=traffic,
+            recorded=recorded,
+            surroundings=surroundings,
+            folders=self.measuring.folders,
+            settings=lambda: self.settings,
+            limits=watch,
+        )
         self._deploying = Deploying(
-            genome, self._book, approvals=approvals, instances=instances, surroundings=surroundings
+            genome,
+            self._book,
+            approvals=approvals,
+            instances=instances,
+            checkpoints=checkpoints,
+            rollout=self._rollout,
+            surroundings=surroundings,
         )
         self._turn = asyncio.Lock()
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -208,9 +230,9 @@ class Evolutions:
             await asyncio.wait([task])
         return await self._act(self._deploying.reject(row["id"], reason, operator, stopped=task is not None))
 
-    async def rollback(self, revision: str, operator: Operator) -> dict[str, Any]:
+    async def rollback(self, revision: str, operator: Operator, *, state: bool = False) -> dict[str, Any]:
         """Back to a version that was deployed, by default the one before; see Deploying.rollback."""
-        return await self._act(self._deploying.rollback(revision, operator))
+        return await self._act(self._deploying.rollback(revision, operator, state=state))
 
     async def genome_log(self, limit: int = 100) -> list[dict[str, Any]]:
         """The deployed versions, newest first."""
@@ -258,6 +280,7 @@ class Evolutions:
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel(msg="the guardian was stopped")
+        await self._deploying.close()
         await asyncio.gather(*tasks, *self._acting, return_exceptions=True)
 
     # --- inside

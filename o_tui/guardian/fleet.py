@@ -1,4 +1,4 @@
-"""Main, standby and the nursery: who runs, who takes over, and with which genome.
+"""Main, standby, canary and the nursery: who runs, who takes over, and with which genome.
 
 The supervisor calls the `start_*` functions; what must not wait for it happens here at once: when main ends, the
 standby is main before anything else is done.
@@ -67,6 +67,7 @@ class Fleet:
         self.genome = genome
         self.main: Instance | None = None
         self.standby: Instance | None = None
+        self.canary: Instance | None = None
         self.nursery: Nursery | None = None
         self.instances: dict[str, Instance] = {}
         self._paths = paths
@@ -176,6 +177,25 @@ class Fleet:
         await shadow.load(genome.revision, genome.version, genome.files)
         return shadow
 
+    async def start_canary(self, genome: Genome, evolution: str) -> Instance:
+        """A further replica of the log, with another genome; requests are given to it by whoever diverts them.
+
+        Raises:
+            GenomeError, PeerError, RefusedError: As `fork_shadow`.
+        """
+        canary = await self._fork("canary", evolution=evolution)
+        try:
+            if not await canary.confined():
+                raise RefusedError(f"{canary.name} is not confined: {UNCONFINED}", hint="o-tui sandbox probe")
+            await self.replication.attach(InstanceReplica(canary))
+            await canary.load(genome.revision, genome.version, genome.files)
+        except BaseException:
+            canary.kill("it could not be a canary")
+            raise
+        self._health.watch(canary.name)
+        self.canary = canary
+        return canary
+
     async def reload(self, genome: Genome) -> None:
         """Main and standby swap to a genome; whatever is forked later has it too.
 
@@ -236,11 +256,11 @@ class Fleet:
         return pending
 
     async def replace_all(self, restore: messages.Restore) -> None:
-        """The state becomes another one: nursery, main and standby are started anew from it."""
+        """The state becomes another one: nursery, main and standby are started anew from it; a canary ends."""
         self._restoring = restore
         self._states += 1
-        old = [instance for instance in (self.main, self.standby) if instance is not None]
-        self.main = self.standby = None
+        old = [instance for instance in (self.main, self.standby, self.canary) if instance is not None]
+        self.main = self.standby = self.canary = None
         self._nursery_ready.clear()
         nursery, self.nursery = self.nursery, None
         if nursery is not None:
@@ -405,6 +425,8 @@ class Fleet:
             self._promote()
         elif instance is self.standby:
             self.standby = None
+        elif instance is self.canary:
+            self.canary = None
 
     def _reaped(self, name: str, status: int) -> None:
         instance = self.instances.pop(name, None)

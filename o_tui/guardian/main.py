@@ -21,6 +21,7 @@ from o_tui.guardian.api import Api
 from o_tui.guardian.core import Guardian, Placement
 from o_tui.guardian.evolutions import Evolutions
 from o_tui.guardian.fleet import Genome
+from o_tui.guardian.fleet_traffic import FleetTraffic
 from o_tui.guardian.initiative import Initiative
 from o_tui.guardian.lock import GuardianLock
 from o_tui.guardian.stores import Stores
@@ -74,6 +75,7 @@ async def run(
             repository,
             instances=FleetInstances(guardian),
             checkpoints=VaultCheckpoints(guardian),
+            traffic=FleetTraffic(guardian),
             recorded=JournalRecorded(guardian),
             rows=stores.evolutions,
             learning=stores.learning,

@@ -21,7 +21,7 @@ from o_tui.guardian.shadows import Code, Measurement
 from o_tui.protocol.errors import OError
 
 _SHOWN_SHADOWS = 20
-_NEVER_ASKED = ("strategy",)
+NEVER_ASKED = ("strategy",)
 """Genes that no recorded request comes to: they are tried on their workload only."""
 
 
@@ -102,7 +102,7 @@ class Measuring:
         return Measured(found.row(), decision, _cost(trial))
 
     async def _work(self, gene: str, pairs: int, seed: int) -> workloads.Workload:
-        recorded = await self._recorded.requests(pairs) if gene not in _NEVER_ASKED else ()
+        recorded = await self._recorded.requests(pairs) if gene not in NEVER_ASKED else ()
         workload = await asyncio.to_thread(workloads.load, self.folders, gene)
         chosen = workloads.choose(recorded, workload, pairs, seed)
         if not chosen.requests:

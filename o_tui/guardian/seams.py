@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -108,11 +108,85 @@ class Instances(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A real request whose end is durable.
+
+    Attributes:
+        request_id, text, kind, session, time_ns: The request.
+        by: The role of who answered: main or canary.
+        ok: It ended well.
+        fault: How the canary failed at it before main answered; empty: it did not.
+        active_ns: How long its instance worked on it, without waiting for the log; 0: unknown (others were in hand).
+        effects: How many effects it asked for.
+    """
+
+    request_id: str
+    text: str
+    kind: str
+    session: str
+    time_ns: int
+    by: str
+    ok: bool
+    fault: str = ""
+    active_ns: int = 0
+    effects: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a canary is of no use any more; `blame`: by its own doing, not because somebody ended it."""
+
+    text: str
+    blame: bool = True
+
+
+class Traffic(Protocol):
+    """The real requests, as far as a deployment needs them."""
+
+    async def start(self, files: Mapping[str, str], revision: str, version: str, evolution: str) -> None:
+        """Starts a canary with this genome: a replica of the log like main. It gets no request yet.
+
+        Raises:
+            GenomeLoadError: It did not accept the genome.
+            OError: No instance could be forked.
+        """
+
+    async def migrate(self, text: str) -> None:
+        """The canary runs a request `genome.migrate`; what it proposes is in the log when this returns.
+
+        Raises:
+            OError: It failed.
+        """
+
+    def divert(self, share: float) -> None:
+        """The canary gets this share of the requests; what it fails at, main is given."""
+
+    async def fault(self) -> Fault | None:
+        """What the canary did that ends it at once: it died, broke the protocol, was refused something."""
+
+    async def end(self, *, at_once: bool) -> None:
+        """No more requests for the canary; it ends when those in its hands have, or `at_once`: main is given them."""
+
+    def follow(self, told: Callable[[Served], None]) -> Callable[[], None]:
+        """`told` hears of each real request that has ended, until what this returns is called."""
+
+    async def recorded(self, served: Served) -> RecordedRequest:
+        """That request with the replies that its effects got, to be given to a shadow."""
+
+
 class Checkpoints(Protocol):
     """The vault, as far as an evolution needs it."""
 
     async def create(self, reason: str) -> str:
         """Takes a checkpoint of the present state; returns its id once it is durable."""
+
+    async def restore(self, checkpoint_id: str) -> None:
+        """The agent's state becomes that of a checkpoint.
+
+        Raises:
+            OError: There is none by that id, or it is damaged.
+        """
 
 
 class Recorded(Protocol):

@@ -8,11 +8,12 @@ from typing import Any, cast
 
 from o_tui.evolution.budget import Cost
 from o_tui.evolution.candidates import ModelText
-from o_tui.evolution.samples import RecordedReply, RecordedRequest
+from o_tui.evolution.samples import RecordedRequest
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.eventlog import Level
 from o_tui.guardian.evolution_book import RUNNING
 from o_tui.guardian.fleet import UNCONFINED, Genome
+from o_tui.guardian.fleet_traffic import brain_of, recorded_replies
 from o_tui.guardian.instances import GenomeError, Instance
 from o_tui.guardian.seams import GenomeLoadError, ShadowInstance
 from o_tui.guardian.trial import Trial
@@ -78,6 +79,10 @@ class VaultCheckpoints:
         row = await self._guardian.checkpoints.take(reason)
         return str(row["id"])
 
+    async def restore(self, checkpoint_id: str) -> None:
+        """See the seam."""
+        await self._guardian.checkpoints.restore(checkpoint_id)
+
 
 class JournalRecorded:
     """Implements `seams.Recorded`."""
@@ -93,15 +98,16 @@ class JournalRecorded:
         effects = await stores.brokered.of_requests([row["request_id"] for row in rows])
         found: list[RecordedRequest] = []
         for row in rows:
-            replies = tuple(
-                RecordedReply(effect["kind"], effect["args_sha256"], effect["data"], effect["state"])
-                for effect in effects[row["request_id"]]
-                if effect["state"] in ("done", "error")
-            )
-            brain = "recorded" if any(reply.kind.startswith("llm.") for reply in replies) else ""
+            replies = recorded_replies(effects[row["request_id"]])
             found.append(
                 RecordedRequest(
-                    row["request_id"], row["text"], row["kind"], row["session"], row["time_ns"], brain, replies
+                    row["request_id"],
+                    row["text"],
+                    row["kind"],
+                    row["session"],
+                    row["time_ns"],
+                    brain_of(replies),
+                    replies,
                 )
             )
         return found

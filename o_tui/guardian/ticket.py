@@ -12,7 +12,16 @@ from o_tui.guardian.instances import Instance
 
 @dataclass(slots=True)
 class Ticket:
-    """A request on its way."""
+    """A request on its way.
+
+    Attributes:
+        pinned: Only the canary may answer it.
+        by: The role of who ended it.
+        fault: How the canary failed at it; main was given it then.
+        sent_ns, waited_ns: When its instance was given it, and for how long that waited for the log.
+        effects: How many effects it has asked for.
+        crowded: Its instance had others in hand at the same time: how long it took says nothing.
+    """
 
     request_id: str
     text: str
@@ -35,6 +44,15 @@ class Ticket:
     error: str = ""
     error_kind: str = ""
     elapsed_ms: float = 0.0
+    pinned: bool = False
+    cancelled: bool = False
+    by: str = ""
+    fault: str = ""
+    sent_ns: int = 0
+    waited_ns: int = 0
+    active_ns: int = 0
+    effects: int = 0
+    crowded: bool = False
 
     def row(self) -> dict[str, Any]:
         """What views are shown."""

@@ -53,6 +53,13 @@ A gene `tools/<name>` must have at least one function decorated with `@tool`."""
 OPTIONAL = frozenset(["strategy"])
 """Without these a genome is complete all the same."""
 
+MIGRATE = FunctionContract("migrate", ("old_version", "view"))
+"""What any gene may have besides: it returns a list of operations that make the state fit for this version.
+
+It runs once, confined, before the version serves; then its operations go through the log. It may run again after an
+interruption, so what it returns must do no harm twice; the version before goes on with the state that it leaves.
+"""
+
 DSL_MODULE = "o_tui.agent.dsl"
 """The one module of ours that a gene may import."""
 
@@ -152,11 +159,14 @@ def allowed_import(module: str) -> bool:
 
 def problems(gene: str, found: Mapping[str, FoundFunction]) -> list[str]:
     """What a gene lacks, one plain sentence each; empty when its functions keep the contract."""
+    wrong: list[str] = []
+    if MIGRATE.name in found:
+        wrong += [f"{gene}: {MIGRATE.name} {text}" for text in _differences(MIGRATE, found[MIGRATE.name])]
     if gene.startswith("tools/"):
         if not any(function.tool for function in found.values()):
             return [f"{gene}: there is no function decorated with @tool"]
-        return [f"{gene}: {name} is async; a gene is not" for name, f in found.items() if f.tool and f.asynchronous]
-    wrong: list[str] = []
+        tools = ((name, function) for name, function in found.items() if function.tool)
+        return wrong + [f"{gene}: {name} is async; a gene is not" for name, tool in tools if tool.asynchronous]
     for contract in CONTRACTS.get(gene, ()):
         function = found.get(contract.name)
         if function is None:

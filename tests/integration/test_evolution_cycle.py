@@ -32,6 +32,7 @@ from o_tui.guardian.seams import GenomeLoadError, InstanceDiedError, Operator, S
 from o_tui.paths import Paths
 from o_tui.protocol.errors import NotFoundError, OError, PeerError, RefusedError, UsageError
 from o_tui.protocol.refusals import Refusal
+from tests.support.road import Road
 
 ANN = Operator("ann", 1000)
 RECALL = "def recall(query, search, k, now_ns):\n    return []\n"
@@ -106,6 +107,8 @@ class World:
     asked: list[Sequence[Mapping[str, str]]] = field(default_factory=list)
     recorded: list[RecordedRequest] = field(default_factory=list)
     checkpoints: list[str] = field(default_factory=list)
+    restored: list[str] = field(default_factory=list)
+    road: Road = field(default_factory=Road)
     hold: str = ""
     model_name: str = "scripted"
     die_at: str = ""
@@ -140,6 +143,9 @@ class World:
     async def create(self, reason: str) -> str:
         self.checkpoints.append(reason)
         return f"checkpoint-{len(self.checkpoints)}"
+
+    async def restore(self, checkpoint_id: str) -> None:
+        self.restored.append(checkpoint_id)
 
     async def requests(self, limit: int) -> Sequence[RecordedRequest]:
         return self.recorded[:limit]
@@ -199,6 +205,7 @@ class Desk:
     def __init__(self, database: Database, genome: Genome, world: World) -> None:
         self.database, self.genome, self.world = database, genome, world
         self.audit = Audit(database)
+        self.every: list[Evolutions] = []
         self.evolutions = self.restarted()
 
     def restarted(self, pairs: int = 20) -> Evolutions:
@@ -206,14 +213,16 @@ class Desk:
             self.genome,
             instances=self.world,
             checkpoints=self.world,
+            traffic=self.world.road,
             recorded=self.world,
             rows=EvolutionRows(self.database),
             learning=LearningRows(self.database),
             approvals=self.audit,
             surroundings=self.world,
-            settings=EvolutionConfig(pairs=pairs, request_s=0.05),
+            settings=EvolutionConfig(pairs=pairs, request_s=0.05, canary_pairs=6),
         )
-        evolutions.measuring.folders = []  # the shipped workloads are for real genes
+        evolutions.measuring.folders.clear()  # the shipped workloads are for real genes
+        self.every.append(evolutions)
         return evolutions
 
     async def evolve(self, behaviour: str) -> dict[str, Any]:
@@ -236,7 +245,8 @@ class Desk:
 async def desk(database: Database, tmp_path: Path, seed: Path, world: World) -> AsyncIterator[Desk]:
     desk = Desk(database, Genome.open(tmp_path / "genome", seed), world)
     yield desk
-    await desk.evolutions.close()
+    for evolutions in desk.every:
+        await evolutions.close()
 
 
 # --- the cycle
@@ -674,7 +684,7 @@ async def test_an_approval_survives_the_guardians_death_anywhere(
     world.die_at = ""
     after = desk.restarted()
     await after.recover()
-    assert (await after.show(row["id"]))["state"] == "promoted"
+    assert (await asyncio.wait_for(after.wait(row["id"]), 20))["state"] == "promoted"
     assert [entry["kind"] for entry in desk.genome.log()] == ["promotion", "seed"]
     assert desk.genome.resolve("v0.2.0") == desk.genome.head()
     assert await desk.verdicts() == [("approved", row["id"])]

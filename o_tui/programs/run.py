@@ -1,0 +1,298 @@
+"""A run: proposals go to the lanes, answers become rows, the champion is measured again; N evaluations are N."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import select
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from o_tui.evolution.portfolio import Proposal, Scored
+from o_tui.programs import convention, markers
+from o_tui.programs.lane import Lane
+from o_tui.programs.orders import Answer, Order, Setup
+from o_tui.programs.search import Numbered, Search
+from o_tui.programs.store import Row, Store
+from o_tui.protocol.errors import OError
+
+LANES = 2
+DEPTH = 2
+"""Orders that a lane has: one that it does and one that waits."""
+COMMIT_S = 0.05
+COMMIT_ROWS = 32
+KEEP_EVERY = 50
+"""Evaluations after which the search's own state is kept."""
+AGAIN = 3
+CHAMPIONS = 5
+_EQUAL = 1e-12
+
+Report = Callable[[Mapping[str, Any]], None]
+
+
+class Writer(Protocol):
+    """A model that writes candidates beside the operators, in its own time."""
+
+    def look(self, best: Scored, failures: list[str]) -> None:
+        """Has it begin a next one, if it does nothing."""
+
+    def take(self) -> Proposal | None:
+        """What it has written, once."""
+
+    def close(self) -> None:
+        """It is not waited for."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a run is given.
+
+    Attributes:
+        budget: Evaluations in all, the program itself among them.
+        time_s: Seconds after which nothing is begun any more; None: however long it takes.
+    """
+
+    setup: Setup
+    parts: markers.Parts
+    seed: int
+    budget: int
+    time_s: float | None = None
+
+
+@dataclass(slots=True)
+class Run:
+    """One run, from the first evaluation or from where it stopped."""
+
+    store: Store
+    plan: Plan
+    search: Search
+    report: Report
+    writer: Writer | None = None
+    best: Row | None = None
+    failures: int = 0
+    _lanes: list[Lane] = field(default_factory=list)
+    _flying: dict[int, Numbered] = field(default_factory=dict)
+    _fresh: list[Row] = field(default_factory=list)
+    _fresh_since: float = 0.0
+    _kept_at: int = 0
+    _problems: list[str] = field(default_factory=list)
+    done: int = 0
+
+    def go(self) -> None:
+        """Evaluates until the budget, the time or the ideas are at an end, then measures the champion again."""
+        started = time.monotonic()
+        over = math.inf if self.plan.time_s is None else started + self.plan.time_s
+        waiting = self._restore()
+        with self._open_lanes():
+            for each in waiting:
+                self._submit(each)
+            while self.done < self.plan.budget and time.monotonic() < over:
+                self._feed()
+                if not self._flying and not self._fresh:
+                    break
+                self._collect(over)
+            self._settle()
+            if self.writer is not None:
+                self.writer.close()
+            self._measure_again()
+
+    # --- beginning
+
+    def _restore(self) -> list[Numbered]:
+        rows = list(self.store.rows())
+        for row in rows:
+            self._count(row)
+        known = [
+            Scored(
+                str(row.number),
+                self.store.source(row.sha256).decode("utf-8", "replace"),
+                -math.inf if row.score is None else row.score,
+                row.parents[0] if row.parents else "",
+                row.operator,
+            )
+            for row in rows
+        ]
+        waiting = self.search.restore(self.store.fact("search"), known)
+        self._kept_at = self.done
+        return waiting
+
+    @contextlib.contextmanager
+    def _open_lanes(self) -> Iterator[None]:
+        try:
+            for _ in range(min(LANES, os.cpu_count() or 1)):
+                self._lanes.append(Lane(self.plan.setup))
+            for lane in self._lanes:
+                lane.ready()
+            yield
+        finally:
+            for lane in self._lanes:
+                lane.close()
+            self._lanes.clear()
+
+    # --- proposals out
+
+    def _feed(self) -> None:
+        while len(self._flying) < DEPTH * len(self._lanes) and self.search.next <= self.plan.budget:
+            if not self.search.ready():
+                return
+            found = self.search.propose(self.writer.take() if self.writer is not None else None)
+            if found is None:
+                return
+            self._submit(found)
+
+    def _submit(self, found: Numbered) -> None:
+        source = found.proposal.source.encode()
+        problem = markers.objection(self.plan.parts, source)
+        if problem:
+            self._finished(found, convention.Result(error=problem), Answer(number=found.number, result=_NOTHING))
+            return
+        self._flying[found.number] = found
+        lane = min(self._lanes, key=lambda each: each.waiting)
+        lane.submit(Order(number=found.number, source=source, seed=_seed(self.plan.seed, 0)))
+
+    # --- answers in
+
+    def _collect(self, over: float) -> None:
+        now = time.monotonic()
+        due = min(over, self._fresh_since + COMMIT_S if self._fresh else math.inf)
+        wait_s = None if due == math.inf else max(0.0, due - now)
+        for lane in select.select(self._lanes, [], [], wait_s)[0] if self._flying else []:
+            answer = lane.answer()
+            if answer is not None and answer.number in self._flying:
+                self._finished(self._flying.pop(answer.number), answer.result, answer)
+        full = len(self._fresh) >= COMMIT_ROWS or not self._flying
+        if self._fresh and (full or time.monotonic() - self._fresh_since >= COMMIT_S):
+            self._feed()  # the disk is waited for while the lanes work
+            self._commit()
+
+    def _finished(self, found: Numbered, result: convention.Result, answer: Answer) -> None:
+        score, problem = convention.score(result, self.plan.setup.settings)
+        proposal = found.proposal
+        row = Row(
+            number=found.number,
+            sha256=self.store.put(proposal.source.encode()),
+            operator=proposal.operator,
+            parents=proposal.parents,
+            detail=proposal.detail,
+            score=None if problem else score,
+            metrics=result.metrics,
+            artifacts=result.artifacts,
+            error=problem,
+            refused=tuple(each.what for each in answer.refused),
+            wall_ms=answer.wall_ms,
+        )
+        self.store.add(row)
+        self.search.result(found.number, score)
+        if not self._fresh:
+            self._fresh_since = time.monotonic()
+        self._fresh.append(row)
+
+    def _commit(self) -> None:
+        """What has come is durable; only then it counts and is said."""
+        if self.done + len(self._fresh) - self._kept_at >= KEEP_EVERY:
+            self._kept_at = self.done + len(self._fresh)
+            self.store.set(search=self.search.state())
+        self.store.commit()
+        fresh, self._fresh = self._fresh, []
+        for row in fresh:
+            better = self._count(row)
+            self.report({"event": "evaluation", **shown(row), "best": better})
+            if row.number == 1 and row.error:
+                raise OError(
+                    f"the program itself gets no score: {row.error}", hint="it must have one before it evolves"
+                )
+        if self.writer is not None and self.best is not None:
+            source = self.store.source(self.best.sha256).decode()
+            member = Scored(str(self.best.number), source, self.best.score or 0.0)
+            self.writer.look(member, self._problems[-5:])
+
+    def _count(self, row: Row) -> bool:
+        self.done += 1
+        if row.score is None:
+            self.failures += 1
+            self._problems.append(f"{row.detail}: {row.error}")
+            return False
+        if self.best is not None and self.best.score is not None and row.score <= self.best.score:
+            return False
+        self.best = row
+        return True
+
+    def _settle(self) -> None:
+        """Everything that has come is kept; what still flies is let go."""
+        if self._fresh:
+            self._commit()
+        self._flying.clear()
+        self.search.finish()
+
+    # --- the champion
+
+    def _measure_again(self) -> None:
+        """The best one, on seeds that no candidate has seen; if it fails there, the next one."""
+        for member in self.search.best()[:CHAMPIONS]:
+            scores = [self._once_more(member, turn) for turn in range(1, AGAIN + 1)]
+            self.store.commit()
+            held = None if None in scores else statistics.median(score for score in scores if score is not None)
+            self.store.set(champion={"number": int(member.id), "claimed": member.score, "measured_again": held})
+            self.store.commit()
+            self.report(
+                {"event": "measured_again", "number": int(member.id), "claimed": member.score, "measured_again": held}
+            )
+            if held is not None:
+                return
+        self.store.set(champion=None)
+        self.store.commit()
+
+    def _once_more(self, member: Scored, turn: int) -> float | None:
+        seed = _seed(self.plan.seed, turn)
+        lane = min(self._lanes, key=lambda each: each.waiting)
+        lane.submit(Order(number=-turn, source=member.source.encode(), seed=seed))
+        answer = None
+        while answer is None or answer.number != -turn:  # what still flew comes first
+            answer = lane.answer()
+        score, problem = convention.score(answer.result, self.plan.setup.settings)
+        found = None if problem else score
+        self.store.add_again(int(member.id), seed, found, answer.result.metrics, problem)
+        return found
+
+
+_NOTHING = convention.Result()
+
+
+def _seed(seed: int, turn: int) -> int:
+    """Of one measuring: the same for all candidates, others when a champion is measured again."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{turn}".encode()).digest()[:4], "big")
+
+
+def shown(row: Row) -> dict[str, Any]:
+    """A row as it is printed."""
+    return {
+        "number": row.number,
+        "operator": row.operator,
+        "detail": row.detail,
+        "score": row.score,
+        "metrics": row.metrics,
+        "error": row.error,
+        "refused": list(row.refused),
+        "wall_ms": row.wall_ms,
+    }
+
+
+def improved(before: float | None, after: float | None) -> bool:
+    """Whether a score is better than that of the program as it was."""
+    if after is None:
+        return False
+    return before is None or after > before + _EQUAL * max(abs(before), abs(after))
+
+
+def history(store: Store) -> Iterator[str]:
+    """All evaluations, one JSON object a line."""
+    for row in store.rows():
+        yield (
+            json.dumps({**shown(row), "sha256": row.sha256, "parents": row.parents, "artifacts": row.artifacts}) + "\n"
+        )

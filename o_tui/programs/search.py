@@ -1,0 +1,153 @@
+"""What is tried next: proposals in an order that depends on seed and results only, never on time.
+
+Proposal `n` is made when the results up to `n - WINDOW` are known and learned, no more and no fewer: so evaluations
+overlap, proposing stays off their path, and a run that was killed goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from o_tui.evolution.portfolio import Portfolio, Proposal, Scored
+
+WINDOW = 4
+INITIAL = "initial"
+MODEL = "llm"
+
+
+class Proposer(Protocol):
+    """Makes proposals and learns from them (`evolution.portfolio.Portfolio` is one)."""
+
+    def propose(self, archive: Sequence[Scored]) -> Proposal | None:
+        """The next one; None: there is nothing new."""
+
+    def learn(self, proposal: Proposal, score: float, cost_s: float) -> None:
+        """How one did."""
+
+    def state(self) -> dict[str, Any]:
+        """All that it knows, as plain data."""
+
+
+class Numbered(NamedTuple):
+    """A proposal and its number; 1 is the program as it was given."""
+
+    number: int
+    proposal: Proposal
+
+
+class Search:
+    """Proposals out, scores in; the archive of all that were scored."""
+
+    def __init__(self, initial: str, proposer: Callable[[dict[str, Any] | None], Proposer]) -> None:
+        self._initial = initial
+        self._make = proposer
+        self._proposer = proposer(None)
+        self._scores: dict[int, float] = {}
+        self._waiting: deque[Numbered] = deque()
+        self.archive: list[Scored] = []
+        self.next = 1
+        self.exhausted = False
+
+    @property
+    def learned(self) -> int:
+        """Up to which number everything is learned."""
+        return len(self.archive)
+
+    def ready(self) -> bool:
+        """The results are there on which the next proposal may depend; number 1 comes alone."""
+        known = self.next - WINDOW if self.next > WINDOW else min(1, self.next - 1)
+        return not self.exhausted and self._has_all_up_to(known)
+
+    def propose(self, given: Proposal | None = None) -> Numbered | None:
+        """The next proposal, or `given` (a model's); None: nothing new can be made, and nothing will be.
+
+        Only when `ready`.
+        """
+        proposal = given
+        if self.next == 1:
+            proposal = Proposal(self._initial, INITIAL, (), "as it was given")
+        elif given is None:
+            self._learn(max(1, self.next - WINDOW))
+            proposal = self._proposer.propose(self.archive)
+        if proposal is None:
+            self.exhausted = True
+            return None
+        found = Numbered(self.next, proposal)
+        self.next += 1
+        self._waiting.append(found)
+        return found
+
+    def result(self, number: int, score: float) -> None:
+        """How proposal `number` did; minus infinity: it failed."""
+        self._scores[number] = score
+
+    def finish(self) -> None:
+        """Learns all that has come, when nothing is to be proposed any more."""
+        while self._waiting and self._waiting[0].number in self._scores:
+            self._learn(self._waiting[0].number)
+
+    def best(self) -> list[Scored]:
+        """Those with a score, best first; of equal ones the earlier."""
+        scored = [each for each in self.archive if math.isfinite(each.score)]
+        return sorted(scored, key=lambda each: -each.score)
+
+    def _has_all_up_to(self, number: int) -> bool:
+        return all(each.number > number or each.number in self._scores for each in self._waiting)
+
+    def _learn(self, number: int) -> None:
+        while self._waiting and self._waiting[0].number <= number:
+            found = self._waiting.popleft()
+            score = self._scores.pop(found.number)
+            # what it cost is not told: a result must not depend on how busy the machine was
+            if found.proposal.operator != INITIAL:
+                self._proposer.learn(found.proposal, score, 0.0)
+            parent = found.proposal.parents[0] if found.proposal.parents else ""
+            self.archive.append(
+                Scored(str(found.number), found.proposal.source, score, parent, found.proposal.operator)
+            )
+
+    # --- keeping
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs beside the evaluations that were kept."""
+        waiting = [[each.number, msgspec.to_builtins(each.proposal)] for each in self._waiting]
+        return {"next": self.next, "learned": self.learned, "waiting": waiting, "proposer": self._proposer.state()}
+
+    def restore(self, state: dict[str, Any] | None, known: Sequence[Scored]) -> list[Numbered]:
+        """Goes on where a run stopped: `known` are its kept results by number; returns what has none yet.
+
+        What was proposed after the state was kept is proposed again, which gives the same.
+        """
+        results = {int(each.id): each for each in known}
+        if state:
+            self.next = state["next"]
+            self._proposer = self._make(state["proposer"])
+            waiting = [Numbered(number, msgspec.convert(given, Proposal)) for number, given in state["waiting"]]
+            self._waiting = deque(waiting)
+            self.archive = [results[number] for number in range(1, state["learned"] + 1)]
+            self._scores = {each.number: results[each.number].score for each in waiting if each.number in results}
+        last = max(results, default=0)
+        while self.next <= last and self.ready():
+            found = self.propose(_of_a_model(results.get(self.next)))
+            if found is None:
+                break
+            if found.number in results:
+                self.result(found.number, results[found.number].score)
+        return [each for each in self._waiting if each.number not in self._scores]
+
+
+def _of_a_model(kept: Scored | None) -> Proposal | None:
+    """What a model has written is not written again."""
+    if kept is None or not kept.operator.startswith(MODEL):
+        return None
+    return Proposal(kept.source, kept.operator, (kept.parent,), "")
+
+
+def operators(seed: int) -> Callable[[dict[str, Any] | None], Proposer]:
+    """The built-in operators, from a seed or from a kept state."""
+    return lambda state: Portfolio(seed, state=state)

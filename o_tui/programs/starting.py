@@ -1,0 +1,191 @@
+"""How a run begins, or goes on: what it was given is read once, pinned, and kept in the run's file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from o_tui import _native
+from o_tui.programs import convention, markers, search
+from o_tui.programs.lane import modules_of
+from o_tui.programs.orders import Setup
+from o_tui.programs.run import Plan, Report, Run
+from o_tui.programs.store import Store
+from o_tui.protocol.errors import NotFoundError, OError, PeerError, RefusedError, UsageError
+
+BUDGET = 200
+SEED = 0
+_ABOUT = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a command asks for; None: what the config says, else the default."""
+
+    program: Path
+    evaluator: Path
+    config: Path | None = None
+    budget: int | None = None
+    time_s: float | None = None
+    seed: int | None = None
+
+
+def begin(folder: Path, wish: Wish, report: Report) -> Run:
+    """A new run below `folder`; whatever is wrong with what it was given is in the run's file too.
+
+    Raises:
+        OError: A file is missing or is not what it must be; says which and what.
+    """
+    name = f"{time.strftime('%Y%m%d')}-{secrets.token_hex(4)}"
+    about = {"program": str(wish.program.absolute()), "evaluator": str(wish.evaluator.absolute())}
+    store = Store.create(folder / name, {"id": name, "began_ns": time.time_ns(), **about})
+    try:
+        write(store.folder / _ABOUT, json.dumps({"id": name, "began_ns": time.time_ns(), **about}).encode())
+        plan = _plan(store, wish)
+        store.commit()
+        return _run(store, plan, report)
+    except OError as error:
+        store.set(outcome="refused", error=str(error))
+        store.commit()
+        store.close()
+        raise
+
+
+def resume(folder: Path, name: str, wish: Wish | None, report: Report, budget: int | None = None) -> Run:
+    """A run that stopped: by its name, or the newest of that program and evaluator.
+
+    Raises:
+        NotFoundError: There is none.
+        RefusedError: The evaluator has changed, or another process is at it.
+    """
+    store = Store.open(folder / (name or newest(folder, wish)))
+    if store.fact("setup") is None:
+        raise RefusedError(f"run {store.fact('id')} never began: {store.fact('error')}")
+    setup = msgspec.convert({**store.fact("setup"), "source": store.source(store.fact("evaluator_sha256"))}, Setup)
+    _unchanged(setup)
+    initial = store.source(store.fact("initial_sha256"))
+    plan = Plan(
+        setup=setup,
+        parts=markers.read(initial),
+        seed=store.fact("seed"),
+        budget=budget or store.fact("budget"),
+        time_s=wish.time_s if wish is not None else None,
+    )
+    store.set(budget=plan.budget)
+    store.commit()
+    return _run(store, plan, report)
+
+
+def newest(folder: Path, wish: Wish | None) -> str:
+    """The name of the newest run, of that program and evaluator where they are given. Raises NotFoundError."""
+    found = []
+    for path in folder.glob(f"*/{_ABOUT}"):
+        try:
+            about = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
+        if wish is None or (about["program"], about["evaluator"]) == (
+            str(wish.program.absolute()),
+            str(wish.evaluator.absolute()),
+        ):
+            found.append((about["began_ns"], about["id"]))
+    if not found:
+        raise NotFoundError("there is no run to resume", hint="leave --resume out to begin one")
+    return str(max(found)[1])
+
+
+def _plan(store: Store, wish: Wish) -> Plan:
+    program, evaluator = _read(wish.program), _read(wish.evaluator)
+    settings = convention.Settings()
+    if wish.config is not None:
+        settings = convention.settings_of(_text(wish.config), str(wish.config))
+    parts = markers.read(program, str(wish.program))
+    kind = convention.kind_of(evaluator, settings, str(wish.evaluator))
+    setup = Setup(
+        evaluator=str(wish.evaluator.absolute()),
+        source=evaluator,
+        kind=kind,
+        settings=settings,
+        text=convention.reads_text(evaluator),
+        program=wish.program.name,
+        modules=modules_of([program, evaluator]),
+    )
+    seed = next(each for each in (wish.seed, settings.seed, SEED) if each is not None)
+    plan = Plan(setup, parts, seed, wish.budget or settings.budget or BUDGET, wish.time_s)
+    tier = _native.probe()["tier"]
+    if tier == "X":
+        raise RefusedError("programs cannot be confined on this machine", hint="o-tui sandbox probe says why")
+    facts = msgspec.to_builtins(setup)
+    del facts["source"]
+    store.set(
+        setup=facts, seed=seed, budget=plan.budget, tier=tier, initial_sha256=store.put(program),
+        evaluator_sha256=store.put(evaluator),
+    )  # fmt: skip
+    return plan
+
+
+def _run(store: Store, plan: Plan, report: Report) -> Run:
+    initial = b"".join(plan.parts).decode("utf-8")
+    maker: Callable[[dict[str, Any] | None], search.Proposer] = search.operators(plan.seed)
+    return Run(store, plan, search.Search(initial, maker), report)
+
+
+def _unchanged(setup: Setup) -> None:
+    path = Path(setup.evaluator)
+    try:
+        same = path.read_bytes() == setup.source
+    except OSError:
+        return  # it is kept in the run
+    if not same:
+        raise RefusedError(
+            f"{path} has changed since the run began: its scores would not be alike",
+            hint="leave --resume out to begin a new run",
+        )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(markers.SOURCE_LIMIT_BYTES + 1)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no file {path}") from error
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    if len(data) > markers.SOURCE_LIMIT_BYTES:
+        raise UsageError(f"{path} has more than {markers.SOURCE_LIMIT_BYTES} bytes")
+    return data
+
+
+def _text(path: Path) -> str:
+    try:
+        return _read(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text: byte {error.start}") from error
+
+
+def write(path: Path, data: bytes) -> None:
+    """Writes a file whole or not at all. Raises PeerError."""
+    other = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with other.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        other.replace(path)
+    except OSError as error:
+        other.unlink(missing_ok=True)
+        raise PeerError(f"{path} cannot be written: {error.strerror}; it is as it was") from error
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 in hex."""
+    return hashlib.sha256(data).hexdigest()

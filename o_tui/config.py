@@ -59,8 +59,8 @@ class EvolutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How a change is tried."""
 
     pairs: Annotated[
-        int, Meta(ge=1, le=10_000, description="Paired requests given to main's code and to a shadow.")
-    ] = 60
+        int, Meta(ge=1, le=10_000, description="Paired requests after which a trial has shown nothing.")
+    ] = 800
     canary_pairs: Annotated[
         int,
         Meta(ge=0, le=10_000, description="Requests compared in each step of a canary (10, 50, 100 %); 0: no canary."),

@@ -27,27 +27,19 @@ class EProcess:
     (Waudby-Smith and Ramdas 2023, section 4).
     """
 
-    __slots__ = ("_logs", "count", "peak")
+    __slots__ = ("_logs", "value")
 
     def __init__(self) -> None:
         self._logs = [0.0] * len(BETS)
-        self.count = 0
-        self.peak = 1.0
+        self.value = 1.0
 
     def add(self, increment: float) -> float:
         """One more increment; returns the evidence. Raises ValueError outside of [-1, 1]."""
         if not -1.0 <= increment <= 1.0:  # NaN as well
             raise ValueError(f"an increment lies within -1 and 1, not at {increment}")
         self._logs = [log + math.log1p(bet * increment) for log, bet in zip(self._logs, BETS, strict=True)]
-        self.count += 1
-        value = self.value
-        self.peak = max(self.peak, value)
-        return value
-
-    @property
-    def value(self) -> float:
-        """The evidence now: 1 at the start; at most 1e300."""
-        return mixture(self._logs)
+        self.value = mixture(self._logs)
+        return self.value
 
 
 class ECusum:

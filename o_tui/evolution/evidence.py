@@ -17,15 +17,13 @@ from typing import Any
 import msgspec
 
 from o_tui.evolution.samples import Pair, Side, Trial
+from o_tui.evolution.watch import blow_up
 from o_tui.protocol.refusals import Refusal
 
 NO_INTERVAL = (0.0, 999.0)
 """The interval of a ratio of which too little is known."""
 MIN_FORKS = 6
 """With fewer independent ratios there is no 95 % interval of their median."""
-BLOW_UP = 2.0
-"""A pair in which one side took this many times longer, and `BLOW_UP_NS` longer."""
-BLOW_UP_NS = 1_000_000
 _EXAMPLES = 5
 _EXAMPLE_CHARS = 240
 _TREND = 120
@@ -80,11 +78,15 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Effects(msgspec.Struct, frozen=True, kw_only=True):
-    """Effects: answered from the record, or not asked like this by main (`main_diverged`: by its twin either)."""
+    """Effects: answered from the record, or not asked like this by main (`main_diverged`: by its twin either).
+
+    `would_have` of those that diverged were refused: main asked for nothing of the kind.
+    """
 
     recorded: int = 0
     diverged: int = 0
     main_diverged: int = 0
+    would_have: int = 0
     examples: list[str] = []
 
 
@@ -100,10 +102,23 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
 
     recorded: int = 0
     workload: int = 0
+    attacks: int = 0
+    mirrored: int = 0
+
+
+class Quality(msgspec.Struct, frozen=True, kw_only=True):
+    """The mean quality of answers (0 to 1) over the requests that say what is expected; each request once."""
+
+    main: float = 0.0
+    candidate: float = 0.0
+    requests: int = 0
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a decision is made from, and shown beside the diff."""
+    """Everything a decision is made from, and shown beside the diff.
+
+    `paired` are the log ratios of the wall times in order, for a plot; `e_values` see Arbiter.e_values.
+    """
 
     pairs: int
     latency: Ratio
@@ -115,7 +130,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     requests_from: Sources
     sandbox: Sandbox = Sandbox()
     blow_ups: dict[str, int] = {}
+    quality: Quality = Quality()
     trend: list[float] = []
+    paired: list[float] = []
+    e_values: dict[str, float] = {}
     decision: str = ""
     reasons: list[str] = []
 
@@ -126,16 +144,15 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(trial: Trial) -> Evidence:
-    """The evidence of a trial; `decision` and `reasons` are still empty (see arbiter.decide)."""
+    """The evidence of a trial; `decision` and `reasons` and `e_values` are still empty (see arbiter.py)."""
     both = [pair for pair in trial.pairs if pair.main.ok and pair.candidate.ok]
     walls = [(pair.main.wall_ns, pair.candidate.wall_ns) for pair in both]
     forks = [pair.fork if pair.fork >= 0 else -1 - at for at, pair in enumerate(both)]
-    slow = sum(theirs > BLOW_UP * ours and theirs - ours > BLOW_UP_NS for ours, theirs in walls)
-    fast = sum(ours > BLOW_UP * theirs and ours - theirs > BLOW_UP_NS for ours, theirs in walls)
+    stalls = [blow_up(*times) for times in walls]
     return Evidence(
         pairs=len(trial.pairs),
-        latency=_ratio(forks, walls),
-        cpu=_ratio(forks, [(pair.main.cpu_ns, pair.candidate.cpu_ns) for pair in both]),
+        latency=ratio(forks, walls),
+        cpu=ratio(forks, [(pair.main.cpu_ns, pair.candidate.cpu_ns) for pair in both]),
         errors=_errors(trial.pairs),
         memory=Memory(main_bytes=trial.main_peak_bytes, candidate_bytes=trial.candidate_peak_bytes),
         answers=_answers(both),
@@ -143,10 +160,14 @@ def measure(trial: Trial) -> Evidence:
         requests_from=Sources(
             recorded=sum(pair.request.source == "recorded" for pair in trial.pairs),
             workload=sum(pair.request.source == "workload" for pair in trial.pairs),
+            attacks=sum(pair.request.source == "attack" for pair in trial.pairs),
+            mirrored=sum(pair.request.source == "mirror" for pair in trial.pairs),
         ),
         sandbox=Sandbox(main=_refused(trial.main_refused), candidate=_refused(trial.candidate_refused)),
-        blow_ups={"candidate": slow, "main": fast},
+        blow_ups={"candidate": stalls.count(1), "main": stalls.count(-1)},
+        quality=_quality(both),
         trend=trend(trial.pairs, _TREND),
+        paired=[round(math.log(theirs / ours), 4) for ours, theirs in walls if min(ours, theirs) > 0],
     )
 
 
@@ -188,7 +209,8 @@ def percentile_ms(times_ns: Sequence[int], share: float) -> float:
     return round(ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)] / 1e6, 4)
 
 
-def _ratio(forks: Sequence[int], times_ns: Sequence[tuple[int, int]]) -> Ratio:
+def ratio(forks: Sequence[int], times_ns: Sequence[tuple[int, int]]) -> Ratio:
+    """Candidate over main from paired times (main's, candidate's) in ns; pairs of the same fork count as one."""
     ours = [pair[0] for pair in times_ns if min(pair) > 0]
     theirs = [pair[1] for pair in times_ns if min(pair) > 0]
     if not ours:
@@ -221,12 +243,24 @@ def _errors(pairs: Sequence[Pair]) -> Errors:
         both=sum(not pair.main.ok and not pair.candidate.ok for pair in pairs),
         candidate_crashes=sum(pair.candidate.ending == "crash" for pair in alone),
         candidate_hangs=sum(pair.candidate.ending == "hang" for pair in alone),
-        first=next((_short(_said(pair.candidate)) for pair in alone), ""),
+        first=next((said(pair.candidate) for pair in alone), ""),
     )
 
 
-def _said(side: Side) -> str:
-    return f"{side.ending}: {side.error}" if side.error else side.ending
+def said(side: Side) -> str:
+    """How a side failed, in one line."""
+    return _short(f"{side.ending}: {side.error}" if side.error else side.ending)
+
+
+def _quality(both: Sequence[Pair]) -> Quality:
+    scores: dict[str, tuple[float, float]] = {}
+    for pair in both:
+        if pair.main.quality is not None and pair.candidate.quality is not None:
+            scores.setdefault(pair.request.key, (pair.main.quality, pair.candidate.quality))
+    if not scores:
+        return Quality()
+    main, candidate = (math.fsum(side) / len(scores) for side in zip(*scores.values(), strict=True))
+    return Quality(main=round(main, 4), candidate=round(candidate, 4), requests=len(scores))
 
 
 def _answers(both: Sequence[Pair]) -> Answers:
@@ -244,6 +278,7 @@ def _effects(pairs: Sequence[Pair]) -> Effects:
         recorded=sum(pair.candidate.effects for pair in pairs),
         diverged=len(diverged),
         main_diverged=sum(len(pair.main.diverged) for pair in pairs),
+        would_have=sum(pair.candidate.would_have for pair in pairs),
         examples=[_short(what) for what in diverged[:_EXAMPLES]],
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import msgpack
 
 from o_tui.evolution.samples import RecordedReply
 
+_SHOWN_CHARS = 160
 Match = Literal["exact", "position", "none"]
 
 
@@ -27,18 +29,25 @@ def _sorted(value: Any) -> Any:
     return value
 
 
+def _short(arguments: dict[str, Any]) -> str:
+    text = json.dumps(_sorted(arguments), ensure_ascii=True, default=repr)
+    return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 3] + "..."
+
+
 class Replay:
     """Answers the effects of one request, once.
 
     The recorded reply with the same kind and arguments is the answer. Where there is none (the memory that a prompt
     was made from may have grown since), the next unused reply of that kind is, and the effect counts as diverged.
-    Where main asked for nothing of that kind, there is no answer: the effect is refused.
+    Where main asked for nothing of that kind (any more), there is no answer: the effect is refused, and what it would
+    have done is told.
     """
 
     def __init__(self, replies: Sequence[RecordedReply]) -> None:
         self._unused = list(replies)
         self.effects = 0
         self.diverged: list[str] = []
+        self.would_have = 0
 
     def answer(self, kind: str, arguments: dict[str, Any]) -> tuple[Match, RecordedReply | None]:
         """The reply to an effect, and how it was found; `effects` and `diverged` count along."""
@@ -49,8 +58,10 @@ class Replay:
                 self._unused.remove(reply)
                 self.effects += 1
                 return "exact", reply
-        self.diverged.append(f"{kind} {digest.hex()[:12]}")
         if not same_kind:
+            self.would_have += 1
+            self.diverged.append(f"{kind} would have been done: {_short(arguments)}")
             return "none", None
+        self.diverged.append(f"{kind} {digest.hex()[:12]}")
         self._unused.remove(same_kind[0])
         return "position", same_kind[0]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from o_tui.protocol.refusals import Refusal
 
-Source = Literal["recorded", "workload"]
+Source = Literal["recorded", "workload", "attack", "mirror"]
+"""From the journal, the gene's workload, a kept attack, or live: main has just answered it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class RecordedReply:
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """One request that both sides of a trial are given: from the journal, or from a gene's workload."""
+    """One request that both sides of a trial are given; `expect` is what a right answer holds (see quality.py)."""
 
     id: str
     text: str
@@ -39,6 +41,12 @@ class RecordedRequest:
     brain: str = ""
     replies: tuple[RecordedReply, ...] = ()
     source: Source = "recorded"
+    expect: Mapping[str, Any] | None = None
+
+    @property
+    def key(self) -> str:
+        """The same for every try of it: a try adds `~` and a number to the id."""
+        return self.id.partition("~")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,8 @@ class Outcome:
         wall_ns: From the frame's sending to `done`, taken by the guardian (monotonic).
         operations: What it proposed, in order: (name, packed data); kept out of the log.
         effects: Effects answered from the record.
-        diverged: Effects that main was not recorded to have asked for: "llm.chat 1f0c…" each.
+        diverged: Effects that main was not recorded to have asked for like this, one line each.
+        would_have: How many of them main had not asked for at all: they were refused.
         cpu_ns: CPU time of the process over the request; 0 where it could not be taken.
     """
 
@@ -63,6 +72,7 @@ class Outcome:
     operations: tuple[tuple[str, bytes], ...] = ()
     effects: int = 0
     diverged: tuple[str, ...] = ()
+    would_have: int = 0
     cpu_ns: int = 0
 
 
@@ -71,7 +81,7 @@ Ending = Literal["answered", "error", "crash", "hang"]
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """An outcome as it counts: with how the process took it."""
+    """An outcome as it counts: with how the process took it, and how good the answer is (0 to 1; None: unknown)."""
 
     ending: Ending
     text: str = ""
@@ -80,7 +90,9 @@ class Side:
     cpu_ns: int = 0
     effects: int = 0
     diverged: tuple[str, ...] = ()
+    would_have: int = 0
     operations: tuple[tuple[str, bytes], ...] = ()
+    quality: float | None = None
 
     @property
     def ok(self) -> bool:

@@ -1,7 +1,8 @@
 """Which requests a trial is made of: the recorded ones first, then the gene's workload.
 
-A workload is `<gene>.jsonl`, one object a line: `text`, and where they differ from a chat's `kind` and `session`; lines
-with `setup` fill the memory that the others are answered from: each process gets them first, and they are not measured.
+A workload is `<gene>.jsonl`, one object a line: `text`, and where they differ from a chat's `kind` and `session`;
+`expect` is what a right answer holds (quality.py). Lines with `setup` fill the memory that the others are answered
+from: each process gets them first, and they are not measured.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from o_tui.evolution import quality
 from o_tui.evolution.samples import RecordedRequest
 from o_tui.protocol.errors import CorruptError
 
@@ -42,16 +44,24 @@ def load(folders: Sequence[Path], gene: str) -> Workload:
     return Workload()
 
 
-def choose(recorded: Sequence[RecordedRequest], workload: Workload, pairs: int, seed: int) -> Workload:
-    """`pairs` requests in random order: the newest recorded, filled up from the workload, repeated if need be."""
-    known = list(recorded[:pairs])
-    added = workload.requests[: pairs - len(known)]
-    known += added
-    if not known:
-        return Workload()
-    chosen = [known[at % len(known)] for at in range(pairs)]
-    random.Random(seed).shuffle(chosen)
-    return Workload(workload.setup if added else (), tuple(chosen))
+def choose(
+    recorded: Sequence[RecordedRequest],
+    workload: Workload,
+    pairs: int,
+    seed: int,
+    attacks: Sequence[RecordedRequest] = (),
+) -> Workload:
+    """At most `pairs` requests: kept attacks first, then the newest recorded and the workload's in random order.
+
+    Workload requests whose quality can be judged have half of the places, if there are so many.
+    """
+    judged = [request for request in workload.requests if request.expect is not None][: pairs // 2]
+    others = [request for request in workload.requests if request.expect is None]
+    known = list(recorded[: max(0, pairs - len(judged))]) + judged
+    known += others[: max(0, pairs - len(known))]
+    random.Random(seed).shuffle(known)
+    setup = workload.setup if any(request.source == "workload" for request in known) else ()
+    return Workload(setup, (*attacks[:pairs], *known))
 
 
 def _read(file: Path, gene: str) -> Workload:
@@ -73,11 +83,14 @@ def _request(line: str, name: str, where: str) -> tuple[bool, RecordedRequest]:
         raise CorruptError(f"{where}: not JSON: {error}") from error
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         raise CorruptError(f"{where}: an object with a text is needed")
+    if "expect" in row and (wrong := quality.check(row["expect"])):
+        raise CorruptError(f"{where}: {wrong}")
     request = RecordedRequest(
         id=name,
         text=row["text"],
         kind=str(row.get("kind", "chat")),
         session=str(row.get("session", "main")),
         source="workload",
+        expect=row.get("expect"),
     )
     return row.get("setup") is True, request

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,9 @@ class Measuring:
             candidate=await self._code(revision),
             timeout_s=settings.request_s,
             seed=seed,
+            policy=replace(self._policy, budget=pairs),
+            cpu_s=settings.budget_cpu_s or math.inf,
+            live=self._recorded.requests if row["gene"] not in _NEVER_ASKED else None,
         )
         self._measurements = [*self._measurements, measurement][-_SHOWN_SHADOWS:]
         try:
@@ -95,9 +99,14 @@ class Measuring:
             measurement.end("failed")
             raise
         found = await asyncio.to_thread(evidence.measure, trial)
-        decision = arbiter.decide(found, self._policy)
+        decision = measurement.decision
         measurement.end(decision.verdict)
-        found = msgspec.structs.replace(found, decision=decision.verdict, reasons=list(decision.reasons))
+        found = msgspec.structs.replace(
+            found,
+            decision=decision.verdict,
+            reasons=list(decision.reasons),
+            e_values=measurement.arbiter.e_values(),
+        )
         await self._book.keep(str(row["id"]), trial, decision)
         return Measured(found.row(), decision, _cost(trial))
 

@@ -1,19 +1,23 @@
 """The measuring of a candidate: a twin that runs main's code and a shadow that runs the candidate's, in pairs.
 
 One after the other, in random order, forked anew every so often; time is the guardian's, CPU and memory are from the
-kernel of the operating system. What a shadow says of itself is not used.
+kernel of the operating system. What a shadow says of itself is not used. The arbiter is asked after each pair.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from o_tui.evolution import evidence
+from o_tui.evolution import evidence, quality
+from o_tui.evolution.arbiter import CONTINUE, Arbiter, Decision, Goal, Policy
 from o_tui.evolution.samples import Pair, RecordedRequest, Side, Trial
 from o_tui.guardian.seams import InstanceDiedError, Instances, ShadowInstance
 from o_tui.protocol import refusals
@@ -21,16 +25,19 @@ from o_tui.protocol.refusals import Refusal
 
 Name = Literal["twin", "shadow"]
 NAMES: tuple[Name, Name] = ("twin", "shadow")
-FORKS = 12
-"""How often both processes are forked anew over one trial: what differs between equal processes sticks to them (6 to
-8 % on a busy machine), so it is the number of forks that makes an interval narrow, not the number of pairs."""
-MAX_FORK_PAIRS = 50
-"""Pairs after which they are forked anew in long trials."""
+FORK_PAIRS = 10
+"""Pairs after which both processes are forked anew: what differs between equal processes sticks to them, 6 % on a busy
+machine and now and then 28 %, so one fork may not win more than two bets (docs/adr/forks-every-ten-pairs.md)."""
 NOTICE_S = 0.4
 """Least time between two notices of the same shadow."""
-ERRORS_ENOUGH = 8
-"""Errors of the candidate alone after which no more pairs are needed."""
+MIRROR_QUIET = 5
+"""So many live requests since the last fork are all mirrored; of more, one in `MIRROR_SHARE`."""
+MIRROR_SHARE = 10
+MIRROR_LOOK = 20
 _TREND = 60
+
+Live = Callable[[int], Awaitable[Sequence[RecordedRequest]]]
+"""The newest so many live requests that main has answered, with the replies that it got; newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +60,18 @@ class _Runner:
     errors: int = 0
     requests: int = 0
     peak_bytes: int = 0
+    cpu_ns: int = 0
     refused: dict[tuple[str, str], Refusal] = field(default_factory=dict)
 
 
 class Measurement:
-    """One trial, once."""
+    """One trial, once: `run` to the arbiter's decision, or `begin` and then episodes, as a race needs it.
+
+    Args:
+        policy: With the budget in pairs.
+        cpu_s: CPU seconds that both sides may use together, all their processes added up.
+        live: Where given, what main answers meanwhile is mirrored: taken up next, at most one in ten under load.
+    """
 
     def __init__(
         self,
@@ -69,7 +83,12 @@ class Measurement:
         candidate: Code,
         timeout_s: float,
         seed: int,
+        policy: Policy | None = None,
+        goal: Goal = "any",
+        cpu_s: float = math.inf,
+        live: Live | None = None,
     ) -> None:
+        self.arbiter = Arbiter(policy, goal)
         self._instances = instances
         self._publish = publish
         self._evolution = evolution
@@ -78,11 +97,27 @@ class Measurement:
         self._runners = {"twin": _Runner("twin", main), "shadow": _Runner("shadow", candidate)}
         self._trial = Trial()
         self._setup: Sequence[RecordedRequest] = ()
-        self._total = 0
+        self._requests: Iterator[RecordedRequest] = iter(())
+        self._cpu_s = cpu_s
+        self._live = live
+        self._mirrored: deque[RecordedRequest] = deque(maxlen=FORK_PAIRS)
+        self._seen: set[str] = set()
+        self._forks = 0
         self._tries = 0
         self._state = "starting"
         self._verdict = ""
         self._told_s = 0.0
+        self._decision = CONTINUE
+
+    @property
+    def trial(self) -> Trial:
+        """What has been measured so far."""
+        return self._trial
+
+    @property
+    def decision(self) -> Decision:
+        """The arbiter's, "continue" while it goes on."""
+        return self._decision
 
     def rows(self) -> list[dict[str, Any]]:
         """The two shadow rows (see docs), as views show them."""
@@ -90,7 +125,7 @@ class Measurement:
         return [self._row(self._runners[name], ratios) for name in NAMES]
 
     async def run(self, requests: Sequence[RecordedRequest], setup: Sequence[RecordedRequest] = ()) -> Trial:
-        """Gives every request to both sides; ends early when the candidate has crashed, hung or failed enough.
+        """Gives requests to both sides, over and over, until the arbiter decides or a budget is spent.
 
         What is in `setup` every process gets first; it only counts where the candidate fails at it and main does not.
 
@@ -98,33 +133,80 @@ class Measurement:
             GenomeLoadError: The candidate could not be loaded.
             OError: No instances could be forked.
         """
-        self._total, self._setup = len(requests), setup
+        await self.begin(requests, setup)
+        while self._decision is CONTINUE:
+            await self.episode()
+        return self._trial
+
+    async def begin(self, requests: Sequence[RecordedRequest], setup: Sequence[RecordedRequest] = ()) -> None:
+        """What is to be given to both sides; nothing is forked yet."""
+        self._requests, self._setup = self._cycle(list(requests)), setup
+        if self._live is not None:
+            self._seen = {request.id for request in await self._live(MIRROR_LOOK)}
+
+    async def episode(self) -> Decision:
+        """Forks both sides, gives them `FORK_PAIRS` pairs or fewer, kills them; see `run` for what is raised."""
         try:
-            length = min(MAX_FORK_PAIRS, max(1, len(requests) // FORKS))
-            for at, request in enumerate(requests):
-                fork, place = divmod(at, length)
-                if place == 0:
-                    self._trial.pairs += await self._fork_both()
-                    self._state = "running"
-                    if self._is_settled():
-                        break
-                pair = await self._pair(request, warm_up=place == 0)
-                self._trial.pairs.append(replace(pair, fork=fork))
-                self._tell()
-                if self._is_settled():
+            await self._mirror()
+            for pair in await self._fork_both():
+                self._take(pair)
+            self._state = "running"
+            for place in range(FORK_PAIRS):
+                if self._decision is not CONTINUE:
                     break
+                request = self._mirrored.popleft() if self._mirrored else next(self._requests, None)
+                if request is None:
+                    self._decision = self.arbiter.conclude()
+                    break
+                self._take(replace(await self._pair(request, warm_up=place == 0), fork=self._forks))
+                self._tell()
         finally:
             await self._kill_all()
-        self._trial.main_peak_bytes = self._runners["twin"].peak_bytes
-        self._trial.candidate_peak_bytes = self._runners["shadow"].peak_bytes
-        self._trial.main_refused = list(self._runners["twin"].refused.values())
-        self._trial.candidate_refused = list(self._runners["shadow"].refused.values())
-        return self._trial
+            self._forks += 1
+        self._settle()
+        return self._decision
 
     def end(self, verdict: str) -> None:
         """Tells the views that it is over, and how."""
         self._state, self._verdict = "ended", verdict
         self._tell(now=True)
+
+    def _take(self, pair: Pair) -> None:
+        self._trial.pairs.append(pair)
+        self.arbiter.add(pair)
+        self._observe()
+        self._decision = self.arbiter.decision()
+
+    def _observe(self) -> None:
+        twin, shadow, trial = self._runners["twin"], self._runners["shadow"], self._trial
+        trial.main_peak_bytes, trial.candidate_peak_bytes = twin.peak_bytes, shadow.peak_bytes
+        trial.main_refused, trial.candidate_refused = list(twin.refused.values()), list(shadow.refused.values())
+        self.arbiter.observed(trial.main_peak_bytes, trial.candidate_peak_bytes, trial.candidate_refused)
+
+    def _settle(self) -> None:
+        """After an episode's processes are gone: what the sandbox refused them is known only now."""
+        self._observe()
+        spent_s = sum(runner.cpu_ns for runner in self._runners.values()) / 1e9
+        if self._decision is not CONTINUE or self._trial.candidate_refused:
+            self._decision = self.arbiter.conclude()
+        elif spent_s >= self._cpu_s:
+            found = self.arbiter.conclude()
+            told = f"the budget of {self._cpu_s:g} CPU seconds was spent after {self.arbiter.pairs} pairs"
+            self._decision = replace(found, reasons=(*found.reasons, told))
+
+    def _cycle(self, requests: list[RecordedRequest]) -> Iterator[RecordedRequest]:
+        """The given order first, then in a new random order each time; nothing for nothing."""
+        while requests:
+            yield from requests
+            self._random.shuffle(requests)
+
+    async def _mirror(self) -> None:
+        if self._live is None:
+            return
+        new = [request for request in await self._live(MIRROR_LOOK) if request.id not in self._seen]
+        self._seen.update(request.id for request in new)
+        for request in new if len(new) <= MIRROR_QUIET else itertools.islice(new, 0, None, MIRROR_SHARE):
+            self._mirrored.append(replace(request, source="mirror"))
 
     async def _pair(self, request: RecordedRequest, *, warm_up: bool) -> Pair:
         pair = await self._both(request)
@@ -176,7 +258,9 @@ class Measurement:
             cpu_ns=outcome.cpu_ns or max(0, instance.cpu_ns() - cpu_ns),
             effects=outcome.effects,
             diverged=outcome.diverged,
+            would_have=outcome.would_have,
             operations=outcome.operations,
+            quality=quality.score(request.expect, outcome.text) if outcome.ok else None,
         )
 
     def _count(self, runner: _Runner, side: Side) -> None:
@@ -184,17 +268,6 @@ class Measurement:
         runner.errors += not side.ok
         if side.ok:
             runner.walls_ns.append(side.wall_ns)
-
-    def _is_settled(self) -> bool:
-        """Whether more pairs cannot help the candidate any more."""
-        if not self._trial.pairs:
-            return False
-        last = self._trial.pairs[-1]
-        if last.main.ok and last.candidate.ending in ("crash", "hang"):
-            return True
-        if self._runners["shadow"].refused:
-            return True
-        return self._runners["shadow"].errors - self._runners["twin"].errors >= ERRORS_ENOUGH
 
     async def _fork_both(self) -> list[Pair]:
         """Both processes anew, their memory filled; returns what the candidate failed at and main did not."""
@@ -227,6 +300,7 @@ class Measurement:
     async def _kill(self, runner: _Runner, exceeded: Refusal | None = None) -> None:
         instance, runner.instance = runner.instance, None
         if instance is not None:
+            runner.cpu_ns += instance.cpu_ns()
             await instance.kill(exceeded)
             for refusal in instance.refused():
                 # limits show as crashes, hangs and errors, which are judged beside main's
@@ -247,7 +321,7 @@ class Measurement:
             "role": runner.name,
             "pid": runner.instance.pid if runner.instance else 0,
             "requests": runner.requests,
-            "total": self._total,
+            "total": self.arbiter.policy.budget,
             "errors": runner.errors,
             "p50_ms": evidence.percentile_ms(runner.walls_ns, 0.5),
             "p95_ms": evidence.percentile_ms(runner.walls_ns, 0.95),

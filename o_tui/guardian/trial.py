@@ -77,6 +77,7 @@ class Trial:
             operations=tuple(running.operations),
             effects=running.replay.effects,
             diverged=tuple(running.replay.diverged),
+            would_have=running.replay.would_have,
             cpu_ns=max(0, self.cpu_ns() - cpu_ns),
         )
 

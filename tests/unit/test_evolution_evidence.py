@@ -46,7 +46,7 @@ def world(seed: int, factor: float, count: int = 60) -> list[Pair]:
 def verdicts(factor: float, runs: int = 200, count: int = 60) -> dict[str, int]:
     found: dict[str, int] = {"promote": 0, "reject": 0, "no_evidence": 0}
     for seed in range(runs):
-        found[decide(evidence.measure(Trial(world(seed, factor, count)))).verdict] += 1
+        found[decide(Trial(world(seed, factor, count))).verdict] += 1
     return found
 
 
@@ -81,13 +81,13 @@ def test_the_numbers_are_in_the_reasons() -> None:
 
 @pytest.mark.parametrize("ending", ["crash", "hang"])
 def test_one_crash_or_hang_rejects_whatever_the_gain(ending: str) -> None:
-    decision = decide(evidence.measure(Trial([*[pair(2.0, 1.0)] * 50, pair(2.0, 1.0, ending=ending)])))
+    decision = decide(Trial([*[pair(2.0, 1.0)] * 50, pair(2.0, 1.0, ending=ending)]))
     assert decision.verdict == "reject"
     assert f"({ending}: boom)" in decision.reasons[0]
 
 
 def test_more_errors_than_main_reject() -> None:
-    decision = decide(evidence.measure(Trial([*[pair(2.0, 1.0)] * 50, pair(2.0, 1.0, ending="error")])))
+    decision = decide(Trial([*[pair(2.0, 1.0)] * 50, pair(2.0, 1.0, ending="error")]))
     assert decision.verdict == "reject"
     assert decision.reasons[0] == "1 of 51 requests failed, 0 of main's (error: boom)"
 
@@ -117,18 +117,18 @@ def test_different_answers_are_left_to_the_operator_with_examples() -> None:
 )
 def test_memory_half_as_much_again_rejects(ours: int, theirs: int, verdict: str) -> None:
     trial = Trial([pair(2.0, 1.0)] * 20, main_peak_bytes=ours * MIB, candidate_peak_bytes=theirs * MIB)
-    assert decide(evidence.measure(trial)).verdict == verdict
+    assert decide(trial).verdict == verdict
 
 
 def test_blow_ups_reject_where_the_median_is_better() -> None:
     pairs = [pair(10, 9)] * 54 + [pair(10, 30)] * 6
-    decision = decide(evidence.measure(Trial(pairs)))
+    decision = decide(Trial(pairs))
     assert decision.verdict == "reject"
     assert decision.reasons[0] == "6 of 60 requests took twice as long or longer; 0 did of main's"
 
 
 def test_a_few_blow_ups_are_for_the_operator() -> None:
-    decision = decide(evidence.measure(Trial([pair(10, 9)] * 56 + [pair(10, 30)] * 4)))
+    decision = decide(Trial([pair(10, 9)] * 56 + [pair(10, 30)] * 4))
     assert decision.verdict == "no_evidence"
     assert decision.reasons[0].startswith(
         "4 of 60 requests took twice as long or longer; 0 did of main's; the operator"
@@ -137,17 +137,17 @@ def test_a_few_blow_ups_are_for_the_operator() -> None:
 
 def test_stalls_of_the_machine_are_no_blow_ups() -> None:
     pairs = [pair(10, 9)] * 50 + [pair(10, 30)] * 5 + [pair(30, 10)] * 5
-    assert decide(evidence.measure(Trial(pairs))).verdict == "promote"
+    assert decide(Trial(pairs)).verdict == "promote"
     tiny = [pair(0.1, 0.09)] * 54 + [pair(0.1, 0.3)] * 6
-    assert decide(evidence.measure(Trial(tiny))).verdict == "promote"
+    assert decide(Trial(tiny)).verdict == "promote"
 
 
 def test_too_few_pairs_tell_nothing() -> None:
-    decision = decide(evidence.measure(Trial([pair(2.0, 1.0)] * 5)))
+    decision = decide(Trial([pair(2.0, 1.0)] * 5))
     assert decision == decide(evidence.measure(Trial([pair(2.0, 1.0)] * 5)), Policy())
     assert decision.verdict == "no_evidence"
     assert decision.reasons == ("5 pairs are too few to tell; 6 are the least",)
-    assert decide(evidence.measure(Trial([]))).verdict == "no_evidence"
+    assert decide(Trial([])).verdict == "no_evidence"
 
 
 def test_effects_and_sources_are_counted() -> None:

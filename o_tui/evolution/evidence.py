@@ -111,6 +111,7 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
 
     main: float = 0.0
     candidate: float = 0.0
+    difference: float = 0.0
     requests: int = 0
 
 
@@ -260,7 +261,12 @@ def _quality(both: Sequence[Pair]) -> Quality:
     if not scores:
         return Quality()
     main, candidate = (math.fsum(side) / len(scores) for side in zip(*scores.values(), strict=True))
-    return Quality(main=round(main, 4), candidate=round(candidate, 4), requests=len(scores))
+    return Quality(
+        main=round(main, 4),
+        candidate=round(candidate, 4),
+        difference=round(candidate - main, 4),
+        requests=len(scores),
+    )
 
 
 def _answers(both: Sequence[Pair]) -> Answers:

@@ -220,7 +220,8 @@ def test_other_arguments_get_the_next_reply_and_count_as_diverged() -> None:
 def test_what_main_never_asked_for_is_refused() -> None:
     replay = Replay([])
     assert replay.answer("tool.shell", {"command": "rm"}) == ("none", None)
-    assert replay.diverged[0].startswith("tool.shell ")
+    assert replay.diverged == ['tool.shell would have been done: {"command": "rm"}']
+    assert replay.would_have == 1
 
 
 # --- workloads
@@ -236,7 +237,9 @@ def test_recorded_requests_come_first_and_the_workload_fills_up() -> None:
     assert workloads.choose(recorded, workload, 5, seed=1) == chosen
     few = workloads.choose(recorded, workload, 2, seed=1)
     assert sorted(request.id for request in few.requests) == ["r0", "r1"] and few.setup == ()
-    assert len(workloads.choose([], workload, 9, seed=1).requests) == 9
+    assert len(workloads.choose([], workload, 9, seed=1).requests) == 4, "they are given again by who measures"
+    attack = RecordedRequest("a", "x", source="attack")
+    assert workloads.choose(recorded, workload, 5, seed=1, attacks=[attack]).requests[0] == attack
     assert workloads.choose([], Workload(setup), 9, seed=1) == Workload()
 
 

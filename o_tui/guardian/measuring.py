@@ -90,7 +90,7 @@ class Measuring:
             seed=seed,
             policy=replace(self._policy, budget=pairs),
             cpu_s=settings.budget_cpu_s or math.inf,
-            live=self._recorded.requests if row["gene"] not in _NEVER_ASKED else None,
+            live=self._recorded.requests if row["gene"] not in NEVER_ASKED else None,
         )
         self._measurements = [*self._measurements, measurement][-_SHOWN_SHADOWS:]
         try:

@@ -40,7 +40,7 @@ class Literal:
         value: What it is.
         scale: How large it and its neighbours in one row of numbers are: a step is a part of this.
         weight: How likely it is to matter, before anything is known.
-        signed: Whether it may cross zero: it, or one of its neighbours, is not above zero.
+        signed: Whether it may cross zero: it, or one of its neighbours, is below.
         name: What it is called in a detail: `WEIGHT`, or `line 12`.
         in_row: It stands in a row of numbers.
     """
@@ -107,7 +107,7 @@ def literals(module: Module) -> list[Literal]:
         value = value_of(node)
         sizes = [abs(value), *(abs(each) for each in row)]
         scale = max(sizes) or 1.0
-        signed = value <= 0 or any(each < 0 for each in row)
+        signed = value < 0 or any(each < 0 for each in row)
         called = name or f"line {node.lineno}"
         found.append(Literal(module.span(node), value, float(scale), weight, signed, called, bool(row)))
     found.sort(key=lambda each: each.span)

@@ -19,6 +19,7 @@ import numpy as np
 from o_tui.evolution.operators.folding import Folder, Unfoldable, Value
 from o_tui.evolution.operators.module import Edit, Function, Module
 from o_tui.evolution.operators.operator import Change, Memory, Note, Operator, Result
+from o_tui.evolution.operators.places import is_load, reads, stands_alone, writes
 
 _FEWEST, _MOST = 4, 400
 _WIDTH = 100
@@ -83,7 +84,7 @@ def sites(module: Module) -> list[Site]:
     """Where numbers can be written out, the largest rows first."""
     found: list[Site] = []
     imports = _imports(module.tree)
-    hidden = {node.id for node in ast.walk(module.tree) if isinstance(node, ast.Name) and not _is_load(node)}
+    hidden = {node.id for node in ast.walk(module.tree) if isinstance(node, ast.Name) and not is_load(node)}
     hidden |= {node.name for node in ast.walk(module.tree) if isinstance(node, (Function, ast.ClassDef))}
     constants = _constants(module.tree, imports, hidden)
     bodies = [module.tree.body, *(node.body for node in ast.walk(module.tree) if isinstance(node, Function))]
@@ -126,11 +127,11 @@ class _Scope:
         return found
 
     def _note(self, at: int, statement: ast.stmt) -> None:
-        writes = _writes(statement)
+        names = writes(statement)
         value = getattr(statement, "value", None)
-        if (isinstance(value, ast.expr) and _is_literal_row(value)) or _reads(statement) & self.literal:
-            self.literal |= writes
-        for name in writes:
+        if (isinstance(value, ast.expr) and _is_literal_row(value)) or reads(statement) & self.literal:
+            self.literal |= names
+        for name in names:
             self.last[name] = (at, copy.deepcopy(self.folder.known.get(name)))
 
     def _inside(self, at: int, statement: ast.stmt) -> Iterator[Site]:
@@ -146,7 +147,7 @@ class _Scope:
                 except Unfoldable:
                     pass
                 else:
-                    if _is_row(value) and not _is_literal_row(node) and not _reads(node) & self.literal:
+                    if _is_row(value) and not _is_literal_row(node) and not reads(node) & self.literal:
                         yield Site(self.body, at, "", copy.deepcopy(value), node)
                     continue
             if not isinstance(node, (ast.Lambda, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)):
@@ -156,13 +157,13 @@ class _Scope:
         """What may have been changed by a statement that is not understood: what it names, and all rows."""
         if isinstance(statement, (Function, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Return)):
             return
-        names = _writes(statement)
+        names = writes(statement)
         known = self.folder.known
         for name in [each for each, value in known.items() if each in names or isinstance(value, (list, np.ndarray))]:
             del known[name]
 
     def _can_change(self, statement: ast.stmt) -> bool:
-        return self.module.inside(statement) and _stands_alone(self.module, statement)
+        return self.module.inside(statement) and stands_alone(self.module, statement)
 
 
 def _written_out(module: Module, site: Site) -> str | None:
@@ -182,7 +183,7 @@ def _written_out(module: Module, site: Site) -> str | None:
     ending = "" if module.text[end - 1 : end] in "\r\n" else module.newline
     edits: list[Edit] = [(end, end, f"{ending}{indent}{site.name} = {text}{module.newline}")]
     for each in _dead(site):
-        if module.inside(each) and _stands_alone(module, each):
+        if module.inside(each) and stands_alone(module, each):
             edits.append((*module.line_span(each), ""))
     return module.edited(edits)
 
@@ -190,15 +191,15 @@ def _written_out(module: Module, site: Site) -> str | None:
 def _dead(site: Site) -> list[ast.stmt]:
     """The statements that did nothing but work out what is now written out."""
     after = list(site.body[site.at + 1 :])
-    needed = set().union(*(_reads(each) for each in after)) - {site.name} if after else set()
+    needed = set().union(*(reads(each) for each in after)) - {site.name} if after else set()
     found: list[ast.stmt] = []
     for statement in reversed(site.body[: site.at + 1]):
         if not isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.For, ast.If, ast.Expr)):
-            needed |= _reads(statement)
-        elif (writes := _writes(statement)) and not writes & needed:
+            needed |= reads(statement)
+        elif (names := writes(statement)) and not names & needed:
             found.append(statement)
         else:
-            needed |= _reads(statement) | writes
+            needed |= reads(statement) | names
     return found
 
 
@@ -267,41 +268,6 @@ def _flat(value: Value) -> str:
     return repr(value.item() if isinstance(value, np.generic) else value)
 
 
-def _stands_alone(module: Module, statement: ast.stmt) -> bool:
-    """Whether a statement shares its lines with nothing but a comment."""
-    start, end = module.line_span(statement)
-    before = module.text[start : module.span(statement)[0]]
-    behind = module.text[module.span(statement)[1] : end].strip()
-    return (not before.strip() or hasattr(statement, "decorator_list")) and (not behind or behind.startswith("#"))
-
-
-def _writes(node: ast.AST) -> set[str]:
-    """Names that a statement sets or changes in place."""
-    found: set[str] = set()
-    for each in ast.walk(node):
-        if isinstance(each, ast.Name) and not _is_load(each):
-            found.add(each.id)
-        elif isinstance(each, ast.Subscript) and not isinstance(each.ctx, ast.Load):
-            found |= _base(each.value)
-        elif isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute):
-            found |= _base(each.func.value) if each.func.attr in ("append", "extend") else set()
-    return found
-
-
-def _base(node: ast.expr) -> set[str]:
-    while isinstance(node, (ast.Subscript, ast.Attribute)):
-        node = node.value
-    return {node.id} if isinstance(node, ast.Name) else set()
-
-
-def _reads(node: ast.AST) -> set[str]:
-    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and _is_load(each)}
-
-
-def _is_load(node: ast.Name) -> bool:
-    return isinstance(node.ctx, ast.Load)
-
-
 def _imports(tree: ast.Module) -> dict[str, str]:
     found: dict[str, str] = {}
     for node in ast.walk(tree):
@@ -316,7 +282,7 @@ def _constants(tree: ast.Module, imports: dict[str, str], hidden: set[str]) -> d
     """What the module's names stand for where they are set once and to a number."""
     times: dict[str, int] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and not _is_load(node):
+        if isinstance(node, ast.Name) and not is_load(node):
             times[node.id] = times.get(node.id, 0) + 1
     folder = Folder(imports, hidden)
     for statement in tree.body:

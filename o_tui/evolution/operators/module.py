@@ -73,11 +73,12 @@ class Module:
         return self.text[start:end]
 
     def edited(self, edits: Iterable[Edit]) -> str:
-        """The text with these edits, which must not overlap."""
-        text = self.text
-        for start, end, new in sorted(edits, reverse=True):
-            text = text[:start] + new + text[end:]
-        return text
+        """The text with these edits, which must not overlap; of two at one place the first given comes first."""
+        parts, at = [], 0
+        for start, end, new in sorted(edits, key=lambda edit: edit[:2]):
+            parts += [self.text[at:start], new]
+            at = end
+        return "".join([*parts, self.text[at:]])
 
     def once(self, look: Callable[[Module], Found]) -> Found:
         """What a function finds in this module; it is asked once."""

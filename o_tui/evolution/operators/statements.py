@@ -8,6 +8,7 @@ from random import Random
 
 from o_tui.evolution.operators.module import Edit, Function, Module
 from o_tui.evolution.operators.operator import Change, Memory, Note, Operator, Result
+from o_tui.evolution.operators.places import bodies, stands_alone
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, ...]] = {
     ast.Lt: ("<=", ">"),
@@ -115,34 +116,10 @@ def movable(module: Module) -> list[tuple[Sequence[ast.stmt], int]]:
         (body, at)
         for function in ast.walk(module.tree)
         if isinstance(function, Function)
-        for body in _bodies(function)
+        for body in bodies(function)
         for at, node in enumerate(body)
         if not isinstance(node, _KEPT) and module.inside(node) and not _is_text(node) and stands_alone(module, node)
     ]
-
-
-def stands_alone(module: Module, statement: ast.stmt) -> bool:
-    """Whether a statement shares its lines with nothing but a comment."""
-    start, end = module.line_span(statement)
-    behind = module.text[module.span(statement)[1] : end].strip()
-    decorated = bool(getattr(statement, "decorator_list", ()))
-    before = "" if decorated else module.text[start : module.span(statement)[0]].strip()
-    return not before and (not behind or behind.startswith("#"))
-
-
-def _bodies(node: ast.AST) -> list[list[ast.stmt]]:
-    """The rows of statements in a function, not those of functions inside."""
-    found: list[list[ast.stmt]] = []
-    todo: list[ast.AST] = [node]
-    while todo:
-        each = todo.pop()
-        for name in ("body", "orelse", "finalbody"):
-            body = getattr(each, name, None)
-            if isinstance(body, list) and body:
-                found.append(body)
-                todo += [inner for inner in body if not isinstance(inner, (Function, ast.ClassDef))]
-        todo += getattr(each, "handlers", [])
-    return found
 
 
 def _nodes(module: Module) -> list[ast.AST]:

@@ -33,6 +33,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "doctor": ("upkeep", "check everything and say what is wrong"),
     "backup": ("upkeep", "write the whole workspace into one file"),
     "restore": ("upkeep", "put a backup into an empty workspace"),
+    "validate": ("validate", "one module judged as a candidate is, beside its reference"),
     "sandbox": ("sandbox", "one program confined as an instance is; what this machine's sandbox holds"),
     "bench": ("bench", "measure this machine"),
     "config": ("settings", "settings: get, set, list"),

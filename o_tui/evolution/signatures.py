@@ -58,3 +58,18 @@ def _yields(node: ast.AST) -> bool:
         if not isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
             todo.extend(ast.iter_child_nodes(inner))
     return False
+
+
+def offered(tree: ast.Module) -> dict[str, tuple[tuple[str, ...] | None, int]]:
+    """The public names of a module: a function's parameters, and the line; without parameters for everything else."""
+    found: dict[str, tuple[tuple[str, ...] | None, int]] = {}
+    for statement in tree.body:
+        if isinstance(statement, ast.ClassDef):
+            found[statement.name] = (None, statement.lineno)
+        elif isinstance(statement, ast.Assign):
+            found |= {node.id: (None, node.lineno) for node in ast.walk(statement) if isinstance(node, ast.Name)}
+        elif isinstance(statement, (ast.Import, ast.ImportFrom)):
+            found |= {alias.asname or alias.name: (None, statement.lineno) for alias in statement.names}
+    for node in _definitions(tree.body):
+        found[node.name] = (_describe(node).parameters, node.lineno)
+    return {name: what for name, what in found.items() if not name.startswith("_")}

@@ -17,13 +17,14 @@ from o_tui.evolution import diffs, evidence, scoring, versions
 from o_tui.evolution.budget import Budget, Cost
 from o_tui.evolution.candidates import Candidate, Member, NoCandidateError, Source, Target
 from o_tui.evolution.genome import Genome
+from o_tui.evolution.validation import Validation
 from o_tui.guardian import apart
 from o_tui.guardian.diffing import diff_of
 from o_tui.guardian.evolution_book import Book
 from o_tui.guardian.measuring import Measured, Measuring
 from o_tui.guardian.seams import Checkpoints, GenomeLoadError, Surroundings
 from o_tui.guardian.validating import validate_apart
-from o_tui.protocol.contracts import FILE_LIMIT_BYTES
+from o_tui.protocol.contracts import FILE_LIMIT_BYTES, path_of
 from o_tui.protocol.errors import OError, UsageError
 
 TRIES = 3
@@ -250,13 +251,21 @@ class _One:
             found |= {"revision": revision, "diff": diff, "diff_sha256": diffs.digest(diff)}
             await self._book.candidate(row, **found)
         await self._stage("validate")
-        result = await validate_apart(row["gene"], candidate.source)
+        result = await self._validated(candidate)
         self._job.budget.spend(Cost(cpu_s=sum(stage.ms for stage in result.stages) / 1000))
         found["stages"] = result.rows()
         await self._book.change(row, stages=found["stages"], budget=self._job.budget.row())
         if not result.ok:
             raise RejectedError(result.reason)
         return _Tried(candidate, source, revision, found)
+
+    async def _validated(self, candidate: Candidate) -> Validation:
+        """Every stage, beside what main runs; a gene that is new has nothing to be compared with."""
+        row = self._row
+        files = await asyncio.to_thread(self._genome.files, row["base"])
+        main = files.get(path_of(row["gene"]))
+        reference = main.encode() if main is not None else None
+        return await validate_apart(row["gene"], candidate.source, reference, files=files)
 
     async def _commit(self, candidate: Candidate) -> str:
         row = self._row

@@ -302,9 +302,10 @@ async def test_apart_says_the_same(tmp_path: Path) -> None:
     for source in (RECALL, "x = 1\n", "x = (\n", "# \udcff"):
         apart = await validating.validate_apart("recall", source)
         here = validate("recall", source)
-        assert [(s.name, s.verdict, s.detail) for s in apart.stages] == [
+        assert [(s.name, s.verdict, s.detail) for s in apart.stages][: len(here.stages)] == [
             (s.name, s.verdict, s.detail) for s in here.stages
         ]
+        assert len(apart.stages) > len(here.stages) or not here.ok
     with pytest.raises(ValueError, match="is not a gene"):
         await validating.validate_apart("kernel", "x = 1")
 

@@ -1,7 +1,7 @@
-"""Whether a candidate may be tried at all: stages from cheap to dear, the first no ends it. Nothing is executed.
+"""Whether a candidate may be tried at all: stages from cheap to dear, the first no ends it. Nothing is executed here.
 
 The compiler of CPython can be made to crash, and holds the interpreter's lock: the guardian calls `validate` in a
-process apart (guardian/validating.py).
+process apart, and goes on from there with the stages that need other processes (guardian/validating.py).
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from o_tui.evolution import lint, signatures
+from o_tui.evolution.validation import changes
 from o_tui.protocol import contracts
 
-STAGES = ("size", "encoding", "compile", "contract", "imports", "danger")
+STAGES = ("size", "encoding", "compile", "contract", "imports", "danger", "changes")
+"""What is read off the source alone."""
+LATER = ("ruff", "types", "attacks", "probe", "tests", "smoke")
+"""What follows, in other processes."""
 _COOKIE = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")  # PEP 263
 
 
@@ -27,21 +31,22 @@ class Stage:
     """One stage: `detail` is its one line, "recall.py:3: what is wrong", or what it looked at."""
 
     name: str
-    verdict: Literal["pass", "fail"]
+    verdict: Literal["pass", "fail", "skip"]
     ms: float
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """All stages that ran."""
+    """All stages that ran; `attack` is the input that a fault was found with, as JSON, for the archive of attacks."""
 
     stages: tuple[Stage, ...]
+    attack: str = ""
 
     @property
     def ok(self) -> bool:
-        """Whether every stage passed."""
-        return all(stage.verdict == "pass" for stage in self.stages)
+        """Whether no stage failed."""
+        return all(stage.verdict != "fail" for stage in self.stages)
 
     @property
     def reason(self) -> str:
@@ -62,26 +67,28 @@ class _No(Exception):  # noqa: N818 - not an error: a stage's answer
 class _Candidate:
     """What one stage leaves to the next."""
 
-    def __init__(self, gene: str, source: bytes) -> None:
+    def __init__(self, gene: str, source: bytes, reference: bytes | None) -> None:
         self.gene = gene
         self.source = source
         self.text = ""
         self.tree = ast.Module([], [])
+        self.reference = _tree(reference)
 
 
-def validate(gene: str, source: str | bytes) -> Validation:
-    """Judges the source of one gene.
+def validate(gene: str, source: str | bytes, reference: bytes | None = None) -> Validation:
+    """Judges the source of one gene, or of any module.
 
     Args:
-        gene: `respond`, `recall`, `remember` or `tools/<name>`.
+        gene: `respond`, `recall`, `remember` or `tools/<name>`; empty: a module that is no gene.
         source: Its whole module; where it is text, lone surrogates stand for bytes that are not UTF-8.
+        reference: What it is to take the place of.
 
     Raises:
         ValueError: There is no such gene.
     """
-    path = contracts.path_of(gene)
+    path = name_of(gene)
     raw = source if isinstance(source, bytes) else source.encode("utf-8", "surrogateescape")
-    candidate = _Candidate(gene, raw)
+    candidate = _Candidate(gene, raw, reference)
     checks: dict[str, Callable[[_Candidate], str]] = {
         "size": _size,
         "encoding": _encoding,
@@ -89,11 +96,12 @@ def validate(gene: str, source: str | bytes) -> Validation:
         "contract": _contract,
         "imports": _imports,
         "danger": _danger,
+        "changes": _changes,
     }
     stages: list[Stage] = []
     for name in STAGES:
         start = time.perf_counter_ns()
-        verdict: Literal["pass", "fail"] = "pass"
+        verdict: Literal["pass", "fail", "skip"] = "pass"
         try:
             detail = checks[name](candidate)
         except _No as no:
@@ -102,6 +110,22 @@ def validate(gene: str, source: str | bytes) -> Validation:
         if verdict == "fail":
             break
     return Validation(tuple(stages))
+
+
+def name_of(gene: str) -> str:
+    """The file that findings name. Raises ValueError: there is no such gene."""
+    return contracts.path_of(gene) if gene else "module.py"
+
+
+def _tree(source: bytes | None) -> ast.Module | None:
+    if source is None:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def _size(candidate: _Candidate) -> str:
@@ -144,7 +168,7 @@ def hidden(text: str) -> list[tuple[int, str]]:
 
 
 def _compile(candidate: _Candidate) -> str:
-    name = contracts.path_of(candidate.gene)
+    name = name_of(candidate.gene)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -159,6 +183,8 @@ def _compile(candidate: _Candidate) -> str:
 
 def _contract(candidate: _Candidate) -> str:
     found = signatures.functions(candidate.tree)
+    if not candidate.gene:
+        return _public(candidate)
     wrong = contracts.problems(candidate.gene, {name: function for name, (function, _) in found.items()})
     if wrong:
         text = wrong[0].removeprefix(f"{candidate.gene}: ")
@@ -167,16 +193,46 @@ def _contract(candidate: _Candidate) -> str:
     return ", ".join(names or [name for name, (function, _) in found.items() if function.tool])
 
 
+def _public(candidate: _Candidate) -> str:
+    """A module that is no gene offers what its reference offers."""
+    if candidate.reference is None:
+        return "not a gene, and nothing to compare its names with"
+    offered = signatures.offered(candidate.tree)
+    promised = [
+        n for n in candidate.reference.body if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+    ]
+    wanted = signatures.offered(candidate.reference)
+    for name, (parameters, _line) in ((n.name, wanted[n.name]) for n in promised if n.name in wanted):
+        if name not in offered:
+            raise _No(1, f"{name} is missing; the reference has it")
+        now, line = offered[name]
+        if parameters is not None and now is not None and parameters != now[: len(parameters)]:
+            raise _No(line, f"{name} takes ({', '.join(now)}); the reference takes ({', '.join(parameters)})")
+    return "not a gene: public names as in the reference"
+
+
 def _imports(candidate: _Candidate) -> str:
+    if not candidate.gene:
+        return "not a gene: it may import what it likes, and runs confined"
     for line, text in lint.imports(candidate.tree, candidate.gene):
         raise _No(line, text)
     return "within the allowed modules"
 
 
 def _danger(candidate: _Candidate) -> str:
+    if not candidate.gene:
+        return "not a gene: it runs confined"
     for line, text in lint.dangers(candidate.tree)[:1]:
         raise _No(line, text)
     return "nothing that leads out of a gene"
+
+
+def _changes(candidate: _Candidate) -> str:
+    if candidate.reference is None:
+        return "nothing to compare with"
+    for line, text in changes.faults(candidate.reference, candidate.tree):
+        raise _No(line, text)
+    return "; ".join(changes.remarks(candidate.reference, candidate.tree)) or "nothing is taken away"
 
 
 def _line(text: str, index: int) -> int:

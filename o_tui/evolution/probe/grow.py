@@ -1,0 +1,129 @@
+"""Turns a planned case into one that gets somewhere: calls that only fail are tried with other arguments, or left out.
+
+Random calls of an object mostly fail at the door (no such key, not running). So the reference is asked: names that were
+good in one call are used in the next, and a call that raises is kept now and then only. Runs where the reference runs.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from o_tui.evolution.probe.case import Call, Case, Recipe
+from o_tui.evolution.probe.harvest import Harvest
+from o_tui.evolution.probe.mutate import changed_call, leaves
+
+if TYPE_CHECKING:
+    from o_tui.evolution.probe.execute import Bench
+
+TRIES = 3
+_KEPT_FAILURES = 0.12
+_LIBRARY = 12
+_FINGERPRINT = 8_000
+
+
+def grown(bench: Bench, case: Case, harvest: Harvest, random_: random.Random) -> Case:
+    """The case as it is run."""
+    if case.kind != "calls":
+        return case
+    bench.world.reset(0)
+    if not case.target:
+        return _function(bench, case, harvest, random_)
+    target, case = _target(bench, case, harvest, random_)
+    if target is None:
+        return case
+    calls: list[Call] = []
+    good: list[str] = []
+    library = bench.library.setdefault(case.target, {})
+    inside = _inside(target)
+    idle: dict[str, int] = {}
+    for planned in case.calls:
+        if library and (idle.get(planned.name, 0) > 1 or not calls) and random_.random() < 0.6:
+            planned = random_.choice(library[random_.choice(list(library))])  # one that is known to do something
+        call, seen = _tried(bench, target, planned, good, harvest, random_)
+        if seen[0] == "value" or random_.random() < _KEPT_FAILURES:
+            calls.append(call)
+        if seen[0] == "value":
+            good += _good(call, seen[1])
+            del good[:-12]
+        before, inside = inside, _inside(target)
+        if before == inside:
+            idle[planned.name] = idle.get(planned.name, 0) + 1
+        elif seen[0] == "value":
+            library.setdefault(call.name, []).append(call)
+            del library[call.name][:-_LIBRARY]
+    return msgspec.structs.replace(case, calls=calls or case.calls)
+
+
+def _tried(
+    bench: Bench, target: Any, planned: Call, good: Sequence[str], harvest: Harvest, random_: random.Random
+) -> tuple[Call, Any]:
+    """The call as it was made last, and what came of it."""
+    call = _familiar(planned, good, 0.55, random_)
+    seen = bench.call(target, call)
+    for _ in range(TRIES - 1):
+        if seen[0] == "value":
+            break
+        call = changed_call(_familiar(planned, good, 0.7, random_), good, harvest, random_)
+        seen = bench.call(target, call)
+    return call, seen
+
+
+def _inside(target: Any) -> str:
+    """All that an object holds, to see whether a call has changed it."""
+    try:
+        return repr(getattr(target, "__dict__", ""))[:_FINGERPRINT]
+    except Exception:  # noqa: BLE001 - the border to code under test: a __repr__ may raise anything
+        return ""
+
+
+def _target(bench: Bench, case: Case, harvest: Harvest, random_: random.Random) -> tuple[Any, Case]:
+    for _ in range(TRIES):
+        try:
+            return bench.target(case), case
+        except Exception:  # noqa: BLE001 - the border to code under test
+            new = changed_call(case.new, leaves([case.new]), harvest, random_)
+            case = msgspec.structs.replace(case, new=new)
+    return None, case
+
+
+def _function(bench: Bench, case: Case, harvest: Harvest, random_: random.Random) -> Case:
+    calls = []
+    for planned in case.calls:
+        call = planned
+        if random_.random() < 0.35:
+            call = _familiar(planned, [leaf for leaf in leaves([planned]) if isinstance(leaf, str)], 0.5, random_)
+        for _ in range(TRIES - 1):
+            seen = bench.call(bench.module, call)
+            if seen[0] == "value" or random_.random() < 2 * _KEPT_FAILURES:
+                break
+            call = changed_call(call, leaves([call]), harvest, random_)
+        calls.append(call)
+    return msgspec.structs.replace(case, calls=calls)
+
+
+def _good(call: Call, result: Any) -> list[str]:
+    texts = [leaf for leaf in leaves([call]) if isinstance(leaf, str) and len(leaf) < 24]
+    return [*texts[:3], *([result] * 2 if isinstance(result, str) and len(result) < 24 else [])]
+
+
+def _familiar(call: Call, good: Sequence[str], share: float, random_: random.Random) -> Call:
+    """The call, with names that are known already in place of some of its own."""
+    if not good:
+        return call
+
+    def known(recipe: Recipe) -> Recipe:
+        if isinstance(recipe, str):
+            return random_.choice(good) if random_.random() < share else recipe
+        if isinstance(recipe, list) and recipe[0] in ("list", "tuple", "set", "iter"):
+            return [recipe[0], *map(known, recipe[1:])]
+        if isinstance(recipe, list) and recipe[0] == "dict":
+            return ["dict", *([known(key), value] for key, value in recipe[1:])]
+        if isinstance(recipe, list) and recipe[0] == "new":
+            return ["new", recipe[1], [known(r) for r in recipe[2]], {k: known(r) for k, r in recipe[3].items()}]
+        return recipe
+
+    return Call(call.name, [known(recipe) for recipe in call.args], {k: known(r) for k, r in call.kwargs.items()})

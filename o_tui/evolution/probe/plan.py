@@ -1,0 +1,206 @@
+"""Which cases are tried, in which order: cheap ones of each unit first, then more of them, large ones, and races."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+from o_tui.evolution.probe.case import Call, Case, Recipe
+from o_tui.evolution.probe.harvest import Class, Function, Harvest
+from o_tui.evolution.probe.mutate import mutated
+from o_tui.evolution.probe.recipes import Maker, method_weight
+from o_tui.evolution.probe.types import Type
+
+LARGE = (6_000, 12_000)
+"""Elements of a large input, small and twice as large: how time grows is seen between the two."""
+CALLS = (1_500, 3_000)
+"""Calls of an object in a large case."""
+_ROUNDS = 40
+_PAIRS = 5
+
+
+def batches(harvest: Harvest, seed: int, corpus: Sequence[Case]) -> Iterator[list[Case]]:
+    """Cases in batches, each for a process of its own. `corpus` grows meanwhile: what went somewhere new."""
+    yield _round(harvest, seed, 0, calls=40, sequences=40)
+    yield list(_races(harvest, seed))
+    yield _round(harvest, seed, 1, calls=80, sequences=120)
+    yield from _large(harvest, seed)
+    for number in range(2, _ROUNDS):
+        yield _round(harvest, seed, number, calls=40, sequences=60)
+        yield _near(harvest, seed, number, corpus)
+
+
+def _near(harvest: Harvest, seed: int, number: int, corpus: Sequence[Case]) -> list[Case]:
+    """Neighbours of what went somewhere new; what did so last, and each unit, as often as the others."""
+    random_ = random.Random(f"{seed}/near/{number}")
+    units: dict[str, list[Case]] = {}
+    for case in corpus:
+        units.setdefault(case.target or case.calls[0].name, []).append(case)
+    cases = []
+    for known in units.values():
+        for _ in range(max(20, 240 // len(units))):
+            chosen = known[-1 - int(len(known) * random_.random() ** 1.5)]
+            cases.append(mutated(chosen, random_.choice(known), harvest, random_))
+    return cases
+
+
+def _round(harvest: Harvest, seed: int, number: int, *, calls: int, sequences: int) -> list[Case]:
+    cases = []
+    for index in range(max(calls, sequences)):
+        for function in harvest.functions.values():
+            if index < calls:
+                maker = _maker(harvest, seed, number, index, function.name)
+                cases.append(_of_function(function, maker, index))
+        for known in harvest.public_classes():
+            if index < sequences:
+                cases.append(_sequence(known, _maker(harvest, seed, number, index, known.name), index))
+    return cases
+
+
+def _maker(harvest: Harvest, *seeds: object) -> Maker:
+    return Maker(harvest, random.Random("/".join(map(str, seeds))))
+
+
+def _of_function(function: Function, maker: Maker, index: int) -> Case:
+    """One call; every fifth case three of them, so that what is kept between calls is seen."""
+    calls = []
+    for _ in range(3 if index % 5 == 4 else 1):
+        args, kwargs = maker.arguments(function.parameters)
+        calls.append(Call(function.name, args, kwargs))
+    if index % 10 == 9:
+        calls.append(calls[0])  # the same again
+    return Case("calls", calls, scribble=index % 4 == 3)
+
+
+def _sequence(known: Class, maker: Maker, index: int) -> Case:
+    args, kwargs = maker.made(known)
+    lively = random.Random(f"{index}/{known.name}")
+    callable_ = [method for method in known.methods if method.flavour != "setter"]
+    # a few methods only: what belongs together meets more often
+    chosen = lively.sample(callable_, min(len(callable_), lively.randint(2, 6))) if index % 3 else callable_
+    weights = [method_weight(method) for method in chosen]
+    calls: list[Call] = []
+    sparse = lively.choice((0.1, 0.4, 0.8))
+    for _ in range(lively.choice((3, 6, 12, 24, 40)) if known.methods else 0):
+        method = lively.choices(chosen, weights)[0]
+        given, named = maker.arguments(method.parameters, sparse)
+        calls.append(Call(method.name, given, named))
+    looks = [Call(method.name) for method in callable_ if not any(p.required for p in method.parameters)]
+    if known.name and looks:
+        calls += lively.sample(looks, min(3, len(looks)))
+    return Case("calls", calls, known.name, Call("", args, kwargs), scribble=index % 4 == 3)
+
+
+# --- at once
+
+
+def _races(harvest: Harvest, seed: int) -> Iterator[Case]:
+    if not harvest.threaded:
+        return
+    for known in harvest.public_classes():
+        methods = [method for method in known.methods if method.flavour == ""]
+        for number, (one, other) in enumerate((a, b) for a in methods for b in methods):
+            for attempt in range(3):
+                maker = _maker(harvest, seed, "race", number, attempt, known.name)
+                args, kwargs = maker.made(known) if attempt else ([], {})
+                if any(p.required for p in known.init) and not attempt:
+                    args, kwargs = maker.made(known)
+                before = [_call(method, maker) for method in methods[: 6 * (attempt % 2)]]
+                first = _call(one, maker)
+                second = first if one is other and attempt < 2 else _call(other, maker)
+                yield Case("race", [*before, first, second], known.name, Call("", args, kwargs))
+    functions = [function for function in harvest.functions.values() if not function.asynchronous]
+    for function in functions:
+        maker = _maker(harvest, seed, "race", function.name)
+        call = _call(function, maker)
+        yield Case("race", [call, call])
+
+
+def _call(method: Function, maker: Maker) -> Call:
+    args, kwargs = maker.arguments(method.parameters, 0.3)
+    return Call(method.name, args, kwargs)
+
+
+# --- large
+
+
+def _large(harvest: Harvest, seed: int) -> Iterator[list[Case]]:
+    """Pairs, the second one twice as large as the first."""
+    every = [(function, shape) for function in harvest.functions.values() for shape in _SHAPES]
+    random.Random(seed).shuffle(every)
+    for some in (every[:24], every[24:48]):
+        cases = []
+        for function, shape in some:
+            pair = [_large_call(function, harvest, seed, size, shape) for size in LARGE]
+            cases += [Case("large", [call]) for call in pair if call is not None]
+        if cases:
+            yield cases
+    for known in harvest.public_classes():
+        methods = [method for method in known.methods if method.parameters and method.flavour == ""]
+        pairs = [(one, other) for one in methods for other in methods]
+        chosen = random.Random(seed).sample(pairs, min(len(pairs), _PAIRS))
+        if chosen:
+            yield [_many_calls(known, pair, harvest, seed, size) for pair in chosen for size in CALLS]
+
+
+_SHAPES = ("many", "same", "long", "nested")
+"""Many different elements; many equal ones; few long texts that begin alike; brackets within brackets."""
+
+
+def _large_call(function: Function, harvest: Harvest, seed: int, size: int, shape: str) -> Call | None:
+    maker = _maker(harvest, seed, "large", function.name, shape)
+    args: list[Recipe] = []
+    kwargs: dict[str, Recipe] = {}
+    grown = False
+    for parameter in function.parameters:
+        if not parameter.required and parameter.type.kind not in ("list", "str", "dict", "iterable"):
+            continue
+        recipe = _grow(parameter.type, maker, size, shape)
+        if recipe is not None:
+            grown = True
+        elif parameter.required:
+            numbers = {"int": 50, "float": 10.0}
+            recipe = numbers.get(parameter.type.kind)
+            recipe = maker.parameter(parameter) if recipe is None else recipe
+        else:
+            continue
+        if parameter.required and not kwargs:
+            args.append(recipe)
+        else:
+            kwargs[parameter.name] = recipe
+    return Call(function.name, args, kwargs) if grown else None
+
+
+def _grow(kind: Type, maker: Maker, size: int, shape: str) -> Recipe:
+    """A large value of a type; None: it has no size."""
+    kind = next((inner for inner in kind.inner if inner.kind != "none"), kind) if kind.kind == "union" else kind
+    if kind.kind == "str":
+        text = {"same": "a", "nested": "(", "many": "ab c. d\n", "long": "word " * 4}[shape]
+        return ["repeat", size // len(text) + 1, text]
+    if kind.kind in ("list", "iterable", "iter", "tuple*", "set"):
+        inner = kind.inner[0] if kind.inner else Type("int")
+        if shape == "long" and inner.kind == "str":
+            return ["many", 20, ["repeat", size * 4, "a"]]
+        if shape == "many" and inner.kind in ("int", "any", "float", "str", "key"):
+            return ["range", size // 4, inner.kind]
+        elements = [maker.value(inner, 1) for _ in range(1 if shape == "same" else 12)]
+        return ["many", size // 4, *elements]
+    if kind.kind == "dict" and kind.inner[0].kind in ("str", "key", "any", "int"):
+        return ["ranged", size // 4, kind.inner[0].kind, maker.value(kind.inner[1], 2)]
+    return None
+
+
+def _many_calls(known: Class, methods: Sequence[Function], harvest: Harvest, seed: int, size: int) -> Case:
+    """Two methods in turn, again and again, each time with other names: what the object keeps grows."""
+    maker = _maker(harvest, seed, "large", known.name, *(method.name for method in methods))
+    args: list[Recipe] = []
+    kwargs: dict[str, Recipe] = {}
+    if any(parameter.required for parameter in known.init):
+        args, kwargs = maker.made(known)
+    turns = [_call(method, maker) for method in methods]
+    return Case("large", [Call("*", [size]), *turns], known.name, Call("", args, kwargs))
+
+
+def units(harvest: Harvest) -> Sequence[str]:
+    """What is probed, by name."""
+    return [*harvest.functions, *(known.name for known in harvest.public_classes())]

@@ -1,0 +1,134 @@
+"""What is a fault of a gene, whatever it answers: a gene may answer better than main's, so another answer is none.
+
+A property counts where main's answer has it and the candidate's has not.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from o_tui.evolution.probe.case import Case
+from o_tui.evolution.probe.compare import brief
+from o_tui.evolution.probe.harvest import Harvest
+from o_tui.protocol import contracts
+
+_WORD = re.compile(r"\w+")
+
+
+def narrowed(found: Harvest, gene: str) -> Harvest:
+    """The functions of the contract only: what else a gene has is its own affair. A tool's functions are all probed."""
+    names = [contract.name for contract in contracts.CONTRACTS.get(gene, ())]
+    found.classes = {name: replace(known, methods=()) for name, known in found.classes.items()}
+    if names:
+        found.functions = {name: function for name, function in found.functions.items() if name in names}
+    return found
+
+
+def fault(gene: str, case: Case, reference: Any, candidate: Any) -> str:
+    """What is wrong with the candidate's answers; empty: they are only others."""
+    if reference[0] != "calls" or candidate[0] != "calls":
+        return ""
+    for call, expected, found in zip(case.calls, reference[1:], candidate[1:], strict=False):
+        if not isinstance(expected, list) or not isinstance(found, list) or expected[0] != "value":
+            return ""
+        if found[0] == "raises":
+            return "never ends" if found[1] == "hang" else f"raises {found[1]}; main does not"
+        if found[0] != "value":
+            return ""
+        if _kind(expected[1]) != _kind(found[1]) and None not in (expected[1], found[1]):
+            return f"gives {brief(found[1])}; main gives {brief(expected[1])}"
+        if expected[2] != found[2]:
+            return "changes its arguments"
+        for text, holds in _PROPERTIES.get((gene, call.name), ()):
+            if holds(call.args, expected[1]) and not holds(call.args, found[1]):
+                return f"{text}: {brief(found[1])}"
+    return ""
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, list):
+        return "list" if not value or value[0] in ("list", "text") else str(value[0])
+    return "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value).__name__
+
+
+def _hits(value: Any) -> Iterator[dict[str, Any]]:
+    for hit in value[1:] if isinstance(value, list) else ():
+        if isinstance(hit, list) and hit[0] == "new":
+            yield dict(hit[2:])
+
+
+def _id(hit: dict[str, Any]) -> str:
+    block = hit.get("block")
+    return str(dict(block[2:]).get("id")) if isinstance(block, list) else ""
+
+
+def _no_more_than_asked(args: list[Any], value: Any) -> bool:
+    wanted = args[2] if isinstance(args[2], int) else 0
+    return len(list(_hits(value))) <= max(0, wanted)
+
+
+def _best_first(_args: list[Any], value: Any) -> bool:
+    scores = [hit.get("score") for hit in _hits(value)]
+    numbers = [float(score) for score in scores if isinstance(score, (int, float))]
+    return len(numbers) == len(scores) and all(map(math.isfinite, numbers)) and numbers == sorted(numbers, reverse=True)
+
+
+def _each_once(_args: list[Any], value: Any) -> bool:
+    names = [_id(hit) for hit in _hits(value)]
+    return len(names) == len(set(names))
+
+
+def _has_all_words(args: list[Any], value: Any) -> bool:
+    """Where a memory has every word that was asked for, one such memory is found, and none without any comes first."""
+    wanted = set(_WORD.findall(str(args[0]).lower()))
+    texts = [
+        str(dict(hit["block"][2:]).get("text", "")).lower()
+        for hit in _hits(value)
+        if isinstance(hit.get("block"), list)
+    ]
+    return bool(wanted) and any(wanted <= set(_WORD.findall(text)) for text in texts)
+
+
+def _all_kept(args: list[Any], value: Any) -> bool:
+    pieces = [piece for piece in value[1:] if isinstance(piece, str)] if isinstance(value, list) else []
+    return "".join(str(args[0]).split()) == "".join("".join(pieces).split()) and all(pieces)
+
+
+def _share(_args: list[Any], value: Any) -> bool:
+    return isinstance(value, (int, float)) and 0 <= value <= 1
+
+
+def _names_once(_args: list[Any], value: Any) -> bool:
+    changes = [dict(change[2:]) for change in value[1:]] if isinstance(value, list) else []
+    names = [change.get("id") for change in changes]
+    return len(names) == len(set(names))
+
+
+def _says_something(_args: list[Any], value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 3 and bool(str(value[2]).strip()) and value[-1] == "ended"
+
+
+def _records(_args: list[Any], value: Any) -> bool:
+    return isinstance(value, list) and "Record" in repr(value[3:])
+
+
+_Property = tuple[str, Callable[[list[Any], Any], bool]]
+_PROPERTIES: dict[tuple[str, str], tuple[_Property, ...]] = {
+    ("recall", "recall"): (
+        ("more memories than were asked for", _no_more_than_asked),
+        ("scores that are no numbers, or not the best first", _best_first),
+        ("a memory twice", _each_once),
+        ("the memory that has all the words is not among them", _has_all_words),
+    ),
+    ("remember", "chunk"): (("text is lost between the pieces", _all_kept),),
+    ("remember", "importance"): (("no number from 0 to 1", _share),),
+    ("remember", "consolidate"): (("a memory is changed twice", _names_once),),
+    ("respond", "respond"): (
+        ("says nothing, or has no end", _says_something),
+        ("the conversation is not recorded", _records),
+    ),
+}

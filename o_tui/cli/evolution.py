@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from o_tui.cli import programs
 from o_tui.cli.command import Command, Context, positive
 from o_tui.cli.output import short, when, with_time
 from o_tui.protocol.errors import NotFoundError, UsageError
@@ -19,7 +20,7 @@ _OPEN = 999.0
 """An interval that reaches from 0 to here says nothing."""
 _GOOD = ("promoted", "pending")
 _BUDGETS: tuple[tuple[str, Callable[[str], float], str], ...] = (
-    ("budget", positive, "requests that shadows get"),
+    ("budget", positive, "requests that shadows get; of a program: evaluations"),
     ("budget-cpu", float, "CPU seconds"),
     ("budget-tokens", positive, "tokens of the model"),
     ("budget-money", float, "money for the model, by evolution.price"),
@@ -28,7 +29,13 @@ _LIMITS = {"budget": "requests", "budget_cpu": "cpu_s", "budget_tokens": "tokens
 
 
 def _evolve(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("gene", metavar="GENE", help="respond, recall, remember, strategy or tools/NAME")
+    parser.add_argument(
+        "gene",
+        metavar="GENE|PROGRAM",
+        nargs="?",
+        default="",
+        help="respond, recall, remember, strategy or tools/NAME; or a Python file",
+    )
     parser.add_argument("--from", dest="file", metavar="FILE", help="the candidate's source; - for standard input")
     parser.add_argument("--goal", default="", help="what should be better; without --from a model writes the candidate")
     parser.add_argument(
@@ -42,6 +49,7 @@ def _evolve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait", action=argparse.BooleanOptionalAction, default=True, help="follow it to its outcome (default)"
     )
+    programs.configure(parser)
 
 
 def _id(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +79,10 @@ def _rollback(parser: argparse.ArgumentParser) -> None:
 def evolve(context: Context) -> int:
     """Begins one, and follows it to its outcome."""
     args = context.args
+    if programs.wanted(args):
+        return programs.evolve(context)
+    if not args.gene:
+        raise UsageError("a gene is wanted, or a program and its evaluator", hint="see o-tui evolve --help")
     if not args.file and not args.goal and args.source not in ("operators", "others", "auto"):
         raise UsageError("a candidate or a goal is needed", hint="--from FILE, or --goal TEXT for a model to write it")
     origin = args.source or ("file" if args.file else "llm")
@@ -314,6 +326,8 @@ COMMANDS = (
             ("evolve respond --goal 'answer more briefly'", "a change that a model writes"),
             ("evolve recall --source operators --candidates 16", "changes that need no model; the best one waits"),
             ("evolve recall --from candidate.py --no-wait --keep", "in the background"),
+            ("evolve packing.py evaluator.py --budget 500 --out better.py", "a program of your own"),
+            ("evolve --resume packing.py evaluator.py --budget 2000", "go on with it"),
         ),
         codes=(1, 3, 4, 5, 69),
         keys=("evolution", "outcome", "best", "evaluations", "elapsed_s"),

@@ -20,7 +20,7 @@ from o_tui.guardian.feedback import Feedback
 from o_tui.guardian.imports import parts, read_locomo
 from o_tui.guardian.seams import Operator
 from o_tui.guardian.ticket import Ticket
-from o_tui.protocol.errors import NotFoundError, OError, UsageError
+from o_tui.protocol.errors import NotFoundError, OError, PeerError, UsageError
 
 Method = Callable[..., Awaitable[Any]]
 LIST_LIMIT = 1_000
@@ -96,6 +96,7 @@ class Api:
             "config.set": self.config_set,
             "brain.set": self.brain_set,
             "brain.key": self.brain_key,
+            "model.ask": self.model_ask,
             "stop": self.stop,
         }
         self.methods: Mapping[str, Method] = reading | acting
@@ -387,6 +388,13 @@ class Api:
         """Gives the broker a key to keep (0600), for a provider or an endpoint; it is not kept here."""
         arguments = {"provider": provider, "key": key, "base_url": base_url}
         return await self._guardian.effects.call("brain.key", arguments, 10.0)
+
+    async def model_ask(self, messages: list[dict[str, str]]) -> dict[str, Any]:
+        """What the model answers to a conversation that is not the agent's."""
+        if self._guardian.config.brain.provider == "offline":
+            raise PeerError("there is no model", hint="o-tui brain set PROVIDER MODEL")
+        answer = await self._guardian.effects.call("llm.chat", {"messages": messages}, 600.0)
+        return {"text": str(answer.get("text", ""))}
 
 
 def _said(ticket: Ticket) -> dict[str, Any]:

@@ -34,12 +34,13 @@ MEMORY_BYTES = 4 << 30
 FILE_BYTES = 256 << 20
 _SOCKET_FD = 3
 _PROGRAMS = ("/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime")
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 _MODULE = "evaluator"
 
 
 def readable(setup: Setup) -> tuple[str, ...]:
     """What an evaluator may read: programs, Python, what is installed, its own folder."""
-    ours = str(Path(__file__).parent)
+    ours = str(Path(__file__).parents[1])  # the stand-in works in what the evaluator starts, too
     folder = str(Path(setup.evaluator).parent)
     found = (*_PROGRAMS, *confinement.readable(), sys.prefix, sys.base_prefix, ours, folder)
     return tuple(dict.fromkeys(path for path in found if Path(path).exists()))
@@ -52,6 +53,7 @@ def become(sock: socket.socket, setup: Setup, folder: str) -> NoReturn:
             "tool",
             read=readable(setup),
             write=(folder,),
+            files=_DEVICES,
             socket=sock.fileno(),
             memory_bytes=MEMORY_BYTES,
             file_bytes=FILE_BYTES,

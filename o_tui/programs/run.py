@@ -85,7 +85,20 @@ class Run:
     done: int = 0
 
     def go(self) -> None:
-        """Evaluates until the budget, the time or the ideas are at an end, then measures the champion again."""
+        """Evaluates until the budget, the time or the ideas are at an end, then measures the champion again.
+
+        Raises:
+            OError: It cannot go on; why is in the run's file, where that can be written.
+        """
+        try:
+            self._go()
+        except OError as error:
+            with contextlib.suppress(OError):
+                self.store.set(outcome="failed", error=str(error))
+                self.store.commit()
+            raise
+
+    def _go(self) -> None:
         started = time.monotonic()
         over = math.inf if self.plan.time_s is None else started + self.plan.time_s
         waiting = self._restore()

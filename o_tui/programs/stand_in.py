@@ -16,13 +16,20 @@ from o_tui.programs.calls import LOAD, MODULE, RUN, Peer
 
 CHANNEL_FD = 200
 """Where an evaluator's process has its end of the program's channel."""
-_ROOT = Path(__file__).parents[2]
+_PACKAGE = str(Path(__file__).parents[1])
 TEXT = f'''\
 """The program runs in a process of its own; this module stands for it."""
 
-import sys
+import importlib.util as _util
+import sys as _sys
 
-sys.path.append({str(_ROOT)!r})
+if "o_tui" not in _sys.modules:  # in a process that the evaluator has started
+    _spec = _util.spec_from_file_location("o_tui", {_PACKAGE + "/__init__.py"!r}, submodule_search_locations=[
+        {_PACKAGE!r}
+    ])
+    _sys.modules["o_tui"] = _util.module_from_spec(_spec)
+    _spec.loader.exec_module(_sys.modules["o_tui"])
+
 from o_tui.programs import stand_in as _stand_in
 
 _program = _stand_in.program(__file__)

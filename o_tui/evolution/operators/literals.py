@@ -129,7 +129,7 @@ def is_number(node: ast.AST) -> bool:
         return isinstance(node.operand, ast.Constant) and is_number(node.operand)
     if not isinstance(node, ast.Constant) or not isinstance(node.value, (int, float)):
         return False
-    return isinstance(node.value, bool) or (abs(node.value) < 1e15 and math.isfinite(node.value))
+    return isinstance(node.value, bool) or (abs(node.value) < LARGEST and math.isfinite(node.value))
 
 
 def _numbers(

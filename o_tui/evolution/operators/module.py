@@ -25,6 +25,8 @@ START = re.compile(r"[ \t]*#[ \t]*EVOLVE-BLOCK-START\b")
 END = re.compile(r"[ \t]*#[ \t]*EVOLVE-BLOCK-END\b")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _BOM = "\ufeff"
+LARGEST = 1e15
+"""Numbers from here on are not stepped."""
 
 Region = tuple[int, int]
 """The first and the last line that may change, from 1; the last before the first: none may."""
@@ -99,7 +101,7 @@ class Module:
     @cached_property
     def skeleton(self) -> str:
         """Names what is left when every number is taken out: sources alike but for numbers share it."""
-        return _digest(_NUMBERS.sub("Constant(0)", self._dump))
+        return _digest(_NUMBERS.sub(_without_number, self._dump))
 
     @cached_property
     def identity(self) -> str:
@@ -124,6 +126,17 @@ class Module:
 
 _TEXT = re.compile(r"""Expr\(Constant\((?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\)\)""")
 _NUMBERS = re.compile(r"UnaryOp\(USub\(\), Constant\([-+.\w]+\)\)|Constant\([-+.\w]+\)")
+
+
+def _without_number(found: re.Match[str]) -> str:
+    """What may be stepped is one number like another; `None`, and what is too large for it, is not."""
+    inner = found[0][found[0].rindex("(") + 1 :].rstrip(")")
+    try:
+        size = abs(float(inner))
+    except ValueError:
+        return "Constant(0)" if inner in ("True", "False") else found[0]
+    return "Constant(0)" if size < LARGEST else found[0]
+
 
 
 def parse(text: str, region: Region | None = None, tail: int | None = None) -> Module:

@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::Settings;
@@ -89,6 +90,12 @@ fn c_path(path: &Path) -> Result<CString> {
 fn cut(path: &Path, attributes: u64) -> Result<Option<Tree>> {
     let Ok(about) = fs::metadata(path) else {
         return Ok(None);
+    };
+    // what leads nowhere (/dev/null) is of no use where no device may be opened; a path must name it
+    let attributes = if about.file_type().is_char_device() {
+        attributes & !libc::MOUNT_ATTR_NODEV
+    } else {
+        attributes
     };
     let name = c_path(path)?;
     let flags = libc::OPEN_TREE_CLONE as libc::c_int | libc::O_CLOEXEC | libc::AT_RECURSIVE;

@@ -1,0 +1,275 @@
+"""`evolve PROGRAM EVALUATOR`: a user's own program."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from o_tui.cli.command import Context
+from o_tui.protocol.errors import UsageError
+
+if TYPE_CHECKING:
+    from o_tui.programs.run import Run
+    from o_tui.programs.starting import Wish
+
+_ASK_S = 600.0
+_SHOW_S = 0.2
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"seconds are wanted, not {text!r}")
+    return seconds
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds what only a user's program has."""
+    group = parser.add_argument_group("a program of your own")
+    group.add_argument("evaluator", metavar="EVALUATOR", nargs="?", default="", help="a file with evaluate(path)")
+    group.add_argument("--config", metavar="YAML", help="objective, max_iterations, evaluator.timeout and the like")
+    group.add_argument("--time", type=_seconds, metavar="S", help="seconds after which nothing is begun any more")
+    group.add_argument("--seed", type=int, metavar="N", help="of all chance (default: 0)")
+    group.add_argument("--llm", metavar="PROVIDER:MODEL", help="a model writes candidates too (o-tui brain)")
+    group.add_argument("--resume", metavar="RUN", nargs="?", const="", help="go on with a run (default: the newest)")
+    group.add_argument("--out", metavar="FILE", help="where the best program goes; a file that is there needs a yes")
+    group.add_argument("--approve", metavar="DIGEST", help="with --resume RUN: the yes to what --out is to replace")
+
+
+def wanted(args: argparse.Namespace) -> bool:
+    """Whether a program is meant and not a gene."""
+    return bool(args.evaluator or args.resume is not None or args.approve or (args.gene or "").endswith(".py"))
+
+
+def evolve(context: Context) -> int:
+    """Begins a run, or goes on with one, and follows it to its end."""
+    from o_tui.programs import outcome, starting
+
+    args, folder = context.args, context.paths.data / "programs"
+    wish = _wish(args)
+    if args.approve:
+        return _approve(context, folder)
+    start = time.monotonic()
+    show = Show(context)
+    if args.resume is not None:
+        run = starting.resume(folder, args.resume, wish, show.event, args.budget)
+    elif wish is not None:
+        context.paths.prepare()
+        run = starting.begin(folder, wish, show.event)
+    else:
+        raise UsageError("a program and its evaluator are wanted", hint="o-tui evolve PROGRAM EVALUATOR")
+    try:
+        if args.llm:
+            run.writer = _writer(context, args.llm)
+        show.begin(run)
+        _go(context, run)
+        value = outcome.finish(run.store) | {"elapsed_s": round(time.monotonic() - start, 3)}
+        if args.out and value["best"]["path"]:
+            value |= _out(context, run, Path(args.out).expanduser())
+        return show.end(value, run)
+    finally:
+        run.store.close()
+
+
+def _wish(args: argparse.Namespace) -> Wish | None:
+    from o_tui.programs.starting import Wish
+
+    if args.resume and args.resume.endswith(".py") and args.gene and not args.evaluator:
+        # `--resume PROGRAM EVALUATOR`: no run has such a name
+        args.gene, args.evaluator, args.resume = args.resume, args.gene, ""
+    if not args.gene:
+        return None
+    if not args.evaluator:
+        raise UsageError("a program needs an evaluator", hint="o-tui evolve PROGRAM EVALUATOR")
+    config = Path(args.config).expanduser() if args.config else None
+    program, evaluator = Path(args.gene).expanduser(), Path(args.evaluator).expanduser()
+    return Wish(program, evaluator, config, args.budget, args.time, args.seed)
+
+
+def _go(context: Context, run: Run) -> None:
+    name = run.store.folder.name
+    try:
+        run.go()
+    except KeyboardInterrupt:
+        context.out.note(f"stopped after {run.done} evaluations; go on with o-tui evolve --resume {name}")
+        raise
+
+
+# --- a model
+
+
+def _writer(context: Context, name: str) -> Any:
+    """A writer that asks the guardian's model, each time by a connection of its own."""
+    from o_tui.client import connect, running
+    from o_tui.programs.writing import ModelWriter
+
+    client = running(context.paths)
+    if client is None:
+        raise UsageError(
+            "--llm asks the guardian's model, and no guardian runs", hint="o-tui serve, or leave --llm out"
+        )
+    with client:
+        brain = client.call("status")["brain"]
+    if f"{brain.get('provider')}:{brain.get('model')}" != name:
+        raise UsageError(
+            f"the model is {brain.get('provider')}:{brain.get('model')}, not {name}",
+            hint=f"o-tui brain set {' '.join(name.split(':', 1))}",
+        )
+
+    def ask(messages: list[dict[str, str]]) -> str:
+        with connect(context.paths) as mine:
+            return str(mine.call("model.ask", messages=messages, wait_s=_ASK_S)["text"])
+
+    return ModelWriter(ask, context.out.note, name)
+
+
+# --- a file of the user's
+
+
+def _out(context: Context, run: Run, file: Path) -> dict[str, Any]:
+    from o_tui.programs import outcome
+
+    state = outcome.offer(run.store, file)
+    pending = run.store.pending()
+    if state == "written" or pending is None:
+        return {"out": str(file)}
+    again = f"o-tui evolve --resume {run.store.folder.name} --approve {pending['sha256']}"
+    if sys.stdin.isatty() and sys.stderr.isatty() and not context.out.json and _yes(context, file, run):
+        outcome.approve(run.store, pending["sha256"], _who())
+        return {"out": str(file)}
+    return {"outcome": "pending", "out": str(file), "approve": again}
+
+
+def _yes(context: Context, file: Path, run: Run) -> bool:
+    import difflib
+
+    old = file.read_text("utf-8", "replace").splitlines()
+    new = (run.store.folder / "best.py").read_text("utf-8", "replace").splitlines()
+    context.out.diff("\n".join(difflib.unified_diff(old, new, str(file), "best", lineterm="")))
+    context.out.note(f"Replace {file}? [y/N] ", end="")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _approve(context: Context, folder: Path) -> int:
+    from o_tui.programs import outcome, starting
+    from o_tui.programs.store import Store
+
+    store = Store.open(folder / (context.args.resume or starting.newest(folder, None)))
+    try:
+        file = outcome.approve(store, context.args.approve, _who())
+        value = {"evolution": store.fact("id"), "outcome": "approved", "out": file}
+    finally:
+        store.close()
+    if context.out.json:
+        context.out.value(value)
+    else:
+        context.out.good(f"written: {file}")
+    return 0
+
+
+def _who() -> str:
+    import getpass
+
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = "?"
+    return f"{name} (uid {os.geteuid()})"
+
+
+# --- what is seen of it
+
+
+class Show:
+    """Events as JSON lines, or one line that lives on a terminal and a line for each step forward."""
+
+    def __init__(self, context: Context) -> None:
+        self._out = context.out
+        self._live = sys.stderr.isatty() and not context.out.json
+        self._run: Run | None = None
+        self._began = self._shown_at = time.monotonic()
+        self._from = 0
+        self._tried: Counter[str] = Counter()
+        self._helped: Counter[str] = Counter()
+
+    def begin(self, run: Run) -> None:
+        """What runs."""
+        self._run = run
+        self._from = sum(1 for _ in run.store.rows())
+        plan, store = run.plan, run.store
+        about = {"evolution": store.fact("id"), "budget": plan.budget, "seed": plan.seed, "tier": store.fact("tier")}
+        if self._out.json:
+            self._out.value({"event": "begun", **about, "done": self._from})
+        else:
+            already = f", {self._from} are done" if self._from else ""
+            self._out.line(f"{about['evolution']}: {plan.budget} evaluations{already}, seed {plan.seed}")
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """One thing that happened."""
+        if self._out.json:
+            self._out.value(dict(event))
+            return
+        if event["event"] == "evaluation":
+            self._tried[event["operator"]] += 1
+            self._helped[event["operator"]] += bool(event["best"])
+            if event["best"]:
+                self._wipe()
+                self._out.line(f"{event['number']:>6}  {event['score']:.6g}  {event['operator']}: {event['detail']}")
+                self._out.flush()
+            self._alive()
+
+    def _alive(self) -> None:
+        now = time.monotonic()
+        run = self._run
+        if not self._live or run is None or now - self._shown_at < _SHOW_S:
+            return
+        self._shown_at = now
+        best = "none" if run.best is None or run.best.score is None else f"{run.best.score:.6g}"
+        helped = ", ".join(f"{name} {self._helped[name]}/{n}" for name, n in self._tried.most_common(4))
+        rate = (run.done - self._from) / max(now - self._began, 1e-9)
+        self._out.note(
+            f"{run.done}/{run.plan.budget}  {rate:.0f}/s  best {best}  failed {run.failures}  {helped}".ljust(79),
+            end="\r",
+        )
+
+    def _wipe(self) -> None:
+        if self._live:
+            self._out.note(" " * 79, end="\r")
+
+    def end(self, value: Mapping[str, Any], run: Run) -> int:
+        """The outcome; the exit code."""
+        done = value["outcome"] in ("improved", "pending")
+        if self._out.json:
+            self._out.value(dict(value))
+            return 0 if done else 1
+        self._wipe()
+        rows = [(name, n, self._helped[name]) for name, n in self._tried.most_common()]
+        self._out.table(("OPERATOR", "TRIED", "BETTER"), rows)
+        best = value["best"]
+        text = f"{value['evolution']}: {value['outcome']}, {value['evaluations']} evaluations, {value['failed']} failed"
+        (self._out.good if done else self._out.bad)(text)
+        if best["path"]:
+            again = best["measured_again"]
+            self._out.line(
+                f"score {_figure(best['initial'])} -> {_figure(best['claimed'])}, measured again {_figure(again)}"
+            )
+            self._out.line(f"best program: {best['path']}")
+        if value.get("approve"):
+            self._out.line(f"{value['out']} is as it was; to replace it: {value['approve']}")
+        elif value.get("out"):
+            self._out.line(f"written: {value['out']}")
+        return 0 if done else 1
+
+
+def _figure(number: float | None) -> str:
+    return "none" if number is None else f"{number:.6g}"

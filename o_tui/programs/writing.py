@@ -1,0 +1,130 @@
+"""A model writes candidates beside the operators: asked in the background, taken when it has answered.
+
+It is shown the best program and what failed, and answers with SEARCH/REPLACE blocks, the whole block, or whole
+functions. What it answers is put between the markers; everything else of the program stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from o_tui.evolution import prompting
+from o_tui.evolution.portfolio import Proposal, Scored
+from o_tui.programs import markers
+from o_tui.programs.search import MODEL
+from o_tui.protocol.errors import OError
+
+Ask = Callable[[list[dict[str, str]]], str]
+"""The guardian's model: messages in, text out. Raises OError."""
+_BLOCK = re.compile(r"<{5,}[ \t]*SEARCH[^\n]*\n(.*?)^={5,}[ \t]*\n(.*?)^>{5,}[ \t]*REPLACE", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^```[\w+-]*[ \t]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
+_THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
+_TEXT_CHARS = 400
+
+
+class ModelWriter:
+    """Implements `run.Writer`; one question at a time."""
+
+    def __init__(self, ask: Ask, note: Callable[[str], None], model: str) -> None:
+        self._ask = ask
+        self._note = note
+        self._name = f"{MODEL} {model}"
+        self._pool = ThreadPoolExecutor(1, "model")
+        self._asked: tuple[Scored, Future[str]] | None = None
+        self._failures: list[str] = []
+        self._silent = False
+
+    def look(self, best: Scored, failures: list[str]) -> None:
+        """See `run.Writer`."""
+        if self._asked is None and not self._silent:
+            question = question_of(best, [*failures, *self._failures[-3:]])
+            self._asked = best, self._pool.submit(self._ask, question)
+
+    def take(self) -> Proposal | None:
+        """See `run.Writer`; an answer that is no candidate is noted, and told to the model the next time."""
+        if self._asked is None or not self._asked[1].done():
+            return None
+        (parent, answer), self._asked = self._asked, None
+        try:
+            source = candidate_of(answer.result(), parent.source)
+        except OError as error:
+            self._silent = True
+            self._note(f"the model writes nothing more: {error}; the operators go on")
+            return None
+        except ValueError as error:
+            self._failures.append(f"an answer: {error}")
+            self._note(f"the model's answer was no candidate: {error}")
+            return None
+        return Proposal(source, self._name, (parent.id,), "written by a model")
+
+    def close(self) -> None:
+        """See `run.Writer`."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def question_of(best: Scored, failures: list[str]) -> list[dict[str, str]]:
+    """What a model is asked."""
+    system = (
+        "You improve the marked block of a Python program so that its score rises. Answer with SEARCH/REPLACE blocks "
+        "(<<<<<<< SEARCH, =======, >>>>>>> REPLACE) or with the whole new block in one ```python block."
+    )
+    parts = [f"The program (score {best.score:g}):\n```python\n{best.source.rstrip()}\n```"]
+    parts.append("Only what stands between EVOLVE-BLOCK-START and EVOLVE-BLOCK-END may change.")
+    if failures:
+        parts.append("These did not work:\n" + "\n".join(f"- {text[:_TEXT_CHARS]}" for text in failures))
+    return [{"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(parts)}]
+
+
+def candidate_of(answer: str, source: str) -> str:
+    """The program with what a model answered in its block.
+
+    Raises:
+        ValueError: It is prose, half a diff, or a diff that does not apply; says which.
+    """
+    before, block, after = (part.decode() for part in markers.split(source.encode()))
+    newline = "\r\n" if "\r\n" in block else "\n"
+    text, old = _THINKING.sub("", answer).replace("\r\n", "\n"), block.replace("\r\n", "\n")
+    if "<<<<" in text:
+        new = _replaced(old, text)
+    else:
+        fences = _FENCE.findall(text)
+        if not fences:
+            raise ValueError("there is no code in it")
+        new = _inside(max(fences, key=len))
+        if markers.compiles(new):
+            raise ValueError(f"its code is no Python: {markers.compiles(new)}")
+        if _only_functions(new, old):
+            new = prompting.splice(old, new)
+    new = new if new.endswith("\n") else new + "\n"
+    if new == old:
+        raise ValueError("it changes nothing")
+    return before + new.replace("\n", newline) + after
+
+
+def _replaced(block: str, text: str) -> str:
+    found = _BLOCK.findall(text)
+    if not found or len(found) != text.count("SEARCH\n"):
+        raise ValueError("half a diff: a SEARCH without its REPLACE")
+    for search, replace in found:
+        if not search.strip() or block.count(search) != 1:
+            raise ValueError(
+                f"a diff that does not apply: {search.strip()[:60]!r} is there {block.count(search)} times"
+            )
+        block = block.replace(search, replace, 1)
+    return block
+
+
+def _inside(code: str) -> str:
+    """A whole program's block, or the code itself where it has no markers."""
+    try:
+        return markers.split(code.encode()).block.decode()
+    except OError:
+        return code
+
+
+def _only_functions(code: str, block: str) -> bool:
+    """Whether a part of the block's functions came back, and not the whole block."""
+    names = set(re.findall(r"(?m)^def (\w+)", code))
+    return bool(names) and not set(re.findall(r"(?m)^def (\w+)", block)) <= names

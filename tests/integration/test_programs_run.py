@@ -1,0 +1,293 @@
+"""`o-tui evolve PROGRAM EVALUATOR` as its user sees it: outcome, resume after a kill, a file of his own, bad input."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from o_tui.evolution.portfolio import Proposal, Scored
+from o_tui.programs import outcome, starting
+from o_tui.programs.store import Store
+from o_tui.protocol.errors import NotFoundError, OError, PeerError, RefusedError
+from tests.support.user_programs import EVALUATOR, IMPORTING, PROGRAM, files
+
+BUDGET = 60
+
+
+def command(folder: Path, *words: str | Path) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "o_tui.cli.main",
+        "evolve",
+        *map(str, words),
+        "--data-dir",
+        str(folder / "w"),
+        "--json",
+    ]
+
+
+def evolve(folder: Path, *words: str | Path, code: int = 0) -> list[dict[str, Any]]:
+    """The events of one command."""
+    done = subprocess.run(command(folder, *words), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == code, (done.returncode, done.stderr, done.stdout[-500:])
+    return [json.loads(line) for line in done.stdout.splitlines()] or [{"said": done.stderr}]
+
+
+def population(folder: Path, run: str) -> list[tuple[Any, ...]]:
+    """What a run's search came to: all but times."""
+    with sqlite3.connect(folder / "w" / "programs" / run / "run.db") as connection:
+        return connection.execute(
+            "SELECT number, sha256, operator, parents, score, error FROM evaluations ORDER BY number"
+        ).fetchall()
+
+
+def test_a_run_improves_a_program_and_says_how(folder: Path) -> None:
+    program, evaluator = files(folder / "p")
+    events = evolve(folder, program, evaluator, "--budget", str(BUDGET), "--out", folder / "better.py")
+    last = events[-1]
+    assert last["outcome"] == "improved" and last["evaluations"] == BUDGET
+    assert last["best"]["measured_again"] == last["best"]["claimed"] > last["best"]["initial"]
+    assert sorted(event["number"] for event in events if event.get("event") == "evaluation") == [*range(1, BUDGET + 1)]
+    best = Path(last["best"]["path"])
+    assert best.read_bytes() == (folder / "better.py").read_bytes()
+    assert starting.digest(best.read_bytes()) == last["best"]["revision"]
+    assert len((best.parent / "history.jsonl").read_text().splitlines()) == BUDGET
+    assert (best.parent / "run.db").stat().st_mode & 0o777 == 0o600
+    before, after = PROGRAM.split("# EVOLVE-BLOCK-START")[0], PROGRAM.split("# EVOLVE-BLOCK-END")[1]
+    assert best.read_text().startswith(before) and best.read_text().endswith("# EVOLVE-BLOCK-END" + after)
+    assert program.read_text() == PROGRAM
+
+
+def test_a_run_that_is_killed_loses_nothing_and_ends_in_the_same_population(folder: Path) -> None:
+    program, evaluator = files(folder / "p")
+    whole = evolve(folder, program, evaluator, "--budget", str(BUDGET), "--seed", "7")[-1]
+    for kill_after in (1, 13, 55):
+        process = subprocess.Popen(
+            command(folder, program, evaluator, "--budget", str(BUDGET), "--seed", "7"), stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        said = [json.loads(process.stdout.readline()) for _ in range(kill_after + 1)]
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        run = said[0]["evolution"]
+        kept = {row[0] for row in population(folder, run)}
+        assert {event["number"] for event in said[1:]} <= kept
+        again = evolve(folder, "--resume", run)
+        assert again[0]["done"] == len(kept)
+        assert {event["number"] for event in again if event.get("event") == "evaluation"} == {
+            *range(1, BUDGET + 1)
+        } - kept
+        assert population(folder, run) == population(folder, whole["evolution"])
+        assert again[-1]["best"]["revision"] == whole["best"]["revision"]
+
+
+def test_a_finished_run_goes_on_with_a_larger_budget(folder: Path) -> None:
+    program, evaluator = files(folder / "p")
+    run = evolve(folder, program, evaluator, "--budget", "20")[-1]["evolution"]
+    more = evolve(folder, "--resume", program, evaluator, "--budget", "30")
+    assert more[0]["evolution"] == run and more[0]["done"] == 20 and more[-1]["evaluations"] == 30
+    other = evolve(folder, program, evaluator, "--budget", "30")[-1]
+    assert population(folder, other["evolution"]) == population(folder, run)
+
+
+def test_a_file_of_the_users_is_replaced_only_with_his_word(folder: Path) -> None:
+    program, evaluator = files(folder / "p")
+    last = evolve(folder, program, evaluator, "--budget", "30", "--out", program)[-1]
+    assert last["outcome"] == "pending" and program.read_text() == PROGRAM
+    run, digest = last["evolution"], last["best"]["revision"]
+    assert digest in last["approve"]
+    evolve(folder, "--resume", run, "--approve", "0" * 64, code=4)
+    assert program.read_text() == PROGRAM
+    assert evolve(folder, "--resume", run, "--approve", digest)[-1]["outcome"] == "approved"
+    assert starting.digest(program.read_bytes()) == digest
+    evolve(folder, "--resume", run, "--approve", digest, code=3)
+    with sqlite3.connect(folder / "w" / "programs" / run / "run.db") as connection:
+        verdicts = [row[0] for row in connection.execute("SELECT verdict FROM decisions ORDER BY id")]
+    assert verdicts == ["pending", "approved"]
+
+
+def test_a_file_that_changed_meanwhile_is_not_replaced(folder: Path) -> None:
+    program, evaluator = files(folder / "p")
+    last = evolve(folder, program, evaluator, "--budget", "30", "--out", program)[-1]
+    program.write_text("mine\n")
+    evolve(folder, "--resume", last["evolution"], "--approve", last["best"]["revision"], code=4)
+    assert program.read_text() == "mine\n"
+
+
+BAD = {
+    "no block": (PROGRAM.replace("EVOLVE-", ""), EVALUATOR, "no EVOLVE-BLOCK"),
+    "two blocks": (PROGRAM + PROGRAM, EVALUATOR, "its markers: lines 3, 10, 13, 20"),
+    "no Python": (PROGRAM.replace("def score():", "def score(:"), EVALUATOR, "line 8"),
+    "no evaluate": (PROGRAM, "x = 1\n", "has no evaluate(program_path)"),
+    "an evaluator that is no Python": (PROGRAM, "def evaluate(:\n", "does not compile"),
+    "an evaluator that cannot be loaded": (
+        PROGRAM,
+        "1 / 0\n" + EVALUATOR,
+        "ZeroDivisionError: division by zero (line 1",
+    ),
+    "raises": (PROGRAM, "def evaluate(program_path):\n    raise ValueError('x\\ny')\n", "ValueError: x y (line 2"),
+    "no score": (PROGRAM, "def evaluate(program_path):\n    return {}\n", "returned no combined_score"),
+    "unlike things": (PROGRAM, "def evaluate(program_path):\n    return {'a': 1, 'b': 900}\n", "mix unlike things"),
+    "a text": (PROGRAM, "def evaluate(program_path):\n    return {'combined_score': '1'}\n", "'1', which is no finite"),
+    "nested": (PROGRAM, "def evaluate(p):\n    return {'combined_score': {'a': 1}}\n", "which is no finite number"),
+    "infinity": (
+        PROGRAM,
+        "def evaluate(p):\n    return {'combined_score': float('inf')}\n",
+        "which is no finite number",
+    ),
+    "a number": (PROGRAM, "def evaluate(program_path):\n    return 3\n", "returned a int, not a dict"),
+    "exits": (PROGRAM, "import os\n\n\ndef evaluate(p):\n    os._exit(0)\n", "the evaluator's process ended"),
+    "executes the text": (
+        PROGRAM,
+        "def evaluate(p):\n    names = {}\n    exec(open(p).read(), names)\n    return {'combined_score': 1}\n",
+        "let it import program_path",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(BAD))
+def test_bad_input_is_one_clear_line_and_a_row(folder: Path, name: str) -> None:
+    program, evaluator, expected = BAD[name]
+    wish = starting.Wish(*files(folder / "p", program, evaluator), budget=5)
+    with pytest.raises(OError) as raised:
+        go(folder, wish)
+    text = str(raised.value)
+    assert expected in text and "\n" not in text
+    (path,) = (folder / "runs").glob("*/run.db")
+    store = Store.open(path.parent)
+    assert store.fact("error") == text or next(store.rows()).error in text
+    store.close()
+
+
+def test_an_evaluator_that_prints_and_writes_files_does_no_harm(folder: Path) -> None:
+    evaluator = IMPORTING + (
+        "\nimport sys\nimport tempfile\n\n\ndef evaluate(program_path):\n    print('x' * 100000)\n"
+        "    print('y', file=sys.stderr)\n    open('here', 'w').write('z')\n    tempfile.mkstemp()\n"
+        "    return {'combined_score': load(program_path).score(), 'artifacts': {'note': 'é'}}\n"
+    )
+    run = go(folder, starting.Wish(*files(folder / "p", evaluator=evaluator), budget=5))
+    assert run.done == 5 and run.failures == 0
+    assert {path.name for path in (folder / "p").iterdir()} == {"program.py", "evaluator.py"}
+    run.store.close()
+
+
+def test_crlf_tabs_and_names_in_utf8_stay_to_the_byte(folder: Path) -> None:
+    program = (
+        PROGRAM.replace("    return", "\treturn")
+        .replace("import math", "import math  # größe 尺寸")
+        .replace("\n", "\r\n")
+    )
+    (folder / "größe").mkdir()
+    path, evaluator = files(folder / "größe", program)
+    path = path.rename(path.with_name("programm-größe.py"))
+    run = go(folder, starting.Wish(path, evaluator, budget=30))
+    value = outcome.finish(run.store)
+    assert value["outcome"] == "improved"
+    best = Path(value["best"]["path"]).read_bytes()
+    assert best.count(b"\r\n") == best.count(b"\n") and "größe 尺寸".encode() in best and b"\treturn" in best
+    run.store.close()
+
+
+def test_the_program_and_the_evaluator_may_go_while_it_runs(folder: Path) -> None:
+    program, evaluator = files(folder / "p")
+    run = starting.begin(folder / "runs", starting.Wish(program, evaluator, budget=10), lambda _event: None)
+    program.unlink()
+    evaluator.unlink()
+    run.go()
+    assert run.done == 10 and outcome.finish(run.store)["best"]["path"]
+    run.store.close()
+
+
+def test_an_evaluator_that_changed_ends_the_run(folder: Path) -> None:
+    program, evaluator = files(folder / "p")
+    run = go(folder, starting.Wish(program, evaluator, budget=5))
+    name = run.store.folder.name
+    run.store.close()
+    evaluator.write_text(EVALUATOR + "\n")
+    with pytest.raises(RefusedError, match="has changed since the run began"):
+        starting.resume(folder / "runs", name, None, lambda _event: None)
+
+
+def test_a_full_disk_stops_the_run_with_what_it_kept(folder: Path) -> None:
+    program, evaluator = files(folder / "p")
+    said: list[int] = []
+    run = starting.begin(
+        folder / "runs",
+        starting.Wish(program, evaluator, budget=400),
+        lambda event: said.append(event["number"]) if event["event"] == "evaluation" else None,
+    )
+    run.store._connection.execute("COMMIT")
+    (pages,) = run.store._connection.execute("PRAGMA page_count").fetchone()
+    run.store._connection.execute(f"PRAGMA max_page_count={pages + 8}")
+    run.store._connection.execute("BEGIN IMMEDIATE")
+    with pytest.raises(PeerError, match="all evaluations that were reported are kept") as raised:
+        run.go()
+    name = run.store.folder.name
+    assert name in raised.value.hint
+    run.store.close()
+    again = starting.resume(folder / "runs", name, None, lambda _event: None, budget=60)
+    assert {row.number for row in again.store.rows()} >= set(said)
+    again.go()
+    assert again.done == 60 or len(said) > 60
+    again.store.close()
+
+
+def test_a_model_that_is_better_than_the_operators_wins(folder: Path) -> None:
+    """A writer beside the operators: its candidate is evaluated as all others are, and kept for a resumed run."""
+
+    class Writer:
+        def __init__(self) -> None:
+            self.looks = itertools.count()
+            self.written = False
+
+        def look(self, best: Scored, failures: list[str]) -> None:
+            next(self.looks)
+
+        def take(self) -> Proposal | None:
+            if self.written or not next(self.looks):
+                return None
+            self.written = True
+            return Proposal(PROGRAM.replace("return 10.0", "return 5e300"), "llm x", ("1",), "x")
+
+        def close(self) -> None:
+            pass
+
+    program, evaluator = files(folder / "p")
+    run = starting.begin(folder / "runs", starting.Wish(program, evaluator, budget=20), lambda _event: None)
+    run.writer = Writer()
+    run.go()
+    value = outcome.finish(run.store)
+    assert value["best"]["claimed"] >= 4e300
+    assert [row.operator for row in run.store.rows()].count("llm x") == 1
+    run.store.close()
+
+
+def test_one_run_has_one_process(folder: Path) -> None:
+    program, evaluator = files(folder / "p")
+    run = go(folder, starting.Wish(program, evaluator, budget=2))
+    with pytest.raises(RefusedError, match="another process"):
+        Store.open(run.store.folder)
+    run.store.close()
+    with pytest.raises(NotFoundError):
+        Store.open(folder / "runs" / "nowhere")
+
+
+def go(folder: Path, wish: starting.Wish) -> Any:
+    """A run to its end; its store is open."""
+    run = starting.begin(folder / "runs", wish, lambda _event: None)
+    try:
+        run.go()
+    except OError:
+        run.store.close()
+        raise
+    return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -45,7 +46,7 @@ def evolve(folder: Path, *words: str | Path, code: int = 0) -> list[dict[str, An
 
 def population(folder: Path, run: str) -> list[tuple[Any, ...]]:
     """What a run's search came to: all but times."""
-    with sqlite3.connect(folder / "w" / "programs" / run / "run.db") as connection:
+    with contextlib.closing(sqlite3.connect(folder / "w" / "programs" / run / "run.db")) as connection:
         return connection.execute(
             "SELECT number, sha256, operator, parents, score, error FROM evaluations ORDER BY number"
         ).fetchall()
@@ -111,7 +112,7 @@ def test_a_file_of_the_users_is_replaced_only_with_his_word(folder: Path) -> Non
     assert evolve(folder, "--resume", run, "--approve", digest)[-1]["outcome"] == "approved"
     assert starting.digest(program.read_bytes()) == digest
     evolve(folder, "--resume", run, "--approve", digest, code=3)
-    with sqlite3.connect(folder / "w" / "programs" / run / "run.db") as connection:
+    with contextlib.closing(sqlite3.connect(folder / "w" / "programs" / run / "run.db")) as connection:
         verdicts = [row[0] for row in connection.execute("SELECT verdict FROM decisions ORDER BY id")]
     assert verdicts == ["pending", "approved"]
 

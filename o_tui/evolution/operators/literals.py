@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from o_tui.evolution.operators.module import Function, Module
+from o_tui.evolution.operators.module import LARGEST, Function, Module
 from o_tui.evolution.operators.operator import Change, Memory, Note, Operator, Result
 
 _FIRST_STEP = 0.15

@@ -138,7 +138,6 @@ def _without_number(found: re.Match[str]) -> str:
     return "Constant(0)" if size < LARGEST else found[0]
 
 
-
 def parse(text: str, region: Region | None = None, tail: int | None = None) -> Module:
     """Reads a source.
 

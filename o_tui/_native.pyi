@@ -26,6 +26,7 @@ __all__ = [
     "embed",
     "file_sha256",
     "fingerprint",
+    "give_back_memory",
     "hidden",
     "pack",
     "probe",
@@ -35,6 +36,7 @@ __all__ = [
     "safe_text",
     "set_no_new_privs_not_dumpable",
     "set_parent_death_signal",
+    "set_small_pages",
     "train_dictionary",
 ]
 
@@ -406,6 +408,12 @@ def set_no_new_privs_not_dumpable() -> None:
 
 def close_range(first: int, last: int) -> None:
     """Closes the file descriptors `first` to `last` (both included), those that are open; raises OSError."""
+
+def set_small_pages() -> None:
+    """Has this process take its memory in small pages from here on, not in huge ones of 2 MB. Raises OSError."""
+
+def give_back_memory() -> None:
+    """Gives whole free pages of the heap back to the system: after a fork they are this process' own. About 0.3 ms."""
 
 def process_rss_pss(pid: int) -> tuple[int, int, int]:
     """`(rss, pss, private)` of a process in bytes, from smaps_rollup: resident, proportional, of nobody else.

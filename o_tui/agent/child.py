@@ -44,6 +44,8 @@ def serve(
     try:
         _reset_signals()
         gc.enable()
+        with contextlib.suppress(OSError):
+            _native.set_small_pages()  # huge ones are for the state, which the nursery has
         tier = _confine(descriptor, message.role, birth, counters.ring())
         with socket.socket(fileno=SOCKET_FD) as sock:
             status = instance.run(

@@ -9,16 +9,16 @@ import ast
 import builtins
 import importlib
 import importlib.machinery
-import inspect
 import opcode
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from o_tui.agent import tools
 from o_tui.agent.dsl import ToolSpec
 from o_tui.agent.gene_errors import GENOME_PREFIX, GeneError, describe
+from o_tui.agent.parameters import is_asynchronous, is_generator, parameters
 from o_tui.protocol import contracts
 from o_tui.protocol.errors import OError
 
@@ -58,7 +58,7 @@ class Genome:
             if path.startswith("prompts/") and path.endswith(".md")
         }
         self._finder = _Finder(self.package, files)
-        self._forget_modules()
+        self._forget_modules()  # of the same revision, if it is loaded a second time
         sys.meta_path.insert(0, self._finder)
         try:
             self._load(sorted(filter(None, map(contracts.gene_of, files))))
@@ -100,8 +100,8 @@ class Genome:
         self._forget_modules()
 
     def _forget_modules(self) -> None:
-        for name in [name for name in sys.modules if name == self.package or name.startswith(self.package + ".")]:
-            del sys.modules[name]
+        for name in self._finder.modules():
+            sys.modules.pop(name, None)
 
 
 class GenomeShelf:
@@ -131,20 +131,22 @@ class GenomeShelf:
 
 def functions(module: ModuleType) -> dict[str, contracts.FoundFunction]:
     """The functions that a module defines itself, as a contract sees them."""
-    found: dict[str, contracts.FoundFunction] = {}
-    for name, value in vars(module).items():
-        if not inspect.isfunction(value) or value.__module__ != module.__name__:
-            continue
-        parameters = inspect.signature(value).parameters.values()
-        named = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-        found[name] = contracts.FoundFunction(
-            parameters=tuple(p.name for p in named),
-            required=sum(p.default is p.empty for p in named),
-            generator=inspect.isgeneratorfunction(value),
-            asynchronous=inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value),
-            tool=getattr(value, "__o_tool__", False) is True,
-        )
-    return found
+    return {
+        name: _seen(value)
+        for name, value in vars(module).items()
+        if isinstance(value, FunctionType) and value.__module__ == module.__name__
+    }
+
+
+def _seen(function: FunctionType) -> contracts.FoundFunction:
+    takes = parameters(function)
+    return contracts.FoundFunction(
+        parameters=takes.names,
+        required=len(takes.names) - len(takes.defaults),
+        generator=is_generator(function),
+        asynchronous=is_asynchronous(function),
+        tool=getattr(function, "__o_tool__", False) is True,
+    )
 
 
 class _Finder:
@@ -155,11 +157,7 @@ class _Finder:
             raise GenomeError(f"a genome of {len(files)} files; the limit is {contracts.FILES_LIMIT}")
         self._package = package
         self._files: dict[str, tuple[str, str]] = {}
-        self._builtins = {
-            # the statement `import` needs it, under a name that no gene may use
-            "__import__": _guarded_import,
-            **{name: value for name, value in vars(builtins).items() if name not in contracts.FORBIDDEN_NAMES},
-        }
+        self._builtins = _prepared.pop() if _prepared else _builtins()
         for path, source in files.items():
             if not path.endswith(".py"):
                 continue
@@ -171,6 +169,9 @@ class _Finder:
             while "." in name:
                 name = name.rpartition(".")[0]
                 self._files.setdefault(name, ("", ""))
+
+    def modules(self) -> list[str]:
+        return list(self._files)
 
     def tests(self) -> list[str]:
         paths = sorted(path for path, _source in self._files.values())
@@ -211,6 +212,17 @@ def _guarded_import(
     if level == 0 and not contracts.allowed_import(name) and type(fromlist) is not list:
         raise ImportError(f"a gene may not import {name}")
     return builtins.__import__(name, globals, locals, fromlist or (), level)
+
+
+def _builtins() -> dict[str, Any]:
+    """What a revision finds of Python's own names, in a dict that no other revision has."""
+    # the statement `import` needs its function, under a name that no gene may use
+    allowed = {name: value for name, value in vars(builtins).items() if name not in contracts.FORBIDDEN_NAMES}
+    return {**allowed, "__import__": _guarded_import}
+
+
+_prepared = [_builtins()]
+"""For the first revision, made before the fork: to copy it afterwards writes to 0.7 MB of what forks share."""
 
 
 def _check_imports(statements: Iterable[ast.AST], path: str) -> None:

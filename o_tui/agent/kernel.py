@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from o_tui import _native
 from o_tui.agent import builtin, reducers, steps, tools
 from o_tui.agent.dsl import BrainError, Context, ModelAnswer, Request, Say, Step
 from o_tui.agent.gene_errors import GeneError, describe
@@ -414,6 +415,7 @@ class Kernel:
             self.send(messages.Failed(what="genome", text=str(error)), _PLAIN)
             self._stop(FAILED_STATUS)
         else:
+            _native.give_back_memory()  # what compiling took: a shadow is to have few pages of its own
             self.ready()
 
     def _hot_reload(self, data: messages.HotReload, _frame: Frame) -> None:

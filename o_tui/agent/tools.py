@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterable
-from types import ModuleType
+from collections.abc import Iterable
+from types import FunctionType, ModuleType
 from typing import Annotated, Any
 
 import msgspec
 
 from o_tui.agent.dsl import Context, ToolSpec
+from o_tui.agent.parameters import is_generator, parameters
 
 RESULT_LIMIT_CHARS = 100_000
 """Longest text of a result; the rest is cut, and said to be."""
@@ -33,30 +34,32 @@ class Tool:
 
     __slots__ = ("_context", "_function", "_struct", "name", "spec", "steps")
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: FunctionType) -> None:
         """Reads a decorated function.
 
         Raises:
             TypeError: A parameter has no hint, a hint that JSON cannot say, or is positional-only or variadic.
         """
         self.name = function.__name__
-        self.steps = inspect.isgeneratorfunction(function)
+        self.steps = is_generator(function)
         self._function = function
         text, arguments = _documented(inspect.getdoc(function) or "")
         hints = typing.get_type_hints(function, include_extras=True)
         self._context = ""
         fields: list[Any] = []
-        for parameter in inspect.signature(function).parameters.values():
-            hint = hints.get(parameter.name)
+        takes = parameters(function)
+        if not takes.named_only:
+            raise TypeError(f"tool {self.name}: each parameter needs a name, and may be given by it")
+        for name in takes.names:
+            hint = hints.get(name)
             if hint is Context:
-                self._context = parameter.name
+                self._context = name
                 continue
-            if hint is None or parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                raise TypeError(f"tool {self.name}: the parameter {parameter.name} needs a name and a type hint")
-            if parameter.name in arguments:
-                hint = Annotated[hint, msgspec.Meta(description=arguments[parameter.name])]
-            required = parameter.default is parameter.empty
-            fields.append((parameter.name, hint) if required else (parameter.name, hint, parameter.default))
+            if hint is None:
+                raise TypeError(f"tool {self.name}: the parameter {name} needs a name and a type hint")
+            if name in arguments:
+                hint = Annotated[hint, msgspec.Meta(description=arguments[name])]
+            fields.append((name, hint, takes.defaults[name]) if name in takes.defaults else (name, hint))
         self._struct = msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True)
         self.spec = ToolSpec(self.name, text, _schema(self._struct))
 
@@ -86,7 +89,9 @@ def find(modules: Iterable[ModuleType]) -> dict[str, Tool]:
     found: dict[str, Tool] = {}
     for module in modules:
         for value in vars(module).values():
-            if getattr(value, "__o_tool__", False) is True and getattr(value, "__module__", "") == module.__name__:
+            if not isinstance(value, FunctionType) or value.__module__ != module.__name__:
+                continue
+            if getattr(value, "__o_tool__", False) is True:
                 tool = Tool(value)
                 if tool.name in found:
                     raise TypeError(f"two tools are called {tool.name}")

@@ -42,6 +42,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module
     )?)?;
     module.add_function(wrap_pyfunction!(process::close_range, module)?)?;
+    module.add_function(wrap_pyfunction!(process::give_back_memory, module)?)?;
+    module.add_function(wrap_pyfunction!(process::set_small_pages, module)?)?;
     module.add_function(wrap_pyfunction!(process::process_rss_pss, module)?)?;
     module.add_function(wrap_pyfunction!(process::process_rss, module)?)?;
     module.add_function(wrap_pyfunction!(process::process_cpu_ns, module)?)?;

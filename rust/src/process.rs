@@ -23,6 +23,18 @@ pub fn close_range(first: u32, last: u32) -> PyResult<()> {
     process::close_range(first, last).map_err(errors::os)
 }
 
+/// Memory comes in small pages from here on.
+#[pyfunction]
+pub fn set_small_pages() -> PyResult<()> {
+    process::set_small_pages().map_err(errors::os)
+}
+
+/// Gives whole free pages of the heap back to the system.
+#[pyfunction]
+pub fn give_back_memory() {
+    process::give_back();
+}
+
 /// Resident, proportional and private bytes of a process.
 #[pyfunction]
 pub fn process_rss_pss(py: Python<'_>, pid: u32) -> PyResult<(u64, u64, u64)> {

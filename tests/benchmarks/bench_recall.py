@@ -7,7 +7,6 @@ Blocks are turns of made-up words, as frequent as words are (Zipf), twenty to a 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import random
@@ -15,15 +14,16 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from itertools import accumulate
 from pathlib import Path
 
-from o_tui._native import MemoryIndex, process_rss_pss
-from o_tui.agent.memory import MemorySearch
+from o_tui._native import MemoryIndex
 from o_tui.agent.state import State
 from o_tui.bench import recall
-from tests.benchmarks import report
+from o_tui.protocol import checkpoint
+from tests.benchmarks import report, shadows
 from tests.benchmarks.report import Figure, median, percentile
 from tests.support.agents import block
 
@@ -169,7 +169,7 @@ def of_a_million() -> list[Figure]:
 
 
 def of_a_fork() -> list[Figure]:
-    """Pages that a fork of 41 MB of state has written of its own after 100 recalls, and its share of all."""
+    """Pages of one of a hundred processes over 41 MB of state after 100 recalls, and its share of all."""
     state, first = State.empty(), 0
     while sum(map(len, state.sections().values())) < STATE_BYTES:
         said = texts(10_000, first + 1)
@@ -177,33 +177,24 @@ def of_a_fork() -> list[Figure]:
             [block(f"b{first + n}", f"{text} {text}", thread=f"t{n // 20}") for n, text in enumerate(said)], state
         )
         first += 10_000
-    state, asked, genome = State.from_sections(state.sections()), queries(list(texts(1_000))), recall.seed_genome()
-    gc.collect()
-    gc.freeze()
-    read, write = os.pipe()
-    hold, release = os.pipe()
-    children = []
-    for _ in range(20):
-        children.append(os.fork())
-        if children[-1] == 0:
-            before = process_rss_pss(os.getpid())[2]
-            search = MemorySearch(state)
-            for query in asked[:100]:
-                genome.recall(query, search, 10, 0)
-            state.words.rest()  # as an instance does between two requests that are a heartbeat apart
-            os.write(write, f"{process_rss_pss(os.getpid())[2] - before:12d}".encode())
-            os.read(hold, 1)
-            os._exit(0)
-    grown = [int(os.read(read, 12)) / 1e6 for _ in children]
-    shares = [process_rss_pss(pid)[1] / 1e6 for pid in children]
-    os.write(release, bytes(len(children)))
-    for pid in children:
-        os.waitpid(pid, 0)
-    gc.unfreeze()
-    return [
-        Figure("a fork of 41 MB of state, 100 recalls: pages that it wrote", median(grown), "MB", 3),
-        Figure("… its PSS, with 19 others", median(shares), "MB"),
+    with tempfile.TemporaryDirectory(prefix="o-bench-") as folder:
+        file = Path(folder) / "state.ckpt"
+        with file.open("wb") as opened:
+            checkpoint.write(opened, state.sections(), checkpoint.Header(uuid.uuid4(), 1, state.seq, 0, 0, b"", b""))
+        state.close()
+        program = [sys.executable, "-m", "tests.benchmarks.forks", str(file)]
+        written, share = json.loads(subprocess.run(program, check=True, capture_output=True, timeout=120).stdout)
+        confined = shadows.shadows(file, queries(list(texts(1_000)))[:100])
+    found = [
+        Figure("a fork of 41 MB of state, 100 recalls: pages that it wrote", written / 1e6, "MB", 3),
+        Figure("… its PSS, with 99 others", share / 1e6, "MB", 3),
     ]
+    if confined is not None:
+        found += [
+            Figure("… a shadow of the nursery with its genome: pages of its own", confined[0] / 1e6, "MB"),
+            Figure("… its PSS, with 99 others", confined[1] / 1e6, "MB", 3),
+        ]
+    return found
 
 
 def of_conversations(file: str) -> list[Figure]:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from o_tui import _native
+from o_tui.guardian.nursery import ENVIRONMENT
 from o_tui.protocol import chunks, frames, messages, operations
 
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "1"}
 LIMIT_S = 20.0
 ROOT = Path(__file__).parents[2]
 

@@ -92,14 +92,52 @@ fn close_each(first: u32, last: u32) -> Result<()> {
     Ok(())
 }
 
+/// Lets this process take its memory in small pages from here on: in a huge one, what is used keeps 2 MB.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn set_small_pages() -> Result<()> {
+    let (zero, one): (libc::c_ulong, libc::c_ulong) = (0, 1);
+    // SAFETY: PR_SET_THP_DISABLE takes numbers and touches no memory of ours; the unused ones must be 0.
+    check(unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, one, zero, zero, zero) }).map(|_| ())
+}
+
 /// Gives whole free pages of the heap back to the system, those between what is in use too: after a fork they would
 /// stay this process' own. Only glibc can.
 pub fn give_back() {
     #[cfg(target_env = "gnu")]
+    give_back_heap();
+}
+
+#[cfg(target_env = "gnu")]
+fn give_back_heap() {
     // SAFETY: takes a number; what is in use stays where it is.
-    unsafe {
-        libc::malloc_trim(0);
+    unsafe { libc::malloc_trim(0) };
+    if !has_one_thread() {
+        return;
     }
+    // With huge pages glibc keeps up to 2 MB at the end of the heap.
+    // SAFETY: both only look.
+    let (end, free) = unsafe { (libc::sbrk(0) as usize, libc::mallinfo().keepcost) };
+    // SAFETY: sysconf takes one number.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
+    let free = usize::try_from(free).unwrap_or(0);
+    // The end's own header stays.
+    let start = (end.saturating_sub(free) + 64).next_multiple_of(page);
+    if start < end {
+        // SAFETY: whole pages of the heap behind its last chunk that is in use, and no other thread that could take one
+        // meanwhile; they read as zeros then, as new ones do.
+        unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
+    }
+}
+
+/// Says glibc, since 2.32; false where it is not sure.
+#[cfg(target_env = "gnu")]
+fn has_one_thread() -> bool {
+    // SAFETY: the name ends with a zero byte.
+    let says = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__libc_single_threaded".as_ptr()) };
+    // SAFETY: where there is such a name, it is a `char` of the C library.
+    !says.is_null() && unsafe { says.cast::<libc::c_char>().read_volatile() } != 0
 }
 
 /// What a process holds, from `/proc/<pid>/smaps_rollup`.

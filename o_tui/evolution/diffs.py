@@ -165,9 +165,9 @@ def apply_part(base: str, file: FileDiff, chosen: Collection[str]) -> str:
         ValueError: The diff is not one of `base`.
     """
     lines = base.split("\n")
-    bare = lines.pop() != "" if base else False
-    if bare:
-        lines = base.split("\n")
+    bare = lines[-1] != ""
+    if not bare:
+        lines.pop()
     made: list[tuple[str, bool]] = []
     at = 0
     for hunk in file.hunks:

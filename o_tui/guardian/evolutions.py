@@ -313,8 +313,9 @@ class Evolutions:
         except (OError, BudgetSpentError) as error:
             await self._end(row, "failed", str(error))
         except asyncio.CancelledError as error:
-            reason = str(error.args[0]) if error.args else "it was stopped"
-            await asyncio.shield(self._end(row, "failed", f"interrupted: {reason}"))
+            if row["state"] in RUNNING:  # what waits for an operator already goes on waiting
+                reason = str(error.args[0]) if error.args else "it was stopped"
+                await asyncio.shield(self._end(row, "failed", f"interrupted: {reason}"))
             raise
         except Exception as error:  # noqa: BLE001 - the border of a task: a defect of ours ends this evolution only
             await self._end(row, "failed", f"a defect of O: {type(error).__name__}: {error}")

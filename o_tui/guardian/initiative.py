@@ -24,6 +24,7 @@ COOLDOWN_S = 3_600.0
 DAY_S = 86_400.0
 WAITING = 16
 _TEXT_CHARS = 200
+_READ = 1_000
 
 
 class Initiative:
@@ -63,6 +64,20 @@ class Initiative:
         self._tried: dict[str, float] = {}
         self._days: list[float] = []
         self._worked_s = clock()
+
+    async def load(self) -> None:
+        """At the start: what the last guardian tried counts for the limits of this one."""
+        try:
+            rows = await self._rows.intents(_READ)
+        except OError as error:
+            self._told(f"what was tried before cannot be read: {error}", {})
+            return
+        now_ns, now_s = time.time_ns(), self._clock()
+        for row in reversed(rows):
+            age_s = max(0.0, (now_ns - row["time_ns"]) / 1e9)
+            if row["evolution"] and age_s < DAY_S:
+                self._days.append(now_s - age_s)
+                self._tried[row["gene"]] = now_s - age_s
 
     def raised(self, intent: Intent) -> None:
         """Something was seen; it waits for quiet."""

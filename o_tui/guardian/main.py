@@ -110,8 +110,9 @@ async def run(
         guardian.followers = lambda: views.followers
         guardian.hang_up = views.close
         try:
-            await guardian.holding.load()
             await guardian.start()
+            await guardian.holding.load()
+            await guardian.initiative.load()
             await evolutions.recover()
             await views.start(lock)
             # what lives as long as the guardian is not looked at again by every collection; inside a screen that is

@@ -233,6 +233,23 @@ async def test_there_are_limits_for_a_gene_and_for_a_day(
     assert [gene for gene, _origin, _more in world.begun] == ["recall", "recall", "respond"]
 
 
+async def test_the_limits_outlive_the_guardian(initiative: Initiative, rows: LearningRows, world: World) -> None:
+    await tried(initiative, world)
+    after = Initiative(
+        rows,
+        begin=world.begin,
+        busy=world.busy,
+        settings=lambda: world.settings,
+        held=lambda: "",
+        told=lambda _text, _data: None,
+        clock=lambda: world.now_s,
+    )
+    await after.load()
+    await tried(after, world)
+    assert len(world.begun) == 1
+    assert (await rows.intents())[0]["reason"] == "recall was tried within the last hour"
+
+
 async def test_an_instance_may_ask_in_words_and_a_thousand_times(
     initiative: Initiative, rows: LearningRows, world: World
 ) -> None:

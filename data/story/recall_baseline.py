@@ -26,8 +26,8 @@ _WORD = re.compile(r"[^\W_]+")
 _EMPTY_WORDS = frozenset(
     _WORD.findall(
         "a about am an and any are as at be been but by can could d did do does for from had has have he her him his"
-        " how i in is it its ll m me my of on or our re s she so t that the their them then there they this to us ve was"
-        " we were what when where which who whom whose why will with would you your"
+        " how i in is it its ll m me my of on or our re s she so t that the their them then there they this to us ve"
+        " was we were what when where which who whom whose why will with would you your"
     )
 )
 

@@ -43,6 +43,12 @@ def _evolve(parser: argparse.ArgumentParser) -> None:
         choices=("file", "llm", "operators", "others", "auto"),
         help="who makes candidates: a file, a model, the built-in operators, earlier ones; auto: what has done best",
     )
+    parser.add_argument(
+        "--metric",
+        choices=("any", "latency", "errors", "quality"),
+        default="any",
+        help="what must get better; for quality time may be paid (default: any)",
+    )
     parser.add_argument("--candidates", type=positive, default=0, metavar="N", help="how many are made and measured")
     for name, of, what in _BUDGETS:
         parser.add_argument(f"--{name}", type=of, metavar="N", help=f"budget: {what} (default: as in the settings)")
@@ -89,6 +95,7 @@ def evolve(context: Context) -> int:
     params: dict[str, Any] = {"gene": args.gene, "goal": args.goal, "origin": origin}
     params["source"] = _source(args.file) if args.file else ""
     params["candidates"] = args.candidates
+    params["metric"] = args.metric
     limits = {key: getattr(args, name) for name, key in _LIMITS.items()}
     params["budget"] = {key: value for key, value in limits.items() if value is not None}
     if not args.wait and not args.keep:

@@ -5,18 +5,17 @@
 | key | 1 is |
 |---|---|
 | `contains` | all of these texts stand in the answer (a share of them: that share) |
-| `hits`, `k`? | all of these texts stand in one of the first `k` (5) memories found, as text, id or source |
+| `hits`, `k`? | each of these is the id or source of one of the first `k` (5) memories found, or stands in its text |
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 KEYS = ("contains", "hits")
 K = 5
-_SHOWN = ("text", "id", "source")
 
 
 def check(expect: Any) -> str:
@@ -35,20 +34,19 @@ def score(expect: Mapping[str, Any] | None, answer: str) -> float | None:
     if not expect:
         return None
     if "contains" in expect:
-        return _share(expect["contains"], [answer])
-    return _share(expect["hits"], _hits(answer)[: expect.get("k", K)])
+        wanted, folded = expect["contains"], answer.casefold()
+        return float(sum(text.casefold() in folded for text in wanted) / len(wanted))
+    wanted, rows = expect["hits"], _hits(answer)[: expect.get("k", K)]
+    return float(sum(any(_is_hit(text, row) for row in rows) for text in wanted) / len(wanted))
 
 
-def _share(wanted: Sequence[str], places: Sequence[str]) -> float:
-    folded = [place.casefold() for place in places]
-    return sum(any(text.casefold() in place for place in folded) for text in wanted) / len(wanted)
+def _is_hit(wanted: str, row: Mapping[str, Any]) -> bool:
+    return wanted in (row.get("id"), row.get("source")) or wanted.casefold() in str(row.get("text", "")).casefold()
 
 
-def _hits(answer: str) -> list[str]:
+def _hits(answer: str) -> list[Mapping[str, Any]]:
     try:
         rows = json.loads(answer)
     except (ValueError, RecursionError):
         return []
-    if not isinstance(rows, list):
-        return []
-    return ["\n".join(str(row.get(key, "")) for key in _SHOWN) for row in rows if isinstance(row, dict)]
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []

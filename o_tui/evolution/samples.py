@@ -31,7 +31,13 @@ class RecordedReply:
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """One request that both sides of a trial are given; `expect` is what a right answer holds (see quality.py)."""
+    """One request that both sides of a trial are given.
+
+    Attributes:
+        expect: What a right answer holds (see quality.py).
+        scope: Requests of one scope are answered from a memory of their own; "": from the present one.
+        held_back: For the proof alone: nothing is chosen by what was seen on it.
+    """
 
     id: str
     text: str
@@ -42,6 +48,8 @@ class RecordedRequest:
     replies: tuple[RecordedReply, ...] = ()
     source: Source = "recorded"
     expect: Mapping[str, Any] | None = None
+    scope: str = ""
+    held_back: bool = False
 
     @property
     def key(self) -> str:

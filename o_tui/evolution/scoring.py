@@ -11,11 +11,14 @@ QUALITY_WEIGHT = 10.0
 ERRORS_WEIGHT = 10.0
 
 
-def score(evidence: Mapping[str, Any]) -> float:
-    """From the figures of the evidence: what answers are worth, errors saved, the logarithm of the ratio of times."""
+def score(evidence: Mapping[str, Any], metric: str = "any") -> float:
+    """From the figures of the evidence: what answers are worth, errors saved, the logarithm of the ratio of times.
+
+    Where the metric is quality, time does not count.
+    """
     latency, errors = evidence.get("latency") or {}, evidence.get("errors") or {}
     ratio = float(latency.get("ratio_median") or 1.0)
-    found = -math.log(ratio) if 0 < ratio < math.inf else 0.0
+    found = -math.log(ratio) if 0 < ratio < math.inf and metric != "quality" else 0.0
     pairs = int(evidence.get("pairs") or 0)
     if pairs:
         found += ERRORS_WEIGHT * (int(errors.get("main") or 0) - int(errors.get("candidate") or 0)) / pairs

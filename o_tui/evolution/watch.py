@@ -46,10 +46,14 @@ class HarmWatch:
         alpha: See `ALPHA`.
         latency: The slow-down that is to be seen (0.2: 20 %); half of it is what the evidence must exceed.
         errors: The share of additional errors that is to be seen; a tenth of it is what the evidence must exceed.
+        expected: The ratio of times that was approved (better answers may take longer): what goes beyond it counts.
     """
 
-    def __init__(self, *, alpha: float = ALPHA, latency: float = 0.20, errors: float = 0.20) -> None:
+    def __init__(
+        self, *, alpha: float = ALPHA, latency: float = 0.20, errors: float = 0.20, expected: float = 1.0
+    ) -> None:
         self.pairs = 0
+        self._expected = expected
         self._limit = 1.0 / alpha
         self._slower_than = math.log1p(latency * _LATENCY_SHARE)
         self._points = errors * _ERRORS_SHARE
@@ -75,19 +79,20 @@ class HarmWatch:
     def _time(self, pair: Paired) -> str:
         if not (pair.main_ok and pair.candidate_ok and min(pair.main_ns, pair.candidate_ns) > 0):
             return ""
-        self._logs.append(math.log(pair.candidate_ns / pair.main_ns))
+        candidate_ns = pair.candidate_ns / self._expected
+        self._logs.append(math.log(candidate_ns / pair.main_ns))
         beyond = (self._logs[-1] - self._slower_than) / _CLIP
         if self._slower.add(max(-1.0, min(1.0, beyond))) >= self._limit:
-            now = 100 * math.expm1(median(self._logs))
+            now = 100 * (self._expected * math.exp(median(self._logs)) - 1)
             return f"latency {now:+.0f} % against the version before (last {len(self._logs)} of {self.pairs} requests)"
-        slow = blow_up(pair.main_ns, pair.candidate_ns)
+        slow = blow_up(pair.main_ns, candidate_ns)
         self._slow += slow > 0
         if self._stalling.add(bounded(slow, self._points)) >= self._limit:
             return f"{self._slow} of {self.pairs} requests took twice as long as in the version before, or longer"
         return ""
 
 
-def blow_up(main_ns: int, candidate_ns: int) -> int:
+def blow_up(main_ns: float, candidate_ns: float) -> int:
     """1: the candidate took twice as long or longer, and a millisecond more; -1: main did; 0: neither."""
     slow = candidate_ns > BLOW_UP * main_ns and candidate_ns - main_ns > BLOW_UP_NS
     fast = main_ns > BLOW_UP * candidate_ns and main_ns - candidate_ns > BLOW_UP_NS

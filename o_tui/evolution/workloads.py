@@ -2,7 +2,8 @@
 
 A workload is `<gene>.jsonl`, one object a line: `text`, and where they differ from a chat's `kind` and `session`;
 `expect` is what a right answer holds (quality.py). Lines with `setup` fill the memory that the others are answered
-from: each process gets them first, and they are not measured.
+from: each process gets them first, and they are not measured. Lines with the same `scope` belong together: their
+requests are answered from their memories alone. Lines with `holdout` are for the proof only.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from o_tui.evolution import quality
 from o_tui.evolution.samples import RecordedRequest
 from o_tui.protocol.errors import CorruptError
 
-FILE_LIMIT_BYTES = 4 * 1024 * 1024
+FILE_LIMIT_BYTES = 16 * 1024 * 1024
+BLOCK = 50
+"""Requests of one scope that are given one behind the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +53,44 @@ def choose(
     pairs: int,
     seed: int,
     attacks: Sequence[RecordedRequest] = (),
+    *,
+    proof: bool = False,
 ) -> Workload:
     """At most `pairs` requests: kept attacks first, then the newest recorded and the workload's in random order.
 
-    Workload requests whose quality can be judged have half of the places, if there are so many.
+    Workload requests whose quality can be judged have half of the places, if there are so many; all of them, where
+    some are held back. Those that are held back are for a `proof`, and a proof is made on them alone.
     """
-    judged = [request for request in workload.requests if request.expect is not None][: pairs // 2]
-    others = [request for request in workload.requests if request.expect is None]
+    chance = random.Random(seed)
+    held_back = [request for request in workload.requests if request.held_back]
+    if held_back and proof:
+        chance.shuffle(held_back)
+        return Workload(workload.setup, (*attacks[:pairs], *in_blocks(held_back, chance)))
+    usual = [request for request in workload.requests if not request.held_back]
+    judged = [request for request in usual if request.expect is not None]
+    chance.shuffle(judged)
+    judged = judged[: pairs if held_back else pairs // 2]
+    others = [request for request in usual if request.expect is None]
     known = list(recorded[: max(0, pairs - len(judged))]) + judged
     known += others[: max(0, pairs - len(known))]
-    random.Random(seed).shuffle(known)
+    chance.shuffle(known)
     setup = workload.setup if any(request.source == "workload" for request in known) else ()
-    return Workload(setup, (*attacks[:pairs], *known))
+    return Workload(setup, (*attacks[:pairs], *in_blocks(known, chance)))
+
+
+def in_blocks(requests: Sequence[RecordedRequest], chance: random.Random) -> list[RecordedRequest]:
+    """The requests, those of one scope in blocks of `BLOCK`: a pair of processes has one memory."""
+    blocks: list[list[RecordedRequest]] = []
+    open_blocks: dict[str, list[RecordedRequest]] = {}
+    for request in requests:
+        block = open_blocks.get(request.scope)
+        if block is None or len(block) == BLOCK:
+            block = open_blocks[request.scope] = []
+            blocks.append(block)
+        block.append(request)
+    if len(open_blocks) > 1:
+        chance.shuffle(blocks)
+    return [request for block in blocks for request in block]
 
 
 def _read(file: Path, gene: str) -> Workload:
@@ -92,5 +121,7 @@ def _request(line: str, name: str, where: str) -> tuple[bool, RecordedRequest]:
         session=str(row.get("session", "main")),
         source="workload",
         expect=row.get("expect"),
+        scope=str(row.get("scope", "")),
+        held_back=row.get("holdout") is True,
     )
     return row.get("setup") is True, request

@@ -51,10 +51,12 @@ class Canary:
         wanted: int,
         replayed: Sequence[RecordedRequest],
         effects_known: bool,
+        expected: float,
         start: Callable[[], Awaitable[None]],
         tell: Callable[[dict[str, Any]], Awaitable[None]],
     ) -> None:
-        """`wanted` pairs make a step; `effects_known`: its trial has shown that it asks the world for more.
+        """`wanted` pairs make a step; `effects_known`: its trial has shown that it asks the world for more;
+        `expected`: the ratio of times that was approved.
 
         `start` starts its instance; `tell` takes the row's key `canary` whenever that changes.
         """
@@ -72,7 +74,8 @@ class Canary:
         self._restarts = 0
         self._number = 0
         self._step = Step(0.0, 0, False, 0.0)
-        self._watch = HarmWatch()
+        self._expected = expected
+        self._watch = HarmWatch(expected=expected)
         self._live = HarmWatch(latency=LIVE_SLOWER)
         self._told_s = 0.0
 
@@ -121,7 +124,7 @@ class Canary:
         self._step = step = Step(
             share, self._wanted, self._fills, now_s, self._step.asked_s if self._number > 1 else now_s
         )
-        self._watch, self._live = HarmWatch(), HarmWatch(latency=LIVE_SLOWER)
+        self._watch, self._live = HarmWatch(expected=self._expected), HarmWatch(latency=LIVE_SLOWER)
         self._traffic.divert(share)
         await self._say("running")
         while not step.is_over(time.monotonic()):

@@ -82,7 +82,8 @@ class _Tried:
         verdict = self.measured.decision.verdict if self.measured else "reject"
         score = self.score if self.score > float("-inf") else None
         operator, detail = self.candidate.operator, self.candidate.detail
-        return {"revision": self.revision, "operator": operator, "detail": detail, "verdict": verdict, "score": score}
+        found = {"revision": self.revision, "operator": operator, "detail": detail, "verdict": verdict, "score": score}
+        return found | ({"quality": scoring.quality_gain(self.measured.evidence)} if self.measured else {})
 
 
 class Cycle:
@@ -302,7 +303,7 @@ class _One:
             if decision.verdict == "reject":
                 self._job.failures.append("; ".join(decision.reasons))
             else:
-                found.score = scoring.score(found.measured.evidence)
+                found.score = scoring.score(found.measured.evidence, self._row["metric"])
         found.source.learn(found.candidate, found.score, found.measured.cost.cpu_s if found.measured else 0.0)
         self._tried.append(found)
         await self._book.change(self._row, race=[each.row() for each in self._tried])

@@ -21,6 +21,7 @@ _HEAVY = ("diff",)
 
 _EMPTY: dict[str, Any] = {
     "hypothesis": "",
+    "metric": "any",
     "base": "",
     "revision": "",
     "state": "intent",

@@ -40,7 +40,7 @@ from o_tui.guardian.seams import (
 from o_tui.guardian.sourcing import Sourcing, budget_of, check_asked
 from o_tui.guardian.watching import Limits
 from o_tui.paths import shipped
-from o_tui.protocol.errors import OError, RefusedError
+from o_tui.protocol.errors import OError, RefusedError, UsageError
 
 MAX_WAITING = 16
 """Evolutions that may wait for their turn."""
@@ -117,6 +117,7 @@ class Evolutions:
         origin: str = "file",
         goal: str = "",
         hypothesis: str = "",
+        metric: str = "any",
         candidates: int = 0,
         budget: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
@@ -128,6 +129,7 @@ class Evolutions:
             origin: file, llm, operators, others (earlier candidates, mixed), or auto: what has done best so far.
             goal: What should be better.
             hypothesis: Why the change should help.
+            metric: What must get better: latency, errors, quality, or any of them. For quality time may be paid.
             candidates: How many are measured; 0: as many as is usual for the source.
             budget: requests, cpu_s, tokens, money; what is not named is as in the settings, 0 is without limit.
 
@@ -137,7 +139,10 @@ class Evolutions:
         """
         check_asked(origin, source, goal, candidates)
         spent = budget_of(budget or {}, self.settings)
-        return await self.begin(gene, source, origin, goal, spent, candidates=candidates, hypothesis=hypothesis)
+        if metric not in arbiter.GOALS:
+            raise UsageError(f"no metric {metric[:40]!r}", hint=", ".join(arbiter.GOALS))
+        more = {"hypothesis": hypothesis, "metric": metric}
+        return await self.begin(gene, source, origin, goal, spent, candidates=candidates, **more)
 
     async def begin(
         self,

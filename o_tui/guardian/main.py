@@ -82,6 +82,7 @@ async def run(
             approvals=stores.audit,
             surroundings=GuardianSurroundings(guardian),
             settings=settings.evolution,
+            workload_folders=[place.data / "workloads"],
         )
         guardian.initiative = Initiative(
             stores.learning,

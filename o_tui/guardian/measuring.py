@@ -18,7 +18,7 @@ from o_tui.evolution.genome import Genome
 from o_tui.evolution.samples import Trial
 from o_tui.guardian.evolution_book import Book
 from o_tui.guardian.seams import Instances, Recorded, Surroundings
-from o_tui.guardian.shadows import Code, Measurement
+from o_tui.guardian.shadows import FORK_PAIRS, Code, Measurement
 from o_tui.protocol.errors import OError
 
 _SHOWN_SHADOWS = 20
@@ -79,7 +79,9 @@ class Measuring:
             OError: There is nothing to measure on, or no instances could be forked.
         """
         seed = int(revision[:12], 16) + again
-        work = await self._work(str(row["gene"]), pairs, seed)
+        work = await self._work(str(row["gene"]), pairs, seed, proof=again > 0)
+        held_back = sum(request.held_back for request in work.requests)
+        goal: arbiter.Goal = row.get("metric") or "any"
         measurement = Measurement(
             self._instances,
             self._surroundings.publish,
@@ -88,7 +90,10 @@ class Measuring:
             candidate=await self._code(revision),
             timeout_s=settings.request_s,
             seed=seed,
-            policy=replace(self._policy, budget=pairs),
+            policy=replace(self._policy, budget=max(pairs, held_back)),
+            goal=goal,
+            fork_pairs=workloads.BLOCK if goal == "quality" else FORK_PAIRS,
+            least=held_back,
             cpu_s=settings.budget_cpu_s or math.inf,
             live=self._recorded.requests if row["gene"] not in NEVER_ASKED else None,
         )
@@ -110,10 +115,10 @@ class Measuring:
         await self._book.keep(str(row["id"]), trial, decision)
         return Measured(found.row(), decision, _cost(trial))
 
-    async def _work(self, gene: str, pairs: int, seed: int) -> workloads.Workload:
+    async def _work(self, gene: str, pairs: int, seed: int, *, proof: bool) -> workloads.Workload:
         recorded = await self._recorded.requests(pairs) if gene not in NEVER_ASKED else ()
         workload = await asyncio.to_thread(workloads.load, self.folders, gene)
-        chosen = workloads.choose(recorded, workload, pairs, seed)
+        chosen = workloads.choose(recorded, workload, pairs, seed, proof=proof)
         if not chosen.requests:
             raise OError(f"there is nothing to try {gene} on: no recorded request and no workload")
         return chosen

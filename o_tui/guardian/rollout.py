@@ -110,6 +110,7 @@ class Rollout:
             self._twins(row, old, new, work.setup),
             wanted=self._settings().canary_pairs,
             replayed=work.requests,
+            expected=_approved_ratio(row),
             effects_known=bool((row["evidence"].get("effects") or {}).get("diverged")),
             start=lambda: self._start(row, new),
             tell=lambda told: self._told(row, told),
@@ -141,6 +142,7 @@ class Rollout:
         watching = Watching(
             self._traffic,
             self._twins(row, old, new, ()),
+            expected=_approved_ratio(row),
             pairs=pairs,
             seconds=self._limits.seconds - (time.time_ns() - began_ns) / 1e9,
             requests=self._limits.requests,
@@ -239,6 +241,12 @@ class Rollout:
     async def _code(self, revision: str) -> Code:
         files = await asyncio.to_thread(self._genome.files, revision)
         return Code(files, revision, await asyncio.to_thread(self._genome.version, revision))
+
+
+def _approved_ratio(row: dict[str, Any]) -> float:
+    """How much longer than the old code the new one may take: what the approved evidence shows."""
+    cpu = row["evidence"].get("cpu") or {}
+    return max(1.0, float(cpu.get("ratio_median") or 1.0))
 
 
 def _migration(row: dict[str, Any], old: Code) -> str:

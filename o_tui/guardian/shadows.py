@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from o_tui.evolution import evidence, quality
+from o_tui.evolution import evidence, quality, workloads
 from o_tui.evolution.arbiter import CONTINUE, Arbiter, Decision, Goal, Policy
 from o_tui.evolution.samples import Pair, RecordedRequest, Side, Trial
 from o_tui.guardian.seams import InstanceDiedError, Instances, ShadowInstance
@@ -69,6 +69,8 @@ class Measurement:
 
     Args:
         policy: With the budget in pairs.
+        fork_pairs: Pairs after which both processes are forked anew; where times do not decide, more will do.
+        least: Pairs before which nothing is promoted: a proof asks all that was held back for it.
         cpu_s: CPU seconds that both sides may use together, all their processes added up.
         live: Where given, what main answers meanwhile is mirrored: taken up next, at most one in ten under load.
     """
@@ -85,6 +87,8 @@ class Measurement:
         seed: int,
         policy: Policy | None = None,
         goal: Goal = "any",
+        fork_pairs: int = FORK_PAIRS,
+        least: int = 0,
         cpu_s: float = math.inf,
         live: Live | None = None,
     ) -> None:
@@ -98,6 +102,10 @@ class Measurement:
         self._trial = Trial()
         self._setup: Sequence[RecordedRequest] = ()
         self._requests: Iterator[RecordedRequest] = iter(())
+        self._next: RecordedRequest | None = None
+        self._scope = ""
+        self._fork_pairs = fork_pairs
+        self._least = least
         self._cpu_s = cpu_s
         self._live = live
         self._mirrored: deque[RecordedRequest] = deque(maxlen=FORK_PAIRS)
@@ -145,19 +153,24 @@ class Measurement:
             self._seen = {request.id for request in await self._live(MIRROR_LOOK)}
 
     async def episode(self) -> Decision:
-        """Forks both sides, gives them `FORK_PAIRS` pairs or fewer, kills them; see `run` for what is raised."""
+        """Forks both sides, gives them pairs of one scope, kills them; see `run` for what is raised."""
         try:
             await self._mirror()
+            request = self._upcoming()
+            self._scope = request.scope if request is not None else ""
             for pair in await self._fork_both():
                 self._take(pair)
             self._state = "running"
-            for place in range(FORK_PAIRS):
+            for place in range(self._fork_pairs):
                 if self._decision is not CONTINUE:
                     break
-                request = self._mirrored.popleft() if self._mirrored else next(self._requests, None)
+                request = self._upcoming()
                 if request is None:
                     self._decision = self.arbiter.conclude()
                     break
+                if request.scope != self._scope:
+                    break
+                self._next = None
                 self._take(replace(await self._pair(request, warm_up=place == 0), fork=self._forks))
                 self._tell()
         finally:
@@ -176,6 +189,8 @@ class Measurement:
         self.arbiter.add(pair)
         self._observe()
         self._decision = self.arbiter.decision()
+        if self._decision.verdict == "promote" and self.arbiter.pairs < self._least:
+            self._decision = CONTINUE
 
     def _observe(self) -> None:
         twin, shadow, trial = self._runners["twin"], self._runners["shadow"], self._trial
@@ -194,11 +209,18 @@ class Measurement:
             told = f"the budget of {self._cpu_s:g} CPU seconds was spent after {self.arbiter.pairs} pairs"
             self._decision = replace(found, reasons=(*found.reasons, told))
 
+    def _upcoming(self) -> RecordedRequest | None:
+        """The request that is next, a live one first; it stays next until it is taken."""
+        if self._next is None:
+            self._next = self._mirrored.popleft() if self._mirrored else next(self._requests, None)
+        return self._next
+
     def _cycle(self, requests: list[RecordedRequest]) -> Iterator[RecordedRequest]:
         """The given order first, then in a new random order each time; nothing for nothing."""
         while requests:
             yield from requests
             self._random.shuffle(requests)
+            requests = workloads.in_blocks(requests, self._random)
 
     async def _mirror(self) -> None:
         if self._live is None:
@@ -234,7 +256,8 @@ class Measurement:
         return Pair(request, sides["twin"], sides["shadow"])
 
     def _first(self) -> list[RecordedRequest]:
-        return [replace(request, id=f"{request.id}~setup", time_ns=request.time_ns or 1) for request in self._setup]
+        mine = [request for request in self._setup if request.scope == self._scope]
+        return [replace(request, id=f"{request.id}~setup", time_ns=request.time_ns or 1) for request in mine]
 
     async def _one(self, runner: _Runner, request: RecordedRequest) -> Side:
         instance = runner.instance

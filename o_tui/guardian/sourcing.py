@@ -93,7 +93,14 @@ class Sourcing:
                 with contextlib.suppress(OError):
                     text = await asyncio.to_thread(self._genome.source, each["revision"], row["gene"])
                     operator = str(each.get("source", {}).get("operator", ""))
-                    others.append(Member(each["revision"], text, scoring.score(each["evidence"]), operator=operator))
+                    others.append(
+                        Member(
+                            each["revision"],
+                            text,
+                            scoring.score(each["evidence"], str(row["metric"])),
+                            operator=operator,
+                        )
+                    )
         return failures[::-1], others
 
 

@@ -45,13 +45,16 @@ class Watching:
         traffic: Traffic,
         twins: Twins,
         *,
+        expected: float,
         pairs: int,
         seconds: float,
         requests: int,
         keep: Callable[[dict[str, Any]], Awaitable[None]],
         held: Callable[[], str],
     ) -> None:
-        """`pairs` were seen by a guardian before, `seconds` are left; `keep` makes the row's key `canary` durable."""
+        """`expected`: the ratio of times that was approved; `pairs` were seen by a guardian before, `seconds` are left;
+        `keep` makes the row's key `canary` durable.
+        """
         self._traffic = traffic
         self._twins = twins
         self._pairs = pairs
@@ -59,7 +62,7 @@ class Watching:
         self._requests = requests
         self._keep = keep
         self._held = held
-        self._watch = HarmWatch()
+        self._watch = HarmWatch(expected=expected)
         self._newest: Served | None = None
         self._news = asyncio.Event()
 

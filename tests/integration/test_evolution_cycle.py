@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import time
 from collections import Counter
@@ -759,3 +760,27 @@ async def test_closing_stops_what_runs(desk: Desk, world: World) -> None:
         row = await desk.evolutions.show(entry["evolution"])
         assert (row["state"], row["reason"]) == ("failed", "interrupted: the guardian was stopped")
     assert not any(instance.alive for instance in world.forked)
+
+
+async def test_a_scope_has_a_memory_of_its_own_and_a_proof_asks_all_that_was_held_back(desk: Desk) -> None:
+    (folder := desk.genome.path.parent / "workloads").mkdir()
+    lines: list[dict[str, Any]] = [
+        {"setup": True, "kind": "memory.add", "text": "{}", "scope": scope} for scope in "ab"
+    ]
+    for scope in "ab":
+        lines += [{"text": f"{n}", "scope": scope, "holdout": n > 5, "expect": {"contains": ["a"]}} for n in range(12)]
+    (folder / "recall.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    scope_of = {f"workload-recall-{number}": line["scope"] for number, line in enumerate(lines, 1)}
+    desk.evolutions.measuring.folders[:] = [folder]
+    row = {"id": "e1", "gene": "recall", "base": desk.genome.head(), "metric": "quality"}
+    revision = desk.genome.candidate("recall", source("base") + "#\n", row["base"], "e1", "a try", time.time_ns())
+    for again in (0, 1):
+        measured = await desk.evolutions.measuring.measure(row, revision, EvolutionConfig(), pairs=12, again=again)
+        assert measured.evidence["quality"]["requests"] == 12, "held back: all of it, once"
+    by_process: dict[int, list[str]] = {}
+    for pid, request, _time in desk.world.asked_for:
+        by_process.setdefault(pid, []).append(request)
+    assert len(by_process) == 2 * 2 * 2, "two measurements of two scopes by two processes each"
+    for requests in by_process.values():
+        assert requests[0].endswith("~setup")
+        assert len({scope_of[request.partition("~")[0]] for request in requests}) == 1

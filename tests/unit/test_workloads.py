@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections import Counter
@@ -49,7 +50,7 @@ def test_blocks_have_one_scope_and_lose_nothing(scopes: list[str], seed: int) ->
     requests = [asked(f"{n}", scope) for n, scope in enumerate(scopes)]
     blocked = workloads.in_blocks(requests, random.Random(seed))
     assert Counter(request.id for request in blocked) == Counter(request.id for request in requests)
-    changes = sum(one.scope != two.scope for one, two in zip(blocked, blocked[1:], strict=False))
+    changes = sum(one.scope != two.scope for one, two in itertools.pairwise(blocked))
     assert changes <= sum(-(-scopes.count(scope) // BLOCK) for scope in "abc")
 
 

@@ -34,6 +34,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "backup": ("upkeep", "write the whole workspace into one file"),
     "restore": ("upkeep", "put a backup into an empty workspace"),
     "validate": ("validate", "one module judged as a candidate is, beside its reference"),
+    "arbiter": ("arbiter", "what the judge of changes does where the truth is known"),
     "sandbox": ("sandbox", "one program confined as an instance is; what this machine's sandbox holds"),
     "bench": ("bench", "measure this machine"),
     "config": ("settings", "settings: get, set, list"),

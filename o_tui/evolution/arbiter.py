@@ -34,6 +34,8 @@ class Policy:
         alpha: How often no better code may be shown to be better, however often one looks.
         guard_alpha: The same for each guard.
         budget: Pairs after which there is no evidence.
+        least: Pairs without which nothing is promoted (the budget, where that is less): what comes seldom must have
+            had a chance to come.
         margin: Identical processes differ by this share: a gain must lie beyond it.
         minimum_gain: The smallest gain of the median time that is worth a change.
         errors_gain: The share of main's errors that must be gone.
@@ -44,13 +46,14 @@ class Policy:
         memory_ratio: Peak memory beyond this many times main's rejects, if it is `memory_slack_bytes` more as well.
         memory_slack_bytes: See above.
         blow_up_share: Requests that took twice as long or longer, in excess of main's, as a share of the pairs:
-            shown to be more, it rejects; as long as it is more, nothing is promoted.
+            shown to be more, it rejects; as long as it is more than half of it, nothing is promoted.
         divergence: A share of pairs with effects that main did not ask for beyond which is rejected.
     """
 
     alpha: float = 0.01
     guard_alpha: float = 0.05
     budget: int = 800
+    least: int = 100
     margin: float = 0.03
     minimum_gain: float = 0.05
     errors_gain: float = 0.10
@@ -153,8 +156,10 @@ class Arbiter:
 
     def _better(self) -> list[str]:
         """What is shown better, past its minimum gain; empty: nothing."""
-        values = self._goals()
-        if math.fsum(values.values()) / len(values) < 1 / self.policy.alpha:
+        values, policy = self._goals(), self.policy
+        if self.pairs < min(policy.least, policy.budget):
+            return []
+        if math.fsum(values.values()) / len(values) < 1 / policy.alpha:
             return []
         name = max(values, key=lambda goal: values[goal])
         return {"latency": self._faster, "errors": self._fewer, "quality": self._wiser}[name]()
@@ -243,7 +248,7 @@ class Arbiter:
             found.append(f"{text}; the operator decides")
         if failures.excess > failures.tolerated(self.pairs):
             found.append(f"{failures.sentence(self.pairs)}; the operator decides")
-        if slow - fast > max(2, self.policy.blow_up_share * self.pairs):
+        if slow - fast > max(1.0, self.policy.blow_up_share / 2 * self.pairs):
             found.append(f"{self._stall_sentence()}; the operator decides")
         if self._would_have[1] > self._would_have[0]:
             more = self._would_have[1] - self._would_have[0]

@@ -77,13 +77,13 @@ def test_a_gain_below_the_least_is_hardly_ever_promoted() -> None:
 
 
 def test_the_numbers_are_in_the_reasons() -> None:
-    pairs = [pair(2.0, 1.0)] * 60
+    pairs = [pair(2.0, 1.0)] * 120
     found, decision = evidence.measure(Trial(pairs)), decide(Trial(pairs))
     assert decision.verdict == "promote"
-    assert decision.reasons[0] == "latency -50.0 % (95 %: -50.0 to -50.0), 2.00 -> 1.00 ms over 55 pairs"
-    assert decision.reasons[-1] == "all 55 answers are the same, no new errors"
+    assert decision.reasons[0] == "latency -50.0 % (95 %: -50.0 to -50.0), 2.00 -> 1.00 ms over 100 pairs"
+    assert decision.reasons[-1] == "all 100 answers are the same, no new errors"
     assert (found.latency.main_p50_ms, found.latency.candidate_p50_ms, found.latency.ratio_median) == (2.0, 1.0, 0.5)
-    assert found.trend == [0.5] * 60 and found.paired == [round(math.log(0.5), 4)] * 60
+    assert found.trend == [0.5] * 120 and found.paired == [round(math.log(0.5), 4)] * 120
 
 
 def test_it_may_be_asked_after_each_pair_and_ends_with_the_budget() -> None:
@@ -113,15 +113,15 @@ def test_more_errors_than_main_reject_and_one_is_for_the_operator() -> None:
 
 def test_a_repair_is_shown_on_several_requests_not_on_one_again_and_again() -> None:
     failed = Side("error", error="boom")
-    repaired = [Pair(RecordedRequest(f"r{n}", "x"), failed, Side("answered", text="same")) for n in range(30)]
+    repaired = [Pair(RecordedRequest(f"r{n}", "x"), failed, Side("answered", text="same")) for n in range(100)]
     decision = decide(Trial(repaired), goal="errors")
     assert decision.verdict == "promote"
-    assert decision.reasons[0].startswith("10 of 10 requests failed in main's code, 0 in the candidate's")
+    assert decision.reasons[0].startswith("100 of 100 requests failed in main's code, 0 in the candidate's")
     assert decide(Trial(repaired[:1] * 200), goal="errors").verdict == "no_evidence"
 
 
 def test_quality_is_bet_on_once_a_request() -> None:
-    better = [pair(2, 2, "other", quality=(0.2, 0.9), key=f"q{n}") for n in range(40)]
+    better = [pair(2, 2, "other", quality=(0.2, 0.9), key=f"q{n}") for n in range(100)]
     decision = decide(Trial(better), goal="quality")
     assert decision.verdict == "promote" and decision.reasons[0].startswith("quality 0.200 -> 0.900 (+0.700) over")
     assert "answers differ, judged by quality" in decision.reasons[-1]
@@ -129,11 +129,11 @@ def test_quality_is_bet_on_once_a_request() -> None:
     worse = decide(Trial([pair(2, 1, quality=(0.9, 0.2), key=f"q{n}") for n in range(40)]))
     assert worse.verdict == "reject" and worse.reasons[0].startswith("worse: quality 0.900 -> 0.200")
     found = evidence.measure(Trial(better)).quality
-    assert (found.main, found.candidate, found.difference, found.requests) == (0.2, 0.9, 0.7, 40)
+    assert (found.main, found.candidate, found.difference, found.requests) == (0.2, 0.9, 0.7, 100)
 
 
 def test_where_quality_is_the_goal_it_may_cost_time() -> None:
-    slower = [pair(2, 3, "other", quality=(0.2, 0.9), key=f"q{n}") for n in range(80)]
+    slower = [pair(2, 3, "other", quality=(0.2, 0.9), key=f"q{n}") for n in range(100)]
     assert decide(Trial(slower), goal="quality").verdict == "promote"
     assert decide(Trial(slower), goal="latency").verdict == "reject"
 
@@ -159,7 +159,7 @@ def test_errors_of_both_are_not_the_candidates() -> None:
     found = evidence.measure(Trial([*[pair(2.0, 1.0)] * 50, both]))
     assert (found.errors.main, found.errors.candidate, found.errors.both) == (1, 1, 1)
     assert found.errors.candidate_crashes == 0
-    assert decide(Trial([*[pair(2.0, 1.0)] * 80, both])).verdict == "promote"
+    assert decide(Trial([*[pair(2.0, 1.0)] * 100, both])).verdict == "promote"
 
 
 def test_different_answers_are_left_to_the_operator_with_examples() -> None:
@@ -177,7 +177,7 @@ def test_different_answers_are_left_to_the_operator_with_examples() -> None:
     [(20, 40, "reject"), (20, 29, "promote"), (2, 4, "promote"), (0, 400, "promote"), (20, 31, "reject")],
 )
 def test_memory_half_as_much_again_rejects(ours: int, theirs: int, verdict: str) -> None:
-    trial = Trial([pair(2.0, 1.0)] * 60, main_peak_bytes=ours * MIB, candidate_peak_bytes=theirs * MIB)
+    trial = Trial([pair(2.0, 1.0)] * 100, main_peak_bytes=ours * MIB, candidate_peak_bytes=theirs * MIB)
     assert decide(trial).verdict == verdict
 
 
@@ -189,17 +189,17 @@ def test_blow_ups_reject_where_the_median_is_better() -> None:
 
 
 def test_a_few_blow_ups_are_for_the_operator() -> None:
-    decision = decide(Trial([pair(10, 30)] * 4 + [pair(10, 9)] * 70))
+    decision = decide(Trial([pair(10, 30)] * 4 + [pair(10, 9)] * 100))
     assert decision.verdict == "no_evidence"
     assert decision.reasons[0].startswith(
-        "4 of 74 requests took twice as long or longer; 0 did of main's; the operator"
+        "4 of 104 requests took twice as long or longer; 0 did of main's; the operator"
     )
 
 
 def test_stalls_of_the_machine_are_no_blow_ups() -> None:
-    pairs = [pair(10, 30), *[pair(10, 9)] * 9, pair(30, 10), *[pair(10, 9)] * 9] * 5
+    pairs = [pair(10, 30), *[pair(10, 9)] * 9, pair(30, 10), *[pair(10, 9)] * 9] * 6
     assert decide(Trial(pairs)).verdict == "promote"
-    tiny = [pair(0.1, 0.3), *[pair(0.1, 0.09)] * 9] * 10
+    tiny = [pair(0.1, 0.3), *[pair(0.1, 0.09)] * 9] * 12
     assert decide(Trial(tiny)).verdict == "promote"
 
 

@@ -156,7 +156,8 @@ class Canary:
             return self._judge(await self._twins.pair(next(self._replayed)))
         self._news.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), LOOK_S)
+            async with asyncio.timeout(LOOK_S):  # `wait_for` loses a cancelling that meets the event
+                await self._news.wait()
         return ""
 
     def _heard(self, served: Served) -> None:

@@ -205,7 +205,8 @@ class Rollout:
         shadow = await self._instances.fork_shadow(new.files, new.revision, new.version, "shadow", row["id"])
         try:
             request = RecordedRequest(f"migration-{row['id']}", _migration(row, old), kind="genome.migrate")
-            outcome = await asyncio.wait_for(shadow.request(request), self._settings().request_s)
+            async with asyncio.timeout(self._settings().request_s):
+                outcome = await shadow.request(request)
         except TimeoutError as error:
             raise OError(f"the state could not be migrated within {self._settings().request_s:g} s") from error
         finally:

@@ -72,7 +72,8 @@ class Watching:
         try:
             while self._pairs < self._requests and (left_s := self._ends_s - time.monotonic()) > 0:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), left_s)
+                    async with asyncio.timeout(left_s):  # `wait_for` loses a cancelling that meets the event
+                        await self._news.wait()
                 if harm := await self._look():
                     return harm
             await self._keep(self.row("watched"))

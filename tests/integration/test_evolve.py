@@ -19,7 +19,7 @@ from o_tui.protocol import operations
 from o_tui.protocol.errors import OError, RefusedError
 from tests.support.guardians import ECHO, running, until
 
-SETTINGS = Config(evolution=EvolutionConfig(pairs=12, request_s=0.5))
+SETTINGS = Config(evolution=EvolutionConfig(pairs=12, request_s=0.5, canary_pairs=5))
 HEAD = """from __future__ import annotations
 
 from o_tui.agent.dsl import Context, Request, Say, Steps

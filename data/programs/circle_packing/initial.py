@@ -29,8 +29,8 @@ def radii(points):
     borders = [max(0.0, min(x, y, 1 - x, 1 - y)) for x, y in points]
     apart = [[math.dist(one, other) for other in points] for one in points]
     found = [
-        min(border, min(row[at] / 2 for at in range(len(points)) if at != here))
-        for here, (border, row) in enumerate(zip(borders, apart))
+        min(border, *(way / 2 for at, way in enumerate(row) if at != here))
+        for here, (border, row) in enumerate(zip(borders, apart, strict=True))
     ]
     for here in sorted(range(len(points)), key=lambda each: -borders[each]):
         free = min(apart[here][at] - found[at] for at in range(len(points)) if at != here)
@@ -41,4 +41,4 @@ def radii(points):
 def run_packing():
     """The circles: (x, y, radius) each."""
     points = [(float(x), float(y)) for x, y in centres()]
-    return [(x, y, radius) for (x, y), radius in zip(points, radii(points))]
+    return [(x, y, radius) for (x, y), radius in zip(points, radii(points), strict=True)]

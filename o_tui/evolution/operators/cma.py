@@ -87,12 +87,12 @@ class Cma(Operator):
             count = len(_polished(parse(memory["text"], tuple(memory["region"]))))
             strategy = _new(count, memory["seed"])
             for row in memory["told"]:
-                strategy.tell(strategy.ask(), _costs(row))
+                strategy.tell(_asked(strategy), _costs(row))
             self._hold(memory["trace"], strategy)
         return self._live[memory["trace"]]
 
     def _hold(self, trace: str, strategy: Any) -> None:
-        self._live[trace] = strategy, [[float(each) for each in row] for row in strategy.ask()]
+        self._live[trace] = strategy, _asked(strategy)
         while len(self._live) > _LIVE:
             del self._live[next(iter(self._live))]
 
@@ -113,6 +113,11 @@ def _new(count: int, seed: int) -> Any:
     chance = np.random.RandomState(seed)
     options = {"verbose": -9, "randn": chance.randn, "seed": math.nan}
     return cma.CMAEvolutionStrategy([0.0] * count, _FIRST_STEP, options)
+
+
+def _asked(strategy: Any) -> list[list[float]]:
+    """The next generation, as plain numbers: told of its own arrays, the package would go on otherwise."""
+    return [[float(each) for each in row] for row in strategy.ask()]
 
 
 def _polished(module: Module) -> list[Literal]:

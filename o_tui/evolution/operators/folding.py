@@ -298,7 +298,7 @@ class Folder:
             deeper(0)
         finally:
             self.known = before
-        return found
+        return self._weighed(found)
 
     def _call(self, node: ast.Call) -> Value:
         arguments = self._weighed([self._value(each) for each in node.args])

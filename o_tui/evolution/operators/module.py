@@ -147,7 +147,7 @@ def parse(text: str, region: Region | None = None, tail: int | None = None) -> M
         tail: How many lines follow the region: where a source has grown or shrunk, this counts and not the last line.
 
     Raises:
-        ValueError: It does not compile (SyntaxError is one), or markers are not one pair in order.
+        ValueError: It does not compile, or markers are not one pair in order.
         RecursionError, MemoryError: It is nested too deeply.
     """
     bare = text.removeprefix(_BOM)
@@ -158,8 +158,11 @@ def parse(text: str, region: Region | None = None, tail: int | None = None) -> M
         at += len(line)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tree = ast.parse(bare)
-        compile(tree, "<candidate>", "exec", dont_inherit=True)
+        try:
+            tree = ast.parse(bare)
+            compile(tree, "<candidate>", "exec", dont_inherit=True)
+        except SyntaxError as error:
+            raise ValueError(f"line {error.lineno}: {error.msg}") from error
     if region is None:
         region = marked(lines)
     elif tail is not None:

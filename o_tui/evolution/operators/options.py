@@ -54,6 +54,8 @@ class Options(Operator):
     def operate(self, module: Module, others: Sequence[Module], random: Random, memory: Memory) -> Change | None:
         """Sets one value to the option that has been tried least often."""
         tried = memory.setdefault("tried", {})
+        for slot in module.once(slots):
+            tried.setdefault(_key(slot, slot.now), 1)  # what stands there has been measured
         pairs = [(slot, option) for slot in module.once(slots) for option in slot.options]
         if not pairs:
             return None
@@ -90,7 +92,7 @@ def declared(module: Module) -> list[Slot]:
 
 
 def _key(slot: Slot, option: str) -> str:
-    return f"{slot.name}={option}"
+    return f"{slot.name}={_dump(option)}"
 
 
 _Found = Iterator[tuple[str, ast.expr, list[str]]]

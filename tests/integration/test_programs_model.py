@@ -1,0 +1,67 @@
+"""`o-tui evolve PROGRAM EVALUATOR --llm`: the guardian's model, behind the broker, writes candidates too."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from o_tui.config import BrainConfig, Config, HealthConfig
+from o_tui.guardian.core import Guardian
+from o_tui.guardian.main import run
+from o_tui.paths import Paths
+from tests.support.fake_llm import answer, fake_server
+from tests.support.guardians import until
+from tests.support.user_programs import files
+
+pytest.importorskip("pydantic_ai", reason="the optional extra llm is not installed")
+BLOCK = "```python\nA = 1.25\nB = -0.75\n\n\ndef score():\n    return 5e300\n```"
+
+
+async def evolve(paths: Paths, *words: str) -> tuple[int, list[dict[str, Any]], str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "o_tui.cli.main", "evolve", *words, "--data-dir", str(paths.data), "--json",
+        stdout=-1, stderr=-1,
+    )  # fmt: skip
+    out, err = await asyncio.wait_for(process.communicate(), 100)
+    return process.returncode or 0, [json.loads(line) for line in out.splitlines()], err.decode()
+
+
+async def test_a_model_writes_candidates_and_is_told_what_failed(
+    folder: Path, workspace: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("O_TUI_API_KEY", "sk-test-0123456789abcdefghijklmnop")
+    program, evaluator = map(str, files(folder / "p"))
+    async with fake_server() as server:
+        server.say(answer("I would rather talk."), answer(BLOCK))
+        brain = BrainConfig(provider="openai", model="fake-1", base_url=f"{server.url}/v1", timeout_s=5)
+        ready: asyncio.Future[Guardian] = asyncio.get_running_loop().create_future()
+        settings = Config(health=HealthConfig(max_restarts=1_000_000), brain=brain)
+        task = asyncio.create_task(run(workspace, settings, "process", ready.set_result))
+        guardian = await asyncio.wait_for(ready, 30)
+        await until(lambda: guardian.effects.row()["ok"], 30)
+        try:
+            code, events, said = await evolve(
+                workspace, program, evaluator, "--budget", "150", "--llm", "openai:fake-1"
+            )
+            assert code == 0, said
+            by_model = [event for event in events if event.get("operator") == "llm openai:fake-1"]
+            assert by_model and by_model[0]["score"] == 5e300
+            assert events[-1]["best"]["claimed"] >= 5e300 and events[-1]["evaluations"] == 150
+            assert "the model's answer was no candidate: there is no code in it" in said
+            assert "there is no code in it" in server.requests[1].body.decode()
+            code, _, said = await evolve(workspace, program, evaluator, "--llm", "openai:other")
+            assert code == 2 and "the model is openai:fake-1, not openai:other" in said
+        finally:
+            guardian.request_stop("the test is over")
+            await task
+
+
+async def test_a_model_needs_a_guardian(folder: Path, workspace: Paths) -> None:
+    program, evaluator = map(str, files(folder / "p"))
+    code, _, said = await evolve(workspace, program, evaluator, "--llm", "openai:x")
+    assert code == 2 and "no guardian runs" in said

@@ -155,9 +155,8 @@ class Run:
             if not self.search.ready():
                 return
             found = self.search.propose(self.writer.take() if self.writer is not None else None)
-            if found is None:
-                return
-            self._submit(found)
+            if found is not None:
+                self._submit(found)
 
     def _submit(self, found: Numbered) -> None:
         source = found.proposal.source.encode()

@@ -52,6 +52,7 @@ class Search:
         self.archive: list[Scored] = []
         self.next = 1
         self.exhausted = False
+        self._starved = False
 
     @property
     def learned(self) -> int:
@@ -61,22 +62,25 @@ class Search:
     def ready(self) -> bool:
         """The results are there on which the next proposal may depend; number 1 comes alone."""
         known = self.next - WINDOW if self.next > WINDOW else min(1, self.next - 1)
-        return not self.exhausted and self._has_all_up_to(known)
+        return not self.exhausted and self._has_all_up_to(self.next - 1 if self._starved else known)
 
     def propose(self, given: Proposal | None = None) -> Numbered | None:
-        """The next proposal, or `given` (a model's); None: nothing new can be made, and nothing will be.
+        """The next proposal, or `given` (a model's); only when `ready`.
 
-        Only when `ready`.
+        None: nothing new can be made of what is known. `ready` waits for all results then, and if that is no help the
+        search is `exhausted`.
         """
         proposal = given
         if self.next == 1:
             proposal = Proposal(self._initial, INITIAL, (), "as it was given")
         elif given is None:
-            self._learn(max(1, self.next - WINDOW))
+            self._learn(self.next - 1 if self._starved else max(1, self.next - WINDOW))
             proposal = self._proposer.propose(self.archive)
         if proposal is None:
-            self.exhausted = True
+            self.exhausted = self._starved or not self._waiting
+            self._starved = True
             return None
+        self._starved = False
         found = Numbered(self.next, proposal)
         self.next += 1
         self._waiting.append(found)
@@ -116,7 +120,13 @@ class Search:
     def state(self) -> dict[str, Any]:
         """What `restore` needs beside the evaluations that were kept."""
         waiting = [[each.number, msgspec.to_builtins(each.proposal)] for each in self._waiting]
-        return {"next": self.next, "learned": self.learned, "waiting": waiting, "proposer": self._proposer.state()}
+        return {
+            "next": self.next,
+            "learned": self.learned,
+            "starved": self._starved,
+            "waiting": waiting,
+            "proposer": self._proposer.state(),
+        }
 
     def restore(self, state: dict[str, Any] | None, known: Sequence[Scored]) -> list[Numbered]:
         """Goes on where a run stopped: `known` are its kept results by number; returns what has none yet.
@@ -125,7 +135,7 @@ class Search:
         """
         results = {int(each.id): each for each in known}
         if state:
-            self.next = state["next"]
+            self.next, self._starved = state["next"], state["starved"]
             self._proposer = self._make(state["proposer"])
             waiting = [Numbered(number, msgspec.convert(given, Proposal)) for number, given in state["waiting"]]
             self._waiting = deque(waiting)
@@ -134,9 +144,7 @@ class Search:
         last = max(results, default=0)
         while self.next <= last and self.ready():
             found = self.propose(_of_a_model(results.get(self.next)))
-            if found is None:
-                break
-            if found.number in results:
+            if found is not None and found.number in results:
                 self.result(found.number, results[found.number].score)
         return [each for each in self._waiting if each.number not in self._scores]
 

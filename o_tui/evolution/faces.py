@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_NO_SLOWER = 1.10
+_SLOWER = 1.10
+"""A trial that shows this much more time, whatever chance did to it, has shown that the candidate is slow."""
 
 
 def in_words(evidence: Mapping[str, Any], harm: str) -> str:
@@ -15,7 +16,8 @@ def in_words(evidence: Mapping[str, Any], harm: str) -> str:
         return harm
     errors = evidence.get("errors") or {}
     failed, of_main = int(errors.get("candidate") or 0), int(errors.get("main") or 0)
-    ratio = float((evidence.get("latency") or {}).get("ratio_median") or 1.0)
+    latency = evidence.get("latency") or {}
+    ratio, least = float(latency.get("ratio_median") or 1.0), float(latency.get("ci_low") or 0.0)
     trial = f"on trial it took {ratio:.2f} times main's time and failed {failed} of {pairs} requests (main {of_main})"
-    behaved = ratio <= _NO_SLOWER and failed <= of_main
+    behaved = least <= _SLOWER and failed <= of_main
     return f"two-faced: {trial}; in service: {harm}" if behaved else f"{harm}; {trial}"

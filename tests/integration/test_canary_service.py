@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from typing import Any
@@ -120,7 +121,7 @@ async def test_real_requests_are_shared_out_step_by_step(operator: Operator) -> 
     ("then", "reason"),
     [
         ("raise ValueError('boo')", "requests failed that the version before answered"),
-        ("while True: pass", "it ended in service: "),
+        ("while True: pass", "it ended in service: |1 hang where the old code answered"),
         ("yield Say(''); import json; json.codecs.open('/etc/passwd')", "the sandbox refused it"),
         ("sum(range(1_000_000))", "it is slower in service than on trial"),
     ],
@@ -142,7 +143,7 @@ async def test_a_two_faced_candidate_is_caught_and_nobody_notices(
         async with talkers(operator, 1 if "slow" in reason else 4):
             with pytest.raises(OError, match=r"two-faced: on trial it took .* and failed 0 of 12") as caught:
                 await approve(operator, row)
-        assert reason in str(caught.value), str(caught.value)
+        assert re.search(reason, str(caught.value)), str(caught.value)
         shown = await operator.call("evolution.show", id=row["id"])
         assert (shown["state"], shown["canary"]["state"]) == ("rolled_back", "harm")
         assert len(await operator.call("genome.log")) == 1, "it was never a version"

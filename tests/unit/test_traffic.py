@@ -64,7 +64,9 @@ def test_who_behaved_on_trial_and_not_in_service_is_two_faced() -> None:
 
 
 @pytest.mark.parametrize(
-    "trial", [{"errors": {"main": 0, "candidate": 2}}, {"latency": {"ratio_median": 1.4}}], ids=["failed", "slow"]
+    "trial",
+    [{"errors": {"main": 0, "candidate": 2}}, {"latency": {"ratio_median": 1.4, "ci_low": 1.2}}],
+    ids=["failed", "slow"],
 )
 def test_whose_trial_had_shown_it_is_not(trial: dict[str, Any]) -> None:
     said = faces.in_words(TRIAL | trial, "slow")

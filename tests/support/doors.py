@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SCREEN_DOOR, COMMAND_DOOR, TERMINAL = "o_tui/ui/text.py", "o_tui/cli/output.py", "o_tui/ui/terminal/"
-UNTRUSTED_SIDE = ("o_tui/agent/", "o_tui/data/")
-"""Runs in an instance: what it writes to its own stdout becomes `log` frames."""
+UNTRUSTED_SIDE = ("o_tui/agent/", "o_tui/data/", "o_tui/programs/stand_in.py")
+"""Runs in an instance, or stands for a program beside its evaluator: what it writes to its own stdout is caught."""
 RICH = {"rich.cells", "rich.color", "rich.style", "rich.segment", "rich.console"}
 """Of Rich: arithmetic and styles. What takes text (`Text`, `print`, `Markdown`, `Table`, …) is not for anybody."""
 WIDGETS = {"Input", "OptionList", "TextArea"}

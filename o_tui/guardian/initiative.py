@@ -12,7 +12,7 @@ from typing import Any
 
 from o_tui.config import EvolutionConfig
 from o_tui.guardian.learning_rows import LearningRows
-from o_tui.guardian.perception import Intent
+from o_tui.guardian.perception import METRICS, Intent
 from o_tui.protocol import contracts
 from o_tui.protocol.errors import OError
 from o_tui.protocol.safe_text import safe
@@ -126,8 +126,11 @@ class Initiative:
 
     async def _try(self, intent: Intent, now_s: float) -> tuple[str, str]:
         why = {"metric": intent.metric, "text": intent.text, "figures": dict(intent.figures)}
+        metric = METRICS[intent.metric].measured if intent.metric in METRICS else "any"
         try:
-            begun = await self._begin(intent.gene, "", "auto", intent.goal, why=why, hypothesis=intent.text)
+            begun = await self._begin(
+                intent.gene, "", "auto", intent.goal, why=why, hypothesis=intent.text, metric=metric
+            )
         except OError as error:
             return str(error), ""
         self._tried[intent.gene] = now_s

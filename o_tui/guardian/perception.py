@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from o_tui.evolution.arbiter import Goal
 from o_tui.evolution.drift import Alarm, Detector, Kind
 from o_tui.protocol import contracts
 
@@ -27,20 +28,24 @@ _FILE = re.compile(r"\b(respond|recall|remember|strategy|tools/[a-z][a-z0-9_]{0,
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One figure: how it is compared, from which change on it matters, its unit, and what would be better."""
+    """One figure: how it is compared, from which change on it matters, its unit, and what would be better.
+
+    `measured` is what of a candidate must be shown better then.
+    """
 
     kind: Kind
     least: float
     unit: str
     goal: str
+    measured: Goal = "any"
 
 
 METRICS: Mapping[str, Metric] = {
-    "latency": Metric("ratio", 0.2, "ms", "Answer faster, with the same answers."),
-    "cpu": Metric("ratio", 0.3, "ms of CPU", "Use less CPU time, with the same answers."),
+    "latency": Metric("ratio", 0.2, "ms", "Answer faster, with the same answers.", "latency"),
+    "cpu": Metric("ratio", 0.3, "ms of CPU", "Use less CPU time, with the same answers.", "latency"),
     "memory": Metric("difference", 64.0, "KiB more after each request", "Keep less in memory."),
-    "errors": Metric("difference", 0.05, "of the requests", "Fail less often."),
-    "misses": Metric("difference", 0.15, "of the recalls", "Find more of what is asked for."),
+    "errors": Metric("difference", 0.05, "of the requests", "Fail less often.", "errors"),
+    "misses": Metric("difference", 0.15, "of the recalls", "Find more of what is asked for.", "quality"),
     "feedback": Metric("difference", 0.05, "of the answers", "Give better answers."),
 }
 

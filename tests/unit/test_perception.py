@@ -186,6 +186,7 @@ async def test_an_intent_waits_for_quiet_and_is_tried_with_its_evidence(
     await initiative.look(0)
     ((gene, origin, more),) = world.begun
     assert (gene, origin) == ("recall", "auto")
+    assert more["metric"] == "quality"
     assert more["why"] == {"metric": "misses", "text": intent().text, "figures": dict(intent().figures)}
     (row,) = await rows.intents()
     assert (row["evolution"], row["reason"], row["figures"]["now"]) == ("e1", "", 0.5)

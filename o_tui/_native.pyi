@@ -160,6 +160,32 @@ class MemoryIndex:
             coverage: How much of a score depends on the coverage, 0 to 1.
         """
 
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        vectors: VectorIndex | None = None,
+        vector: bytes | None = None,
+        meaning: float = 0.0,
+        text: float = 1.0,
+        context: float = 0.5,
+        source: float = 0.5,
+        neighbour: float = 0.5,
+        repeats: float = 1.2,
+        length: float = 0.75,
+        coverage: float = 0.0,
+    ) -> list[tuple[int, float, float]]:
+        """The `k` best by words (`find`) and meaning together: `(number, score, cosine)`, best first.
+
+        A score by words is scaled so that the best one's is its coverage; `meaning` is the share that the cosine with
+        `vector` makes of a score, of the `k` best by words and of the `k` nearest among `vectors` (by blocks' numbers).
+        Without these two, words alone count, and cosines are 0.
+
+        Raises:
+            ValueError: `vector` has another size than the vectors, or a number in it is not finite.
+        """
+
     def __len__(self) -> int: ...
     def __contains__(self, number: int, /) -> bool: ...
     @property

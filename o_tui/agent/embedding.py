@@ -37,7 +37,7 @@ def with_vectors(kernel: Kernel, task: Task, planned: list[Operation], go: Calla
     def use(vectors: Sequence[bytes]) -> Any:
         filled = list(planned)
         for at, vector in zip(bare, vectors, strict=True):
-            filled[at] = msgspec.structs.replace(filled[at], vector=vector)
+            filled[at] = msgspec.structs.replace(filled[at], vector=vector, embedder=task.embedder if vector else "")
         return go(filled)
 
     return embed(kernel, task, [_text(planned[at]) for at in bare], use)

@@ -338,12 +338,18 @@ class Kernel:
     def _committed(self, data: messages.Committed, _frame: Frame) -> None:
         if self.role == "shadow":
             return  # its state is its own: what it proposed, it has applied
+        embedder = self.state.meta.embedder
         try:
             applied = reducers.apply_all(self.state, data.entries, data.digest)
         except reducers.ReduceError as error:
             self.send(messages.Failed(what="reduce", text=str(error), seq=error.seq), _PLAIN)
             self._stop(FAILED_STATUS)
             return
+        if self.role == "main" and embedder and embedder != self.state.meta.embedder:
+            now = self.state.meta.embedder
+            self.log(
+                "warning", f"memories are embedded by {now} now; those that {embedder} embedded are found by words"
+            )
         for entry in applied:
             if entry.operation == "memory_add":
                 self._idle.additions += 1

@@ -120,9 +120,12 @@ class MemorySearch:
         meaning: float = 0.0,
     ) -> list[Hit]:
         """The `n` best by words and meaning together (`dsl.Search.find`)."""
-        found = self._state.words.find(
+        found = self._state.words.search(
             text,
             _bounded(n) + self._spare(),
+            vectors=self._state.vectors if self._vector else None,
+            vector=self._vector,
+            meaning=meaning,
             context=context,
             source=source,
             neighbour=neighbour,
@@ -130,24 +133,8 @@ class MemorySearch:
             length=length,
             coverage=coverage,
         )
-        scale = found[0][2] / found[0][1] if found else 0.0
-        scores = {number: score * scale for number, score, _coverage in found}
-        cosines = self._cosines(scores, n) if meaning > 0 else {}
-        if cosines:
-            scores = {
-                number: (1 - meaning) * scores.get(number, 0.0) + meaning * max(0.0, cosines.get(number, 0.0))
-                for number in scores | cosines
-            }
-        ranked = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
-        return self._hits(ranked, cosines, n)
-
-    def _cosines(self, among: dict[int, float], n: int) -> dict[int, float]:
-        """The cosines of those that were found by words, and of the `n` nearest."""
-        vectors = self._state.vectors
-        if vectors is None or not self._vector:
-            return {}
-        nearest = vectors.search(self._vector, _bounded(n) + self._spare())
-        return dict(vectors.search(self._vector, len(among), list(among))) | dict(nearest)
+        ranked = [(number, score) for number, score, _cosine in found]
+        return self._hits(ranked, {number: cosine for number, _score, cosine in found}, n)
 
     def lexical(self, text: str, n: int) -> list[Hit]:
         """The `n` best by BM25 over text (weight 1), context and source (one half each); scores are positive."""

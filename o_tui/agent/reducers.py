@@ -124,19 +124,21 @@ def _memory_add(state: State, operation: operations.MemoryAdd) -> None:
     assert number is not None
     state.words.add(number, operation.text, operation.context, operation.source, operation.thread)
     if operation.vector:
-        _add_vector(state, number, operation.vector)
+        _add_vector(state, number, operation.vector, operation.embedder)
 
 
-def _add_vector(state: State, number: int, vector: bytes) -> None:
-    """Keeps an embedding. One of another size is another model's: those before cannot be compared with it, and go."""
+def _add_vector(state: State, number: int, vector: bytes, embedder: str) -> None:
+    """Keeps an embedding. Those of another model, or of another size, cannot be compared with it, and go."""
+    vectors = state.vectors
     try:
-        fits = state.vectors is not None and len(vector) == 4 * state.vectors.dimensions
-        vectors = state.vectors if fits and state.vectors is not None else _native.VectorIndex(len(vector) // 4)
+        if vectors is None or len(vector) != 4 * vectors.dimensions or not state.compares(embedder):
+            vectors = _native.VectorIndex(len(vector) // 4)
         vectors.add(number, vector)
     except ValueError:
         return  # not a whole number of numbers, too many, or not a number among them: as good as none
     state.vectors = vectors
     state.meta.dimensions = vectors.dimensions
+    state.meta.embedder = embedder
 
 
 def _forget(state: State, block_id: str) -> None:

@@ -67,6 +67,7 @@ class Meta(msgspec.Struct, kw_only=True):
         seq: The last log entry that is in this state.
         digest: The log chain's digest at `seq`.
         dimensions: Of the vectors that blocks have; 0 while none has one.
+        embedder: The model that made them; "": a state from before names were kept.
         restored: The checkpoint that a `state_restore` entry named, where that entry has been seen.
     """
 
@@ -77,6 +78,7 @@ class Meta(msgspec.Struct, kw_only=True):
     revision: str = ""
     version: str = ""
     dimensions: int = 0
+    embedder: str = ""
     restored: str = ""
 
 
@@ -184,6 +186,10 @@ class State:
     def seq(self) -> int:
         """The last log entry that is in this state."""
         return self.meta.seq
+
+    def compares(self, embedder: str) -> bool:
+        """Whether vectors of this model may be compared with those that are there, if any are."""
+        return self.vectors is None or self.meta.embedder in ("", embedder)
 
     @property
     def digest(self) -> bytes:

@@ -130,7 +130,7 @@ def _importance(task: Task, step: dsl.Remember, piece: str) -> float:
 def recall(kernel: Kernel, task: Task, step: dsl.Recall) -> Any:
     """Memory, ranked by the gene `recall`; WAIT while the query is embedded."""
     query = text_of(step.query, "a query")
-    if not task.embedder:
+    if not task.embedder or not kernel.state.compares(task.embedder):
         return _recalled(kernel, task, query, step.k, b"")
     return embedding.embed(kernel, task, [query], lambda vectors: _recalled(kernel, task, query, step.k, vectors[0]))
 

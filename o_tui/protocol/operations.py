@@ -26,6 +26,7 @@ class MemoryAdd(Operation, frozen=True, kw_only=True):
 
     Attributes:
         vector: The embedding (float32, little-endian) that a model made of it; empty: none.
+        embedder: The name of that model: vectors of two models cannot be compared.
         thread: What it is a part of; blocks that follow each other in a thread are found by each other's words.
     """
 
@@ -38,6 +39,7 @@ class MemoryAdd(Operation, frozen=True, kw_only=True):
     context: str = ""
     vector: bytes = b""
     thread: str = ""
+    embedder: str = ""
 
 
 class MemoryUpdate(Operation, frozen=True, kw_only=True):

@@ -2,13 +2,14 @@
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use o_core::memory::{self, Fields, Weights};
+use o_core::memory::{self, Fields, Meaning, Weights};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyBufferError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use crate::errors;
+use crate::vectors::VectorIndex;
 
 /// From so many blocks, or bytes of text, on the work may pass 50 us, and the GIL is released around it.
 const MANY_BLOCKS: usize = 2_000;
@@ -147,6 +148,59 @@ impl MemoryIndex {
             .into_iter()
             .map(|found| (found.number, found.score, found.coverage))
             .collect()
+    }
+
+    /// The `k` best blocks by words and meaning together, best first.
+    #[pyo3(signature = (query, k=10, *, vectors=None, vector=None, meaning=0.0, text=1.0, context=0.5, source=0.5, neighbour=0.5, repeats=1.2, length=0.75, coverage=0.0))]
+    #[allow(clippy::too_many_arguments)] // by their names in Python
+    fn search(
+        &self,
+        py: Python<'_>,
+        query: &Bound<'_, PyString>,
+        k: usize,
+        vectors: Option<&Bound<'_, VectorIndex>>,
+        vector: Option<&Bound<'_, PyBytes>>,
+        meaning: f64,
+        text: f32,
+        context: f32,
+        source: f32,
+        neighbour: f32,
+        repeats: f32,
+        length: f32,
+        coverage: f32,
+    ) -> PyResult<Vec<(u64, f64, f64)>> {
+        let query = query.to_string_lossy();
+        let weights = Weights {
+            text,
+            context,
+            source,
+            neighbour,
+            repeats,
+            length,
+            coverage,
+        };
+        let vectors = vectors.map(Bound::get);
+        let vector = vector.map(|vector| vector.as_bytes());
+        let work = || {
+            let vectors = vectors.map(VectorIndex::read);
+            let meaning = vectors
+                .as_deref()
+                .zip(vector)
+                .map(|(vectors, query)| Meaning {
+                    vectors,
+                    query,
+                    weight: meaning,
+                });
+            self.read().search(&query, k, &weights, meaning)
+        };
+        let found = match self.read().len() > MANY_BLOCKS {
+            true => py.detach(work),
+            false => work(),
+        };
+        let found = found.map_err(errors::vector)?.into_iter();
+        Ok(found
+            .map(|found| (found.number, found.score, found.cosine))
+            .collect())
     }
 
     fn __len__(&self) -> usize {

@@ -58,7 +58,8 @@ def bombs() -> list[bytes]:
     ]
 
 
-def _damaged(dice: random.Random, known: list[bytes]) -> bytes:
+def damaged(dice: random.Random, known: list[bytes]) -> bytes:
+    """A real payload with bytes changed, taken out, doubled, or joined with another's."""
     payload = bytearray(dice.choice(known))
     for _ in range(dice.randint(1, 4)):
         at, what = dice.randrange(len(payload)), dice.randrange(4)
@@ -71,7 +72,7 @@ def _damaged(dice: random.Random, known: list[bytes]) -> bytes:
             payload = payload or bytearray(b"\xc0")
         else:
             payload[at:at] = dice.choice(known)[: dice.randint(1, 40)]
-    return framed(bytes(payload))
+    return bytes(payload)
 
 
 def _wrong(dice: random.Random, known: list[bytes]) -> bytes:
@@ -90,7 +91,7 @@ def fuzzed(seed: int, count: int) -> Iterator[bytes]:
         if number < len(bad) or kind < 2:
             yield bad[number % len(bad)]
         elif kind < 60:
-            yield _damaged(dice, known)
+            yield framed(damaged(dice, known))
         elif kind < 85:
             yield _wrong(dice, known)
         else:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import time
 import tracemalloc
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,9 +19,10 @@ from hypothesis import strategies as st
 from o_tui.protocol import frames, messages
 from o_tui.protocol.errors import FrameError
 from o_tui.protocol.safe_text import Untrusted
+from tests.support import fuzz
 from tests.support.structs import sample, structs
 
-GOLDEN = Path(__file__).parents[1] / "data" / "frames.txt"
+GOLDEN = fuzz.GOLDEN
 TIME_NS = 1_700_000_000_123_456_789
 METADATA = frames.Metadata(request_id="r1", instance="main-1", epoch=3)
 ANY_MESSAGE = st.sampled_from(sorted(messages.TYPES)).flatmap(lambda name: structs(messages.TYPES[name]))
@@ -177,30 +177,9 @@ def test_any_bytes_are_a_frame_or_a_frame_error(payload: bytes) -> None:
     decode_or_refuse(payload)
 
 
-def mutations(seed: int, count: int) -> list[bytes]:
-    """Real frames with bytes changed, taken out, doubled, and joined."""
-    dice = random.Random(seed)
-    goods = [bytes.fromhex(line.split(" ")[2]) for line in GOLDEN.read_text().splitlines()]
-    damaged = []
-    for _ in range(count):
-        payload = bytearray(dice.choice(goods))
-        for _ in range(dice.randint(1, 4)):
-            at, what = dice.randrange(len(payload)), dice.randrange(4)
-            if what == 0:
-                payload[at] = dice.randrange(256)
-            elif what == 1:
-                payload[at] ^= 1 << dice.randrange(8)
-            elif what == 2:
-                del payload[at : at + dice.randint(1, 3)]
-                payload = payload or bytearray(b"\xc0")
-            else:
-                payload[at:at] = dice.choice(goods)[: dice.randint(1, 40)]
-        damaged.append(bytes(payload))
-    return damaged
-
-
 def test_damaged_frames_never_raise_anything_else() -> None:
-    damaged = mutations(1, 30_000)
+    dice, known = random.Random(1), fuzz.goods()
+    damaged = [fuzz.damaged(dice, known) for _ in range(30_000)]
     tracemalloc.start()
     try:
         good = sum(decode_or_refuse(payload) for payload in damaged)

@@ -533,6 +533,23 @@ def test_a_query_is_embedded_before_memory_is_searched() -> None:
     assert made.done().text == "0"
 
 
+def test_another_embedding_model_starts_anew_and_that_is_said() -> None:
+    made = stage("hits = yield Recall('demo', 5)\nyield Remember('the demo', 's')\nyield Say(str(len(hits)))")
+    for number, model in enumerate(("small", "large")):
+        made.ask("", f"r{number}", embedder=model)
+        if number == 0:
+            embedded(made, b"\0\0\x80?")  # the query; with another model's vectors it would be compared in vain
+        assert embedded(made, b"\0\0\x80?").arguments == {"texts": ["the demo"]}
+        assert [each.embedder for each in added(made)] == [model]
+        made.commit()
+        told = [message.text.raw for message, _meta in made.sent if isinstance(message, messages.Log)]
+        assert (
+            told == ["memories are embedded by large now; those that small embedded are found by words"][1 - number :]
+        )
+        assert made.done().ok
+    assert made.state.vectors is not None and len(made.state.vectors) == 1
+
+
 def test_a_gene_that_fails_after_an_embedding_is_told() -> None:
     made = Stage(genome("hits = yield Recall('demo', 5)") | {"recall.py": "def recall(query, search, k, now_ns): 1/0"})
     made.sent.clear()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from o_tui import _native
 from o_tui._native import MemoryIndex
 
 STEMS = "hop relat condit valenc hesit digit conform radic differ vil analog vietnam predic oper feudal decis hop form"
@@ -137,3 +138,30 @@ def test_any_text_at_all_is_taken() -> None:
         index.add(number, text, text, text, text)
     assert [number for number, _score, _coverage in index.find("東京", 5)] == [6]
     assert index.find("\ud800 lone", 1)[0][0] == 3
+
+
+def test_words_and_meaning_are_weighed_in_one_call() -> None:
+    index, vectors = _native.MemoryIndex(), _native.VectorIndex(64)
+    texts = ["the cat sleeps on the sofa", "a dog barks at the cat", "rain falls", "taxes are due"]
+    for number, text in enumerate(texts, 1):
+        index.add(number, text)
+        if number != 2:
+            vectors.add(number, _native.embed(text, 64))
+    query, weight = "cat on sofa", 0.35
+    vector = _native.embed(query, 64)
+    words = index.find(query, 10, coverage=0.7)
+    scale = words[0][2] / words[0][1]
+    cosines = dict(vectors.search(vector, 10))
+    scores = {number: score * scale for number, score, _coverage in words}
+    expected = {
+        number: (1 - weight) * scores.get(number, 0.0) + weight * max(0.0, cosines.get(number, 0.0))
+        for number in scores | cosines
+    }
+    found = index.search(query, 10, vectors=vectors, vector=vector, meaning=weight, coverage=0.7)
+    assert {number: score for number, score, _cosine in found} == pytest.approx(expected)
+    assert [score for _number, score, _cosine in found] == sorted(expected.values(), reverse=True)
+    assert {number: cosine for number, _score, cosine in found if number != 2} == pytest.approx(cosines)
+    alone = index.search(query, 10, coverage=0.7)
+    assert [(number, score) for number, score, _cosine in alone] == pytest.approx(list(scores.items()))
+    with pytest.raises(ValueError, match="256"):
+        index.search(query, 10, vectors=vectors, vector=vector[:8], meaning=weight)

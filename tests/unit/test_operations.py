@@ -66,6 +66,19 @@ def test_a_memory_of_a_log_from_before_threads_is_read() -> None:
     assert (added.text, added.vector, added.thread) == ("ä text", b"\0\xff", "")
 
 
+BEFORE_EMBEDDERS = bytes.fromhex(
+    "89a26964a7c3a42074657874a46b696e64aa73686f72745f7465726da474657874a7c3a42074657874a6736f75726365a7c3"
+    "a42074657874a774696d655f6e7307aa696d706f7274616e6365cb3ff8000000000000a7636f6e74657874a7c3a420746578"
+    "74a6766563746f72c40200ffa6746872656164a7c3a42074657874"
+)
+
+
+def test_a_memory_of_a_log_from_before_embedders_is_read() -> None:
+    added = operations.unpack("memory_add", BEFORE_EMBEDDERS)
+    assert isinstance(added, operations.MemoryAdd)
+    assert (added.text, added.vector, added.embedder) == ("ä text", b"\0\xff", "")
+
+
 def test_the_chain() -> None:
     packed = operations.pack_entry(ENTRY)
     first = operations.chain(operations.GENESIS, packed)

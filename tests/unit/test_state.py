@@ -104,6 +104,18 @@ def test_garbage_is_corruption(name: str) -> None:
         State.from_sections({**filled().sections(), name: b"\x93garbage" * 999})
 
 
+def test_vectors_of_another_model_are_not_mixed_with_those_that_are_there() -> None:
+    state = State.empty()
+    one, other = {"vector": vector(1, 0), "embedder": "one"}, {"vector": vector(0, 1), "embedder": "other"}
+    reducers.apply_all(state, entries([block("a", "x", vector=vector(1, 1)), block("b", "y", **one)]))
+    assert state.vectors is not None and (len(state.vectors), state.meta.embedder) == (2, "one")
+    assert state.compares("one") and not state.compares("other")
+    reducers.apply_all(state, entries([block("c", "z", **other)], 3))
+    assert (len(state.vectors), state.meta.embedder) == (1, "other")
+    again = State.from_sections(state.sections())
+    assert again.meta.embedder == "other" and again.logical_digest() == state.logical_digest()
+
+
 def test_vectors_that_do_not_belong_to_the_rows_are_corruption() -> None:
     state = State.empty()
     reducers.apply_all(state, entries([block("a", "x", vector=vector(1, 0))]))

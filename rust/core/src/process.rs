@@ -117,8 +117,10 @@ fn give_back_heap() {
         return;
     }
     // With huge pages glibc keeps up to 2 MB at the end of the heap.
-    // SAFETY: both only look.
-    let (end, free) = unsafe { (libc::sbrk(0) as usize, libc::mallinfo().keepcost) };
+    // SAFETY: only says where the heap ends.
+    let end = unsafe { libc::sbrk(0) } as usize;
+    // SAFETY: only counts.
+    let free = unsafe { libc::mallinfo() }.keepcost;
     // SAFETY: sysconf takes one number.
     let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
     let free = usize::try_from(free).unwrap_or(0);

@@ -5,6 +5,7 @@
 
 mod blocks;
 mod find;
+mod fuse;
 mod pieces;
 mod porter;
 mod postings;
@@ -15,6 +16,7 @@ use std::sync::Mutex;
 use blocks::{Blocks, MOST_BLOCKS, SAVED_BYTES, Sizes, u64_at};
 use find::Scores;
 pub use find::{Found, Weights};
+pub use fuse::{Fused, Meaning};
 use postings::{Counts, Part, Postings};
 
 const MAGIC: &[u8; 8] = b"O_MEMORY";

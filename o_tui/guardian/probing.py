@@ -234,7 +234,7 @@ class Prober:
     def _fault(self, case: Case, expected: Seen, seen: Seen) -> str:
         """What is wrong; empty: nothing, or nothing that is a fault in a gene that may answer otherwise."""
         if seen.ended:
-            return f"{seen.ended}; the reference does"
+            return f"{seen.ended}; the reference does" if compare.promised(expected.observation) else ""
         _index, text = compare.difference(case, expected.observation, seen.observation)
         if not text or self._order.strict:
             return text

@@ -8,9 +8,15 @@ from o_tui.evolution.probe.case import Case
 from o_tui.evolution.probe.observe import same
 
 _WRONG_INPUT = frozenset(
-    ["TypeError", "AttributeError", "RecursionError", "MemoryError", "NotImplementedError", "hang"]
+    ["TypeError", "AttributeError", "RecursionError", "MemoryError", "OverflowError", "NotImplementedError", "hang"]
 )
 """What a reference raises, not on purpose, when the input was not for it: nothing is promised then."""
+
+
+def promised(reference: Any) -> bool:
+    """Whether the reference answers, or refuses on purpose: what it cannot do itself is asked of nobody."""
+    calls = [call for call in reference[1:] if isinstance(call, list) and call]
+    return not any(call[0] == "raises" and call[1] in _WRONG_INPUT and not _meant(call) for call in calls)
 
 
 def difference(case: Case, reference: Any, candidate: Any) -> tuple[int, str]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TRIES = 3
 _KEPT_FAILURES = 0.12
 _LIBRARY = 12
+_SHARES = (0.0, 0.5, 1.0)
+"""How often a plain text is taken from the known names: new names are wanted as well as old ones."""
 _FINGERPRINT = 8_000
 
 
@@ -53,8 +55,7 @@ def grown(bench: Bench, case: Case, harvest: Harvest, random_: random.Random) ->
         if before == inside:
             idle[planned.name] = idle.get(planned.name, 0) + 1
         elif seen[0] == "value":
-            library.setdefault(call.name, []).append(call)
-            del library[call.name][:-_LIBRARY]
+            _keep(library, call)
     return msgspec.structs.replace(case, calls=calls or case.calls)
 
 
@@ -62,12 +63,14 @@ def _tried(
     bench: Bench, target: Any, planned: Call, good: Sequence[str], harvest: Harvest, random_: random.Random
 ) -> tuple[Call, Any]:
     """The call as it was made last, and what came of it."""
-    call = _familiar(planned, good, 0.55, random_)
+    call = _familiar(planned, good, random_.choice(_SHARES), random_)
     seen = bench.call(target, call)
     for _ in range(TRIES - 1):
         if seen[0] == "value":
             break
-        call = changed_call(_familiar(planned, good, 0.7, random_), good, harvest, random_)
+        call = _familiar(planned, good, random_.choice(_SHARES), random_)
+        if random_.random() < 0.5:
+            call = changed_call(call, good, harvest, random_)
         seen = bench.call(target, call)
     return call, seen
 
@@ -96,13 +99,36 @@ def _function(bench: Bench, case: Case, harvest: Harvest, random_: random.Random
         call = planned
         if random_.random() < 0.35:
             call = _familiar(planned, [leaf for leaf in leaves([planned]) if isinstance(leaf, str)], 0.5, random_)
-        for _ in range(TRIES - 1):
+        library = bench.library.setdefault("", {})
+        for _ in range(TRIES):
             seen = bench.call(bench.module, call)
-            if seen[0] == "value" or random_.random() < 2 * _KEPT_FAILURES:
+            if seen[0] == "value":
+                _keep(library, call)
+            if seen[0] == "value" or random_.random() < _KEPT_FAILURES:
                 break
-            call = changed_call(call, leaves([call]), harvest, random_)
+            call = _mixed(call, library.get(call.name, []), random_)
+            call = changed_call(call, leaves([call]), harvest, random_) if random_.random() < 0.5 else call
         calls.append(call)
     return msgspec.structs.replace(case, calls=calls)
+
+
+def _keep(library: dict[str, list[Call]], call: Call) -> None:
+    """Calls are kept by what they are given: one with a rare argument is not pushed out by the others."""
+    shape = "/".join(str(isinstance(r, list) and len(r) > 1) for r in call.args)
+    for key in (call.name, f"{call.name}/{shape}/{'/'.join(call.kwargs)}"):
+        library.setdefault(key, []).append(call)
+        del library[key][:-_LIBRARY]
+
+
+def _mixed(call: Call, known: Sequence[Call], random_: random.Random) -> Call:
+    """Some arguments of a call that went well, some of this one."""
+    if not known:
+        return call
+    other = random_.choice(known)
+    args = [random_.choice(pair) for pair in zip(call.args, other.args, strict=False)]
+    mixed = Call(call.name, [*args, *call.args[len(args) :]], random_.choice((call.kwargs, other.kwargs)))
+    texts = [leaf for leaf in leaves([mixed]) if isinstance(leaf, str)]
+    return _familiar(mixed, texts, 0.2, random_)
 
 
 def _good(call: Call, result: Any) -> list[str]:
@@ -115,11 +141,11 @@ def _familiar(call: Call, good: Sequence[str], share: float, random_: random.Ran
     if not good:
         return call
 
-    def known(recipe: Recipe) -> Recipe:
+    def known(recipe: Recipe, share: float = share) -> Recipe:
         if isinstance(recipe, str):
             return random_.choice(good) if random_.random() < share else recipe
         if isinstance(recipe, list) and recipe[0] in ("list", "tuple", "set", "iter"):
-            return [recipe[0], *map(known, recipe[1:])]
+            return [recipe[0], *(known(item, max(share, 0.8)) for item in recipe[1:])]
         if isinstance(recipe, list) and recipe[0] == "dict":
             return ["dict", *([known(key), value] for key, value in recipe[1:])]
         if isinstance(recipe, list) and recipe[0] == "new":

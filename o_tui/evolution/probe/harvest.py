@@ -81,6 +81,7 @@ class Harvest:
     integers: list[int] = field(default_factory=list)
     floats: list[float] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    choices: list[str] = field(default_factory=list)  # texts that something is compared with, or looked up by
     threaded: bool = False
 
     def public_classes(self) -> list[Class]:
@@ -97,6 +98,7 @@ def harvest(reference: ast.Module, *others: ast.Module, known: Sequence[ast.Modu
     for tree in (reference, *others):
         _literals(found, tree)
     found.strings = list(dict.fromkeys(found.strings))
+    found.choices = list(dict.fromkeys(found.choices))
     found.keys = list(dict.fromkeys(found.keys))
     found.integers = list(dict.fromkeys(found.integers))
     found.floats = list(dict.fromkeys(found.floats))
@@ -231,6 +233,8 @@ def _literals(found: Harvest, tree: ast.Module) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and id(node) not in documentation:
             _literal_value(found, node.value)
+        elif isinstance(node, (ast.Dict, ast.Compare, ast.Tuple, ast.Set, ast.MatchValue)):
+            _choices(found, node)
         elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
             if isinstance(node.slice.value, str):
                 found.keys.append(node.slice.value)
@@ -239,6 +243,20 @@ def _literals(found: Harvest, tree: ast.Module) -> None:
             key = first.value if isinstance(first, ast.Constant) else None
             if node.func.attr in ("get", "pop", "setdefault") and isinstance(key, str):
                 found.keys.append(key)
+
+
+def _choices(found: Harvest, node: ast.AST) -> None:
+    inside: list[ast.expr | None] = []
+    if isinstance(node, ast.Dict):
+        inside = list(node.keys)
+    elif isinstance(node, ast.Compare):
+        inside = [node.left, *node.comparators]
+    elif isinstance(node, (ast.Tuple, ast.Set)):
+        inside = list(node.elts)
+    elif isinstance(node, ast.MatchValue):
+        inside = [node.value]
+    texts = [part.value for part in inside if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+    found.choices += [text for text in texts if 0 < len(text) <= 20]
 
 
 def _literal_value(found: Harvest, value: object) -> None:

@@ -116,7 +116,9 @@ def _text(text: str, alike: list[str], harvest: Harvest, random_: random.Random)
         random_.choice(harvest.strings) if harvest.strings and random_.random() < 0.6 else random_.choice(' a."\\\n1-')
     )
     way = random_.random()
-    if way < 0.45:
+    if way < 0.2 and harvest.choices:
+        return random_.choice(harvest.choices)
+    if way < 0.5:
         return text[:at] + bit + text[at:]
     if way < 0.7:
         return text[:at] + text[at + random_.randint(1, 3) :]

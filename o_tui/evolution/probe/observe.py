@@ -96,17 +96,21 @@ class Observer:
 
     def _steps(self, value: Iterator[Any]) -> Any:
         """An iterator by what it gives, and by how it ends."""
-        taken: list[Any] = ["iter"]
+        taken: list[Any] = []
+        end: list[Any] = []
         for _ in range(STEPS):
             try:
-                taken.append(self.freeze(next(value)))
-            except StopIteration as end:
-                return [*taken, ["end", self.freeze(end.value)]]
+                taken.append(next(value))
+            except StopIteration as ended:
+                end = [["end", self.freeze(ended.value)]]
+                break
             except Exception as error:  # noqa: BLE001 - the border to code under test, that may raise anything
-                return [*taken, ["raises", type(error).__name__]]
-        if hasattr(value, "close"):
+                end = [["raises", type(error).__name__]]
+                break
+        if not end and hasattr(value, "close"):
             value.close()
-        return taken
+        # looked at afterwards: one list that is given again and again is seen as what it is
+        return ["iter", *(self.freeze(item) for item in taken), *end]
 
 
 def _text(text: str) -> Any:

@@ -182,7 +182,7 @@ def _grow(kind: Type, maker: Maker, size: int, shape: str) -> Recipe:
         if shape == "long" and inner.kind == "str":
             return ["many", 20, ["repeat", size * 4, "a"]]
         if shape == "many" and inner.kind in ("int", "any", "float", "str", "key"):
-            return ["range", size // 4, inner.kind]
+            return ["range", size, inner.kind]
         elements = [maker.value(inner, 1) for _ in range(1 if shape == "same" else 12)]
         return ["many", size // 4, *elements]
     if kind.kind == "dict" and kind.inner[0].kind in ("str", "key", "any", "int"):

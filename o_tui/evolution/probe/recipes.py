@@ -56,7 +56,7 @@ _TIMES = (0.0, 1.0, 2.0, 5.0, 10.0, 59.0, 60.0, 61.0, 100.0, 1000.0, 3600.0, 864
 _REALS = (0.0, 0.5, 1.0, -1.0, 0.25, 2.0, 1.5, 10.0, 0.1, -0.5, 3.0, 100.0, 1e-9, 1e6)
 _DEEPEST = 4
 _TIMELIKE = re.compile(r"now|time|created|updated|after|before|since|until|ts|when|at|deadline|expires?")
-_NAMELIKE = re.compile(r".*(id|key|name|tag|label|user|dep|node|src|dst|a|b|kind|topic|channel|owner)")
+_NAMELIKE = re.compile(r"a|b|.*(id|key|name|tag|label|user|dep|node|src|dst|kind|topic|channel|owner)")
 
 
 class Maker:
@@ -138,7 +138,7 @@ class Maker:
             return self._random.choice((0, 1, 1, 2))
         if dice < 0.95:
             return self._random.choice((0, 1, 2, 3, 4, 5, 7, 10, -1, 20, self._random.randint(0, 60)))
-        return self._random.choice((100, 255, 1000, -5, 2**31, 65536))
+        return self._random.choice((100, 255, 1000, -5, 4096))
 
     def _float(self, kind: Type, _depth: int) -> Recipe:
         if kind.name and _TIMELIKE.fullmatch(kind.name):
@@ -170,8 +170,8 @@ class Maker:
         dice = self._random.random()
         if dice < share:
             return self._random.choice(self._names)
-        if dice > 0.75 and depth and self._harvest.strings:
-            return self._random.choice(self._harvest.strings) + self._random.choice(("", "", *self._short))
+        if dice > (0.4 if depth else 0.8) and self._harvest.choices:
+            return self._random.choice(self._harvest.choices) + self._random.choice(("", "", "", *self._short))
         text = self._from_others() if self._random.random() < 0.25 else self._text()
         if isinstance(text, str):
             self._known.append(text)
@@ -186,7 +186,11 @@ class Maker:
             return self._sentence()
         if dice < 0.6 and self._literals:
             return self._composed()
-        if dice < 0.68:
+        if dice < 0.64:
+            return ".".join(
+                self._random.choice((*self._names, "0", "1", "2")) for _ in range(self._random.randint(1, 3))
+            )
+        if dice < 0.7:
             return json.dumps(self._document(0), ensure_ascii=self._random.random() < 0.5)
         if dice < 0.8:
             return str(self._random.choice(self._known or _ODD))[: self._random.randint(0, 12)]

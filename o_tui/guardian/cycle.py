@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from o_tui.config import EvolutionConfig
 from o_tui.evolution import diffs, evidence, scoring, versions
 from o_tui.evolution.budget import Budget, Cost
@@ -19,6 +21,7 @@ from o_tui.evolution.candidates import Candidate, Member, NoCandidateError, Sour
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.validation import Validation
 from o_tui.guardian import apart
+from o_tui.guardian.attack_rows import AttackRows
 from o_tui.guardian.diffing import diff_of
 from o_tui.guardian.evolution_book import Book
 from o_tui.guardian.measuring import Measured, Measuring
@@ -97,7 +100,9 @@ class Cycle:
         *,
         checkpoints: Checkpoints,
         surroundings: Surroundings,
+        attacks: AttackRows | None = None,
     ) -> None:
+        self.attacks = attacks
         self._genome = genome
         self._book = book
         self._measuring = measuring
@@ -252,7 +257,7 @@ class _One:
             found |= {"revision": revision, "diff": diff, "diff_sha256": diffs.digest(diff)}
             await self._book.candidate(row, **found)
         await self._stage("validate")
-        result = await self._validated(candidate)
+        result = await self._validated(candidate, revision)
         self._job.budget.spend(Cost(cpu_s=sum(stage.ms for stage in result.stages) / 1000))
         found["stages"] = result.rows()
         await self._book.change(row, stages=found["stages"], budget=self._job.budget.row())
@@ -260,13 +265,18 @@ class _One:
             raise RejectedError(result.reason)
         return _Tried(candidate, source, revision, found)
 
-    async def _validated(self, candidate: Candidate) -> Validation:
-        """Every stage, beside what main runs; a gene that is new has nothing to be compared with."""
+    async def _validated(self, candidate: Candidate, revision: str) -> Validation:
+        """Every stage, beside what main runs, and the attacks on its gene; a new fault becomes one of them."""
         row = self._row
+        archive = self._cycle.attacks
+        kept = [attack.case() for attack in await archive.of(row["gene"])] if archive is not None else []
         files = await asyncio.to_thread(self._genome.files, row["base"])
         main = files.get(path_of(row["gene"]))
         reference = main.encode() if main is not None else None
-        return await validate_apart(row["gene"], candidate.source, reference, files=files)
+        result = await validate_apart(row["gene"], candidate.source, reference, kept, files=files)
+        if result.attack is not None and archive is not None:
+            await archive.add(msgspec.structs.replace(result.attack, found_by=revision or row["id"]))
+        return result
 
     async def _commit(self, candidate: Candidate) -> str:
         row = self._row

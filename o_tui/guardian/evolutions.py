@@ -17,6 +17,7 @@ from o_tui.evolution.budget import Budget, BudgetSpentError
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.history import gene_path
 from o_tui.guardian import chronicle, partial
+from o_tui.guardian.attack_rows import AttackRows
 from o_tui.guardian.choosing import Choosing
 from o_tui.guardian.cycle import Cycle, RejectedError
 from o_tui.guardian.deploying import Deploying
@@ -65,6 +66,7 @@ class Evolutions:
         workload_folders: Sequence[Path] = (),
         policy: arbiter.Policy | None = None,
         watch: Limits | None = None,
+        attacks: AttackRows | None = None,
     ) -> None:
         self.settings = settings
         self.policies = Policies(learning)
@@ -81,7 +83,14 @@ class Evolutions:
             folders=[*workload_folders, shipped("data") / "workloads"],
             policy=policy or arbiter.Policy(),
         )
-        self._cycle = Cycle(genome, self._book, self.measuring, checkpoints=checkpoints, surroundings=surroundings)
+        self._cycle = Cycle(
+            genome,
+            self._book,
+            self.measuring,
+            checkpoints=checkpoints,
+            surroundings=surroundings,
+            attacks=attacks,
+        )
         choosing = Choosing(genome, instances, learning)
         self._sourcing = Sourcing(genome, self._book, learning, choosing, surroundings)
         self._rollout = Rollout(

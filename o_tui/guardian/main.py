@@ -79,6 +79,7 @@ async def run(
             recorded=JournalRecorded(guardian),
             rows=stores.evolutions,
             learning=stores.learning,
+            attacks=stores.attacks,
             approvals=stores.audit,
             surroundings=GuardianSurroundings(guardian),
             settings=settings.evolution,

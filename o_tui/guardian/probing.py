@@ -75,6 +75,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         refused: Why nothing was run.
+        broken: Why the candidate does not load; `neither`: nor does the reference.
         changed: How many answers were others, and no faults.
         failed: What the module, or a test of the genome's, raises; with `passed` tests.
         speed: CPU time of the candidate as a share of the reference's, on the same cases.
@@ -88,6 +89,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: float = 0.0
     refused: str = ""
     broken: str = ""
+    neither: bool = False
     failed: list[str] = []
     passed: int = 0
     speed: float = 0.0
@@ -106,16 +108,15 @@ class Prober:
         self._cases = 0
         self._changed = 0
         self._large_s = 0.0
-        self._corpus: list[Case] = []
+        self._corpus = plan.Corpus()
         self._been: set[int] = set()
         self._ms: dict[str, float] = {}
 
     def run(self) -> Report:
         """Probes until the first fault, or until the budget is spent."""
         order = self._order
-        report = Report(broken=benches.load_error(self._candidate))
-        if report.broken:
-            return report
+        if broken := benches.load_error(self._candidate):
+            return Report(broken=broken, neither=bool(benches.load_error(self._reference)))
         finding = self._timed("attacks", lambda: self._batch(order.attacks, kept=True) if order.attacks else None)
         attacked = self._cases
         if finding is None and order.reference != order.candidate:
@@ -162,7 +163,7 @@ class Prober:
         return passed, failed
 
     def _speed(self) -> float:
-        cases = self._corpus[-_SMOKE_CASES:]
+        cases = self._corpus.cases[-_SMOKE_CASES:]
         spent = []
         for subject in (self._reference, self._candidate):
             spent.append(sum(seen.cpu_s for seen in benches.run(subject, cases)))
@@ -218,9 +219,8 @@ class Prober:
         sides = benches.run(self._reference, cases, limits=lambda _i: limit, harvest=self._harvest)
         for planned, each in zip(cases, sides, strict=False):
             case = each.case or planned
-            if not self._been.issuperset(each.went):
-                self._been.update(each.went)
-                self._corpus.append(case)
+            self._corpus.learn(planned, case, not self._been.issuperset(each.went))
+            self._been.update(each.went)
             if each.ended:
                 self._large_s += each.cpu_s
             else:

@@ -79,6 +79,7 @@ EVOLUTIONS = Table("evolutions", ("number", "id", "gene", "state", "time_ns", "d
 CANDIDATES = Table("candidates", ("number", "evolution", "revision", "time_ns", "data"))
 SAMPLES = Table("samples", ("number", "evolution", "time_ns", "data"))
 DECISIONS = Table("decisions", ("number", "evolution", "verdict", "time_ns", "data"))
+ATTACKS = Table("attacks", ("number", "time_ns", "gene", "signature", "data"))
 VIOLATIONS = Table("violations", ("number", "time_ns", "instance", "role", "revision", "evolution", "layer", "what"))
 APPROVALS = Table(
     "approvals",
@@ -127,6 +128,7 @@ TABLES: dict[str, Table] = {
         SAMPLES,
         DECISIONS,
         VIOLATIONS,
+        ATTACKS,
         APPROVALS,
         BROKERED,
         BODIES,

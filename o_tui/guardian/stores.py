@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from o_tui.guardian.attack_rows import AttackRows
 from o_tui.guardian.audit import Audit
 from o_tui.guardian.brokered import Brokered
 from o_tui.guardian.database import Database
@@ -31,6 +32,7 @@ class Stores:
     evolutions: EvolutionRows
     violations: Violations
     learning: LearningRows
+    attacks: AttackRows
 
     @classmethod
     def open(cls, paths: Paths) -> Stores:
@@ -48,6 +50,7 @@ class Stores:
             EvolutionRows(database),
             Violations(database),
             LearningRows(database),
+            AttackRows(database),
         )
 
     async def close(self) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from o_tui import _native
+from o_tui.evolution.attacks import attack
 from o_tui.evolution.probe import case as cases
 from o_tui.evolution.probe.case import Case
 from o_tui.evolution.validation import STAGES, Stage, Validation, name_of, validate
@@ -90,8 +91,9 @@ def judge(
         tests=bool(gene),
     )
     run, finding = _probed(order, reference is not None)
-    attack = cases.encode(finding.case) if finding is not None and not finding.kept else ""
-    return Validation((*stages, *run), attack)
+    if finding is None or finding.kept or finding.case.kind == "large":
+        return Validation((*stages, *run))
+    return Validation((*stages, *run), attack(gene, finding.case, finding.text, ""))
 
 
 @cache
@@ -158,6 +160,8 @@ def _stages(order: Order, report: Report, compared: bool) -> Sequence[Stage]:
 
     if report.refused:
         return [Stage("probe", "fail", 0.0, f"it cannot be confined here, so it was not run: {report.refused}")]
+    if report.neither and compared:
+        return [Stage("probe", "skip", 0.0, f"skipped: the reference does not load by itself ({safe(report.broken)})")]
     if report.broken:
         return [stage("smoke", f"it does not load: {report.broken}", "")]
     finding = report.finding

@@ -15,16 +15,20 @@ from o_tui.evolution.probe.recipes import Maker
 _MANY = ("list", "tuple", "set", "iter")
 
 
-def mutated(case: Case, other: Case, harvest: Harvest, random_: random.Random) -> Case:
+WAYS = ("splice", "repeat", "call", "value")
+"""How a case is changed; which one is taken is learned (attacks.Ways)."""
+
+
+def mutated(case: Case, other: Case, way: str, harvest: Harvest, random_: random.Random) -> Case:
     """Another case from one; `other` is of the same unit and gives calls."""
     calls = list(case.calls)
-    for _ in range(random_.choice((1, 1, 2, 4))):
-        dice = random_.random()
-        if dice < 0.2 and calls:
+    for step in range(random_.choice((1, 1, 2, 4))):
+        way = way if step == 0 else random_.choice(WAYS)
+        if way == "splice" and calls:
             calls = _spliced(calls, other.calls, random_)
-        elif dice < 0.35 and calls:
+        elif way == "repeat" and calls:
             calls.insert(random_.randint(0, len(calls)), random_.choice(calls))
-        elif dice < 0.5:
+        elif way == "call":
             calls = _with_new_call(case, calls, harvest, random_)
         elif calls:
             at = random_.randrange(len(calls))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
+from o_tui.evolution.attacks import Ways
+from o_tui.evolution.probe import mutate
 from o_tui.evolution.probe.case import Call, Case, Recipe
 from o_tui.evolution.probe.harvest import Class, Function, Harvest
-from o_tui.evolution.probe.mutate import mutated
 from o_tui.evolution.probe.recipes import Maker, method_weight
 from o_tui.evolution.probe.types import Type
 
@@ -19,8 +20,32 @@ _ROUNDS = 40
 _PAIRS = 5
 
 
-def batches(harvest: Harvest, seed: int, corpus: Sequence[Case]) -> Iterator[list[Case]]:
-    """Cases in batches, each for a process of its own. `corpus` grows meanwhile: what went somewhere new."""
+class Corpus:
+    """What went somewhere new, and which ways of changing a case lead there."""
+
+    def __init__(self) -> None:
+        self.cases: list[Case] = []
+        self._ways = Ways(mutate.WAYS)
+        self._taken: dict[int, str] = {}
+
+    def near(self, known: Sequence[Case], harvest: Harvest, random_: random.Random) -> Case:
+        """A neighbour of one of them, the newest more often."""
+        chosen = known[-1 - int(len(known) * random_.random() ** 1.5)]
+        way = self._ways.choose(random_)
+        case = mutate.mutated(chosen, random_.choice(known), way, harvest, random_)
+        self._taken[id(case)] = way
+        return case
+
+    def learn(self, planned: Case, case: Case, new: bool) -> None:
+        """Whether a case went somewhere new, as it was run."""
+        if new:
+            self.cases.append(case)
+        if way := self._taken.pop(id(planned), ""):
+            self._ways.learn(way, new)
+
+
+def batches(harvest: Harvest, seed: int, corpus: Corpus) -> Iterator[list[Case]]:
+    """Cases in batches, each for a process of its own; `corpus` grows meanwhile."""
     yield _round(harvest, seed, 0, calls=40, sequences=40)
     yield list(_races(harvest, seed))
     yield _round(harvest, seed, 1, calls=80, sequences=120)
@@ -30,17 +55,16 @@ def batches(harvest: Harvest, seed: int, corpus: Sequence[Case]) -> Iterator[lis
         yield _near(harvest, seed, number, corpus)
 
 
-def _near(harvest: Harvest, seed: int, number: int, corpus: Sequence[Case]) -> list[Case]:
+def _near(harvest: Harvest, seed: int, number: int, corpus: Corpus) -> list[Case]:
     """Neighbours of what went somewhere new; what did so last, and each unit, as often as the others."""
     random_ = random.Random(f"{seed}/near/{number}")
     units: dict[str, list[Case]] = {}
-    for case in corpus:
+    for case in corpus.cases:
         units.setdefault(case.target or case.calls[0].name, []).append(case)
     cases = []
     for known in units.values():
         for _ in range(max(20, 240 // len(units))):
-            chosen = known[-1 - int(len(known) * random_.random() ** 1.5)]
-            cases.append(mutated(chosen, random_.choice(known), harvest, random_))
+            cases.append(corpus.near(known, harvest, random_))
     return cases
 
 

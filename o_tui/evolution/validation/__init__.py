@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from o_tui.evolution import lint, signatures
+from o_tui.evolution.attacks import Attack
 from o_tui.evolution.validation import changes
 from o_tui.protocol import contracts
 
@@ -38,10 +39,10 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """All stages that ran; `attack` is the input that a fault was found with, as JSON, for the archive of attacks."""
+    """All stages that ran; `attack` is the input that a new fault was found with, for the archive."""
 
     stages: tuple[Stage, ...]
-    attack: str = ""
+    attack: Attack | None = None
 
     @property
     def ok(self) -> bool:

@@ -1,0 +1,67 @@
+"""What is kept of a fault that was found, and how the next way of looking is chosen."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from o_tui.evolution.attacks import Ways, attack, distinct
+from o_tui.evolution.probe.case import Call, Case, decode, encode
+from o_tui.guardian.attack_rows import AttackRows
+from o_tui.paths import Paths
+from tests.support.storage import opened
+
+CASE = Case("calls", [Call("recall", ["Basel", ["stage", "Search", ["a"], "", 0], 3, 5])])
+
+
+def test_attacks_that_show_the_same_are_one_and_the_smallest_is_kept() -> None:
+    longer = Case("calls", [*CASE.calls, *CASE.calls])
+    found = [
+        attack("recall", longer, "raises IndexError; main does not", "r1"),
+        attack("recall", CASE, "raises IndexError; main does not", "r2"),
+        attack("recall", CASE, "raises KeyError; main does not", "r3"),
+        attack("recall", CASE, "a memory twice: [Hit]", "r4"),
+    ]
+    kept = distinct(found)
+    assert sorted(each.found_by for each in kept) == ["r2", "r3", "r4"]
+    assert [each.kind for each in found] == ["raises", "raises", "raises", "property"]
+    assert kept[0].case() == CASE
+
+
+_leaf = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=8) | st.floats(allow_nan=False)
+_recipe = st.recursive(
+    _leaf, lambda inner: st.lists(inner, max_size=3).map(lambda items: ["list", *items]), max_leaves=6
+)
+_call = st.builds(
+    Call, st.text(max_size=5), st.lists(_recipe, max_size=3), st.dictionaries(st.text(max_size=4), _recipe)
+)
+
+
+@given(st.builds(Case, st.just("calls"), st.lists(_call, max_size=3), st.text(max_size=4)))
+def test_a_case_comes_back_as_it_was(case: Case) -> None:
+    assert decode(encode(case)) == case
+
+
+def test_the_way_that_pays_is_taken_more_often_and_a_change_is_noticed() -> None:
+    random_ = random.Random(3)
+    ways = Ways(["a", "b", "c"])
+    for good in ("b", "c"):
+        taken = []
+        for _ in range(400):
+            way = ways.choose(random_)
+            taken.append(way)
+            ways.learn(way, random_.random() < (0.5 if way == good else 0.05))
+        assert taken[-150:].count(good) > 90
+    assert Ways(["a", "b", "c"], ways.state()).state() == ways.state()
+
+
+async def test_the_archive_keeps_each_fault_once(workspace: Paths) -> None:
+    async with opened(workspace) as database:
+        rows = AttackRows(database)
+        first = attack("recall", CASE, "raises IndexError; main does not", "r1")
+        assert await rows.add(first)
+        assert not await rows.add(attack("recall", CASE, "raises IndexError; main does not", "r2"))
+        assert await rows.add(attack("respond", CASE, "raises IndexError; main does not", "r2"))
+        assert await rows.of("recall") == [first]

@@ -23,12 +23,14 @@ from o_tui.evolution.probe import case as cases
 from o_tui.evolution.probe.case import Case
 from o_tui.evolution.validation import STAGES, Stage, Validation, name_of, validate
 from o_tui.guardian import linting
-from o_tui.guardian.probing import Finding, Order, Report
+from o_tui.guardian.probing import CPU_S, Finding, Order, Report
 from o_tui.paths import shipped
 from o_tui.protocol.safe_text import safe
 
 TIMEOUT_S = 10.0
 PROBE_TIMEOUT_S = 30.0
+FAULTS_S = 1.0
+"""CPU time of the probe where only faults count: they show sooner than other answers."""
 SLOWER = 10.0
 """A candidate that takes so many times the reference's CPU time on small inputs is refused as it is."""
 _MEMORY_BYTES = 1024**3
@@ -89,6 +91,7 @@ def judge(
         strict=strict,
         attacks=list(attacks),
         tests=bool(gene),
+        cpu_s=CPU_S if strict else FAULTS_S,
     )
     run, finding = _probed(order, reference is not None)
     if finding is None or finding.kept or finding.case.kind == "large":

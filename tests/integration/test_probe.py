@@ -117,6 +117,15 @@ def test_a_wrong_recall_is_found_and_another_answer_is_none() -> None:
     assert reason("OTHER_SPEAKER = 0.25", "OTHER_SPEAKER = 0.5") == ""
 
 
+def test_a_kept_attack_is_tried_first() -> None:
+    bad = SMALL.replace("min(limit, sum(numbers))", "max(limit, sum(numbers))").encode()
+    found = judge("", bad, SMALL.encode())
+    assert found.attack is not None and found.attack.function == "total"
+    again = judge("", bad, SMALL.encode(), [found.attack.case()])
+    assert again.stages[-1].name == "attacks" and again.stages[-1].verdict == "fail"
+    assert again.attack is None  # it is kept already
+
+
 def test_the_command_says_which_stage_failed(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.py", tmp_path / "bad.py"
     good.write_text(SMALL)

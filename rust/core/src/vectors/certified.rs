@@ -1,51 +1,68 @@
 //! The exact best by two passes: codes of one byte a number say how much each row can score at most, and only rows that
 //! can be among the best are scored in float32.
 //!
-//! Each row's code gives a score and a bound on its error, so a lowest and a highest value. The k-th best lowest value
-//! so far is the floor: a row whose highest value lies below it is beaten by k others, whatever the rounding. Ties reach
+//! Each row's code gives a score and a bound on its error, so a lowest and a highest value. What k rows reach by their
+//! lowest values is the floor: a row whose highest value lies below it is beaten by k others, whatever the rounding. Ties reach
 //! the floor and are settled by id in the second pass. So the answer is that of a plain scan, bit for bit.
 //!
 //! Where rows are all but equal the codes cannot tell them apart. A stretch in which half of the rows reach the floor
-//! is scanned plainly, and the codes of more and more stretches after it are not even looked at.
+//! is scanned plainly, and the codes of more and more rows after it are not even looked at. So that little is lost by
+//! it, the first stretch is a short one, and so is one after such a one.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use super::codes::{CodedQuery, Codes};
-use super::kernels::{BLOCK, Kernel, QUERIES, STRETCH};
+use super::kernels::{BLOCK, Dots, Kernel, Part, QUERIES, Reaching, STRETCH, Tiles};
 use super::matrix::Matrix;
 use super::top::Top;
 
-/// Stretches that are scanned plainly after the first one whose codes told nothing; each time twice as many.
-const FIRST_REST: usize = 8;
-const LONGEST_REST: usize = 256;
+/// Rows that are scanned plainly after the first stretch whose codes told nothing; each time twice as many.
+const FIRST_REST: usize = STRETCH;
+const LONGEST_REST: usize = 32 * STRETCH;
+/// Rows of a short stretch.
+const SHORT: usize = 8 * BLOCK;
 /// Rows at the start that are scanned plainly, for each of the k: until there are k good ones every row reaches the floor.
 const WARM_UP: usize = 8;
-/// Blocks after which a stretch may be given up.
-const HALF: usize = STRETCH / BLOCK / 2;
-/// So many rows of a block must reach the floor for its codes to be compared with the rest of the query.
-const WORTH_MORE: u32 = 4;
-/// From so many queries on it pays to do eight.
-const WORTH_EIGHT: usize = 3;
+/// One of so many rows of a stretch must reach the floor for its codes to be compared with the rest of the query.
+const WORTH_MORE: usize = 4;
+/// So many rows for each of the k must reach the floor for it to be raised before they are looked at one by one.
+const WORTH_RAISING: usize = 2;
+/// Candidates for each of the k that are kept before the floor is raised by them.
+const MANY: usize = 4;
 
 #[derive(Clone, Copy)]
 struct Candidate {
-    /// The most that it can score.
+    /// The most, and the least, that it can score.
     most: f32,
+    least: f32,
     row: u32,
+}
+
+/// What there is to be searched, and for how many.
+#[derive(Clone, Copy)]
+struct Field<'a> {
+    matrix: &'a Matrix<'a>,
+    codes: &'a Codes,
+    k: usize,
 }
 
 /// The search for one query's best.
 struct Hunt<'a> {
     query: &'a [f32],
     coded: CodedQuery,
-    /// The k best lowest values of rows of which only the codes are known, and the k best scores of the others. No row is
-    /// in either of them twice, so the worst of each is a floor.
-    lowest: Top,
+    /// The k best scores of rows that were scanned plainly; the worst of them is a floor.
     best: Top,
+    /// What k rows of which the codes are known reach at least, so another floor.
+    raised: f32,
     candidates: Vec<Candidate>,
-    /// Stretches still to be scanned plainly, and how many the next time.
+    /// So many candidates, and the floor is raised by them.
+    full: usize,
+    /// Rows still to be scanned plainly, and how many the next time.
     rest: usize,
     next_rest: usize,
+    /// The codes of the last stretch that was looked at told nothing, or there was none.
+    doubtful: bool,
 }
 
 impl<'a> Hunt<'a> {
@@ -53,120 +70,240 @@ impl<'a> Hunt<'a> {
         Hunt {
             query,
             coded: CodedQuery::new(query, kernel),
-            lowest: Top::new(k),
             best: Top::new(k),
-            candidates: Vec::new(),
-            rest: (WARM_UP * k / STRETCH).saturating_sub(1),
+            raised: f32::NEG_INFINITY,
+            candidates: Vec::with_capacity(SHORT),
+            full: MANY * k + SHORT / 2,
+            rest: (WARM_UP * k).saturating_sub(SHORT),
             next_rest: FIRST_REST,
+            doubtful: true,
         }
     }
 
     fn floor(&self) -> f32 {
-        self.lowest.worst().max(self.best.worst())
+        self.raised.max(self.best.worst())
     }
 
-    /// Looks at the codes' dot products of one stretch, or scans it after all.
-    fn sift(&mut self, matrix: &Matrix<'_>, codes: &Codes, rows: Range<usize>, dots: &Dots) {
-        let before = self.candidates.len();
-        let (facts, floor) = (codes.facts(rows.start, STRETCH), self.floor());
-        let words = matrix
-            .kernel
-            .reaching(dots, facts, &self.coded.bound, floor);
-        let mut hopeless = false;
-        for (block, word) in words.iter().enumerate() {
-            if block == HALF && self.alive(before) > HALF * BLOCK / 2 {
-                hopeless = true;
-                break;
-            }
-            if *word != 0 {
-                let first = rows.start + block * BLOCK;
-                let dots = &dots[block * BLOCK..][..BLOCK];
-                self.collect(matrix, codes, first..rows.end.min(first + BLOCK), dots);
+    /// Looks at the codes' dot products of one stretch, and at those of the rest of the query where they are there or
+    /// needed; or scans it after all.
+    fn sift(&mut self, field: Field<'_>, rows: Range<usize>, dots: &Dots, fine: Option<&Dots>) {
+        let part = |dots, bound| Part { dots, bound };
+        let coarse = part(dots, self.coded.bound);
+        if let Some(fine) = fine {
+            let parts = [coarse, part(fine, self.coded.fine)];
+            return self.sift_by(parts, field, rows);
+        }
+        let (_, count) = self.reaching([coarse], field, &rows);
+        if WORTH_MORE * count <= rows.len() {
+            return self.sift_by([coarse], field, rows);
+        }
+        let mut fine = [[0; STRETCH]];
+        let blocks = field.codes.blocks(rows.start, rows.len());
+        let kernel = field.matrix.kernel;
+        kernel.code_dots(blocks, &[&self.coded.fine_words], &mut fine);
+        self.sift_by([coarse, part(&fine[0], self.coded.fine)], field, rows);
+    }
+
+    fn sift_by<const PARTS: usize>(
+        &mut self,
+        parts: [Part<'_>; PARTS],
+        field: Field<'_>,
+        rows: Range<usize>,
+    ) {
+        let (words, count) = self.reaching(parts, field, &rows);
+        self.doubtful = 2 * count > rows.len();
+        if !self.doubtful {
+            return self.collect(parts, field, rows, words);
+        }
+        field.matrix.scan(self.query, rows, &mut self.best);
+        self.rest = self.next_rest;
+        self.next_rest = (2 * self.next_rest).min(LONGEST_REST);
+    }
+
+    /// Which rows may reach the floor, and how many. Where they are many it is raised first.
+    fn reaching<const PARTS: usize>(
+        &mut self,
+        parts: [Part<'_>; PARTS],
+        field: Field<'_>,
+        rows: &Range<usize>,
+    ) -> (Reaching, usize) {
+        let facts = field.codes.facts(rows.start, rows.len());
+        let look = |floor| {
+            let mut words = field.matrix.kernel.reaching(parts, facts, floor);
+            let count = field.matrix.keep_allowed(rows, &mut words);
+            (words, count)
+        };
+        let (words, count) = look(self.floor());
+        if count < WORTH_RAISING * field.k {
+            return (words, count);
+        }
+        let mut lowest = [f32::NEG_INFINITY; STRETCH];
+        field.matrix.kernel.lowest(parts, facts, &mut lowest);
+        let lowest = &mut lowest[..rows.len().next_power_of_two()];
+        field.matrix.leave_out(rows, lowest);
+        let kth = kth_of(lowest, field.k);
+        self.raised = self.raised.max(kth);
+        look(self.floor())
+    }
+
+    /// Keeps the rows of `words` that can be among the best.
+    fn collect<const PARTS: usize>(
+        &mut self,
+        parts: [Part<'_>; PARTS],
+        field: Field<'_>,
+        rows: Range<usize>,
+        words: Reaching,
+    ) {
+        let facts = field.codes.facts(rows.start, rows.len());
+        for (block, mut word) in words.into_iter().enumerate() {
+            while word != 0 {
+                let at = block * BLOCK + word.trailing_zeros() as usize;
+                word &= word - 1;
+                let (mut score, mut slack) = (0.0, 0.0);
+                for part in &parts {
+                    score += part.bound.score(part.dots[at], facts.scales[at]);
+                    slack = part.bound.slack(facts.errors[at], facts.lengths[at]);
+                }
+                self.candidates.push(Candidate {
+                    most: score + slack,
+                    least: score - slack,
+                    row: (rows.start + at) as u32,
+                });
             }
         }
-        if hopeless || 2 * self.alive(before) > rows.len() {
-            self.candidates.truncate(before);
-            matrix.scan(self.query, rows, &mut self.best);
-            self.rest = self.next_rest;
-            self.next_rest = (2 * self.next_rest).min(LONGEST_REST);
+        if self.candidates.len() >= self.full {
+            let least = self.candidates.iter().map(|candidate| candidate.least);
+            let kth = kth_of(&mut least.collect::<Vec<_>>(), field.k);
+            self.raised = self.raised.max(kth);
+            self.drop_beaten();
+            self.full = 2 * self.candidates.len() + MANY * field.k;
         }
     }
 
-    /// How many of the candidates from number `first` on reach the floor.
-    fn alive(&self, first: usize) -> usize {
+    fn drop_beaten(&mut self) {
         let floor = self.floor();
-        let new = self.candidates[first..].iter();
-        new.filter(|new| new.most >= floor).count()
-    }
-
-    /// Keeps those rows of a block that can be among the best. Where there may be any, the rest of the query is compared
-    /// too, which halves the slack.
-    fn collect(&mut self, matrix: &Matrix<'_>, codes: &Codes, rows: Range<usize>, dots: &[i32]) {
-        let facts = codes.facts(rows.start, BLOCK);
-        let (bound, fine) = (self.coded.bound, self.coded.fine);
-        let mut floor = self.floor();
-        // The floor may have risen since the stretch was looked at.
-        let mut word = matrix.kernel.reaching(dots, facts, &bound, floor)[0];
-        if word == 0 {
-            return;
-        }
-        let mut more = [[0; STRETCH]; 1];
-        let sharpen = word.count_ones() >= WORTH_MORE;
-        if sharpen {
-            let block = codes.blocks(rows.start, BLOCK);
-            let words = [self.coded.fine_words.as_slice()];
-            matrix.kernel.code_dots(block, &words, &mut more);
-        }
-        while word != 0 {
-            let at = word.trailing_zeros() as usize;
-            word &= word - 1;
-            let row = rows.start + at;
-            if row >= rows.end || !matrix.allows(row) {
-                continue;
-            }
-            let scale = facts.scales[at];
-            let mut score = bound.score(dots[at], scale);
-            let mut slack = bound.slack(facts.errors[at], facts.lengths[at]);
-            if sharpen {
-                score += fine.score(more[0][at], scale);
-                slack = fine.slack(facts.errors[at], facts.lengths[at]);
-            }
-            let most = score + slack;
-            if most >= floor {
-                let row = row as u32;
-                self.candidates.push(Candidate { most, row });
-                self.lowest.offer(score - slack, 0);
-                floor = self.floor();
-            }
-        }
+        self.candidates.retain(|candidate| candidate.most >= floor);
     }
 
     /// Scores what may be among the best, the most promising first.
     fn finish(mut self, matrix: &Matrix<'_>) -> Top {
-        let floor = self.floor();
+        self.drop_beaten();
         let mut candidates = self.candidates;
-        candidates.retain(|candidate| candidate.most >= floor);
         candidates.sort_unstable_by(|a, b| b.most.total_cmp(&a.most));
-        for four in candidates.chunks(4) {
+        let row = |number: usize| {
+            let number = number.min(candidates.len() - 1);
+            matrix.row(candidates[number].row as usize)
+        };
+        for (number, four) in candidates.chunks(4).enumerate() {
             if four[0].most < self.best.worst() {
                 break;
             }
-            let mut rows = [four[0].row as usize; 4];
-            for (row, candidate) in rows.iter_mut().zip(four) {
-                *row = candidate.row as usize;
-            }
-            let scores = matrix
-                .kernel
-                .dots(rows.map(|row| matrix.row(row)), self.query);
-            for (score, row) in scores.into_iter().zip(rows).take(four.len()) {
-                self.best.offer(score, matrix.ids[row]);
+            let rows = std::array::from_fn::<_, 4, _>(|at| row(4 * number + at));
+            let next = std::array::from_fn(|at| row(4 * number + 4 + at));
+            let scores = matrix.kernel.dots(rows, next, self.query);
+            for (score, candidate) in scores.into_iter().zip(four) {
+                self.best.offer(score, matrix.ids[candidate.row as usize]);
             }
         }
         self.best
     }
 }
 
-type Dots = [i32; STRETCH];
+/// The `k`-th best of the values, or one that is a little worse: the best of two, of four, … are compared
+/// as long as there are many more than `k`.
+fn kth_of(values: &mut [f32], k: usize) -> f32 {
+    const ENOUGH: usize = 4;
+    if k == 0 || k > values.len() {
+        return f32::NEG_INFINITY;
+    }
+    let mut values = values;
+    while values.len() / 2 >= ENOUGH * k {
+        let (low, high) = values.split_at_mut(values.len() / 2);
+        for (low, high) in low.iter_mut().zip(high) {
+            *low = if *high > *low { *high } else { *low };
+        }
+        values = low;
+    }
+    *values
+        .select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a))
+        .1
+}
+
+thread_local! {
+    static DOTS: Cell<Vec<Dots>> = const { Cell::new(Vec::new()) };
+}
+
+/// Queries that are compared with the codes together.
+struct Party<'a> {
+    hunts: Vec<Hunt<'a>>,
+    tiles: Option<Tiles>,
+    /// Both halves of the queries are compared at once.
+    whole: bool,
+}
+
+impl<'a> Party<'a> {
+    /// A party of some of `all` queries.
+    fn new(queries: &[&'a [f32]], all: usize, k: usize, kernel: Kernel) -> Self {
+        let hunts = queries.iter().map(|query| Hunt::new(query, k, kernel));
+        let mut party = Party {
+            hunts: hunts.collect(),
+            tiles: None,
+            whole: kernel.whole(all),
+        };
+        if kernel.tiled(all) {
+            party.tiles = Some(Tiles::of(&party.words()));
+        }
+        party
+    }
+
+    /// The codes of all queries, then those of what they leave out.
+    fn words(&self) -> Vec<&[i32]> {
+        let coarse = self.hunts.iter().map(|hunt| hunt.coded.words.as_slice());
+        let fine = self
+            .hunts
+            .iter()
+            .map(|hunt| hunt.coded.fine_words.as_slice());
+        match self.whole {
+            true => coarse.chain(fine).collect(),
+            false => coarse.collect(),
+        }
+    }
+
+    fn doubtful(&self) -> bool {
+        self.hunts.iter().any(|hunt| hunt.doubtful)
+    }
+
+    /// Looks at one stretch.
+    fn look(&mut self, field: Field<'_>, rows: Range<usize>, dots: &mut [Dots]) {
+        let resting = |hunt: &Hunt<'_>| hunt.rest > 0;
+        if !self.hunts.iter().all(resting) {
+            let blocks = field.codes.blocks(rows.start, rows.len());
+            self.compare(field.matrix.kernel, blocks, dots);
+        }
+        let (coarse, fine) = dots.split_at(self.hunts.len());
+        for (number, hunt) in self.hunts.iter_mut().enumerate() {
+            if resting(hunt) {
+                hunt.rest = hunt.rest.saturating_sub(rows.len());
+                field.matrix.scan(hunt.query, rows.clone(), &mut hunt.best);
+            } else {
+                let fine = self.whole.then(|| &fine[number]);
+                hunt.sift(field, rows.clone(), &coarse[number], fine);
+            }
+        }
+    }
+
+    fn compare(&self, kernel: Kernel, blocks: &[u8], dots: &mut [Dots]) {
+        if let Some(tiles) = &self.tiles {
+            return kernel.tile_dots(blocks, tiles, dots);
+        }
+        let mut words = self.words();
+        if words.len() > 2 {
+            // As many as there is a loop for.
+            words.resize(QUERIES, words[0]);
+        }
+        kernel.code_dots(blocks, &words, &mut dots[..words.len()]);
+    }
+}
 
 /// The `k` best of `rows` for each query; `rows` begins at a stretch.
 pub(super) fn search(
@@ -176,41 +313,29 @@ pub(super) fn search(
     k: usize,
     rows: Range<usize>,
 ) -> Vec<Top> {
-    let mut hunts: Vec<Hunt<'_>> = queries
-        .iter()
-        .map(|query| Hunt::new(query, k, matrix.kernel))
+    let field = Field { matrix, codes, k };
+    let size = matrix.kernel.party(queries.len());
+    let mut parties: Vec<Party<'_>> = queries
+        .chunks(size)
+        .map(|some| Party::new(some, queries.len(), k, matrix.kernel))
         .collect();
-    let mut looking = Vec::with_capacity(hunts.len());
-    let mut dots = [[0; STRETCH]; QUERIES];
-    for start in rows.clone().step_by(STRETCH) {
-        let stretch = start..(start + STRETCH).min(rows.end);
-        looking.clear();
-        for (number, hunt) in hunts.iter_mut().enumerate() {
-            if hunt.rest == 0 {
-                looking.push(number);
-            } else {
-                hunt.rest -= 1;
-                matrix.scan(hunt.query, stretch.clone(), &mut hunt.best);
-            }
+    let tiles = parties.iter().filter_map(|party| party.tiles.as_ref());
+    let room = tiles.map(Tiles::padded).max();
+    let room = room.unwrap_or(if size == 1 { 2 } else { QUERIES });
+    // Kept for the next search, because to fill so much with zeros each time takes as long as to compare.
+    let mut dots = DOTS.take();
+    dots.resize(room.max(dots.len()), [0; STRETCH]);
+    let mut start = rows.start;
+    while start < rows.end {
+        let doubtful = parties.iter().any(|party| party.doubtful());
+        let size = if doubtful { SHORT } else { STRETCH };
+        let stretch = start..(start + size).min(rows.end);
+        for party in &mut parties {
+            party.look(field, stretch.clone(), &mut dots);
         }
-        for group in looking.chunks(QUERIES) {
-            let mut words = [hunts[group[0]].coded.words.as_slice(); QUERIES];
-            for (words, number) in words.iter_mut().zip(group) {
-                *words = &hunts[*number].coded.words;
-            }
-            let count = if group.len() < WORTH_EIGHT {
-                group.len()
-            } else {
-                QUERIES
-            };
-            let blocks = codes.blocks(start, STRETCH);
-            matrix
-                .kernel
-                .code_dots(blocks, &words[..count], &mut dots[..count]);
-            for (number, dots) in group.iter().zip(&dots) {
-                hunts[*number].sift(matrix, codes, stretch.clone(), dots);
-            }
-        }
+        start = stretch.end;
     }
-    hunts.into_iter().map(|hunt| hunt.finish(matrix)).collect()
+    DOTS.set(dots);
+    let hunts = parties.into_iter().flat_map(|party| party.hunts);
+    hunts.map(|hunt| hunt.finish(matrix)).collect()
 }

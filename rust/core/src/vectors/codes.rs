@@ -162,7 +162,8 @@ impl Codes {
 
     /// What is known of the rows from `first` on, of so many at most; whole blocks.
     pub fn facts(&self, first: usize, rows: usize) -> Facts<'_> {
-        let rows = first..(first + rows).min(self.scales.len());
+        let end = (first + rows).next_multiple_of(BLOCK);
+        let rows = first..end.min(self.scales.len());
         Facts {
             scales: &self.scales[rows.clone()],
             errors: &self.errors[rows.clone()],
@@ -173,7 +174,7 @@ impl Codes {
     /// The blocks from row `first` on, those of so many rows at most.
     pub fn blocks(&self, first: usize, rows: usize) -> &[u8] {
         let size = block_bytes(self.dimensions);
-        let end = self.blocks.len().min((first + rows) / BLOCK * size);
+        let end = self.blocks.len().min((first + rows).div_ceil(BLOCK) * size);
         &self.blocks[first / BLOCK * size..end]
     }
 
@@ -209,13 +210,8 @@ impl CodedQuery {
         const ROUNDING: f32 = f32::EPSILON / 2.0;
         const STEPS: usize = 32;
         let (codes, first) = codes_of(query, kernel);
-        let left: Vec<f32> = query
-            .iter()
-            .zip(&codes)
-            .map(|(number, code)| {
-                (f64::from(*number) - f64::from(first.scale) * f64::from(*code)) as f32
-            })
-            .collect();
+        let mut left = vec![0.0; query.len()];
+        kernel.left(query, &codes, first.scale, &mut left);
         let (fine_codes, second) = codes_of(&left, kernel);
         let rounding = (query.len() + STEPS) as f32 * ROUNDING;
         let rounding = rounding / (1.0 - rounding) * (first.length + first.error);
@@ -241,9 +237,9 @@ fn codes_of(numbers: &[f32], kernel: Kernel) -> (Vec<i8>, Quantised) {
 }
 
 fn words(codes: &[i8]) -> Vec<i32> {
-    let groups = codes.chunks_exact(GROUP);
-    let word = |group: &[i8]| [group[0], group[1], group[2], group[3]].map(|code| code as u8);
-    groups
-        .map(|group| i32::from_le_bytes(word(group)))
-        .collect()
+    let mut words = vec![0; codes.len() / GROUP];
+    for (word, group) in words.iter_mut().zip(codes.as_chunks::<GROUP>().0) {
+        *word = i32::from_le_bytes(group.map(|code| code as u8));
+    }
+    words
 }

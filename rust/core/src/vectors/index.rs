@@ -147,13 +147,9 @@ impl VectorIndex {
             return Err(VectorError::TooMany);
         }
         let (ids, rows) = (self.ids.own(), self.rows.own());
-        let room = rows.capacity();
         ids.try_reserve(more)
             .and_then(|()| rows.try_reserve(more * self.dimensions))
             .map_err(|_| VectorError::OutOfMemory)?;
-        if rows.capacity() != room {
-            prefer_huge_pages(rows);
-        }
         self.codes.reserve(more)?;
         if let Some(half) = &mut self.half {
             half.reserve(more)?;

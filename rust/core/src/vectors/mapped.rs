@@ -6,6 +6,8 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::{io, ptr, slice};
 
+use super::aligned::{Aligned, Plain};
+
 /// A whole file, mapped for reading; pages come in when they are read, and are shared with everyone who maps it.
 ///
 /// Who maps a file relies on nobody cutting it shorter meanwhile: to read past its new end is SIGBUS.
@@ -55,15 +57,9 @@ impl Drop for Map {
     }
 }
 
-/// Numbers for which any bytes are a value.
-pub(super) trait Plain: Copy {}
-impl Plain for u8 {}
-impl Plain for u64 {}
-impl Plain for f32 {}
-
 /// An array, read as a slice; to change one that is mapped copies it first.
 pub(super) enum Cells<T: Plain> {
-    Own(Vec<T>),
+    Own(Aligned<T>),
     Mapped {
         map: Arc<Map>,
         at: usize,
@@ -73,7 +69,7 @@ pub(super) enum Cells<T: Plain> {
 
 impl<T: Plain> Cells<T> {
     pub fn new() -> Self {
-        Cells::Own(Vec::new())
+        Cells::Own(Aligned::new())
     }
 
     /// `count` numbers of a map from byte `at` on; None where they do not lie in it, or not aligned.
@@ -88,9 +84,9 @@ impl<T: Plain> Cells<T> {
     }
 
     /// The array as our own.
-    pub fn own(&mut self) -> &mut Vec<T> {
+    pub fn own(&mut self) -> &mut Aligned<T> {
         if let Cells::Mapped { .. } = self {
-            *self = Cells::Own(self.to_vec());
+            *self = Cells::Own(Aligned::from(&**self));
         }
         match self {
             Cells::Own(cells) => cells,
@@ -101,7 +97,7 @@ impl<T: Plain> Cells<T> {
     /// Bytes of memory that only this array takes.
     pub fn memory_bytes(&self) -> usize {
         match self {
-            Cells::Own(cells) => cells.capacity() * size_of::<T>(),
+            Cells::Own(cells) => cells.memory_bytes(),
             Cells::Mapped { .. } => 0,
         }
     }

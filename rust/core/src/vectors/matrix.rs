@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::kernels::Kernel;
+use super::kernels::{BLOCK, Kernel, Reaching};
 use super::top::Top;
 
 /// Borrowed rows, their ids, and which of them may be found.
@@ -29,10 +29,12 @@ impl<'a> Matrix<'a> {
 
     /// Offers the scores of these rows, one after the other; no array of scores is made.
     pub fn scan(&self, query: &[f32], rows: Range<usize>, top: &mut Top) {
+        let last = self.ids.len().saturating_sub(1);
         let mut row = rows.start;
         while row + 4 <= rows.end {
             let four = [row, row + 1, row + 2, row + 3];
-            let scores = self.kernel.dots(four.map(|row| self.row(row)), query);
+            let next = four.map(|row| self.row((row + 4).min(last)));
+            let scores = self.kernel.dots(four.map(|row| self.row(row)), next, query);
             for (row, score) in four.into_iter().zip(scores) {
                 if score >= top.worst() && self.allows(row) {
                     top.offer(score, self.ids[row]);
@@ -50,17 +52,53 @@ impl<'a> Matrix<'a> {
 
     /// Offers the scores of the rows in `places`, whatever the mask.
     pub fn scan_places(&self, query: &[f32], places: &[u32], top: &mut Top) {
-        let fours = places.chunks_exact(4);
-        for place in fours.remainder() {
+        let (fours, rest) = places.as_chunks::<4>();
+        let rows = |four: &[u32; 4]| four.map(|place| self.row(place as usize));
+        for (number, four) in fours.iter().enumerate() {
+            let next = rows(fours.get(number + 1).unwrap_or(four));
+            let scores = self.kernel.dots(rows(four), next, query);
+            for (place, score) in four.iter().zip(scores) {
+                if score >= top.worst() {
+                    top.offer(score, self.ids[*place as usize]);
+                }
+            }
+        }
+        for place in rest {
             let place = *place as usize;
             top.offer(self.kernel.dot(self.row(place), query), self.ids[place]);
         }
-        for four in fours {
-            let four = [four[0], four[1], four[2], four[3]].map(|place| place as usize);
-            let scores = self.kernel.dots(four.map(|row| self.row(row)), query);
-            for (row, score) in four.into_iter().zip(scores) {
-                top.offer(score, self.ids[row]);
+    }
+
+    /// Puts the worst there is in the place of what these rows may not be found by, and of what is behind them.
+    pub fn leave_out(&self, rows: &Range<usize>, scores: &mut [f32]) {
+        let (scores, behind) = scores.split_at_mut(rows.len());
+        behind.fill(f32::NEG_INFINITY);
+        if let Some(mask) = self.mask {
+            for (score, byte) in scores.iter_mut().zip(&mask[rows.clone()]) {
+                *score = if *byte == 0 {
+                    f32::NEG_INFINITY
+                } else {
+                    *score
+                };
             }
         }
+    }
+
+    /// Takes those rows of a stretch that begins at `rows.start` out of `words` that are behind `rows`, or that the mask
+    /// leaves out, and counts the others.
+    pub fn keep_allowed(&self, rows: &Range<usize>, words: &mut Reaching) -> usize {
+        let blocks = rows.len() / BLOCK;
+        if let Some(word) = words.get_mut(blocks) {
+            *word &= (1 << (rows.len() % BLOCK)) - 1;
+        }
+        if let Some(mask) = self.mask {
+            let mask = mask[rows.clone()].chunks(BLOCK);
+            for (word, mask) in words.iter_mut().zip(mask).filter(|(word, _)| **word != 0) {
+                let bits = mask.iter().enumerate();
+                *word &= bits.fold(0, |bits, (row, byte)| bits | u16::from(*byte != 0) << row);
+            }
+        }
+        let open = words.iter().filter(|word| **word != 0);
+        open.map(|word| word.count_ones() as usize).sum()
     }
 }

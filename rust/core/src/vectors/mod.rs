@@ -3,6 +3,7 @@
 //! [`VectorIndex`] owns the arrays; `kernels` are the loops over them, one for each set of instructions; `certified`,
 //! `shortlist` and a plain scan are the ways to search, and `search` chooses among them.
 
+mod aligned;
 mod binary;
 mod certified;
 mod codes;
@@ -17,6 +18,8 @@ mod search;
 mod shortlist;
 mod slots;
 mod top;
+
+use kernels::Kernel;
 
 pub use embed::{EMBEDDER, READ_BYTES, embed};
 pub use index::{Metric, VectorIndex};
@@ -114,8 +117,7 @@ fn le_floats(bytes: &[u8]) -> impl ExactSizeIterator<Item = f32> + '_ {
 const LONGEST: f32 = (1u64 << 60) as f32;
 
 fn length(row: &[f32]) -> f64 {
-    let squares = row.iter().map(|number| f64::from(*number).powi(2));
-    squares.sum::<f64>().sqrt()
+    Kernel::detect().square(row).sqrt()
 }
 
 fn check_length(row: &[f32]) -> Result<(), VectorError> {
@@ -127,10 +129,7 @@ fn check_length(row: &[f32]) -> Result<(), VectorError> {
 
 /// Divides `row` by its length, unless it has length 1 (to a rounding) or 0 already.
 fn normalise(row: &mut [f32]) {
-    let squares: f64 = row
-        .iter()
-        .map(|number| f64::from(*number) * f64::from(*number))
-        .sum();
+    let squares = Kernel::detect().square(row);
     if squares > 0.0 && (squares - 1.0).abs() > 1e-6 {
         let scale = 1.0 / squares.sqrt();
         for number in row {

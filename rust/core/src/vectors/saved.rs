@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::codes::{Codes, block_bytes};
-use super::index::{Metric, VectorIndex, prefer_huge_pages};
+use super::index::{Metric, VectorIndex};
 use super::kernels::BLOCK;
 use super::mapped::{Cells, Map};
 use super::slots::Slots;
@@ -116,10 +116,9 @@ impl VectorIndex {
         let count = header.rows as usize;
         let mut index = VectorIndex::with_metric(header.dimensions, header.metric)?;
         let (ids, numbers) = (index.ids.own(), index.rows.own());
-        ids.try_reserve_exact(count)
-            .and_then(|()| numbers.try_reserve_exact(count * header.dimensions))
+        ids.try_reserve(count)
+            .and_then(|()| numbers.try_reserve(count * header.dimensions))
             .map_err(|_| VectorError::OutOfMemory)?;
-        prefer_huge_pages(numbers);
         let rows = HEADER_BYTES + 8 * count;
         in_steps(HEADER_BYTES, rows, &mut copy, |part| {
             ids.extend(part.chunks_exact(8).map(number));
@@ -135,7 +134,6 @@ impl VectorIndex {
     /// Makes the codes of all rows.
     fn encode(&mut self) -> Result<(), VectorError> {
         self.codes.reserve(self.ids.len())?;
-        prefer_huge_pages(self.codes.blocks.own());
         for row in self.rows.chunks_exact(self.dimensions) {
             self.codes.push(row, self.kernel);
         }
@@ -229,7 +227,11 @@ impl VectorIndex {
 }
 
 /// The array that begins at `at`; `at` is where the next one begins afterwards.
-fn take<T: super::mapped::Plain>(map: &Arc<Map>, at: &mut usize, count: usize) -> Option<Cells<T>> {
+fn take<T: super::aligned::Plain>(
+    map: &Arc<Map>,
+    at: &mut usize,
+    count: usize,
+) -> Option<Cells<T>> {
     let cells = Cells::mapped(map, *at, count)?;
     *at = (*at + count * size_of::<T>()).next_multiple_of(ALIGNED);
     Some(cells)

@@ -6,7 +6,7 @@ use std::thread;
 
 use super::certified;
 use super::index::VectorIndex;
-use super::kernels::STRETCH;
+use super::kernels::{BLOCK, STRETCH};
 use super::matrix::Matrix;
 use super::shortlist::Codebook;
 use super::top::Top;
@@ -208,9 +208,10 @@ impl VectorIndex {
 
 /// Every row, a stretch after the other for all queries: it is read from memory once.
 fn scan(matrix: &Matrix<'_>, queries: &[&[f32]], k: usize, rows: Range<usize>) -> Vec<Top> {
+    const IN_CACHE: usize = 8 * BLOCK;
     let mut tops: Vec<Top> = queries.iter().map(|_| Top::new(k)).collect();
-    for start in rows.clone().step_by(STRETCH) {
-        let stretch = start..(start + STRETCH).min(rows.end);
+    for start in rows.clone().step_by(IN_CACHE) {
+        let stretch = start..(start + IN_CACHE).min(rows.end);
         for (query, top) in queries.iter().zip(&mut tops) {
             matrix.scan(query, stretch.clone(), top);
         }

@@ -262,6 +262,33 @@ fn every_first_pass_follows_what_is_added_and_removed() {
 }
 
 #[test]
+fn a_batch_finds_what_each_of_its_queries_finds() {
+    let mut dice = Dice(17);
+    // More rows than one stretch has, so that a floor is carried on.
+    let count = STRETCH + 300;
+    for (name, make) in HARD {
+        let rows: Vec<Vec<f32>> = (0..count).map(|n| make(&mut dice, n, 12)).collect();
+        for kernel in Kernel::available() {
+            let index = index_of(kernel, Metric::Dot, &rows);
+            let queries: Vec<u8> = (0..33)
+                .flat_map(|n| bytes(&make(&mut dice, n, 12)))
+                .collect();
+            let first_pass = FirstPass::Certified;
+            let certified = Search {
+                first_pass,
+                ..EXACT
+            };
+            for some in [2, 3, 9, 33] {
+                let queries = &queries[..48 * some];
+                let right = index.search_batch(queries, &EXACT).unwrap();
+                let found = index.search_batch(queries, &certified).unwrap();
+                assert_eq!(found, right, "{name} {kernel:?} {some}");
+            }
+        }
+    }
+}
+
+#[test]
 fn threads_find_what_one_finds() {
     let mut dice = Dice(15);
     let rows: Vec<Vec<f32>> = (0..10 * STRETCH + 5).map(|_| dice.vector(8)).collect();

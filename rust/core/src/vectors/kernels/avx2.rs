@@ -9,25 +9,27 @@ use std::arch::x86_64::{
 };
 
 use super::super::half::Kind;
-use super::{BLOCK, Bound, Facts, Quantised, Reaching, STRETCH, WORD_LANES, plain};
+use super::{BLOCK, Facts, Part, Quantised, Reaching, STRETCH, WORD_LANES, plain};
 
 const LANES: usize = 8;
 const BYTES: usize = 32;
-/// Numbers from what is read to what is fetched: four rows side by side are more streams in one page than the processor
-/// follows by itself (measured: 4.8 ms without, 3.1 with it).
-const AHEAD: usize = 1280;
 
-/// The query is loaded once for all rows; two sums a row hide the latency of FMA.
+/// The query is loaded once for all rows; two sums a row hide the latency of FMA. Four rows side by side are more streams
+/// in one page than the processor follows by itself (measured: 4.8 ms without fetching, 3.1 with it).
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn dots<const ROWS: usize>(rows: [&[f32]; ROWS], query: &[f32]) -> [f32; ROWS] {
+pub(super) fn dots<const ROWS: usize>(
+    rows: [&[f32]; ROWS],
+    next: [&[f32]; ROWS],
+    query: &[f32],
+) -> [f32; ROWS] {
     let length = query.len();
     let rows = rows.map(|row| &row[..length]);
     let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];
     let mut at = 0;
     while at + 2 * LANES <= length {
         let (low, high) = (load(query, at), load(query, at + LANES));
-        for (row, sum) in rows.iter().zip(&mut sums) {
-            prefetch(row, at + AHEAD);
+        for ((row, next), sum) in rows.iter().zip(next).zip(&mut sums) {
+            prefetch(next, at);
             sum[0] = _mm256_fmadd_ps(load(row, at), low, sum[0]);
             sum[1] = _mm256_fmadd_ps(load(row, at + LANES), high, sum[1]);
         }
@@ -99,8 +101,31 @@ fn store(sums: __m256i, out: &mut [i32]) {
 }
 
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn reaching(dots: &[i32], facts: Facts<'_>, bound: &Bound, floor: f32) -> Reaching {
-    plain::reaching(dots, facts, bound, floor)
+pub(super) fn reaching<const PARTS: usize>(
+    parts: [Part<'_>; PARTS],
+    facts: Facts<'_>,
+    floor: f32,
+) -> Reaching {
+    plain::reaching(parts, facts, floor)
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn lowest<const PARTS: usize>(
+    parts: [Part<'_>; PARTS],
+    facts: Facts<'_>,
+    out: &mut [f32; STRETCH],
+) {
+    plain::lowest(parts, facts, out);
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn left(row: &[f32], codes: &[i8], scale: f32, out: &mut [f32]) {
+    plain::left(row, codes, scale, out)
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn square(row: &[f32]) -> f64 {
+    plain::square(row)
 }
 
 #[target_feature(enable = "avx2,fma")]

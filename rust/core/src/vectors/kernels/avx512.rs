@@ -1,38 +1,46 @@
 //! AVX-512: sixteen numbers at a time, and VNNI's four products of bytes in one addition.
 
 use std::arch::x86_64::{
-    __m256i, __m512, __m512i, _CMP_GE_OQ, _MM_HINT_T0, _mm_prefetch, _mm256_loadu_si256,
-    _mm512_add_epi32, _mm512_add_ps, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps,
-    _mm512_cvtepu16_epi32, _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_reduce_add_ps,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32,
-    _mm512_storeu_si512, _mm512_sub_epi32,
+    __m256i, __m512, __m512i, _CMP_GE_OQ, _MM_HINT_T0, _mm_prefetch, _mm256_castpd_ps,
+    _mm256_loadu_si256, _mm512_abs_ps, _mm512_add_pd, _mm512_add_ps, _mm512_castps_pd,
+    _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_castsi512_si256, _mm512_cmp_ps_mask,
+    _mm512_cvtepi32_pd, _mm512_cvtepi32_ps, _mm512_cvtepu16_epi32, _mm512_cvtph_ps,
+    _mm512_cvtps_epi32, _mm512_cvtps_pd, _mm512_dpbusd_epi32, _mm512_extractf64x4_pd,
+    _mm512_extracti64x4_epi64, _mm512_fmadd_pd, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_loadu_si512, _mm512_mask_cvtepi32_storeu_epi8, _mm512_maskz_loadu_ps, _mm512_max_ps,
+    _mm512_mul_pd, _mm512_mul_ps, _mm512_reduce_add_pd, _mm512_reduce_add_ps, _mm512_reduce_max_ps,
+    _mm512_set1_epi32, _mm512_set1_pd, _mm512_set1_ps, _mm512_setzero_pd, _mm512_setzero_ps,
+    _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512,
+    _mm512_sub_epi32, _mm512_sub_pd, _mm512_sub_ps,
 };
 
 use super::super::half::Kind;
-use super::{BLOCK, Bound, Facts, QUERIES, Quantised, Reaching, STRETCH, TINY, WORD_LANES, plain};
+use super::{BLOCK, Facts, Part, QUERIES, Quantised, Reaching, STRETCH, TINY, WORD_LANES, plain};
 
 const LANES: usize = 16;
 const BYTES: usize = 64;
 /// Bytes from what is read to what is fetched, where one row or block is read after the other (measured: a tenth less
 /// time than with 4 KiB).
 const AHEAD: usize = 16384;
-/// Four rows side by side are more streams than the processor follows by itself: the next four are fetched meanwhile.
-const FARTHEST: usize = 32 * 1024;
 
-/// The query is loaded once for all rows; two sums a row hide the latency of FMA.
+/// The query is loaded once for all rows; two sums a row hide the latency of FMA. Four rows side by side are more streams
+/// than the processor follows by itself: the next ones are fetched meanwhile.
 #[target_feature(enable = "avx512f")]
-pub(super) fn dots<const ROWS: usize>(rows: [&[f32]; ROWS], query: &[f32]) -> [f32; ROWS] {
+pub(super) fn dots<const ROWS: usize>(
+    rows: [&[f32]; ROWS],
+    next: [&[f32]; ROWS],
+    query: &[f32],
+) -> [f32; ROWS] {
     let length = query.len();
     let rows = rows.map(|row| &row[..length]);
-    let ahead = (ROWS * length * size_of::<f32>()).min(FARTHEST);
     let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
     let mut at = 0;
     while at + 2 * LANES <= length {
         let (low, high) = (load(query, at), load(query, at + LANES));
-        for (row, sum) in rows.iter().zip(&mut sums) {
-            fetch(row[at..].as_ptr().cast(), ahead);
-            fetch(row[at + LANES..].as_ptr().cast(), ahead);
+        for ((row, next), sum) in rows.iter().zip(next).zip(&mut sums) {
+            let next = next.as_ptr().wrapping_add(at);
+            fetch(next.cast(), 0);
+            fetch(next.wrapping_add(LANES).cast(), 0);
             sum[0] = _mm512_fmadd_ps(load(row, at), low, sum[0]);
             sum[1] = _mm512_fmadd_ps(load(row, at + LANES), high, sum[1]);
         }
@@ -73,74 +81,58 @@ fn fetch(address: *const i8, ahead: usize) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
 }
 
+/// Four blocks at a time with one query or two, two with eight: so many sums that none waits for another, and as few loads
+/// as there can be.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(super) fn code_dots(blocks: &[u8], queries: &[&[i32]], out: &mut [[i32; STRETCH]]) {
     if let Ok(queries) = <[&[i32]; QUERIES]>::try_from(queries) {
-        return many(blocks, queries, out);
+        return by_tiles::<2, QUERIES>(blocks, queries, out);
     }
-    for (query, out) in queries.iter().zip(out) {
-        let blocks = blocks.chunks_exact(query.len() * BYTES);
-        for (block, out) in blocks.zip(out.chunks_exact_mut(BLOCK)) {
-            store(one(block, query), out);
-        }
+    if let Ok(queries) = <[&[i32]; 2]>::try_from(queries) {
+        return by_tiles::<4, 2>(blocks, queries, out);
+    }
+    for (query, out) in queries.iter().zip(out.chunks_exact_mut(1)) {
+        by_tiles::<4, 1>(blocks, [query], out);
     }
 }
 
-/// One block and one query: four sums, because an addition waits for the one before it.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn one(block: &[u8], query: &[i32]) -> __m512i {
-    let mut sums = [_mm512_setzero_si512(); 4];
-    let (groups, words) = (block.chunks_exact(4 * BYTES), query.chunks_exact(4));
-    let tail = groups.remainder().chunks_exact(BYTES);
-    for ((group, word), sum) in tail.zip(words.remainder()).zip(&mut sums) {
-        *sum = _mm512_dpbusd_epi32(*sum, load_codes(group), _mm512_set1_epi32(*word));
-    }
-    for (group, words) in groups.zip(words) {
-        for part in 0..4 {
-            let group = &group[part * BYTES..(part + 1) * BYTES];
-            fetch(group.as_ptr().cast(), AHEAD);
-            let word = _mm512_set1_epi32(words[part]);
-            sums[part] = _mm512_dpbusd_epi32(sums[part], load_codes(group), word);
-        }
-    }
-    let low = _mm512_add_epi32(sums[0], sums[1]);
-    _mm512_add_epi32(low, _mm512_add_epi32(sums[2], sums[3]))
-}
-
-/// Eight queries, two blocks at a time: sixteen sums that stay in registers.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn many(blocks: &[u8], queries: [&[i32]; QUERIES], out: &mut [[i32; STRETCH]]) {
+fn by_tiles<const BLOCKS: usize, const COUNT: usize>(
+    blocks: &[u8],
+    queries: [&[i32]; COUNT],
+    out: &mut [[i32; STRETCH]],
+) {
     let size = queries[0].len() * BYTES;
-    for (number, pair) in blocks.chunks(2 * size).enumerate() {
-        let at = 2 * number * BLOCK;
-        if pair.len() < 2 * size {
-            for (sums, out) in tile::<1>([pair], queries).iter().zip(&mut *out) {
-                store(sums[0], &mut out[at..at + BLOCK]);
-            }
-            return;
+    let mut at = 0;
+    for blocks in blocks.chunks(BLOCKS * size) {
+        if blocks.len() == BLOCKS * size {
+            tile::<BLOCKS, COUNT>(blocks, queries, &mut *out, at);
+            at += BLOCKS * BLOCK;
+            continue;
         }
-        let (first, second) = pair.split_at(size);
-        for (sums, out) in tile::<2>([first, second], queries).iter().zip(&mut *out) {
-            store(sums[0], &mut out[at..at + BLOCK]);
-            store(sums[1], &mut out[at + BLOCK..at + 2 * BLOCK]);
+        for block in blocks.chunks_exact(size) {
+            tile::<1, COUNT>(block, queries, &mut *out, at);
+            at += BLOCK;
         }
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn tile<const BLOCKS: usize>(
-    blocks: [&[u8]; BLOCKS],
-    queries: [&[i32]; QUERIES],
-) -> [[__m512i; BLOCKS]; QUERIES] {
+fn tile<const BLOCKS: usize, const COUNT: usize>(
+    blocks: &[u8],
+    queries: [&[i32]; COUNT],
+    out: &mut [[i32; STRETCH]],
+    at: usize,
+) {
     let groups = queries[0].len();
-    let ahead = BLOCKS * groups * BYTES;
-    let blocks = blocks.map(|block| &block[..groups * BYTES]);
+    let size = groups * BYTES;
+    let blocks: [&[u8]; BLOCKS] = std::array::from_fn(|block| &blocks[block * size..][..size]);
     let queries = queries.map(|query| &query[..groups]);
-    let mut sums = [[_mm512_setzero_si512(); BLOCKS]; QUERIES];
+    let mut sums = [[_mm512_setzero_si512(); BLOCKS]; COUNT];
     for group in 0..groups {
         let codes = blocks.map(|block| {
             let codes = block.as_ptr().wrapping_add(group * BYTES);
-            fetch(codes.cast(), ahead);
+            fetch(codes.cast(), BLOCKS * size);
             // SAFETY: every block has 64 bytes for each group.
             unsafe { _mm512_loadu_si512(codes.cast()) }
         });
@@ -152,14 +144,11 @@ fn tile<const BLOCKS: usize>(
             }
         }
     }
-    sums
-}
-
-#[target_feature(enable = "avx512f")]
-fn load_codes(from: &[u8]) -> __m512i {
-    let some = &from[..BYTES];
-    // SAFETY: `some` has 64 bytes, and the load needs no alignment.
-    unsafe { _mm512_loadu_si512(some.as_ptr().cast()) }
+    for (sums, out) in sums.iter().zip(out) {
+        for (sum, out) in sums.iter().zip(out[at..].chunks_exact_mut(BLOCK)) {
+            store(*sum, out);
+        }
+    }
 }
 
 #[target_feature(enable = "avx512f")]
@@ -169,22 +158,66 @@ fn store(sums: __m512i, out: &mut [i32]) {
     unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), sums) };
 }
 
+/// The scores of a block's rows, and by how much each can be wrong.
+#[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-pub(super) fn reaching(dots: &[i32], facts: Facts<'_>, bound: &Bound, floor: f32) -> Reaching {
+fn scores<const PARTS: usize>(
+    parts: &[Part<'_>; PARTS],
+    facts: &Facts<'_>,
+    at: usize,
+) -> (__m512, __m512) {
+    let mut score = _mm512_setzero_ps();
+    for part in parts {
+        let offset = _mm512_set1_epi32(part.bound.offset);
+        let dots = _mm512_sub_epi32(load_dots(&part.dots[at..]), offset);
+        let scale = _mm512_set1_ps(part.bound.scale);
+        score = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), scale, score);
+    }
+    let slack = parts[PARTS - 1].bound;
+    let by_length = _mm512_set1_ps(slack.per_length);
+    let wrong = _mm512_fmadd_ps(by_length, load(facts.lengths, 0), _mm512_set1_ps(TINY));
+    let by_error = _mm512_set1_ps(slack.per_error);
+    let wrong = _mm512_fmadd_ps(by_error, load(facts.errors, 0), wrong);
+    (_mm512_mul_ps(score, load(facts.scales, 0)), wrong)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(super) fn reaching<const PARTS: usize>(
+    parts: [Part<'_>; PARTS],
+    facts: Facts<'_>,
+    floor: f32,
+) -> Reaching {
     let mut reaching = [0; STRETCH / BLOCK];
-    let facts = facts.blocks().zip(dots.chunks_exact(BLOCK));
-    let (scale, offset) = (_mm512_set1_ps(bound.scale), _mm512_set1_epi32(bound.offset));
-    let (by_length, tiny) = (_mm512_set1_ps(bound.per_length), _mm512_set1_ps(TINY));
-    let (by_error, floor) = (_mm512_set1_ps(bound.per_error), _mm512_set1_ps(floor));
-    for (word, (facts, dots)) in reaching.iter_mut().zip(facts) {
-        let dots = _mm512_cvtepi32_ps(_mm512_sub_epi32(load_dots(dots), offset));
-        let slack = _mm512_fmadd_ps(by_length, load(facts.lengths, 0), tiny);
-        let slack = _mm512_fmadd_ps(by_error, load(facts.errors, 0), slack);
-        let score = _mm512_mul_ps(dots, scale);
-        let most = _mm512_fmadd_ps(score, load(facts.scales, 0), slack);
-        *word = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(most, floor);
+    let floor = _mm512_set1_ps(floor);
+    for (block, (word, facts)) in reaching.iter_mut().zip(facts.blocks()).enumerate() {
+        let (score, wrong) = scores(&parts, &facts, block * BLOCK);
+        *word = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(_mm512_add_ps(score, wrong), floor);
     }
     reaching
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(super) fn lowest<const PARTS: usize>(
+    parts: [Part<'_>; PARTS],
+    facts: Facts<'_>,
+    out: &mut [f32; STRETCH],
+) {
+    for (block, (out, facts)) in out.chunks_exact_mut(BLOCK).zip(facts.blocks()).enumerate() {
+        let (score, wrong) = scores(&parts, &facts, block * BLOCK);
+        let least = _mm512_sub_ps(score, wrong);
+        // SAFETY: `out` has room for sixteen numbers, and the store needs no alignment.
+        unsafe { _mm512_storeu_ps(out.as_mut_ptr(), least) };
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub(super) fn left(row: &[f32], codes: &[i8], scale: f32, out: &mut [f32]) {
+    plain::left(row, codes, scale, out)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub(super) fn square(row: &[f32]) -> f64 {
+    plain::square(row)
 }
 
 #[target_feature(enable = "avx512f")]
@@ -196,7 +229,38 @@ fn load_dots(from: &[i32]) -> __m512i {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 pub(super) fn quantise(row: &[f32], levels: i8, out: &mut [i8]) -> Quantised {
-    plain::quantise(row, levels, out)
+    let mut most = _mm512_setzero_ps();
+    for at in (0..row.len()).step_by(LANES) {
+        most = _mm512_max_ps(most, _mm512_abs_ps(load_tail(row, at)));
+    }
+    let (scale, steps) = plain::step(_mm512_reduce_max_ps(most), levels);
+    let (by, wide) = (_mm512_set1_ps(steps), _mm512_set1_pd(f64::from(scale)));
+    let mut sums = [[_mm512_setzero_pd(); 3]; 2];
+    let out = &mut out[..row.len()];
+    for at in (0..row.len()).step_by(LANES) {
+        let numbers = load_tail(row, at);
+        let codes = _mm512_cvtps_epi32(_mm512_mul_ps(numbers, by));
+        let some = &mut out[at..];
+        let mask = ((1u32 << some.len().min(LANES)) - 1) as u16;
+        // SAFETY: the mask has a bit for no number that `some` does not have; what it leaves out is not written.
+        unsafe { _mm512_mask_cvtepi32_storeu_epi8(some.as_mut_ptr(), mask, codes) };
+        let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(numbers)));
+        let halves = [_mm512_castps512_ps256(numbers), high].map(|half| _mm512_cvtps_pd(half));
+        let codes = [
+            _mm512_castsi512_si256(codes),
+            _mm512_extracti64x4_epi64::<1>(codes),
+        ];
+        for ((numbers, codes), sums) in halves.into_iter().zip(codes).zip(&mut sums) {
+            let said = _mm512_mul_pd(wide, _mm512_cvtepi32_pd(codes));
+            let left = _mm512_sub_pd(numbers, said);
+            for (sum, number) in sums.iter_mut().zip([left, numbers, said]) {
+                *sum = _mm512_fmadd_pd(number, number, *sum);
+            }
+        }
+    }
+    let [low, high] = sums;
+    let sum = |at: usize| _mm512_reduce_add_pd(_mm512_add_pd(low[at], high[at]));
+    plain::quantised(scale, [sum(0), sum(1), sum(2)])
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]

@@ -4,6 +4,8 @@
 //! that is what lets a search that rescores call itself exact.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -11,23 +13,31 @@ mod avx512;
 mod neon;
 mod plain;
 mod portable;
+mod tiles;
 
 #[cfg(test)]
 mod tests;
 
+use std::sync::OnceLock;
+
 use super::half::Kind;
 
 pub(super) use plain::{Quantised, WORD_LANES};
+pub(super) use tiles::Tiles;
 
 /// Rows whose codes lie side by side: four dimensions of row 0, of row 1, … of row 15, then the next four dimensions.
 /// So a register of 64 bytes holds sixteen rows, and no sum has to be added up across it.
 pub(super) const BLOCK: usize = 16;
 /// Dimensions in a group of a block.
 pub(super) const GROUP: usize = 4;
-/// Rows of one call.
-pub(super) const STRETCH: usize = 8 * BLOCK;
+/// Rows of one call at most.
+pub(super) const STRETCH: usize = 64 * BLOCK;
 /// Queries that are compared with a block in one go.
 pub(super) const QUERIES: usize = 8;
+/// From so many queries on it pays to do eight, or a tile of them.
+const WORTH_MANY: usize = 3;
+/// Queries that are put into tiles together.
+const PARTY_OF_TILES: usize = 32;
 
 /// A set of instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +50,9 @@ pub(super) enum Kernel {
     /// AVX-512 with VNNI.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// AVX-512 with VNNI, and AMX for many queries at once.
+    #[cfg(target_arch = "x86_64")]
+    Amx,
     /// What every AArch64 has.
     #[cfg(target_arch = "aarch64")]
     Neon,
@@ -54,6 +67,16 @@ pub(super) struct Bound {
     /// What a row's error, and its length, weigh in the bound.
     pub per_error: f32,
     pub per_length: f32,
+}
+
+/// Dot products of a query's codes with those of a stretch.
+pub(super) type Dots = [i32; STRETCH];
+
+/// What one half of a query, its codes or those of what they leave out, adds to the scores.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
+    pub dots: &'a Dots,
+    pub bound: Bound,
 }
 
 /// A word for each block of a stretch, with a bit for each row.
@@ -101,8 +124,13 @@ impl Bound {
 }
 
 impl Kernel {
-    /// The best that this processor has.
+    /// The best that this processor has, and that the kernel of the operating system lets us use.
     pub fn detect() -> Kernel {
+        static BEST: OnceLock<Kernel> = OnceLock::new();
+        *BEST.get_or_init(Kernel::look)
+    }
+
+    fn look() -> Kernel {
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx512f")
@@ -110,7 +138,10 @@ impl Kernel {
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512vnni")
             {
-                return Kernel::Avx512;
+                return match amx::allowed() {
+                    true => Kernel::Amx,
+                    false => Kernel::Avx512,
+                };
             }
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                 return Kernel::Avx2;
@@ -130,6 +161,10 @@ impl Kernel {
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             kernels.push(Kernel::Avx2);
         }
+        #[cfg(target_arch = "x86_64")]
+        if Kernel::detect() == Kernel::Amx {
+            kernels.push(Kernel::Avx512);
+        }
         kernels
     }
 
@@ -142,23 +177,60 @@ impl Kernel {
         }
     }
 
+    /// How many of `queries` are compared together.
+    pub fn party(self, queries: usize) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Amx if queries >= WORTH_MANY => PARTY_OF_TILES,
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Amx | Kernel::Avx512 if queries < WORTH_MANY => 1,
+            _ => QUERIES,
+        }
+    }
+
+    /// Both halves of so many queries are compared at once: where that costs little, because reading the codes, or
+    /// setting up, is what takes the time.
+    pub fn whole(self, queries: usize) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Amx => true,
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 => queries < WORTH_MANY,
+            _ => false,
+        }
+    }
+
+    /// So many queries are compared by [`Kernel::tile_dots`].
+    pub fn tiled(self, queries: usize) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Amx => queries >= WORTH_MANY,
+            _ => false,
+        }
+    }
+
     /// `row · query`; both of the same length.
     #[inline]
     pub fn dot(self, row: &[f32], query: &[f32]) -> f32 {
-        self.dots([row], query)[0]
+        self.dots([row], [row], query)[0]
     }
 
-    /// `row · query` of some rows; all of the same length.
+    /// `row · query` of some rows; all of the same length. The rows of `next` are fetched meanwhile.
     #[inline]
-    pub fn dots<const ROWS: usize>(self, rows: [&[f32]; ROWS], query: &[f32]) -> [f32; ROWS] {
+    pub fn dots<const ROWS: usize>(
+        self,
+        rows: [&[f32]; ROWS],
+        next: [&[f32]; ROWS],
+        query: &[f32],
+    ) -> [f32; ROWS] {
         match self {
             Kernel::Portable => rows.map(|row| portable::dot(row, query)),
             // SAFETY: `detect` gives this kernel only where the processor has its instructions.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx2 => unsafe { avx2::dots(rows, query) },
+            Kernel::Avx2 => unsafe { avx2::dots(rows, next, query) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 => unsafe { avx512::dots(rows, query) },
+            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::dots(rows, next, query) },
             #[cfg(target_arch = "aarch64")]
             Kernel::Neon => rows.map(|row| {
                 // SAFETY: every AArch64 has NEON.
@@ -179,24 +251,58 @@ impl Kernel {
             Kernel::Avx2 => unsafe { avx2::code_dots(blocks, queries, out) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 => unsafe { avx512::code_dots(blocks, queries, out) },
+            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::code_dots(blocks, queries, out) },
             // SAFETY: every AArch64 has NEON.
             #[cfg(target_arch = "aarch64")]
             Kernel::Neon => unsafe { neon::code_dots(blocks, queries, out) },
         }
     }
 
-    /// Which rows of a stretch, or of some blocks of one, may score `floor` or more.
+    /// Dot products of the codes of whole blocks with those of all `tiles`: `out[query][row]`, with room for
+    /// [`Tiles::padded`] queries. Only for a kernel that is [`Kernel::tiled`].
+    pub fn tile_dots(self, blocks: &[u8], tiles: &Tiles, out: &mut [Dots]) {
+        match self {
+            // SAFETY: `detect` gives this kernel only where the processor has its instructions, and where they are allowed.
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Amx => unsafe { amx::tile_dots(blocks, tiles, out) },
+            _ => tiles::portable(blocks, tiles, out),
+        }
+    }
+
+    /// Which rows of a stretch may score `floor` or more, by so many parts of a query.
     #[inline]
-    pub fn reaching(self, dots: &[i32], facts: Facts<'_>, bound: &Bound, floor: f32) -> Reaching {
+    pub fn reaching<const PARTS: usize>(
+        self,
+        parts: [Part<'_>; PARTS],
+        facts: Facts<'_>,
+        floor: f32,
+    ) -> Reaching {
         match self {
             // SAFETY: `detect` gives this kernel only where the processor has its instructions.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx2 => unsafe { avx2::reaching(dots, facts, bound, floor) },
+            Kernel::Avx2 => unsafe { avx2::reaching(parts, facts, floor) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 => unsafe { avx512::reaching(dots, facts, bound, floor) },
-            _ => plain::reaching(dots, facts, bound, floor),
+            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::reaching(parts, facts, floor) },
+            _ => plain::reaching(parts, facts, floor),
+        }
+    }
+
+    /// The least that each row of a stretch scores; into `out` as far as there are facts.
+    pub fn lowest<const PARTS: usize>(
+        self,
+        parts: [Part<'_>; PARTS],
+        facts: Facts<'_>,
+        out: &mut [f32; STRETCH],
+    ) {
+        match self {
+            // SAFETY: `detect` gives this kernel only where the processor has its instructions.
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2 => unsafe { avx2::lowest(parts, facts, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::lowest(parts, facts, out) },
+            _ => plain::lowest(parts, facts, out),
         }
     }
 
@@ -209,7 +315,7 @@ impl Kernel {
             Kernel::Avx2 => unsafe { avx2::half_dot(kind, row, query) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 => unsafe { avx512::half_dot(kind, row, query) },
+            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::half_dot(kind, row, query) },
             _ => plain::half_dot(kind, row, query),
         }
     }
@@ -222,13 +328,13 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx2 => unsafe { avx2::differing(rows, query) },
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 if is_x86_feature_detected!("avx512vpopcntdq") => {
+            Kernel::Avx512 | Kernel::Amx if is_x86_feature_detected!("avx512vpopcntdq") => {
                 // SAFETY: as above, and this instruction has just been asked for.
                 unsafe { avx512::differing(rows, query) }
             }
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 => unsafe { avx2::differing(rows, query) },
+            Kernel::Avx512 | Kernel::Amx => unsafe { avx2::differing(rows, query) },
             _ => plain::differing(rows, query),
         }
     }
@@ -241,8 +347,34 @@ impl Kernel {
             Kernel::Avx2 => unsafe { avx2::quantise(row, levels, out) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 => unsafe { avx512::quantise(row, levels, out) },
+            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::quantise(row, levels, out) },
             _ => plain::quantise(row, levels, out),
+        }
+    }
+
+    /// What codes with this step leave out of a row: into `out`, which is as long.
+    pub fn left(self, row: &[f32], codes: &[i8], scale: f32, out: &mut [f32]) {
+        match self {
+            // SAFETY: `detect` gives this kernel only where the processor has its instructions.
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2 => unsafe { avx2::left(row, codes, scale, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::left(row, codes, scale, out) },
+            _ => plain::left(row, codes, scale, out),
+        }
+    }
+
+    /// The squared length of a row: the same bits from every kernel.
+    pub fn square(self, row: &[f32]) -> f64 {
+        match self {
+            // SAFETY: `detect` gives this kernel only where the processor has its instructions.
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2 => unsafe { avx2::square(row) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::square(row) },
+            _ => plain::square(row),
         }
     }
 }

@@ -237,8 +237,8 @@ class Run:
 
     def _settle(self) -> None:
         """Everything that has come is kept; what still flies is let go."""
-        if self._fresh:
-            self._commit()
+        self._kept_at = -KEEP_EVERY  # so that what is kept now is all, and a resumed run begins at once
+        self._commit()
         self._flying.clear()
         self.search.finish()
 

@@ -13,11 +13,14 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from o_tui import __version__
 from o_tui.evolution.portfolio import Portfolio, Proposal, Scored
 
 WINDOW = 4
 INITIAL = "initial"
 MODEL = "llm"
+FORMAT = f"{__version__}/2"
+"""Of a kept state: what another version has kept is not read."""
 
 
 class Proposer(Protocol):
@@ -121,6 +124,7 @@ class Search:
         """What `restore` needs beside the evaluations that were kept."""
         waiting = [[each.number, msgspec.to_builtins(each.proposal)] for each in self._waiting]
         return {
+            "format": FORMAT,
             "next": self.next,
             "learned": self.learned,
             "starved": self._starved,
@@ -131,10 +135,11 @@ class Search:
     def restore(self, state: dict[str, Any] | None, known: Sequence[Scored]) -> list[Numbered]:
         """Goes on where a run stopped: `known` are its kept results by number; returns what has none yet.
 
-        What was proposed after the state was kept is proposed again, which gives the same.
+        What was proposed after the state was kept is proposed again, which gives the same; where another version of O
+        would propose something else, what was kept counts.
         """
         results = {int(each.id): each for each in known}
-        if state:
+        if state and state.get("format") == FORMAT:
             self.next, self._starved = state["next"], state["starved"]
             self._proposer = self._make(state["proposer"])
             waiting = [Numbered(number, msgspec.convert(given, Proposal)) for number, given in state["waiting"]]
@@ -144,8 +149,11 @@ class Search:
         last = max(results, default=0)
         while self.next <= last and self.ready():
             found = self.propose(_of_a_model(results.get(self.next)))
-            if found is not None and found.number in results:
-                self.result(found.number, results[found.number].score)
+            kept = results.get(found.number) if found is not None else None
+            if kept is not None:
+                if kept.source != self._waiting[-1].proposal.source:
+                    self._waiting[-1] = Numbered(int(kept.id), _as_kept(kept))
+                self.result(int(kept.id), kept.score)
         return [each for each in self._waiting if each.number not in self._scores]
 
 
@@ -153,7 +161,11 @@ def _of_a_model(kept: Scored | None) -> Proposal | None:
     """What a model has written is not written again."""
     if kept is None or not kept.operator.startswith(MODEL):
         return None
-    return Proposal(kept.source, kept.operator, (kept.parent,), "")
+    return _as_kept(kept)
+
+
+def _as_kept(kept: Scored) -> Proposal:
+    return Proposal(kept.source, kept.operator, (kept.parent,) if kept.parent else (), "")
 
 
 def operators(seed: int) -> Callable[[dict[str, Any] | None], Proposer]:

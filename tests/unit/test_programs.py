@@ -368,6 +368,17 @@ def test_a_search_depends_on_seed_and_results_only(order: int, kept_at: int) -> 
     assert again.archive == whole.archive and len(whole.archive) > 3
 
 
+def test_what_another_version_has_kept_counts_but_its_state_is_not_read() -> None:
+    kept = [
+        Scored(str(number), f"other {number}", float(number), "1" if number > 1 else "", "x") for number in range(1, 9)
+    ]
+    made = search.Search("p", Noting)
+    assert [each.number for each in made.restore({"format": "0"}, kept)] == []
+    made.finish()
+    assert [each.source for each in made.archive] == [each.source for each in kept]
+    assert made.next == 9
+
+
 # --- a model's answers
 
 DIFF = "<<<<<<< SEARCH\nA = 3.0\n=======\nA = 1.5\n>>>>>>> REPLACE\n"

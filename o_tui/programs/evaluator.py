@@ -96,6 +96,9 @@ def _serve(control: socket.socket, setup: Setup, folder: Path) -> None:
 @contextlib.contextmanager
 def _kept_in(place: Path) -> Iterator[None]:
     """What an evaluation writes and imports from its folder is gone afterwards."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:  # what was left behind, and ended
+            pass
     place.mkdir()
     os.chdir(place)
     tempfile.tempdir = os.environ["TMPDIR"] = str(place)

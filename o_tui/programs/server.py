@@ -175,19 +175,24 @@ class Server:
 
     def _sweep(self) -> int:
         """Ends what the evaluator has started and left behind; how many."""
-        found = 0
-        for _ in range(20):
-            left = _descendants(os.getpid()) - ({self._host.pid} if self._host is not None else set())
+        host = self._host.pid if self._host is not None else 0
+        found: set[int] = set()
+        for _ in range(20):  # what is ended may have been about to start another one
+            left = [pid for pid in _descendants(os.getpid()) if pid != host]
+            for pid in left:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)  # it may have ended already
+            left = [pid for pid in left if _lives(pid)]
             if not left:
                 break
-            found += len(left)
+            found.update(left)
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             for pid in left:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, 0)
-        return found
+        return len(found)
 
 
 class _RunEndedError(Exception):
@@ -210,6 +215,14 @@ def _descendants(pid: int) -> set[int]:
     for child in tuple(found):
         found |= _descendants(child)
     return found
+
+
+def _lives(pid: int) -> bool:
+    """It is there, and not only its exit status, which the evaluator has not asked for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except (OSError, IndexError):
+        return False
 
 
 def _preload(modules: tuple[str, ...], readable: tuple[str, ...]) -> None:

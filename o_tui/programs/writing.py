@@ -18,10 +18,9 @@ from o_tui.protocol.errors import OError
 
 Ask = Callable[[list[dict[str, str]]], str]
 """The guardian's model: messages in, text out. Raises OError."""
-_BLOCK = re.compile(r"<{5,}[ \t]*SEARCH[^\n]*\n(.*?)^={5,}[ \t]*\n(.*?)^>{5,}[ \t]*REPLACE", re.DOTALL | re.MULTILINE)
-_FENCE = re.compile(r"^```[\w+-]*[ \t]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
 _THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
 _TEXT_CHARS = 400
+_ANSWER_CHARS = 1024 * 1024
 
 
 class ModelWriter:
@@ -85,12 +84,12 @@ def candidate_of(answer: str, source: str) -> str:
     """
     before, block, after = (part.decode() for part in markers.split(source.encode()))
     newline = "\r\n" if "\r\n" in block else "\n"
-    text, old = _THINKING.sub("", answer).replace("\r\n", "\n"), block.replace("\r\n", "\n")
+    text, old = _THINKING.sub("", answer[:_ANSWER_CHARS]).replace("\r\n", "\n"), block.replace("\r\n", "\n")
     if "<<<<" in text:
         new = _replaced(old, text)
     else:
-        fences = _FENCE.findall(text)
-        if not fences:
+        fences = _fenced(text)
+        if not any(each.strip() for each in fences):
             raise ValueError("there is no code in it")
         new = _inside(max(fences, key=len))
         if markers.compiles(new):
@@ -100,20 +99,61 @@ def candidate_of(answer: str, source: str) -> str:
     new = new if new.endswith("\n") else new + "\n"
     if new == old:
         raise ValueError("it changes nothing")
+    if not new.isascii() and any("\ud800" <= each <= "\udfff" for each in new):
+        raise ValueError("it is not UTF-8 text")
     return before + new.replace("\n", newline) + after
 
 
 def _replaced(block: str, text: str) -> str:
-    found = _BLOCK.findall(text)
-    if not found or len(found) != text.count("SEARCH\n"):
-        raise ValueError("half a diff: a SEARCH without its REPLACE")
-    for search, replace in found:
+    for search, replace in _pairs(text):
         if not search.strip() or block.count(search) != 1:
             raise ValueError(
                 f"a diff that does not apply: {search.strip()[:60]!r} is there {block.count(search)} times"
             )
         block = block.replace(search, replace, 1)
     return block
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """The SEARCH/REPLACE blocks, line by line: a pattern would take for ever over a hostile answer."""
+    found: list[tuple[str, str]] = []
+    search: list[str] | None = None
+    replace: list[str] | None = None
+    for line in text.splitlines(keepends=True):
+        if line.startswith("<<<<<") and "SEARCH" in line:
+            if search is not None:
+                break
+            search = []
+        elif search is not None and replace is None and line.startswith("====="):
+            replace = []
+        elif search is not None and replace is not None and line.startswith(">>>>>") and "REPLACE" in line:
+            found.append(("".join(search), "".join(replace)))
+            search = replace = None
+        elif replace is not None:
+            replace.append(line)
+        elif search is not None:
+            search.append(line)
+    if search is not None or not found:
+        raise ValueError("half a diff: a SEARCH without its REPLACE")
+    return found
+
+
+def _fenced(text: str) -> list[str]:
+    """What stands in fences; one that is never closed reaches to the end."""
+    found: list[str] = []
+    inside: list[str] | None = None
+    for line in text.splitlines(keepends=True):
+        if line.startswith("```"):
+            if inside is None:
+                inside = []
+                continue
+            if not line[3:].strip():
+                found.append("".join(inside))
+                inside = None
+                continue
+        if inside is not None:
+            inside.append(line)
+    return found if inside is None else [*found, "".join(inside)]
 
 
 def _inside(code: str) -> str:

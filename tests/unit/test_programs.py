@@ -392,6 +392,10 @@ NO_ANSWERS = {
     "half a diff": (DIFF[:40], "half a diff"),
     "a diff that does not apply": (DIFF.replace("A = 3.0", "A = 4.0"), "does not apply"),
     "no Python": ("```python\ndef score(:\n```", "no Python"),
+    "two halves": ("<<<<<<< SEARCH\nA\n" + DIFF, "half a diff"),
+    "surrogates": (DIFF.replace("1.5", "'\ud800'"), "not UTF-8"),
+    "a bomb": ("<<<<<<< SEARCH\n" * 50_000, "half a diff"),
+    "another bomb": ("```x\n" * 50_000, "no Python"),
     "nothing new": (DIFF.replace("1.5", "3.0"), "changes nothing"),
 }
 

@@ -198,7 +198,7 @@ class _said:  # noqa: N801 - a context manager that reads as a word
 
 def _connect(folder: Path) -> sqlite3.Connection:
     try:
-        connection = sqlite3.connect(folder / "run.db", isolation_level=None, timeout=2.0)
+        connection = sqlite3.connect(folder / "run.db", isolation_level=None, timeout=0.5)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import select
 import signal
 import sqlite3
 import subprocess
@@ -21,7 +22,7 @@ from o_tui.programs.store import Store
 from o_tui.protocol.errors import NotFoundError, OError, PeerError, RefusedError
 from tests.support.user_programs import EVALUATOR, IMPORTING, PROGRAM, files
 
-BUDGET = 60
+BUDGET = 40
 
 
 def command(folder: Path, *words: str | Path) -> list[str]:
@@ -72,14 +73,19 @@ def test_a_run_improves_a_program_and_says_how(folder: Path) -> None:
 def test_a_run_that_is_killed_loses_nothing_and_ends_in_the_same_population(folder: Path) -> None:
     program, evaluator = files(folder / "p")
     whole = evolve(folder, program, evaluator, "--budget", str(BUDGET), "--seed", "7")[-1]
-    for kill_after in (1, 13, 55):
+    for kill_after in (1, 25):
         process = subprocess.Popen(
             command(folder, program, evaluator, "--budget", str(BUDGET), "--seed", "7"), stdout=subprocess.PIPE
         )
         assert process.stdout is not None
         said = [json.loads(process.stdout.readline()) for _ in range(kill_after + 1)]
+        others = [os.pidfd_open(pid) for pid in descendants(process.pid)]
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
+        for pidfd in others:
+            assert select.select([pidfd], [], [], 10)[0], "a process of the run is still there"
+            os.close(pidfd)
+        assert len(others) >= 2
         run = said[0]["evolution"]
         kept = {row[0] for row in population(folder, run)}
         assert {event["number"] for event in said[1:]} <= kept
@@ -103,7 +109,7 @@ def test_a_finished_run_goes_on_with_a_larger_budget(folder: Path) -> None:
 
 def test_a_file_of_the_users_is_replaced_only_with_his_word(folder: Path) -> None:
     program, evaluator = files(folder / "p")
-    last = evolve(folder, program, evaluator, "--budget", "30", "--out", program)[-1]
+    last = evolve(folder, program, evaluator, "--budget", "15", "--out", program)[-1]
     assert last["outcome"] == "pending" and program.read_text() == PROGRAM
     run, digest = last["evolution"], last["best"]["revision"]
     assert digest in last["approve"]
@@ -119,7 +125,7 @@ def test_a_file_of_the_users_is_replaced_only_with_his_word(folder: Path) -> Non
 
 def test_a_file_that_changed_meanwhile_is_not_replaced(folder: Path) -> None:
     program, evaluator = files(folder / "p")
-    last = evolve(folder, program, evaluator, "--budget", "30", "--out", program)[-1]
+    last = evolve(folder, program, evaluator, "--budget", "15", "--out", program)[-1]
     program.write_text("mine\n")
     evolve(folder, "--resume", last["evolution"], "--approve", last["best"]["revision"], code=4)
     assert program.read_text() == "mine\n"
@@ -281,6 +287,13 @@ def test_one_run_has_one_process(folder: Path) -> None:
     run.store.close()
     with pytest.raises(NotFoundError):
         Store.open(folder / "runs" / "nowhere")
+
+
+def descendants(pid: int) -> list[int]:
+    """The servers of a run and their evaluators; candidates come and go too quickly."""
+    servers = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    below = [Path(f"/proc/{server}/task/{server}/children").read_text().split() for server in servers]
+    return [*servers, *(int(found[0]) for found in below if found)]
 
 
 def go(folder: Path, wish: starting.Wish) -> Any:

@@ -23,7 +23,7 @@ from o_tui.evolution.budget import Cost
 from o_tui.evolution.candidates import ModelText
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.samples import Outcome, RecordedRequest
-from o_tui.evolution.validation import STAGES, Validation, validate
+from o_tui.evolution.validation import Validation, validate
 from o_tui.guardian import cycle, diffing
 from o_tui.guardian.audit import Audit
 from o_tui.guardian.database import Database

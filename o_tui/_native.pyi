@@ -354,9 +354,6 @@ class SharedCounters:
         `resident_bytes`: The most memory that it has had; None: as before.
         """
 
-    def set_index(self, places: Sequence[tuple[int, int, int]]) -> None:
-        """Writes the memory index anew: `(block id, offset, size)`; the first 10,000 are kept."""
-
     def ring(self) -> ViolationRing:
         """Where this process's refusals are recorded (`confine(ring=...)`), for the reader's `violations`.
 
@@ -378,9 +375,6 @@ class SharedReader:
 
     def latency_us(self, shares: Sequence[float]) -> tuple[int, list[int]]:
         """How many latencies there are, and the one below which each share (0 to 1) of them lies, to within 1 %."""
-
-    def index(self) -> list[tuple[int, int, int]] | None:
-        """The memory index: `(block id, offset, size)`; None as in `read`."""
 
     def violation_count(self) -> int:
         """How much was refused so far, as the writer says: cheap to ask for."""

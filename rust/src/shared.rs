@@ -3,7 +3,7 @@
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use o_core::shared::{self, Place};
+use o_core::shared;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -44,19 +44,6 @@ impl SharedCounters {
     #[pyo3(signature = (seq, busy, resident_bytes=None))]
     fn beat(&self, seq: u64, busy: bool, resident_bytes: Option<u64>) {
         self.counters.beat(seq, busy, resident_bytes);
-    }
-
-    /// Writes the memory index anew.
-    fn set_index(&self, py: Python<'_>, places: Vec<(u64, u32, u32)>) {
-        py.detach(|| {
-            let place = |(block_id, offset, size)| Place {
-                block_id,
-                offset,
-                size,
-            };
-            let places: Vec<Place> = places.into_iter().map(place).collect();
-            self.counters.set_index(&places);
-        });
     }
 
     /// Where this process's refusals are recorded: the end of the region.
@@ -127,17 +114,6 @@ impl SharedReader {
             shares
                 .into_iter()
                 .map(|share| counts.quantile(share))
-                .collect(),
-        )
-    }
-
-    /// The memory index; None as in `read`.
-    fn index(&self, py: Python<'_>) -> Option<Vec<(u64, u32, u32)>> {
-        let places = py.detach(|| self.reader.index())?;
-        Some(
-            places
-                .iter()
-                .map(|place| (place.block_id, place.offset, place.size))
                 .collect(),
         )
     }

@@ -37,12 +37,10 @@ def test_what_is_written_is_read(both: Both) -> None:
     counters.record(250, True)
     counters.record(750, False)
     counters.beat(41, True, 1 << 30)
-    counters.set_index([(7, 0, 10), (8, 10, 20)])
     read = reader.read()
     assert read is not None
     assert (read.seq, read.requests, read.latency_us, read.errors) == (41, 2, 1000, 1)
     assert (read.busy, read.resident_bytes) == (True, 1 << 30) and read.heartbeat_ns > 0
-    assert reader.index() == [(7, 0, 10), (8, 10, 20)]
     assert (reader.violations(), reader.violation_count()) == ([], 0)
 
 

@@ -1,7 +1,8 @@
 //! Shared counters: one region of memory for each instance, that it writes and the guardian reads without a frame.
 //!
-//! The seeds' `SharedState` (sequence number, total requests, total latency, error count, memory index of 10,000
-//! entries), with a heartbeat, the resident size, a latency histogram, and at the end the ring of violations.
+//! The seeds' `SharedState` (sequence number, total requests, total latency, error count) without their index of blocks
+//! in an arena, as there is no arena, but with a heartbeat, the resident size, a latency histogram, and at the end the
+//! ring of violations.
 //!
 //! It lies in a sealed memfd: nobody can make it smaller, so that no reader dies of SIGBUS, and after the seal nobody
 //! can map it to write any more. One process writes a region, with any number of threads. What is read is metrics,
@@ -12,14 +13,12 @@ mod memory;
 
 use std::io::Result;
 use std::os::fd::{OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::violations::{RING_BYTES, Ring, Violation};
 use histogram::Histogram;
 use memory::Mapping;
 
-/// Entries of the memory index.
-pub const INDEX_ENTRIES: usize = 10_000;
 /// What a region takes.
 pub const REGION_BYTES: usize = size_of::<Region>();
 /// How often a reader tries before it says that the writer is in the middle of something.
@@ -46,17 +45,6 @@ pub struct Reading {
     pub resident_bytes: u64,
 }
 
-/// One entry of the memory index: where a block lies in the arena.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Place {
-    /// The block.
-    pub block_id: u64,
-    /// Bytes from the start of the arena.
-    pub offset: u32,
-    /// Bytes.
-    pub size: u32,
-}
-
 const WORDS: usize = 7;
 
 /// A sequence lock: odd while somebody writes; who reads sees the same even number before and after.
@@ -66,25 +54,10 @@ struct Locked {
     words: [AtomicU64; WORDS],
 }
 
-#[repr(C, align(64))]
-struct Index {
-    lock: AtomicU64,
-    used: AtomicU64,
-    entries: [Entry; INDEX_ENTRIES],
-}
-
-#[repr(C)]
-struct Entry {
-    block_id: AtomicU64,
-    offset: AtomicU32,
-    size: AtomicU32,
-}
-
 #[repr(C, align(4096))]
 struct Region {
     counters: Locked,
     latency: Histogram,
-    index: Index,
     ring: RingSpace,
 }
 
@@ -198,32 +171,6 @@ impl Region {
             }
         })
     }
-
-    fn set_index(&self, places: &[Place]) {
-        let index = &self.index;
-        let _guard = Guard::take(&index.lock);
-        let mut used = 0;
-        for (entry, place) in index.entries.iter().zip(places) {
-            entry.block_id.store(place.block_id, Ordering::Relaxed);
-            entry.offset.store(place.offset, Ordering::Relaxed);
-            entry.size.store(place.size, Ordering::Relaxed);
-            used += 1;
-        }
-        index.used.store(used, Ordering::Relaxed);
-    }
-
-    fn index(&self) -> Option<Vec<Place>> {
-        let index = &self.index;
-        whole(&index.lock, || {
-            let used = usize::try_from(index.used.load(Ordering::Relaxed)).unwrap_or(INDEX_ENTRIES);
-            let load = |entry: &Entry| Place {
-                block_id: entry.block_id.load(Ordering::Relaxed),
-                offset: entry.offset.load(Ordering::Relaxed),
-                size: entry.size.load(Ordering::Relaxed),
-            };
-            index.entries.iter().take(used).map(load).collect()
-        })
-    }
 }
 
 /// Adds to a word that only the holder of the lock writes.
@@ -258,11 +205,6 @@ impl Counters {
     pub fn beat(&self, seq: u64, busy: bool, resident_bytes: Option<u64>) {
         let now_ns = crate::violations::now_ns();
         self.mapping.get().beat(seq, busy, now_ns, resident_bytes);
-    }
-
-    /// Writes the memory index anew: the first `INDEX_ENTRIES` of `places`.
-    pub fn set_index(&self, places: &[Place]) {
-        self.mapping.get().set_index(places);
     }
 
     /// What a reader would see.
@@ -310,12 +252,6 @@ impl Reader {
     #[must_use]
     pub fn latency(&self) -> histogram::Counts {
         self.mapping.get().latency.read()
-    }
-
-    /// The memory index; None as in `read`.
-    #[must_use]
-    pub fn index(&self) -> Option<Vec<Place>> {
-        self.mapping.get().index()
     }
 
     /// What was refused, oldest first: the latest ones.

@@ -33,32 +33,9 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn the_memory_index_is_written_anew_each_time() {
-    let (counters, reader) = both();
-    assert_eq!(reader.index(), Some(vec![]));
-    let place = |n: u32| Place {
-        block_id: u64::from(n) << 40,
-        offset: n,
-        size: n + 1,
-    };
-    let places: Vec<Place> = (0..INDEX_ENTRIES as u32 + 5).map(place).collect();
-    counters.set_index(&places);
-    assert_eq!(reader.index().as_deref(), places.get(..INDEX_ENTRIES));
-    counters.set_index(&places[..3]);
-    assert_eq!(reader.index().as_deref(), places.get(..3));
-}
-
-#[test]
 fn the_ring_lies_at_the_end() {
     let (counters, reader) = both();
     let ring = counters.ring().unwrap();
-    counters.set_index(
-        &[Place {
-            block_id: u64::MAX,
-            offset: u32::MAX,
-            size: u32::MAX,
-        }; INDEX_ENTRIES],
-    );
     assert!(reader.violations().is_empty());
     ring.push(Layer::Landlock, 257, 13, b"/etc/passwd");
     drop(counters); // the ring stays
@@ -154,11 +131,6 @@ fn whatever_is_scribbled_into_it_is_read_without_harm() {
             reader.read(),
             reader.latency().quantile(0.99),
             reader.violation_count(),
-        );
-        assert!(
-            reader
-                .index()
-                .is_none_or(|index| index.len() <= INDEX_ENTRIES)
         );
         assert!(reader.violations().len() < 100);
     }

@@ -54,12 +54,12 @@ impl MemoryIndex {
 }
 
 fn by_words(found: &[Found]) -> BTreeMap<u64, Fused> {
-    let scale = found
-        .first()
-        .map_or(0.0, |best| f64::from(best.coverage) / f64::from(best.score));
+    let Some(best) = found.first() else {
+        return BTreeMap::new();
+    };
     let fused = found.iter().map(|found| Fused {
         number: found.number,
-        score: f64::from(found.score) * scale,
+        score: f64::from(found.score) / f64::from(best.score) * f64::from(best.coverage),
         cosine: 0.0,
     });
     fused.map(|fused| (fused.number, fused)).collect()

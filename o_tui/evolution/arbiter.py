@@ -41,7 +41,7 @@ class Policy:
         errors_gain: The share of main's errors that must be gone.
         quality_gain: The smallest gain of quality (0 to 1) that is worth a change.
         harm: A slow-down that is shown to be larger than this share rejects.
-        harm_for_quality: The same where the goal is quality, which may cost time.
+        harm_for_quality: The same where quality is the goal or better: it may cost time.
         errors_points: Additional errors, as a share of the pairs, that reject without being shown at `guard_alpha`.
         memory_ratio: Peak memory beyond this many times main's rejects, if it is `memory_slack_bytes` more as well.
         memory_slack_bytes: See above.
@@ -91,8 +91,8 @@ class Arbiter:
     def __init__(self, policy: Policy | None = None, goal: Goal = "any") -> None:
         self.policy = policy = policy or Policy()
         self.goal = goal
-        harm = policy.harm_for_quality if goal == "quality" else policy.harm
-        self._times = {name: Times(policy.margin, harm) for name in ("latency", "CPU time")}
+        limits = (policy.margin, policy.harm, policy.harm_for_quality)
+        self._times = {name: Times(*limits) for name in ("latency", "CPU time")}
         self._failures, self._quality = Failures(), Quality(policy.quality_gain)
         self._stalls = EProcess()
         self._blow_ups = [0, 0]
@@ -220,8 +220,16 @@ class Arbiter:
         found += [*self._memory(), *self._divergence()]
         if self._stalls.value >= limit:
             found.append(self._stall_sentence())
-        slow = [name for name, times in self._times.items() if times.slower.value >= limit]
-        return [*found, *(f"slower: {self._sentence(name)}" for name in slow)]
+        return [*found, *(f"slower: {self._sentence(name)}" for name in self._slow(at_the_end))]
+
+    def _slow(self, at_the_end: bool) -> list[str]:
+        """Which times are shown to be longer than they may: better answers may cost time, wanted or shown."""
+        quality, policy = self._quality, self.policy
+        wise = self.goal == "any" and quality.count > 0 and quality.gain >= policy.quality_gain
+        wise = wise and (not at_the_end or quality.better.value >= 1 / policy.alpha)
+        wise = wise or self.goal == "quality"
+        limit = 1 / policy.guard_alpha
+        return [name for name, time in self._times.items() if (time.far if wise else time.slower).value >= limit]
 
     def _memory(self) -> list[str]:
         (ours, theirs), policy = self._peaks, self.policy

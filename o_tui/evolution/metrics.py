@@ -13,12 +13,12 @@ from o_tui.evolution.samples import Pair
 class Times:
     """One kind of time. Bets are on the sign of the median of five consecutive paired log ratios.
 
-    `better` bets against "no faster than the margin", `slower` against "no slower than `harm`".
+    `better` bets against "no faster than the margin", `slower` against "no slower than `harm`", `far` than `far_harm`.
     """
 
-    def __init__(self, margin: float, harm: float) -> None:
-        self._faster_than, self._slower_than = math.log1p(-margin), math.log1p(harm)
-        self.better, self.slower = EProcess(), EProcess()
+    def __init__(self, margin: float, harm: float, far_harm: float) -> None:
+        self._faster_than, self._slower_than, self._far = (math.log1p(limit) for limit in (-margin, harm, far_harm))
+        self.better, self.slower, self.far = EProcess(), EProcess(), EProcess()
         self._blocks = Blocks()
         self._forks: list[int] = []
         self._times_ns: list[tuple[int, int]] = []
@@ -45,6 +45,7 @@ class Times:
         if middle is not None:
             self.better.add(sign(self._faster_than - middle))
             self.slower.add(sign(middle - self._slower_than))
+            self.far.add(sign(middle - self._far))
 
     def estimate(self) -> float:
         """The median over the processes of their median log ratio; 0 for none."""

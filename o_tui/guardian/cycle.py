@@ -16,7 +16,7 @@ import msgspec
 
 from o_tui.config import EvolutionConfig
 from o_tui.evolution import diffs, evidence, scoring, versions
-from o_tui.evolution.budget import Budget, Cost
+from o_tui.evolution.budget import NOTHING, Budget, Cost
 from o_tui.evolution.candidates import Candidate, Member, NoCandidateError, Source, Target
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.validation import Validation
@@ -80,6 +80,7 @@ class _Tried:
     found: Mapping[str, Any]
     measured: Measured | None = None
     score: float = float("-inf")
+    finalist: bool = False
 
     def row(self) -> dict[str, Any]:
         verdict = self.measured.decision.verdict if self.measured else "reject"
@@ -171,9 +172,8 @@ class _One:
             if not ready:
                 break
             await self._stage("shadow")
-            for found in ready:
-                await self._run_in_race(found)
-        better = [found for found in self._tried if found.score > 0]
+            await self._run_race(ready)
+        better = [found for found in self._tried if found.finalist and found.score > 0]
         if not better:
             last = f"; the last: {self._job.failures[-1]}" if self._job.failures else ""
             raise RejectedError(
@@ -302,21 +302,33 @@ class _One:
 
     # --- measuring
 
-    async def _run_in_race(self, found: _Tried) -> None:
-        pairs = max(RACE_LEAST, int(self._settings.pairs * RACE_SHARE))
-        try:
-            found.measured = await self._measure(found, pairs)
-        except GenomeLoadError as error:
-            self._job.failures.append(str(error))
-        else:
-            decision = found.measured.decision
-            if decision.verdict == "reject":
-                self._job.failures.append("; ".join(decision.reasons))
-            else:
-                found.score = scoring.score(found.measured.evidence, self._row["metric"])
-        found.source.learn(found.candidate, found.score, found.measured.cost.cpu_s if found.measured else 0.0)
+    async def _run_race(self, ready: Sequence[_Tried]) -> None:
+        """The lower half goes round by round: a bad one costs ten pairs, the last one has its share of them all."""
+        budget, settings = self._job.budget, self._settings
+        budget.check()
+        pairs, left = max(RACE_LEAST, int(settings.pairs * RACE_SHARE)), budget.requests_left()
+        if left is not None:
+            pairs = max(1, min(pairs, left // (2 * len(ready))))
+        revisions = [found.revision for found in ready]
+        raced = await self._cycle._measuring.race(self._row, revisions, settings, pairs=pairs)
+        for found in ready:
+            found.finalist = found.revision == list(raced)[-1]
+            self._learn(found, raced[found.revision])
+        await self._book.change(self._row, budget=budget.row(), race=[each.row() for each in self._tried])
+
+    def _learn(self, found: _Tried, measured: Measured | GenomeLoadError) -> None:
         self._tried.append(found)
-        await self._book.change(self._row, race=[each.row() for each in self._tried])
+        cost = NOTHING
+        if isinstance(measured, GenomeLoadError):
+            self._job.failures.append(str(measured))
+        else:
+            found.measured, cost = measured, measured.cost
+            if measured.decision.verdict == "reject":
+                self._job.failures.append("; ".join(measured.decision.reasons))
+            else:
+                found.score = scoring.score(measured.evidence, self._row["metric"])
+        self._job.budget.spend(cost)
+        found.source.learn(found.candidate, found.score, cost.cpu_s)
 
     async def _measure(self, found: _Tried, pairs: int, again: int = 0) -> Measured:
         budget = self._job.budget

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,13 @@ from typing import Any
 import msgspec
 
 from o_tui.config import EvolutionConfig
-from o_tui.evolution import arbiter, evidence, workloads
+from o_tui.evolution import arbiter, evidence, scoring, workloads
 from o_tui.evolution.budget import Cost
 from o_tui.evolution.genome import Genome
+from o_tui.evolution.multiple import Race
 from o_tui.evolution.samples import Trial
 from o_tui.guardian.evolution_book import Book
-from o_tui.guardian.seams import Instances, Recorded, Surroundings
+from o_tui.guardian.seams import GenomeLoadError, Instances, Recorded, Surroundings
 from o_tui.guardian.shadows import FORK_PAIRS, Code, Measurement
 from o_tui.protocol.errors import OError
 
@@ -79,7 +82,54 @@ class Measuring:
             OError: There is nothing to measure on, or no instances could be forked.
         """
         seed = int(revision[:12], 16) + again
-        work = await self._work(str(row["gene"]), pairs, seed, proof=again > 0)
+        measurement = await self._open(row, revision, settings, pairs, seed, proof=again > 0)
+        with _failing(measurement):
+            while measurement.decision is arbiter.CONTINUE:
+                await measurement.episode()
+        return await self._close(row, measurement)
+
+    async def race(
+        self, row: Mapping[str, Any], revisions: Sequence[str], settings: EvolutionConfig, *, pairs: int
+    ) -> dict[str, Measured | GenomeLoadError]:
+        """Compares several with the row's base: the lower half goes round by round, the last one has all its pairs.
+
+        Returns:
+            What each showed, the winner last; for one that could not be loaded, why.
+
+        Raises:
+            OError: As `measure`.
+        """
+        seed = zlib.crc32(str(row["id"]).encode())  # the same requests for all, whichever round they came in
+        racing = {each: await self._open(row, each, settings, pairs, seed, proof=False) for each in revisions}
+        race, found = Race(list(racing)), dict[str, Measured | GenomeLoadError]()
+        while race.alive:
+            lost = []
+            for name in race.alive:
+                try:
+                    if (await self._round(racing[name], len(race.alive) == 1)).verdict == "reject":
+                        lost.append(name)
+                except GenomeLoadError as error:
+                    found[name] = error
+                    lost.append(name)
+            scores = {
+                name: scoring.score(evidence.measure(racing[name].trial).row(), row["metric"]) for name in race.alive
+            }
+            gone = race.end_round(scores, lost) if len(race.alive) > 1 or lost else [race.alive.pop()]
+            for name in gone:
+                found[name] = found.get(name) or await self._close(row, racing[name])
+        return found
+
+    async def _round(self, measurement: Measurement, last: bool) -> arbiter.Decision:
+        """An episode; for the last one all that are left."""
+        with _failing(measurement):
+            while await measurement.episode() is arbiter.CONTINUE and last:
+                pass
+        return measurement.decision
+
+    async def _open(
+        self, row: Mapping[str, Any], revision: str, settings: EvolutionConfig, pairs: int, seed: int, *, proof: bool
+    ) -> Measurement:
+        work = await self._work(str(row["gene"]), pairs, seed, proof=proof)
         held_back = sum(request.held_back for request in work.requests)
         goal: arbiter.Goal = row.get("metric") or "any"
         measurement = Measurement(
@@ -90,21 +140,20 @@ class Measuring:
             candidate=await self._code(revision),
             timeout_s=settings.request_s,
             seed=seed,
-            policy=replace(self._policy, budget=max(pairs, held_back)),
+            policy=replace(self._policy, budget=max(pairs, held_back), least=max(self._policy.least, held_back)),
             goal=goal,
             fork_pairs=workloads.BLOCK if goal == "quality" else FORK_PAIRS,
-            least=held_back,
             cpu_s=settings.budget_cpu_s or math.inf,
             live=self._recorded.requests if row["gene"] not in NEVER_ASKED else None,
         )
+        await measurement.begin(work.requests, work.setup)
         self._measurements = [*self._measurements, measurement][-_SHOWN_SHADOWS:]
-        try:
-            trial = await measurement.run(work.requests, work.setup)
-        except BaseException:
-            measurement.end("failed")
-            raise
-        found = await asyncio.to_thread(evidence.measure, trial)
+        return measurement
+
+    async def _close(self, row: Mapping[str, Any], measurement: Measurement) -> Measured:
+        trial = measurement.stop()
         decision = measurement.decision
+        found = await asyncio.to_thread(evidence.measure, trial)
         measurement.end(decision.verdict)
         found = msgspec.structs.replace(
             found,
@@ -126,6 +175,15 @@ class Measuring:
     async def _code(self, revision: str) -> Code:
         files = await asyncio.to_thread(self._genome.files, revision)
         return Code(files, revision, await asyncio.to_thread(self._genome.version, revision))
+
+
+@contextmanager
+def _failing(measurement: Measurement) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        measurement.end("failed")
+        raise
 
 
 def _cost(trial: Trial) -> Cost:

@@ -70,7 +70,6 @@ class Measurement:
     Args:
         policy: With the budget in pairs.
         fork_pairs: Pairs after which both processes are forked anew; where times do not decide, more will do.
-        least: Pairs before which nothing is promoted: a proof asks all that was held back for it.
         cpu_s: CPU seconds that both sides may use together, all their processes added up.
         live: Where given, what main answers meanwhile is mirrored: taken up next, at most one in ten under load.
     """
@@ -88,7 +87,6 @@ class Measurement:
         policy: Policy | None = None,
         goal: Goal = "any",
         fork_pairs: int = FORK_PAIRS,
-        least: int = 0,
         cpu_s: float = math.inf,
         live: Live | None = None,
     ) -> None:
@@ -105,7 +103,6 @@ class Measurement:
         self._next: RecordedRequest | None = None
         self._scope = ""
         self._fork_pairs = fork_pairs
-        self._least = least
         self._cpu_s = cpu_s
         self._live = live
         self._mirrored: deque[RecordedRequest] = deque(maxlen=FORK_PAIRS)
@@ -154,6 +151,8 @@ class Measurement:
 
     async def episode(self) -> Decision:
         """Forks both sides, gives them pairs of one scope, kills them; see `run` for what is raised."""
+        if self._decision is not CONTINUE:
+            return self._decision
         try:
             await self._mirror()
             request = self._upcoming()
@@ -179,6 +178,12 @@ class Measurement:
         self._settle()
         return self._decision
 
+    def stop(self) -> Trial:
+        """No more episodes: the arbiter decides from what there is."""
+        if self._decision is CONTINUE:
+            self._decision = self.arbiter.conclude()
+        return self._trial
+
     def end(self, verdict: str) -> None:
         """Tells the views that it is over, and how."""
         self._state, self._verdict = "ended", verdict
@@ -189,8 +194,6 @@ class Measurement:
         self.arbiter.add(pair)
         self._observe()
         self._decision = self.arbiter.decision()
-        if self._decision.verdict == "promote" and self.arbiter.pairs < self._least:
-            self._decision = CONTINUE
 
     def _observe(self) -> None:
         twin, shadow, trial = self._runners["twin"], self._runners["shadow"], self._trial

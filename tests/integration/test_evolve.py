@@ -74,7 +74,8 @@ async def test_the_whole_story(operator: Operator, workspace: Paths) -> None:
     row = await operator.evolve(LOUD, goal="Speak up")
     assert (row["state"], row["verdict"]) == ("pending", "no_evidence"), row["reason"]
     evidence = row["evidence"]
-    assert evidence["pairs"] == 12 and evidence["requests_from"] == {"recorded": 6, "workload": 6}
+    sources = evidence["requests_from"]
+    assert evidence["pairs"] == 12 == sources["recorded"] + sources["workload"] and sources["recorded"] >= 6
     assert evidence["answers"]["different"] == 12
     assert all(example["candidate"] == example["main"].upper() for example in evidence["answers"]["examples"])
     assert evidence["latency"]["main_p50_ms"] > 0 and evidence["cpu"]["pairs"] > 0

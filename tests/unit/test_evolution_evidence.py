@@ -132,10 +132,16 @@ def test_quality_is_bet_on_once_a_request() -> None:
     assert (found.main, found.candidate, found.difference, found.requests) == (0.2, 0.9, 0.7, 100)
 
 
-def test_where_quality_is_the_goal_it_may_cost_time() -> None:
+def test_better_answers_may_cost_time_but_not_any() -> None:
     slower = [pair(2, 3, "other", quality=(0.2, 0.9), key=f"q{n}") for n in range(100)]
     assert decide(Trial(slower), goal="quality").verdict == "promote"
+    assert decide(Trial(slower)).verdict == "promote"
     assert decide(Trial(slower), goal="latency").verdict == "reject"
+    equal = [pair(2, 3, quality=(0.9, 0.9), key=f"q{n}") for n in range(100)]
+    assert decide(Trial(equal)).verdict == "reject"
+    assert decide(Trial(equal), goal="quality").verdict == "no_evidence"
+    far = [pair(2, 5, "other", quality=(0.2, 0.9), key=f"q{n}") for n in range(100)]
+    assert decide(Trial(far), goal="quality").verdict == "reject"
 
 
 def test_the_profile_of_the_seeds_wants_more() -> None:

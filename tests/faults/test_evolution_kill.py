@@ -15,6 +15,7 @@ import pytest
 from o_tui import client
 from o_tui.guardian.evolution_book import SETTLED
 from o_tui.paths import Paths, shipped
+from o_tui.protocol import messages
 from o_tui.protocol.errors import OError, RefusedError, UnreachableError
 
 WAIT_S = 60
@@ -38,14 +39,20 @@ def call(place: Paths, method: str, **params: Any) -> Any:
 
 
 def kill_at(place: Paths, pid: int, state: str, method: str, **params: Any) -> None:
-    """Calls a method and kills the guardian as soon as it says that an evolution is in a state."""
+    """Calls a method and kills the guardian as soon as it says that an evolution is in a state ("canary 2": a step)."""
+
+    def reached(notice: messages.Notice) -> bool:
+        row = notice.data
+        told = f"canary {row['canary'].get('step')}" if notice.topic == "evolution" and row["state"] == "canary" else ""
+        return notice.topic == "evolution" and state in (row["state"], told)
+
     with client.connect(place, follow=True) as connection, contextlib.suppress(UnreachableError):
         answers = connection.stream(method, wait_s=WAIT_S, **params)
         for notice in answers:
-            if notice.topic == "evolution" and notice.data["state"] == state:
+            if reached(notice):
                 os.kill(pid, signal.SIGKILL)
         for notice in connection.notices():
-            if notice.topic == "evolution" and notice.data["state"] == state:
+            if reached(notice):
                 os.kill(pid, signal.SIGKILL)
 
 
@@ -71,7 +78,7 @@ def _zombie(pid: int) -> bool:
 
 @pytest.fixture
 def place(workspace: Paths) -> Paths:
-    workspace.config_file.write_text("[evolution]\npairs = 40\n")
+    workspace.config_file.write_text("[evolution]\npairs = 40\ncanary_pairs = 5\n")
     with guardian(workspace):
         for text in QUESTIONS:
             call(workspace, "say", text=text)
@@ -95,7 +102,7 @@ def test_killed_in_the_middle_it_ends_cleanly(place: Paths, state: str) -> None:
         assert "copper" in call(place, "say", text=QUESTIONS[1])["text"]
 
 
-@pytest.mark.parametrize("state", ["deploying", "promoted"])
+@pytest.mark.parametrize("state", ["deploying", "canary 1", "canary 3", "promoted"])
 def test_killed_after_the_approval_it_is_promoted_once(place: Paths, state: str) -> None:
     with guardian(place) as pid:
         begun = call(place, "evolve", gene="recall", source=candidate(state))
@@ -106,8 +113,9 @@ def test_killed_after_the_approval_it_is_promoted_once(place: Paths, state: str)
     assert ended([pid, *instances])
     for _ in range(2):
         with guardian(place):
-            shown = call(place, "evolution.show", id=row["id"])
+            shown = call(place, "evolution.wait", id=row["id"])
             assert shown["state"] == "promoted", shown["reason"]
+            assert shown["by"] and shown["canary"]["state"] == "watching"
             assert [entry["kind"] for entry in call(place, "genome.log")] == ["promotion", "seed"]
             assert call(place, "status")["genome"]["version"] == shown["version"]
             with pytest.raises(RefusedError, match="already approved by"):

@@ -30,7 +30,7 @@ from o_tui.guardian.database import Database
 from o_tui.guardian.evolution_rows import EvolutionRows
 from o_tui.guardian.evolutions import MAX_WAITING, Evolutions
 from o_tui.guardian.learning_rows import LearningRows
-from o_tui.guardian.seams import GenomeLoadError, InstanceDiedError, Operator, ShadowInstance
+from o_tui.guardian.seams import Fault, GenomeLoadError, InstanceDiedError, Operator, ShadowInstance
 from o_tui.paths import Paths
 from o_tui.protocol.errors import NotFoundError, OError, PeerError, RefusedError, UsageError
 from o_tui.protocol.refusals import Refusal
@@ -760,6 +760,110 @@ async def test_a_death_while_rolling_back_ends_rolled_back(
     await after.recover()
     assert (await after.show(row["id"]))["state"] == "rolled_back"
     assert [entry["kind"] for entry in desk.genome.log()] == ["rollback", "promotion", "seed"]
+
+
+async def watched(desk: Desk) -> dict[str, Any]:
+    """A promotion under watch, the traffic of which a test serves."""
+    row = await desk.promote("fast")
+    while not desk.world.road.told:
+        await asyncio.sleep(0)
+    return row
+
+
+async def test_a_promotion_that_does_harm_is_taken_back(desk: Desk, world: World) -> None:
+    row = await watched(desk)
+    while (await desk.evolutions.show(row["id"]))["state"] == "promoted":
+        world.road.serve(by="main", ok=False)
+    shown = await desk.evolutions.show(row["id"])
+    assert shown["state"] == "rolled_back" and shown["reason"].startswith("rolled back by itself: ")
+    assert world.reloads[-2] == (row["base"], "0.1.0"), "at once, before git has been asked"
+    assert world.reloads[-1] == (desk.genome.head(), "0.2.1") and world.files["recall.py"] == source("base")
+    assert await desk.verdicts() == [("approved", row["id"]), ("rolled_back", row["id"])]
+
+
+@pytest.mark.parametrize("place", ["audit", "reload", "rollback", "tag", "recorded"])
+async def test_taking_back_survives_the_guardians_death_anywhere(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    row = await watched(desk)
+    deploying = desk.evolutions._deploying
+
+    def die(*_arguments: Any, **_more: Any) -> Any:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        if place == "audit":
+            patch.setattr(deploying, "_audit", die)
+        elif place == "reload":
+            world.die_at = place
+        elif place in ("rollback", "tag"):
+            patch.setattr(Genome, place if place == "rollback" else "_finish", die)
+        else:
+            real = deploying._book.change
+
+            async def change(row: dict[str, Any], **fields: Any) -> None:
+                if fields.get("state") == "rolled_back":
+                    raise KilledError
+                await real(row, **fields)
+
+            patch.setattr(deploying._book, "change", change)
+        with pytest.raises(KilledError):
+            await deploying._harmed(row, "latency +40 %")
+    world.die_at = ""
+    for _ in range(2):
+        after = desk.restarted()
+        await after.recover()
+        shown = await after.show(row["id"])
+        assert (shown["state"], shown["reason"]) == ("rolled_back", "rolled back by itself: latency +40 %")
+        assert [entry["kind"] for entry in desk.genome.log()] == ["rollback", "promotion", "seed"]
+        assert world.files["recall.py"] == source("base")
+
+
+async def test_a_watch_goes_on_with_the_next_guardian(desk: Desk, world: World) -> None:
+    row = await watched(desk)
+    await desk.evolutions.close()
+    assert not world.road.told
+    after = desk.restarted()
+    await after.recover()
+    while not world.road.told:
+        await asyncio.sleep(0)
+    assert (await after.show(row["id"]))["canary"]["state"] == "watching"
+    await after.rollback("", ANN)
+    await asyncio.sleep(0)
+    assert not world.road.told, "what was rolled back is not watched"
+
+
+async def test_a_canary_that_does_harm_is_never_a_version(desk: Desk, world: World) -> None:
+    row = await desk.evolve("fast")
+    world.road.faults = [Fault("it ended in service: exit 3")]
+    with pytest.raises(OError, match=r"two-faced: .* in service: it ended in service: exit 3"):
+        await desk.evolutions.approve(row["id"], row["diff_sha256"], ANN)
+    shown = await desk.evolutions.show(row["id"])
+    assert (shown["state"], shown["canary"]["state"], shown["by"]) == ("rolled_back", "harm", "ann")
+    assert len(desk.genome.log()) == 1 and world.reloads == [] and world.road.ended[0] is True
+    assert (await desk.promote("other"))["version"] == "0.2.0", "and life goes on"
+
+
+async def test_a_canary_that_cannot_be_started_fails(desk: Desk, world: World) -> None:
+    row = await desk.run(source("fast") + "# unstartable\n")
+    with pytest.raises(OError, match="the canary did not take it"):
+        await desk.evolutions.approve(row["id"], row["diff_sha256"], ANN)
+    assert (await desk.evolutions.show(row["id"]))["state"] == "failed" and world.reloads == []
+
+
+async def test_a_stop_in_the_middle_of_a_canary_leaves_it_to_the_next_guardian(desk: Desk, world: World) -> None:
+    row = await desk.evolve("fast")
+    task = asyncio.create_task(desk.evolutions.approve(row["id"], row["diff_sha256"], ANN))
+    await world.road.serving.wait()
+    await desk.evolutions.close()
+    with pytest.raises(OError, match="begins again with the next one"):
+        await task
+    assert (await desk.evolutions.show(row["id"]))["state"] == "canary" and world.road.ended == [True]
+    after = desk.restarted()
+    await after.recover()
+    promoted = await asyncio.wait_for(after.wait(row["id"]), 20)
+    assert (promoted["state"], promoted["by"]) == ("promoted", "ann")
+    assert await desk.verdicts() == [("approved", row["id"])]
 
 
 async def test_closing_stops_what_runs(desk: Desk, world: World) -> None:

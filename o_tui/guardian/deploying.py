@@ -133,13 +133,13 @@ class Deploying:
                         by = row["by"] or approved.get(row["id"], "")
                         await self._book.change(row, state="deploying", by=by)
                         self._spawn(self._finish(row))
-            await self._agree("")
             for row in await self._book.page(20, ("promoted",)):
                 canary = row.get("canary") or {}
                 if canary.get("state") == "harm":
                     await self._take_back(row, canary["reason"])
                 elif canary.get("state") == "watching":
                     await self._watch(row)
+            await self._agree("")
 
     async def close(self) -> None:
         """Before the guardian's end: a canary and a watch end here and go on with the next guardian."""
@@ -231,9 +231,10 @@ class Deploying:
     async def _take_back(self, row: dict[str, Any], harm: str) -> None:
         """Harm was shown after the promotion: the old code runs at once, then it is a version of its own."""
         row = await self._book.get(row["id"])
-        if row["state"] != "promoted" or row["id"] not in await asyncio.to_thread(self._genome.effective):
+        begun = await asyncio.to_thread(self._genome.rolled_back, row["id"])
+        if row["state"] != "promoted" or not (begun or row["id"] in await asyncio.to_thread(self._genome.effective)):
             return  # somebody was faster
-        if not await asyncio.to_thread(self._genome.rolled_back, row["id"]):
+        if not begun:
             await self._book.change(row, canary={**row["canary"], "state": "harm", "reason": harm})
             await self._audit(row, "rolled_back", AUTOMATIC, harm)
         reason = f"rolled back by itself: {harm}"

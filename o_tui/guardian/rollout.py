@@ -228,6 +228,8 @@ class Rollout:
         if new_step:
             text = f"{row['id']} ({row['gene']}): the canary takes {told['share']:.0%} of the requests"
             self._surroundings.event("info", text, {"id": row["id"], "gene": row["gene"]})
+            if self._canary is not None and (held := self._surroundings.held()):
+                self._canary.stop(f"nothing is deployed just now: {held}")
         await self._change(row, said | told, durable=new_step or told["state"] != "running")
 
     async def _change(self, row: dict[str, Any], told: dict[str, Any], *, durable: bool) -> None:

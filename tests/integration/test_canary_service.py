@@ -187,9 +187,7 @@ SLOW_LATER = (
 )
 
 
-async def test_harm_after_the_promotion_brings_the_old_code_back_by_itself(
-    operator: Operator, workspace: Paths
-) -> None:
+async def test_harm_after_a_promotion_brings_the_old_code_back(operator: Operator, workspace: Paths) -> None:
     row = await pending(operator, SLOW_LATER)
     await approve(operator, row)
     shown = await operator.call("evolution.show", id=row["id"])

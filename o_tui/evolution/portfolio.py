@@ -35,6 +35,7 @@ _POLISH = 12
 """How many turns the numbers of a model's proposal get."""
 _PENDING = 512
 _MODULES = 32
+_REFUSED = 4096
 _OTHERS = 4
 _HOPES = {"literals": (2.0, 2.0), "cma": (0.5, 2.0)}
 """Numbers are tuned first; of the others little is believed before it is seen."""
@@ -87,6 +88,7 @@ class Portfolio:
         self._best: list[float] = list(state.get("best", ()))
         self._newest: Scored | None = None
         self._parents = Parents(never_for_its_own_sake=("statements",))
+        self._refused: set[str] = set()
         self._modules: dict[str, Module | None] = {}
 
     def propose(self, archive: Sequence[Scored]) -> Proposal | None:
@@ -191,12 +193,25 @@ class Portfolio:
             change = operator.operate(module, modules, random, self._memory(operator.name))
             if change is None:
                 return None
-            child = kept(module, change.text)
-            if child is not None and child.identity not in self._seen:
+            child = self._child(module, change.text)
+            if child is not None:
                 self._seen[child.identity] = None
                 self._keep(change.text, child)
                 return self._proposed(operator.name, change, parent, others)
             operator.learn(self._memory(operator.name), change.note, "dropped", -math.inf)
+        return None
+
+    def _child(self, module: Module, text: str) -> Module | None:
+        """A child that may be proposed; what was refused once is known by its text."""
+        name = _name(module.text + text)
+        if name in self._refused:
+            return None
+        child = kept(module, text)
+        if child is not None and child.identity not in self._seen:
+            return child
+        if len(self._refused) >= _REFUSED:
+            self._refused.clear()
+        self._refused.add(name)
         return None
 
     def _proposed(self, name: str, change: Change, parent: Scored, others: Sequence[Scored]) -> Proposal:

@@ -7,6 +7,7 @@ import io
 import math
 import textwrap
 import tokenize
+from collections import Counter
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -123,7 +124,7 @@ def test_what_is_made_compiles_and_keeps_all_that_must_stay(operator: Operator, 
         if "\r\n" in source:
             assert "\n" not in after.replace("\r\n", ""), "the lines end as they did"
         if operator.name in KEEPS_COMMENTS:
-            assert comments(after) == comments(before.text)
+            assert not Counter(comments(before.text)) - Counter(comments(after))
 
 
 def test_every_operator_makes_something_of_the_program() -> None:
@@ -136,6 +137,11 @@ def test_what_is_outside_of_the_block_is_never_a_number_to_step() -> None:
     found = {each.name for each in literals(parse(PROGRAM))}
     assert {"WEIGHT", "GRÖSSE", "side"} <= found
     assert not {"LIMIT", "count", "shift", "by"} & found
+
+
+def test_a_number_with_named_options_is_a_choice_and_not_stepped() -> None:
+    source = "X = 3  # one of: 1, 3, 9\nY = 2.0\n"
+    assert [each.name for each in literals(parse(source))] == ["Y"]
 
 
 def test_what_breaks_a_promise_is_not_kept() -> None:
@@ -178,7 +184,7 @@ def test_a_step_that_helps_is_followed_and_one_that_does_not_shrinks() -> None:
     module, memory, literals_ = parse("X = 1.0\n"), {}, Literals()
     change = literals_.operate(module, [], Random(3), memory)
     assert change is not None
-    (record,) = memory["skeletons"][module.skeleton]
+    ((record,),) = memory["shapes"].values()
     first = record[0]
     literals_.learn(memory, {**change.note, "by": 0.5}, "better", 1.0)
     assert record[0] > first
@@ -204,7 +210,7 @@ def test_each_number_keeps_a_step_of_its_own() -> None:
         if score > best:
             best, module = score, parse(change.text)
     assert best > -0.05
-    tries = [record[2] for record in memory["skeletons"][module.skeleton]]
+    tries = [record[2] for record in next(iter(memory["shapes"].values()))]
     assert tries[2] < min(tries[:2]) / 2, "what changes nothing is left alone"
 
 
@@ -439,7 +445,7 @@ def test_no_comment_is_lost_to_a_rewrite() -> None:
 def test_a_constructor_is_climbed_from() -> None:
     source = PROGRAM.replace("def places(count=26, *, shift: float = 0.25)", "def places()")
     texts = [text for _before, text in changes(Idioms(), source, 4, 12)]
-    assert any("_climbed(points, judge, 150, 0.1)" in text for text in texts)
+    assert any("_climbed(points, judge, 0.1)" in text for text in texts)
 
 
 def test_statements_are_moved_but_names_and_results_stay() -> None:

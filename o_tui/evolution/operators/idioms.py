@@ -21,7 +21,7 @@ _REMEMBERED = 4096
 _WORTH_A_NAME = 6
 """Shortest text of an expression that is worth a name."""
 _CLIMBED = "_climbed"
-_CLIMB = '''def _climbed(rows, worth, steps, size):
+_CLIMB = '''def _climbed(rows, worth, size):
     """The rows after a local search: each step moves one a little, and it stays there where the worth does not fall."""
     import random
 
@@ -29,6 +29,7 @@ _CLIMB = '''def _climbed(rows, worth, steps, size):
         found = worth(rows)
         return float(sum(found)) if hasattr(found, "__iter__") else float(found)
 
+    steps = 150  # one of: 50, 150, 400
     chance = random.Random(1)
     best, most = rows, total(rows)
     for step in range(steps):
@@ -217,12 +218,12 @@ def _climbing(module: Module, function: ast.FunctionDef) -> Iterator[Rewrite]:
         match node:
             case ast.Return(value=ast.Name() as made):
                 for judge in judges:
-                    text = f"{_CLIMBED}({made.id}, {judge}, 150, 0.1)"
+                    text = f"{_CLIMBED}({made.id}, {judge}, 0.1)"
                     yield f"{function.name}(): climbed from by {judge}()", [helper, (*module.span(made), text)]
             case ast.Assign(value=ast.Call(func=ast.Name(id=judge), args=[ast.Name() as made])) if judge in judges:
                 if stands_alone(module, node):
                     at = module.line_span(node)[0]
-                    line = f"{indent_of(module, node)}{made.id} = {_CLIMBED}({made.id}, {judge}, 150, 0.1)"
+                    line = f"{indent_of(module, node)}{made.id} = {_CLIMBED}({made.id}, {judge}, 0.1)"
                     edits = [helper, (at, at, line + module.newline)]
                     yield f"{function.name}(): climbed from by {judge}()", edits
 

@@ -16,13 +16,14 @@ from random import Random
 
 from o_tui.evolution.operators.module import LARGEST, Function, Module
 from o_tui.evolution.operators.operator import Change, Memory, Note, Operator, Result
+from o_tui.evolution.operators.options import declared
 
 _FIRST_STEP = 0.15
 _FIRST_STEP_IN_ROW = 0.06
 _SMALLEST, _LARGEST = 1e-4, 2.0
 _TOGETHER = 0.5
 _NEAR = 6
-_SKELETONS = 16
+_SHAPES = 16
 """How many shapes of source are remembered; the oldest go first."""
 _TRIES = 6
 Number = int | float
@@ -64,7 +65,8 @@ class Literals(Operator):
         found = module.once(literals)
         if not found:
             return None
-        records = _records(memory, module.skeleton, found)
+        shape = f"{module.skeleton}:{len(found)}"  # a comment can take a number out: options
+        records = _records(memory, shape, found)
         weights = [_weight(each, record) for each, record in zip(found, records, strict=True)]
         for _ in range(_TRIES):
             at = random.choices(range(len(found)), weights)[0]
@@ -73,13 +75,13 @@ class Literals(Operator):
             if new != literal.value:
                 same = _twins(found, at) if random.random() < _TOGETHER else [literal]
                 text = module.edited((*each.span, written(new)) for each in same)
-                note = {"skeleton": module.skeleton, "at": at, "by": _parts(literal, new)}
+                note = {"shape": shape, "at": at, "by": _parts(literal, new)}
                 return Change(text, f"{literal.name}: {written(literal.value)} -> {written(new)}", note)
         return None
 
     def learn(self, memory: Memory, note: Note, result: Result, score: float) -> None:
         """Follows a step that helped, shrinks after one that did not."""
-        records = memory.get("skeletons", {}).get(note["skeleton"])
+        records = memory.get("shapes", {}).get(note["shape"])
         if records is None:
             return
         record, by = records[note["at"]], note["by"]
@@ -99,10 +101,11 @@ class Literals(Operator):
 
 
 def literals(module: Module) -> list[Literal]:
-    """The numbers and booleans that may be stepped, in the order of the text."""
+    """The numbers and booleans that may be stepped, in the order of the text; not those that have named options."""
     found: list[Literal] = []
+    chosen = [slot.span for slot in module.once(declared)]
     for node, row, weight, name in _numbers(module.tree, (), 1.0, ""):
-        if not module.inside(node):
+        if not module.inside(node) or any(_within(module.span(node), span) for span in chosen):
             continue
         value = value_of(node)
         sizes = [abs(value), *(abs(each) for each in row)]
@@ -112,6 +115,10 @@ def literals(module: Module) -> list[Literal]:
         found.append(Literal(module.span(node), value, float(scale), weight, signed, called, bool(row)))
     found.sort(key=lambda each: each.span)
     return found
+
+
+def _within(span: tuple[int, int], other: tuple[int, int]) -> bool:
+    return other[0] <= span[0] and span[1] <= other[1]
 
 
 def value_of(node: ast.expr) -> Number | bool:
@@ -187,14 +194,14 @@ def _row(node: ast.List | ast.Tuple) -> tuple[Number, ...]:
     return tuple(found) if len(found) >= 4 else ()
 
 
-def _records(memory: Memory, skeleton: str, found: Sequence[Literal]) -> list[Record]:
-    skeletons: dict[str, list[Record]] = memory.setdefault("skeletons", {})
-    records = skeletons.pop(skeleton, None) or [
+def _records(memory: Memory, shape: str, found: Sequence[Literal]) -> list[Record]:
+    shapes: dict[str, list[Record]] = memory.setdefault("shapes", {})
+    records = shapes.pop(shape, None) or [
         [_FIRST_STEP_IN_ROW if each.in_row else _FIRST_STEP, 0.0, 0, 0, 0] for each in found
     ]
-    skeletons[skeleton] = records  # the last used is the last in the row
-    while len(skeletons) > _SKELETONS:
-        del skeletons[next(iter(skeletons))]
+    shapes[shape] = records  # the last used is the last in the row
+    while len(shapes) > _SHAPES:
+        del shapes[next(iter(shapes))]
     return records
 
 

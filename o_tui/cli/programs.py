@@ -259,10 +259,9 @@ class Show:
         text = f"{value['evolution']}: {value['outcome']}, {value['evaluations']} evaluations, {value['failed']} failed"
         (self._out.good if done else self._out.bad)(text)
         if best["path"]:
-            again = best["measured_again"]
-            self._out.line(
-                f"score {_figure(best['initial'])} -> {_figure(best['claimed'])}, measured again {_figure(again)}"
-            )
+            for when, key in (("", ("initial", "claimed")), (", measured again", ("initial_again", "measured_again"))):
+                before, after = (_figure(best[name]) for name in key)
+                self._out.line(f"score {before} -> {after}{when}")
             self._out.line(f"best program: {best['path']}")
         if value.get("approve"):
             self._out.line(f"{value['out']} is as it was; to replace it: {value['approve']}")

@@ -23,7 +23,7 @@ def finish(store: Store) -> dict[str, Any]:
     champion = store.fact("champion") or {}
     best = next((row for row in rows if row.number == champion.get("number")), None)
     held = champion.get("measured_again")
-    better = best is not None and best.number > 1 and running.improved(first.score if first else None, held)
+    better = best is not None and best.number > 1 and running.improved(champion.get("initial_again"), held)
     value: dict[str, Any] = {
         "evolution": store.fact("id"),
         "outcome": "improved" if better else "no_improvement" if best is not None else "failed",
@@ -36,6 +36,7 @@ def finish(store: Store) -> dict[str, Any]:
             "claimed": best.score,
             "measured_again": held,
             "initial": first.score if first is not None else None,
+            "initial_again": champion.get("initial_again"),
         }
     write(store.folder / INITIAL, store.source(store.fact("initial_sha256")))
     write(store.folder / HISTORY, "".join(running.history(store)).encode())

@@ -245,20 +245,28 @@ class Run:
     # --- the champion
 
     def _measure_again(self) -> None:
-        """The best one, on seeds that no candidate has seen; if it fails there, the next one."""
+        """The best one, on seeds that no candidate has seen; if it fails there, the next one.
+
+        The program as it was is measured on the same seeds: only that is a fair comparison.
+        """
+        found = None
         for member in self.search.best()[:CHAMPIONS]:
-            scores = [self._once_more(member, turn) for turn in range(1, AGAIN + 1)]
-            self.store.commit()
-            held = None if None in scores else statistics.median(score for score in scores if score is not None)
-            self.store.set(champion={"number": int(member.id), "claimed": member.score, "measured_again": held})
-            self.store.commit()
-            self.report(
-                {"event": "measured_again", "number": int(member.id), "claimed": member.score, "measured_again": held}
-            )
+            held = self._held(member)
+            found = {"number": int(member.id), "claimed": member.score, "measured_again": held}
+            self.report({"event": "measured_again", **found})
             if held is not None:
-                return
-        self.store.set(champion=None)
+                found["initial_again"] = held if member.id == "1" else self._held(self.search.archive[0])
+                break
+            found = None
+        self.store.set(champion=found)
         self.store.commit()
+
+    def _held(self, member: Scored) -> float | None:
+        """The middle of its scores on fresh seeds; None: it failed on one of them."""
+        scores = [self._once_more(member, turn) for turn in range(1, AGAIN + 1)]
+        self.store.commit()
+        known = [score for score in scores if score is not None]
+        return statistics.median(known) if len(known) == AGAIN else None
 
     def _once_more(self, member: Scored, turn: int) -> float | None:
         seed = _seed(self.plan.seed, turn)

@@ -1,6 +1,6 @@
 """The fork server of a run: a clean process that forks the evaluator's process and, for each evaluation, a candidate's.
 
-    python -I -X utf8 -m o_tui.programs.server CONTROL_FD
+    python -P -s -X utf8 -m o_tui.programs.server CONTROL_FD
 
 It executes neither program nor evaluator, has no key in its environment and one thread. It says when time is over,
 reaps, and leaves nobody behind. When its control socket ends, it ends with all of its own.

@@ -49,9 +49,10 @@ def begin(folder: Path, wish: Wish, report: Report) -> Run:
     about = {"program": str(wish.program.absolute()), "evaluator": str(wish.evaluator.absolute())}
     store = Store.create(folder / name, {"id": name, "began_ns": time.time_ns(), **about})
     try:
-        write(store.folder / _ABOUT, json.dumps({"id": name, "began_ns": time.time_ns(), **about}).encode())
         plan = _plan(store, wish)
         store.commit()
+        # what `newest` looks at: a run that never began is none to resume
+        write(store.folder / _ABOUT, json.dumps({"id": name, "began_ns": time.time_ns(), **about}).encode())
         return _run(store, plan, report)
     except OError as error:
         store.set(outcome="refused", error=str(error))

@@ -279,6 +279,21 @@ def test_a_model_that_is_better_than_the_operators_wins(folder: Path) -> None:
     run.store.close()
 
 
+def test_a_champion_that_was_only_lucky_is_shown_as_one(folder: Path) -> None:
+    """Its score under the seed of all candidates is luck alone: under others it is no better than what was there."""
+    program = "# EVOLVE-BLOCK-START\nN = 10\n# EVOLVE-BLOCK-END\n\n\ndef score():\n    return N\n"
+    evaluator = IMPORTING + (
+        "\nimport random\n\n\ndef evaluate(program_path, seed):\n"
+        "    luck = random.Random(f'{seed} {load(program_path).score()}').random()\n"
+        "    return {'combined_score': luck}\n"
+    )
+    run = go(folder, starting.Wish(*files(folder / "p", program, evaluator), budget=40))
+    best = outcome.finish(run.store)["best"]
+    assert best["claimed"] > 0.9 and best["measured_again"] < best["claimed"]
+    assert best["initial_again"] != best["initial"]
+    run.store.close()
+
+
 def test_one_run_has_one_process(folder: Path) -> None:
     program, evaluator = files(folder / "p")
     run = go(folder, starting.Wish(program, evaluator, budget=2))

@@ -194,7 +194,7 @@ async def test_no_shadow_outlives_its_evolution(operator: Operator) -> None:
 
     operator.guardian.fleet.fork_shadow = fork_shadow  # type: ignore[method-assign]
     await operator.evolve(LOUD)
-    assert len(pids) == 2 * 12
+    assert len(pids) == 2 * 2, "a twin and a shadow for each ten pairs"
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)

@@ -82,6 +82,11 @@ class Candidate:
         return {name: "-".join(value.split()) for name, value in found.items() if value}
 
 
+def operator_of(origin: str, operator: str) -> str:
+    """How the operators are told who made a candidate: what a model made gets its numbers tuned first."""
+    return f"llm {operator}" if origin == "llm" else operator
+
+
 class NoCandidateError(Exception):
     """This time there is none; the text says why, in one line. It may be asked again."""
 

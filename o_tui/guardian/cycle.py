@@ -17,7 +17,7 @@ import msgspec
 from o_tui.config import EvolutionConfig
 from o_tui.evolution import diffs, evidence, scoring, versions
 from o_tui.evolution.budget import NOTHING, Budget, Cost
-from o_tui.evolution.candidates import Candidate, Member, NoCandidateError, Source, Target
+from o_tui.evolution.candidates import Candidate, Member, NoCandidateError, Source, Target, operator_of
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.validation import Validation
 from o_tui.guardian import apart
@@ -240,8 +240,9 @@ class _One:
         target = self._target
         base = Member(target.base, target.source, 0.0)
         tried = [
-            Member(each.revision, _text(each.candidate.source), each.score, target.base, each.candidate.operator)
+            Member(each.revision, _text(made.source), each.score, target.base, operator_of(made.origin, made.operator))
             for each in self._tried
+            for made in (each.candidate,)
         ]
         return [base, *self._job.others, *tried]
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from o_tui.config import EvolutionConfig
 from o_tui.evolution import scoring
 from o_tui.evolution.budget import Budget, Cost, limit_of
-from o_tui.evolution.candidates import FileSource, Member, ModelSource, OperatorSource, Source
+from o_tui.evolution.candidates import FileSource, Member, ModelSource, OperatorSource, Source, operator_of
 from o_tui.evolution.genome import Genome
 from o_tui.guardian import apart
 from o_tui.guardian.choosing import Choosing
@@ -92,7 +92,8 @@ class Sourcing:
             if each["revision"] and each["evidence"] and len(others) < _OTHERS:
                 with contextlib.suppress(OError):
                     text = await asyncio.to_thread(self._genome.source, each["revision"], row["gene"])
-                    operator = str(each.get("source", {}).get("operator", ""))
+                    made = each.get("source", {})
+                    operator = operator_of(str(made.get("origin", "")), str(made.get("operator", "")))
                     others.append(
                         Member(
                             each["revision"],

@@ -90,6 +90,23 @@ async def test_real_operators_make_candidates_of_a_real_gene(desk: Desk, world: 
     assert again["proposals"] == made["proposals"]
 
 
+async def test_what_a_model_made_is_told_to_the_operators_as_a_model_s(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.answers = [f"```python\n{source('other')}```"]
+    await desk.run("", origin="llm", goal="faster")
+    seen: list[list[Any]] = []
+    real = makes("slow")
+
+    async def call(job: str, asked: dict[str, Any]) -> Any:
+        seen.extend(asked["archive"])
+        return await real(job, asked)
+
+    monkeypatch.setattr(apart, "call", call)
+    await desk.run("", origin="operators", candidates=1)
+    assert [row[4] for row in seen[:2]] == ["", "llm scripted"] and seen[1][1] == source("other")
+
+
 # --- a model: everything that it can get wrong is said to it, and in the row
 
 

@@ -16,7 +16,7 @@ from o_tui.paths import Paths, shipped
 from o_tui.protocol.errors import NotFoundError, RefusedError, UsageError
 from tests.support.guardians import running
 
-SETTINGS = Config(evolution=EvolutionConfig(pairs=12))
+SETTINGS = Config(evolution=EvolutionConfig(pairs=12, canary_pairs=0))
 RECALL = (shipped("data") / "genome" / "recall.py").read_text("utf-8")
 
 

@@ -52,7 +52,14 @@ class Pairs:
 class Stage:
     """A canary of 20 pairs a step; `rows` is what its evolution's row said."""
 
-    def __init__(self, take: Callable[[int], Beside], *, replayed: list[RecordedRequest] = ASKED, known: bool = False):
+    def __init__(
+        self,
+        take: Callable[[int], Beside],
+        *,
+        replayed: list[RecordedRequest] = ASKED,
+        known: bool = False,
+        expected: float = 1.0,
+    ):
         self.road, self.pairs = Road(), Pairs(take)
         self.rows: list[dict[str, Any]] = []
         self.starts = 0
@@ -69,6 +76,7 @@ class Stage:
             wanted=20,
             replayed=replayed,
             effects_known=known,
+            expected=expected,
             start=start,
             tell=tell,
         )

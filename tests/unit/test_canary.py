@@ -197,7 +197,7 @@ class Guarded:
         self.road, self.pairs = Road(), Pairs(take)
         self.kept: list[dict[str, Any]] = []
         self.why_held = ""
-        fields: dict[str, Any] = {"pairs": 0, "seconds": 60.0, "requests": 120} | more
+        fields: dict[str, Any] = {"expected": 1.0, "pairs": 0, "seconds": 60.0, "requests": 120} | more
 
         async def keep(row: dict[str, Any]) -> None:
             self.kept.append(row)

@@ -204,6 +204,8 @@ class Show:
 
     def begin(self, run: Run) -> None:
         """What runs."""
+        from o_tui.evolution.operators import cma
+
         self._run = run
         self._from = sum(1 for _ in run.store.rows())
         plan, store = run.plan, run.store
@@ -213,6 +215,8 @@ class Show:
         else:
             already = f", {self._from} are done" if self._from else ""
             self._out.line(f"{about['evolution']}: {plan.budget} evaluations{already}, seed {plan.seed}")
+            if missing := cma.missing(plan.budget):
+                self._out.note(missing)
 
     def event(self, event: Mapping[str, Any]) -> None:
         """One thing that happened."""

@@ -22,7 +22,7 @@ from typing import Any
 
 from o_tui.evolution import parents
 from o_tui.evolution.credit import Credit
-from o_tui.evolution.operators import OPERATORS
+from o_tui.evolution.operators import OPERATORS, cma
 from o_tui.evolution.operators.module import Module, Region, kept, parse
 from o_tui.evolution.operators.operator import Change, Memory, Operator, Result
 from o_tui.evolution.parents import Parents, Scored
@@ -46,7 +46,7 @@ _AT_THE_TOP = frozenset({"materialise"})
 that it computes, which are written out where that has ended."""
 _SLOPE, _FLAT = 40, 0.05
 """Flat: of all that was gained, the last so many results brought less than this part."""
-_AFTER = {"cma": 1000}
+_AFTER = {"cma": cma.AFTER}
 """How many results must be known before an operator has its turn."""
 _BY_NAME: dict[str, Operator] = {each.name: each for each in OPERATORS}
 

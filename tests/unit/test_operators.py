@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from o_tui.evolution.operators import OPERATORS
+from o_tui.evolution.operators import OPERATORS, cma
 from o_tui.evolution.operators.cma import Cma
 from o_tui.evolution.operators.crossover import Crossover
 from o_tui.evolution.operators.folding import Folder, Unfoldable
@@ -487,3 +487,10 @@ def test_options_are_tried_one_at_a_time_and_the_least_tried_first() -> None:
     made = {change.text for _ in range(3) if (change := options.operate(module, [], random, memory)) is not None}
     assert len(made) == 3
     assert not options.eager(module, memory)
+
+
+def test_without_the_package_cma_is_left_out_and_a_long_search_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cma, "available", lambda: False)
+    assert Cma().operate(parse("X = 0.5\nY = 1.5\n"), [], Random(1), {}) is None
+    assert "pip install 'o-tui[search]'" in cma.missing(3000)
+    assert cma.missing(200) == ""

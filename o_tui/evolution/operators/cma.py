@@ -21,7 +21,8 @@ from o_tui.evolution.operators.literals import Literal, literals, written
 from o_tui.evolution.operators.module import Module, parse
 from o_tui.evolution.operators.operator import Change, Memory, Note, Operator, Result
 
-MISSING = "the operator cma needs the package cma: pip install 'o-tui[search]'"
+AFTER = 1000
+"""How many results must be known before it has its turn."""
 _FEWEST, _MOST = 2, 200
 _FIRST_STEP = 0.01
 _PATIENCE = 400
@@ -99,8 +100,15 @@ class Cma(Operator):
 
 @cache
 def available() -> bool:
-    """Whether the package is there; MISSING says what to do where it is not."""
+    """Whether the package is there."""
     return importlib.util.find_spec("cma") is not None
+
+
+def missing(budget: int) -> str:
+    """What to do for a search of so many evaluations that would use the package; empty where there is nothing to do."""
+    if budget <= AFTER or available():
+        return ""
+    return f"after {AFTER:,} evaluations the operator cma would polish numbers: pip install 'o-tui[search]'"
 
 
 def _new(count: int, seed: int) -> Any:

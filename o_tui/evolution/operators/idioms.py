@@ -29,7 +29,7 @@ _CLIMB = '''def _climbed(rows, worth, size):
         found = worth(rows)
         return float(sum(found)) if hasattr(found, "__iter__") else float(found)
 
-    steps = 150  # one of: 50, 150, 400
+    steps = 100  # one of: 50, 100, 150
     chance = random.Random(1)
     best, most = rows, total(rows)
     for step in range(steps):

@@ -31,6 +31,9 @@ KEEP_EVERY = 50
 """Evaluations after which the search's own state is kept."""
 AGAIN = 3
 CHAMPIONS = 5
+TURNS = 12
+"""Proposals of the operators for one of a model's."""
+MODEL_WAIT_S = 1.0
 _EQUAL = 1e-12
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -38,6 +41,13 @@ Report = Callable[[Mapping[str, Any]], None]
 
 class Writer(Protocol):
     """A model that writes candidates beside the operators, in its own time."""
+
+    @property
+    def busy(self) -> bool:
+        """It was asked, and has not answered."""
+
+    def wait(self, timeout_s: float) -> None:
+        """Until it has answered, or so long."""
 
     def look(self, best: Scored, failures: list[str]) -> None:
         """Has it begin a next one, if it does nothing."""
@@ -82,6 +92,7 @@ class Run:
     _fresh_since: float = 0.0
     _kept_at: int = 0
     _problems: list[str] = field(default_factory=list)
+    _turns: int = 0
     done: int = 0
 
     def go(self) -> None:
@@ -107,9 +118,12 @@ class Run:
                 self._submit(each)
             while self.done < self.plan.budget and time.monotonic() < over:
                 self._feed()
-                if not self._flying and not self._fresh:
+                if self._flying or self._fresh:
+                    self._collect(over)
+                elif self.writer is not None and self._model_is_due():
+                    self.writer.wait(MODEL_WAIT_S)
+                else:
                     break
-                self._collect(over)
             self._settle()
             if self.writer is not None:
                 self.writer.close()
@@ -152,11 +166,17 @@ class Run:
 
     def _feed(self) -> None:
         while len(self._flying) < DEPTH * len(self._lanes) and self.search.next <= self.plan.budget:
-            if not self.search.ready():
+            if self._model_is_due() or not self.search.ready():
                 return
-            found = self.search.propose(self.writer.take() if self.writer is not None else None)
+            written = self.writer.take() if self.writer is not None else None
+            self._turns = 0 if written is not None else self._turns + 1
+            found = self.search.propose(written)
             if found is not None:
                 self._submit(found)
+
+    def _model_is_due(self) -> bool:
+        """The operators have had their turns: without that they would be through before a model has said a word."""
+        return self.writer is not None and self.writer.busy and self._turns >= TURNS
 
     def _submit(self, found: Numbered) -> None:
         source = found.proposal.source.encode()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
+from threading import Thread
 
 from o_tui.evolution import prompting
 from o_tui.evolution.portfolio import Proposal, Scored
@@ -30,16 +31,28 @@ class ModelWriter:
         self._ask = ask
         self._note = note
         self._name = f"{MODEL} {model}"
-        self._pool = ThreadPoolExecutor(1, "model")
         self._asked: tuple[Scored, Future[str]] | None = None
         self._failures: list[str] = []
+        self._tried: set[str] = set()
         self._silent = False
+
+    @property
+    def busy(self) -> bool:
+        """See `run.Writer`."""
+        return self._asked is not None and not self._asked[1].done()
+
+    def wait(self, timeout_s: float) -> None:
+        """See `run.Writer`."""
+        if self._asked is not None:
+            wait([self._asked[1]], timeout_s)
 
     def look(self, best: Scored, failures: list[str]) -> None:
         """See `run.Writer`."""
         if self._asked is None and not self._silent:
             question = question_of(best, [*failures, *self._failures[-3:]])
-            self._asked = best, self._pool.submit(self._ask, question)
+            self._asked = best, Future()
+            # no pool: its threads are waited for when the command ends, and a model may take minutes
+            Thread(target=self._answer, args=(question, self._asked[1]), daemon=True, name="model").start()
 
     def take(self) -> Proposal | None:
         """See `run.Writer`; an answer that is no candidate is noted, and told to the model the next time."""
@@ -48,6 +61,8 @@ class ModelWriter:
         (parent, answer), self._asked = self._asked, None
         try:
             source = candidate_of(answer.result(), parent.source)
+            if source in self._tried:
+                raise ValueError("it was tried before")
         except OError as error:
             self._silent = True
             self._note(f"the model writes nothing more: {error}; the operators go on")
@@ -56,11 +71,18 @@ class ModelWriter:
             self._failures.append(f"an answer: {error}")
             self._note(f"the model's answer was no candidate: {error}")
             return None
+        self._tried.add(source)
         return Proposal(source, self._name, (parent.id,), "written by a model")
 
     def close(self) -> None:
         """See `run.Writer`."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._silent = True
+
+    def _answer(self, question: list[dict[str, str]], future: Future[str]) -> None:
+        try:
+            future.set_result(self._ask(question))
+        except Exception as error:  # noqa: BLE001 - it is raised where the answer is taken
+            future.set_exception(error)
 
 
 def question_of(best: Scored, failures: list[str]) -> list[dict[str, str]]:

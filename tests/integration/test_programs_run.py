@@ -256,6 +256,10 @@ def test_a_model_that_is_better_than_the_operators_wins(folder: Path) -> None:
         def __init__(self) -> None:
             self.looks = itertools.count()
             self.written = False
+            self.busy = False
+
+        def wait(self, timeout_s: float) -> None:
+            raise AssertionError("it is never busy")
 
         def look(self, best: Scored, failures: list[str]) -> None:
             next(self.looks)

@@ -80,7 +80,7 @@ async def test_the_whole_story(operator: Operator, workspace: Paths) -> None:
     assert all(example["candidate"] == example["main"].upper() for example in evidence["answers"]["examples"])
     assert evidence["latency"]["main_p50_ms"] > 0 and evidence["cpu"]["pairs"] > 0
     assert evidence["memory"]["main_bytes"] > 1_000_000
-    assert [stage["verdict"] for stage in row["stages"]] == ["pass"] * 6
+    assert all(stage["verdict"] in ("pass", "skip") for stage in row["stages"]) and len(row["stages"]) > 6
     assert (await operator.call("checkpoint.show", id=row["checkpoint_id"]))[
         "reason"
     ] == f"before evolution {row['id']}"

@@ -28,6 +28,7 @@ from o_tui.agent.dsl import Context, Request, Say, Steps
 def respond(request: Request, context: Context) -> Steps:
 """
 SAME = HEAD + "    text = request.text\n    yield Say(text)\n"
+LATE = "    if context.revision:\n"
 LOUD = HEAD + "    yield Say(request.text.upper())\n"
 
 
@@ -143,19 +144,43 @@ async def test_no_request_is_lost_while_the_code_changes(operator: Operator) -> 
     [
         ("    yield Say(request.text\n", "respond.py:7: SyntaxError: '(' was never closed"),
         ("    return None\n", "respond.py:6: respond must be a generator: it yields steps"),
-        ("    yield Say(str(1 // 0))\n", "8 of 8 requests failed, 0 of main's (error: ZeroDivisionError"),
+        ("    yield Say(str(1 // 0))\n", "respond: raises ZeroDivisionError; main does not: respond("),
         (
             "    while True:\n        pass\n    yield Say('')\n",
+            "respond: it does not end; the reference does: respond(",
+        ),
+        ("    raise SystemExit(3)\n    yield Say('')\n", "respond: raises SystemExit; main does not: respond("),
+        # what only shows in service: on the bench there is no revision
+        (
+            LATE + "        yield Say(str(1 // 0))\n    yield Say(request.text)\n",
+            "requests failed, 0 of main's (error: ZeroDivisionErr",
+        ),
+        (
+            LATE + "        while True:\n            pass\n    yield Say(request.text)\n",
             "1 hang where main's code answered (hang:",
         ),
-        ("    raise SystemExit(3)\n    yield Say('')\n", "8 of 8 requests failed, 0 of main's (error: SystemExit: 3"),
+        (
+            LATE + "        raise SystemExit(3)\n    yield Say(request.text)\n",
+            "requests failed, 0 of main's (error: SystemExit: 3",
+        ),
         (
             "    hog = bytearray(64_000_000)\n    yield Say(request.text + str(len(hog))[:0])\n",
             "peak memory",
         ),
         ("    yield Say(request.text)\nraise ValueError('at import')\n", "ValueError: at import"),
     ],
-    ids=["syntax", "contract", "raises", "hangs", "exits", "memory", "import"],
+    ids=[
+        "syntax",
+        "contract",
+        "raises",
+        "hangs",
+        "exits",
+        "raises late",
+        "hangs late",
+        "exits late",
+        "memory",
+        "import",
+    ],
 )
 async def test_a_bad_candidate_never_reaches_the_agent(operator: Operator, body: str, reason: str) -> None:
     row = await operator.evolve(HEAD + body)
@@ -274,7 +299,7 @@ async def test_a_sound_candidate_is_clean(operator: Operator) -> None:
 
 
 async def test_an_instance_beyond_its_time_is_on_record(operator: Operator) -> None:
-    row = await operator.evolve(HEAD + "    while True:\n        pass\n    yield Say('')\n")
+    row = await operator.evolve(HEAD + LATE + "        while True:\n            pass\n    yield Say(request.text)\n")
     assert row["state"] == "rejected" and "hang" in row["reason"]
     shown = await operator.call("evolution.show", id=row["id"])
     assert {(found["layer"], found["what"]) for found in shown["violations"]} == {("limits", "wall clock 0.5 s")}

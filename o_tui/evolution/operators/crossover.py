@@ -116,8 +116,14 @@ def _statements(function: libcst.FunctionDef) -> list[_Statement]:
 
 def _places(module: Module) -> dict[str, libcst.FunctionDef]:
     """The functions that may change, of the module and of its classes, by their dotted names."""
+    import libcst
+
+    try:
+        body = module.cst.body
+    except (libcst.ParserSyntaxError, RecursionError):  # what it does not know is not mixed
+        return {}
     can_change = {name for name, function in module.functions() if module.inside(function)}
-    return {name: node for name, node in _defined(module.cst.body, "") if name in can_change}
+    return {name: node for name, node in _defined(body, "") if name in can_change}
 
 
 def _defined(body: Sequence[libcst.CSTNode], prefix: str) -> Iterator[tuple[str, libcst.FunctionDef]]:

@@ -74,24 +74,29 @@ def mutants(count: int, seed: int = 1) -> list[Change]:
 def _mutants(source: str) -> Iterator[tuple[str, str]]:
     tree = ast.parse(source)
     for number, node in enumerate(ast.walk(tree)):
-        for what in ("ops", "op", "value", "body"):
-            changed = copy.deepcopy(tree)
-            at = list(ast.walk(changed))[number]
-            if _mutate(at, what):
-                yield f"line {getattr(node, 'lineno', 0)}, {what}", ast.unparse(ast.fix_missing_locations(changed))
+        if not _can_change(node):
+            continue
+        changed = copy.deepcopy(tree)
+        _change(list(ast.walk(changed))[number])
+        yield f"line {getattr(node, 'lineno', 0)}", ast.unparse(ast.fix_missing_locations(changed))
 
 
-def _mutate(node: ast.AST, what: str) -> bool:
-    if what == "ops" and isinstance(node, ast.Compare) and type(node.ops[0]) in _SWAPPED:
+def _can_change(node: ast.AST) -> bool:
+    if isinstance(node, ast.Compare):
+        return type(node.ops[0]) in _SWAPPED
+    if isinstance(node, (ast.BinOp, ast.BoolOp, ast.AugAssign)):
+        return type(node.op) in _SWAPPED
+    if isinstance(node, ast.Constant):
+        return type(node.value) is int
+    return isinstance(node, (ast.For, ast.While, ast.If, ast.With)) and len(node.body) > 1
+
+
+def _change(node: ast.AST) -> None:
+    if isinstance(node, ast.Compare):
         node.ops[0] = _SWAPPED[type(node.ops[0])]()  # type: ignore[call-overload]
-        return True
-    if what == "op" and isinstance(node, (ast.BinOp, ast.BoolOp, ast.AugAssign)) and type(node.op) in _SWAPPED:
+    elif isinstance(node, (ast.BinOp, ast.BoolOp, ast.AugAssign)):
         node.op = _SWAPPED[type(node.op)]()  # type: ignore[assignment]
-        return True
-    if what == "value" and isinstance(node, ast.Constant) and type(node.value) is int:
-        node.value += 1
-        return True
-    if what == "body" and isinstance(node, (ast.For, ast.While, ast.If, ast.With)) and len(node.body) > 1:
+    elif isinstance(node, ast.Constant):
+        node.value += 1  # type: ignore[operator]
+    elif isinstance(node, (ast.For, ast.While, ast.If, ast.With)):
         del node.body[0]
-        return True
-    return False

@@ -18,6 +18,7 @@ from typing import Any
 
 from o_tui.evolution.samples import RecordedRequest, Side
 from o_tui.evolution.watch import HarmWatch, Paired
+from o_tui.guardian.in_service import InService
 from o_tui.guardian.seams import Served, Traffic
 from o_tui.guardian.traffic import SHARES, Step
 from o_tui.guardian.twin import Beside, Twins
@@ -29,10 +30,6 @@ TELL_S = 0.4
 """Least time between two notices of the same step."""
 RESTARTS = 3
 """How often a canary that somebody else has ended is started again."""
-LIVE_SLOWER = 1.0
-"""A canary is to be seen that takes this share longer in service than its own code takes on trial ..."""
-LIVE_FLOOR_NS = 5_000_000
-"""... beyond this: an instance that serves is read by a loop that does other things too."""
 _QUEUED = 64
 
 
@@ -76,7 +73,7 @@ class Canary:
         self._step = Step(0.0, 0, False, 0.0)
         self._expected = expected
         self._watch = HarmWatch(expected=expected)
-        self._live = HarmWatch(latency=LIVE_SLOWER)
+        self._live = InService()
         self._told_s = 0.0
 
     def stop(self, reason: str) -> None:
@@ -124,7 +121,7 @@ class Canary:
         self._step = step = Step(
             share, self._wanted, self._fills, now_s, self._step.asked_s if self._number > 1 else now_s
         )
-        self._watch, self._live = HarmWatch(expected=self._expected), HarmWatch(latency=LIVE_SLOWER)
+        self._watch, self._live = HarmWatch(expected=self._expected), InService()
         self._traffic.divert(share)
         await self._say("running")
         while not step.is_over(time.monotonic()):
@@ -176,14 +173,7 @@ class Canary:
             return ""
         beside = await self._twins.pair(await self._traffic.recorded(served))
         harm = self._judge(beside, served.effects)
-        if not harm and served.active_ns and beside.new.ok:
-            pair = Paired(True, True, beside.new.wall_ns + LIVE_FLOOR_NS, served.active_ns + LIVE_FLOOR_NS)
-            if self._live.add(pair):
-                took_ms, trial_ms = served.active_ns / 1e6, beside.new.wall_ns / 1e6
-                harm = (
-                    f"it is slower in service than on trial: {took_ms:.1f} ms, {trial_ms:.1f} ms for the same request"
-                )
-        return harm
+        return harm or self._live.add(served, beside.new)
 
     def _judge(self, beside: Beside, asked: int = 0) -> str:
         """`asked`: how many effects the canary itself asked for."""

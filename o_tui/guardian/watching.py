@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from o_tui.evolution.watch import HarmWatch, Paired
+from o_tui.guardian.in_service import InService
 from o_tui.guardian.seams import Served, Traffic
 from o_tui.guardian.twin import Twins
 from o_tui.protocol import refusals
@@ -63,6 +64,7 @@ class Watching:
         self._keep = keep
         self._held = held
         self._watch = HarmWatch(expected=expected)
+        self._live = InService()
         self._newest: Served | None = None
         self._news = asyncio.Event()
 
@@ -115,4 +117,5 @@ class Watching:
         if beside.refused:
             return f"the sandbox refused it {refusals.summary(beside.refused)}"
         old, new = beside.old, beside.new
-        return self._watch.add(Paired(old.ok, new.ok and served.ok, *beside.times_ns))
+        harm = self._watch.add(Paired(old.ok, new.ok and served.ok, *beside.times_ns))
+        return harm or (self._live.add(served, new) if served.ok else "")

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +33,9 @@ UNSEEN = 2
 """Conversations that only the proof is made on."""
 CANDIDATES = 160
 LIMIT_S = 15 * 60
+WATCHED_S = 120.0
+"""What a canary has not seen, the watch after the promotion has to see in so many seconds of talk."""
+QUESTIONS = ["where did we go in May?", "what did you say about the garden?", "who plays the piano?"]
 GAIN = 0.08
 """What recall@5 must rise by on the unseen conversations."""
 BAD = '''
@@ -42,8 +47,8 @@ _recall = recall
 def recall(query: str, search: Search, k: int, now_ns: int) -> list[Hit]:  # noqa: F811
     """Behaves while it is tried, and turns slow in service."""
     _calls.append(1)
-    if len(_calls) > 60:
-        for _ in range(30):
+    if len(_calls) > 25:
+        for _ in range(60):
             _recall(query, search, k, now_ns)
     return _recall(query, search, k, now_ns)
 '''
@@ -89,6 +94,28 @@ def evolve(client: Client, candidates: int, figures: Figures) -> dict[str, Any]:
     return row
 
 
+@contextlib.contextmanager
+def asking(paths: Paths, questions: list[str]) -> Iterator[None]:
+    """Somebody talks with the agent meanwhile."""
+    over = threading.Event()
+
+    def ask() -> None:
+        client = connect(paths)
+        for question in itertools.cycle(questions):
+            if over.is_set():
+                break
+            client.call("say", text=question)
+        client.close()
+
+    asker = threading.Thread(target=ask, daemon=True)
+    asker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        asker.join(30)
+
+
 def approve(client: Client, row: dict[str, Any]) -> dict[str, Any]:
     """An operator's yes; returns when the canary has passed, or the row as it has ended."""
     row = client.call("evolution.show", id=row["id"])
@@ -122,10 +149,16 @@ def play(paths: Paths, seed: Path, file: Path | None, candidates: int) -> Figure
     with story.step("a bad change is approved, and undone by itself") as told:
         source = client.call("genome.show", revision="head", path="recall.py")["text"]
         begun = client.call("evolve", gene="recall", source=source + BAD, goal="a promotion that should not be")
-        bad = approve(client, client.call("evolution.wait", id=begun["evolution"]))
+        row = client.call("evolution.wait", id=begun["evolution"])
+        with asking(paths, QUESTIONS):
+            bad = approve(client, row)
+            until_s = time.monotonic() + WATCHED_S
+            while bad["state"] == "promoted" and time.monotonic() < until_s:
+                bad = client.call("evolution.show", id=bad["id"])
+                time.sleep(0.2)
         figures.undone = str(bad["reason"])
         told(f"{bad['state']}: {bad['reason']}")
-        assert bad["state"] == "rolled_back", bad
+        assert bad["state"] == "rolled_back", (bad["reason"], bad["canary"])
     figures.took_s = time.monotonic() - story.began_s
     stop_guardian(client)
     return figures

@@ -24,6 +24,10 @@ bench *ARGS:
 torture SECONDS="600":
     O_TORTURE_SECONDS={{SECONDS}} .venv/bin/python -m pytest -q -m torture tests/faults
 
+# recall evolves on conversations (O_TUI_LOCOMO names them, else made ones), with proof; `just story --write` for the README
+story *ARGS:
+    .venv/bin/python -m tests.story {{ARGS}}
+
 # tests with a real local language model (O_TUI_MODELS names the folder of its files)
 model:
     .venv/bin/python -m pytest -q -m model

@@ -119,6 +119,17 @@ def test_state_is_words_and_not_only_colour() -> None:
     assert "standby [!!] missing" in line
 
 
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_hold_and_a_canary_are_said(width: int) -> None:
+    model = loaded()
+    apply(model, 2, "telemetry", {"hold": {"held": True, "who": "ann", "reason": "a demo", "time_ns": 1}})
+    apply(model, 3, "evolution", scripted_data.evolution() | {"state": "canary", "canary": {"share": 0.1}})
+    line = compose_line(parts(model, scripted_data.NOW, UNICODE), width, lambda role: "").plain
+    assert "HELD" in line and "canary 10%" in line
+    apply(model, 4, "telemetry", {"hold": {"held": False, "who": "", "reason": "", "time_ns": 0}})
+    assert "HELD" not in compose_line(parts(model, scripted_data.NOW, UNICODE), width, lambda role: "").plain
+
+
 @pytest.mark.parametrize("width", [40, 80, 160])
 def test_an_agent_that_is_not_confined_is_said_at_every_width(width: int) -> None:
     model = loaded()

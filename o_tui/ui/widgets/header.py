@@ -70,6 +70,8 @@ def _health(model: Model, now_ns: int, glyphs: Glyphs) -> list[Part]:
         text = f"{role} {glyphs.ok}" if good else f"{role} {glyphs.bad} {state}"
         found.append(Part(rank, text, "success" if good else "error"))
     found += _sandbox(model.instance("main") or {})
+    if (model.status.get("hold") or {}).get("held"):
+        found.append(Part(6, "HELD", "warning"))
     canary = next((row for row in model.evolutions.values() if row.get("state") == "canary"), None)
     if canary is not None:
         share = float((canary.get("canary") or {}).get("share") or 0)

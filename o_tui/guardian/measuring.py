@@ -111,9 +111,8 @@ class Measuring:
                 except GenomeLoadError as error:
                     found[name] = error
                     lost.append(name)
-            scores = {
-                name: scoring.score(evidence.measure(racing[name].trial).row(), row["metric"]) for name in race.alive
-            }
+            trials = {name: racing[name].trial for name in race.alive}
+            scores = await asyncio.to_thread(_scores, trials, str(row["metric"]))
             gone = race.end_round(scores, lost) if len(race.alive) > 1 or lost else [race.alive.pop()]
             for name in gone:
                 found[name] = found.get(name) or await self._close(row, racing[name])
@@ -175,6 +174,10 @@ class Measuring:
     async def _code(self, revision: str) -> Code:
         files = await asyncio.to_thread(self._genome.files, revision)
         return Code(files, revision, await asyncio.to_thread(self._genome.version, revision))
+
+
+def _scores(trials: Mapping[str, Trial], metric: str) -> dict[str, float]:
+    return {name: scoring.score(evidence.measure(trial).row(), metric) for name, trial in trials.items()}
 
 
 @contextmanager

@@ -121,7 +121,7 @@ class Canary:
         self._step = step = Step(
             share, self._wanted, self._fills, now_s, self._step.asked_s if self._number > 1 else now_s
         )
-        self._watch, self._live = HarmWatch(expected=self._expected), InService()
+        self._watch = HarmWatch(expected=self._expected)  # each step begins anew; what service shows is one story
         self._traffic.divert(share)
         await self._say("running")
         while not step.is_over(time.monotonic()):

@@ -228,7 +228,8 @@ async def test_a_full_disk_while_it_serves_stops_nothing_for_good(workspace: Pat
         kept = []
         with pytest.raises(OError) as refused:
             for number in range(1_000):
-                await link.call("memory.add", text=f"text {number} " + "x" * 2_000)
+                words = " ".join(f"{number}-{word}" for word in range(300))  # it is kept in pieces: no two alike
+                await link.call("memory.add", text=f"text {number} {words}")
                 kept.append(number)
         assert refused.value.code in (1, PeerError.code) and "disk" in str(refused.value)
         status = await link.call("status")

@@ -250,4 +250,6 @@ async def test_a_full_disk_while_it_serves_stops_nothing_for_good(workspace: Pat
         process.kill()
     facts, _ = await facts_and_rows(workspace)
     assert {"before", "after"} <= facts
-    assert {int(text.split()[1]) for text in facts if text.startswith("text")} == set(kept)
+    there = {int(text.split()[1]) for text in facts if text.startswith("text")}
+    # of the one that was refused, what had become durable before the disk was full may be there: a no is no promise
+    assert set(kept) <= there <= {*kept, len(kept)}

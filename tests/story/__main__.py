@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import json
 import os
 import shutil
 import sys
@@ -146,6 +147,9 @@ def play(paths: Paths, seed: Path, file: Path | None, candidates: int) -> Figure
         told(f"{row['state']} v{row.get('version')}")
         assert row["state"] == "promoted", row["reason"]
     figures.improved_s = time.monotonic() - story.began_s
+    with story.step("the agent remembers a conversation") as told:
+        (talk := paths.data / "talk.json").write_text(json.dumps(talks[:1]), "utf-8")
+        told(f"{client.call('memory.import', path=str(talk), format='locomo')['blocks']} turns")
     with story.step("a bad change is approved, and undone by itself") as told:
         source = client.call("genome.show", revision="head", path="recall.py")["text"]
         begun = client.call("evolve", gene="recall", source=source + BAD, goal="a promotion that should not be")

@@ -162,6 +162,6 @@ def test_words_and_meaning_are_weighed_in_one_call() -> None:
     assert [score for _number, score, _cosine in found] == pytest.approx(sorted(expected.values(), reverse=True))
     assert {number: cosine for number, _score, cosine in found if number != 2} == pytest.approx(cosines)
     alone = index.search(query, 10, coverage=0.7)
-    assert [(number, score) for number, score, _cosine in alone] == pytest.approx(list(scores.items()))
+    assert {number: score for number, score, _cosine in alone} == pytest.approx(scores)
     with pytest.raises(ValueError, match="256"):
         index.search(query, 10, vectors=vectors, vector=vector[:8], meaning=weight)

@@ -101,7 +101,7 @@ def offers(line: str, words: Words) -> list[Offer]:
             )
             for command in COMMANDS
             if command.name.startswith(line[1:])
-        ][: SHOWN + 8]
+        ]
     head, _, last = line.rpartition(" ")
     at_file = last.startswith("@")
     if at_file or (name == "evolve" and head.count(" ") == 1):

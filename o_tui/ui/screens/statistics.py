@@ -59,7 +59,7 @@ def page(found: Mapping[str, Any], *, ascii_only: bool = False) -> Text:
 
 def _outcomes(found: Mapping[str, Any], total: int, ascii_only: bool) -> Iterator[Text]:
     states = {str(name): int(number) for name, number in (found.get("states") or {}).items()}
-    yield Text(f"{count(total)} evolutions", style="bold")
+    yield Text(f"{count(total)} {'evolution' if total == 1 else 'evolutions'}", style="bold")
     for name in (*ORDER, *sorted(set(states) - set(ORDER))):
         if states.get(name):
             bar = progress(states[name], total, BAR_CELLS, ascii_only=ascii_only)

@@ -74,7 +74,8 @@ def section(figures: Figures) -> str:
     return f"""<!-- story -->
 `just story`, {when}, {platform.machine()}, no model, no network, {figures.data}: it begins with a plain search for
 words (data/story/recall_baseline.py: the weights of context, neighbours and speakers are there, and nought);
-{len(figures.tried)} candidates by built-in operators and {figures.improved_s / 60:.1f} minutes later the agent recalled **{learned}** (recall@5, {figures.pairs} paired questions about conversations that it had never seen).
+{len(figures.tried)} candidates by built-in operators and {figures.improved_s / 60:.1f} minutes later the agent
+recalled **{learned}** (recall@5, {figures.pairs} paired questions about conversations that it had never seen).
 The arbiter: *{figures.evidence}*.
 It was approved and served as a canary at 10, 50 and 100 %. A change that behaves on trial and turns slow in service was
 approved next; the guardian took it back by itself: *{figures.undone}*.

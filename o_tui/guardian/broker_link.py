@@ -82,7 +82,8 @@ class Broker:
     async def ready(self, timeout_s: float = 20.0) -> None:
         """Waits until it serves; raises PeerError."""
         try:
-            await asyncio.wait_for(asyncio.shield(self._ready), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await asyncio.shield(self._ready)
         except TimeoutError as error:
             raise PeerError("the broker did not start in time") from error
 
@@ -125,7 +126,8 @@ class Broker:
 
         call_id = self.call(kind, arguments, future, on_reply)
         try:
-            reply = await asyncio.wait_for(future, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                reply = await future
         except TimeoutError as error:
             self.cancel(call_id)
             raise PeerError(f"the broker did not answer {kind} within {timeout_s:.0f} s") from error

@@ -54,7 +54,8 @@ class Choosing:
         text = json.dumps({"outcomes": shown, "options": list(options)})
         instance = await self._instances.fork_shadow(files, head, version, "strategy", "")
         try:
-            outcome = await asyncio.wait_for(instance.request(RecordedRequest("strategy", text, KIND)), CHOOSE_S)
+            async with asyncio.timeout(CHOOSE_S):
+                outcome = await instance.request(RecordedRequest("strategy", text, KIND))
         except TimeoutError as error:
             raise OError(f"the gene strategy did not choose within {CHOOSE_S:g} s") from error
         except InstanceDiedError as error:

@@ -186,7 +186,8 @@ class Guardian:
                     raise PeerError(f"the agent could not be started: {error}", hint=hint) from error
                 self.tree = new_tree(self.fleet, self.effects, self.config.health, self._happened)
         try:
-            await asyncio.wait_for(self._served.wait(), SERVE_S)
+            async with asyncio.timeout(SERVE_S):
+                await self._served.wait()
         except TimeoutError as error:
             raise PeerError(f"main did not serve within {SERVE_S:.0f} s: {self._last_failure}", hint=hint) from error
         if self.fatal is not None:

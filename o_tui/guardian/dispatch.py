@@ -243,7 +243,8 @@ class Dispatch:
         while not done():
             self._idle.clear()
             try:
-                await asyncio.wait_for(self._idle.wait(), deadline - time.monotonic())
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    await self._idle.wait()
             except TimeoutError:
                 return False
         return True

@@ -134,7 +134,8 @@ class Fleet:
         if self.main is not None:
             # a fork takes time from a main that is just taking over
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._main_answers.wait(), STANDBY_WAIT_S)
+                async with asyncio.timeout(STANDBY_WAIT_S):
+                    await self._main_answers.wait()
         standby = await self._fork("standby")
         self.standby = standby
         self._run(standby)
@@ -313,7 +314,8 @@ class Fleet:
         # it may have ended again between the event and our turn
         while (nursery := self.nursery) is None or not nursery.alive:
             try:
-                await asyncio.wait_for(self._nursery_ready.wait(), deadline_s - time.monotonic())
+                async with asyncio.timeout(deadline_s - time.monotonic()):
+                    await self._nursery_ready.wait()
             except TimeoutError as error:
                 raise PeerError("there is no nursery to fork from") from error
             await asyncio.sleep(0)

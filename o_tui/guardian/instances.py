@@ -126,7 +126,8 @@ class Instance:
         self._loading = revision
         self.send(messages.LoadGenome(revision=revision, version=version, files=files))
         try:
-            await asyncio.wait_for(asyncio.shield(self._loaded), LOAD_S)
+            async with asyncio.timeout(LOAD_S):
+                await asyncio.shield(self._loaded)
         except TimeoutError as error:
             self.kill("it did not load its genome in time")
             raise GenomeError(f"revision {revision[:12]} was not loaded within {LOAD_S:.0f} s") from error
@@ -136,7 +137,8 @@ class Instance:
     async def confined(self) -> bool:
         """Whether it is confined, as it says and as the kernel says; False too where it has ended."""
         try:
-            return await asyncio.wait_for(asyncio.shield(self._confined), LOAD_S)
+            async with asyncio.timeout(LOAD_S):
+                return await asyncio.shield(self._confined)
         except TimeoutError:
             return False
 
@@ -159,7 +161,8 @@ class Instance:
             self._reload = asyncio.get_running_loop().create_future()
             self.send(messages.HotReload(revision=revision, version=version, files=files))
             try:
-                answer = await asyncio.wait_for(self._reload, LOAD_S)
+                async with asyncio.timeout(LOAD_S):
+                    answer = await self._reload
             except TimeoutError as error:
                 raise GenomeError(f"{self.name} did not answer the reload within {LOAD_S:.0f} s") from error
             finally:
@@ -207,7 +210,8 @@ class Instance:
     async def why(self) -> str:
         """Why it ended, once the nursery has said so; its socket often ends a moment earlier."""
         try:
-            await asyncio.wait_for(asyncio.shield(self._reaped), REAPED_S)
+            async with asyncio.timeout(REAPED_S):
+                await asyncio.shield(self._reaped)
         except TimeoutError:
             pass  # the nursery has ended too: nobody will say
         return self.cause

@@ -125,7 +125,8 @@ class Nursery:
         self._ready = asyncio.get_running_loop().create_future()
         self._send(message, list(descriptors))
         try:
-            ready = await asyncio.wait_for(self._ready, START_S)
+            async with asyncio.timeout(START_S):
+                ready = await self._ready
         except (TimeoutError, OError) as error:
             self.watch.kill()
             raise PeerError(f"the nursery did not take the state: {error}") from error
@@ -179,7 +180,8 @@ class Nursery:
         self._forks[instance] = future
         self._send(message, descriptors)
         try:
-            return await asyncio.wait_for(future, START_S)
+            async with asyncio.timeout(START_S):
+                return await future
         except TimeoutError as error:
             raise PeerError("the nursery does not answer") from error
         finally:

@@ -45,7 +45,8 @@ class Watch:
     async def stop(self, grace_s: float) -> int:
         """Waits `grace_s` for an end that was asked for, then kills; returns the status."""
         try:
-            await asyncio.wait_for(asyncio.shield(self.exited), grace_s)
+            async with asyncio.timeout(grace_s):
+                await asyncio.shield(self.exited)
         except TimeoutError:
             self.kill()
         return await self.exited

@@ -54,7 +54,8 @@ async def _digest(fleet: Fleet, fork: Fork) -> str:
     trial = Trial()
     trial.instance = await fleet.adopt(fork, "shadow", trial.frame)
     try:
-        outcome = await asyncio.wait_for(trial.request(QUESTION), ANSWER_S)
+        async with asyncio.timeout(ANSWER_S):
+            outcome = await trial.request(QUESTION)
     except TimeoutError as error:
         raise PeerError("a replica did not say its state's digest in time") from error
     finally:

@@ -268,7 +268,8 @@ class Measurement:
             return Side("crash", error="it died while its memory was being filled")
         cpu_ns = instance.cpu_ns()
         try:
-            outcome = await asyncio.wait_for(instance.request(request), self._timeout_s)
+            async with asyncio.timeout(self._timeout_s):
+                outcome = await instance.request(request)
         except TimeoutError:
             await self._kill(runner, refusals.wall_clock(self._timeout_s))
             return Side("hang", error=f"no answer within {self._timeout_s:g} s")

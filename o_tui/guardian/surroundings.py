@@ -61,7 +61,8 @@ class FleetInstances:
         if main is None or main.revision != revision:
             raise OError(f"main does not run {revision[:12]}")
         try:
-            ticket = await asyncio.wait_for(self._guardian.dispatch.ask("{}", PROBE, journalled=False), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                ticket = await self._guardian.dispatch.ask("{}", PROBE, journalled=False)
         except TimeoutError as error:
             raise OError(f"main did not answer a probe within {timeout_s:g} s") from error
         if not ticket.ok:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from o_tui.protocol.errors import RefusedError
@@ -118,4 +117,4 @@ def locate(data_dir: str | None = None) -> Paths:
 
 def shipped(name: str) -> Path:
     """A folder that comes with O: `themes` or `data`."""
-    return Path(str(resources.files("o_tui"))) / name
+    return Path(__file__).parent / name

@@ -52,7 +52,7 @@ async def test_a_model_writes_candidates_and_is_told_what_failed(
             assert events[-1]["best"]["claimed"] >= 5e300 and events[-1]["evaluations"] == 60
             assert "the model's answer was no candidate: there is no code in it" in said
             assert "there is no code in it" in server.requests[1].body.decode()
-            assert "it was tried before" in said
+            assert "it was tried before" in said or "it changes nothing" in said  # by what the search holds by then
             code, _, said = await evolve(workspace, program, evaluator, "--llm", "openai:other")
             assert code == 2 and "the model is openai:fake-1, not openai:other" in said
         finally:

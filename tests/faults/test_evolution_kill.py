@@ -31,6 +31,7 @@ def guardian(place: Paths) -> Iterator[int]:
     finally:
         with contextlib.suppress(OError), client.connect(place) as connection:
             client.stop_guardian(connection)
+        assert ended([pid]), "it was told to stop, and did not end"
 
 
 def call(place: Paths, method: str, **params: Any) -> Any:

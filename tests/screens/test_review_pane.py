@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 
 from o_tui.paths import Paths
 from o_tui.protocol.errors import RefusedError
+from o_tui.ui.diff.view import DiffView
 from o_tui.ui.panes.approval import DEAD_S, Gate
 from o_tui.ui.panes.review import ReviewPane
 from o_tui.ui.screens.confirm import ConfirmScreen
@@ -91,6 +92,21 @@ async def test_empty_says_what_to_do(workspace: Paths) -> None:
 
 
 # --- looking
+
+
+async def test_rows_fit_the_width_also_without_a_resize(workspace: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(workspace, (200, 60), one) as view:
+        pane, _ = await review(view)
+        await view.settled(pane)
+        right = list(pane.diff._lines)
+        # a diff that is shown while it is hidden is measured for no width; on a busy machine no Resize follows
+        monkeypatch.setattr(DiffView, "on_resize", lambda self, event: None)
+        pane.diff.display = False
+        await view.until(lambda: pane.diff.window.width == 0)
+        pane.diff.show(diff_text())
+        assert len(pane.diff._lines) > len(right)
+        pane.diff.display = True
+        await view.until(lambda: pane.diff._lines == right)
 
 
 async def test_hunks_and_files(workspace: Paths) -> None:

@@ -77,6 +77,7 @@ class DiffView(Guarded, ScrollView, can_focus=True):
         self._sources: dict[str, str] = {}
         self._document = Document([], Options(), {})
         self._painter: RowPainter | None = None
+        self._measured = 0
         self._tops: list[int] = []
         self._lines: list[tuple[int, int]] = []
         self._strips: dict[int, Strip] = {}
@@ -271,6 +272,7 @@ class DiffView(Guarded, ScrollView, can_focus=True):
     def _measure(self) -> None:
         """The rows' heights and the size of it all, for the present width."""
         document, width = self._document, max(20, self.window.width)
+        self._measured = self.window.width
         self._painter = None
         frame = Frame.of(document, width, scroll=0, wrap=self.wrapped, ascii_only=self.ascii_only)
         measuring = RowPainter(document, frame, {})
@@ -329,6 +331,10 @@ class DiffView(Guarded, ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """One line of the window."""
         width = self.window.width
+        if width != self._measured and width > 0:
+            # Textual sends no Resize where a widget was hidden, or a scrollbar came or went, at the same size
+            self._measured = width
+            self.call_later(self._measure)
         line = y + self.scroll_offset.y
         if line >= len(self._lines) or width <= 0:
             return Strip.blank(width, rich_style(self.visual_style))

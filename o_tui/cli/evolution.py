@@ -11,6 +11,7 @@ from typing import Any
 from o_tui.cli import programs
 from o_tui.cli.command import Command, Context, positive
 from o_tui.cli.output import short, when, with_time
+from o_tui.cli.progress import Progress
 from o_tui.protocol.errors import NotFoundError, UsageError
 from o_tui.protocol.refusals import in_words
 
@@ -105,13 +106,12 @@ def evolve(context: Context) -> int:
         evolution = client.call("evolve", **params)["evolution"]
         if not args.wait:
             return _begun(context, evolution)
-        told: tuple[str, int] = ("", 0)
+        progress = Progress(context.out, many=origin in ("operators", "others", "auto") and args.candidates != 1)
         for notice in (answers := client.stream("evolution.wait", id=evolution)):
             if notice.topic == "evolution" and notice.data.get("id") == evolution:
-                told = _progress(context, notice.data, told)
+                progress.tell(notice.data)
         row: dict[str, Any] = answers.value
-        trials = row.get("evidence", {}).get("pairs", 0)
-    return _outcome(context, row, trials, time.monotonic() - start)
+    return _outcome(context, row, time.monotonic() - start)
 
 
 def _somebody_finishes_it(context: Context) -> None:
@@ -149,20 +149,6 @@ def _begun(context: Context, evolution: str) -> int:
     return 0
 
 
-def _progress(context: Context, row: dict[str, Any], told: tuple[str, int]) -> tuple[str, int]:
-    stages = row.get("stages") or []
-    if context.out.json:
-        context.out.value({"event": "evolution"} | row)
-        return row["state"], len(stages)
-    for stage in stages[told[1] :]:
-        context.out.line(
-            f"  {stage['name']:<12} {stage['verdict']:<5} {stage['ms']:>8.1f} ms  {stage['detail']}".rstrip()
-        )
-    if row["state"] != told[0]:
-        context.out.line(f"{row['state']}")
-    return row["state"], len(stages)
-
-
 def outcome_of(row: dict[str, Any]) -> str:
     """promoted, pending, rejected, no_evidence or failed."""
     if row["state"] == "rejected" and (row.get("verdict") or row.get("evidence", {}).get("decision")) == "no_evidence":
@@ -170,11 +156,12 @@ def outcome_of(row: dict[str, Any]) -> str:
     return str(row["state"])
 
 
-def _outcome(context: Context, row: dict[str, Any], trials: int, elapsed_s: float) -> int:
+def _outcome(context: Context, row: dict[str, Any], elapsed_s: float) -> int:
     outcome = outcome_of(row)
     if context.out.json:
         best = {"metrics": row.get("evidence", {}), "path": "", "revision": row.get("revision", "")}
-        last = {"evolution": row["id"], "outcome": outcome, "best": best, "evaluations": trials}
+        evaluations = len(row.get("race") or []) + bool(row.get("evidence"))
+        last = {"evolution": row["id"], "outcome": outcome, "best": best, "evaluations": evaluations}
         context.out.value(last | {"elapsed_s": round(elapsed_s, 3), "row": row})
     else:
         _evidence(context, row)

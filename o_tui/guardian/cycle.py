@@ -173,12 +173,11 @@ class _One:
                 break
             await self._stage("shadow")
             await self._run_race(ready)
+        if not self._tried:
+            raise RejectedError(self._nothing(), "no_evidence")
         better = [found for found in self._tried if found.finalist and found.score > 0]
         if not better:
-            last = f"; the last: {self._job.failures[-1]}" if self._job.failures else ""
-            raise RejectedError(
-                f"none of {len(self._tried)} candidates did better than main's code{last}", "no_evidence"
-            )
+            raise RejectedError(f"none of {len(self._tried)} candidates did better than main's code", "no_evidence")
         best = max(better, key=lambda found: found.score)
         await self._choose(best)
         await self._stage("shadow")
@@ -234,7 +233,7 @@ class _One:
         last = self._job.failures[-1] if self._misses else "there is no candidate"
         if self._misses < 2:
             return last
-        return f"the model's {self._misses} tries were no candidates; the last: {last}"
+        return f"{self._misses} tries were no candidates; the last: {last}"
 
     def _archive(self) -> list[Member]:
         target = self._target

@@ -1,0 +1,68 @@
+"""What an evolution does, line by line while it goes on: its phases, its candidates, and how they did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from o_tui.cli.output import Output
+
+_MAKING = ("generate", "validate")
+
+
+class Progress:
+    """Tells each change of an evolution's row once.
+
+    Attributes:
+        many: Several candidates are made: each has one line of its own, and only the stages that it did not pass.
+    """
+
+    def __init__(self, out: Output, *, many: bool) -> None:
+        self.many = many
+        self._out = out
+        self._state = ""
+        self._revision = ""
+        self._candidates = 0
+        self._stages = 0
+        self._race = 0
+
+    def tell(self, row: dict[str, Any]) -> None:
+        """The row as it is now."""
+        if self._out.json:
+            self._out.value({"event": "evolution"} | row)
+            return
+        self._candidate(row)
+        self._validation(row.get("stages") or [])
+        self._measured(row.get("race") or [])
+        if row["state"] != self._state and not (self.many and row["state"] in _MAKING):
+            self._out.line(f"{row['state']}")
+        self._state = row["state"]
+
+    def _candidate(self, row: dict[str, Any]) -> None:
+        if row["revision"] == self._revision:
+            return
+        self._revision, self._stages = row["revision"], 0
+        self._candidates += 1
+        if self.many:
+            self._out.line(f"candidate {self._candidates}: {_how(row.get('source') or {})}")
+
+    def _validation(self, stages: list[dict[str, Any]]) -> None:
+        for stage in stages[self._stages :]:
+            if not self.many or stage["verdict"] != "pass":
+                line = f"  {stage['name']:<12} {stage['verdict']:<5} {stage['ms']:>8.1f} ms  {stage['detail']}"
+                self._out.line(line.rstrip())
+        self._stages = len(stages)
+
+    def _measured(self, race: list[dict[str, Any]]) -> None:
+        for number, found in enumerate(race[self._race :], self._race + 1):
+            quality = f"  quality {found['quality']:+.3f}" if found.get("quality") else ""
+            self._out.line(
+                f"  measured {number}: {found['verdict'].replace('_', ' ')}{quality}  {_how(found)}".rstrip()
+            )
+        self._race = len(race)
+
+
+def _how(source: dict[str, Any]) -> str:
+    """By which operator, and what it changed."""
+    who = source.get("operator") or source.get("origin") or ""
+    detail = source.get("detail") or ""
+    return f"{who}: {detail}" if who and detail else who or detail

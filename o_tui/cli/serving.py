@@ -147,6 +147,7 @@ async def _serve(context: Context, settings: object) -> int:
     assert isinstance(settings, Config)
     loop = asyncio.get_running_loop()
     interrupted: list[int] = []
+    alive: list[asyncio.Task[None]] = []
     early = asyncio.current_task()
     assert early is not None
 
@@ -159,12 +160,13 @@ async def _serve(context: Context, settings: object) -> int:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, end, number)
         service.notify(f"READY=1\nMAINPID={os.getpid()}")
+        # not before: a start that takes long would fill the socket with signs of life, and READY would be lost
+        alive.append(asyncio.create_task(service.keep_alive()))
         if context.out.json:
             context.out.value({"pid": os.getpid(), "socket": str(context.paths.socket)})
         else:
             context.out.line(f"the guardian serves {context.paths.data}, pid {os.getpid()}; Ctrl+C ends it")
 
-    watchdog = asyncio.create_task(service.keep_alive())
     try:
         # a SIGTERM before it is ready stops the start, and what was started is ended in order
         loop.add_signal_handler(signal.SIGTERM, early.cancel)
@@ -173,7 +175,8 @@ async def _serve(context: Context, settings: object) -> int:
         interrupted.append(signal.SIGTERM)
     finally:
         service.notify("STOPPING=1")
-        watchdog.cancel()
+        for watchdog in alive:
+            watchdog.cancel()
     return 130 if signal.SIGINT in interrupted else 0
 
 

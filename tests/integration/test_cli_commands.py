@@ -6,11 +6,9 @@ import contextlib
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import sqlite3
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -78,7 +76,7 @@ def shell(alone: Shell) -> Shell:
     return alone
 
 
-def test_status_keys_cpu_and_imports(shell: Shell) -> None:
+def test_status_keys_and_imports(shell: Shell) -> None:
     status = shell.json("status")
     assert set(status["guardian"]) >= {"pid", "epoch", "placement", "uptime_s"}
     assert {row["role"] for row in status["instances"]} == {"main", "standby"}
@@ -92,14 +90,6 @@ def test_status_keys_cpu_and_imports(shell: Shell) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=shell.environment)
     loaded = set(done.stderr.split())
     assert "o_tui.client" in loaded and not loaded & {"textual", "rich", "asyncio", "numpy", "subprocess"}
-
-    seconds = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        shell.run("status", "--json")
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert statistics.median(seconds) <= 0.150
 
 
 def test_a_guardian_that_a_command_starts_ends_with_it(alone: Shell) -> None:

@@ -262,6 +262,8 @@ class Show:
         best = value["best"]
         text = f"{value['evolution']}: {value['outcome']}, {value['evaluations']} evaluations, {value['failed']} failed"
         (self._out.good if done else self._out.bad)(text)
+        if value.get("reason"):
+            self._out.line(value["reason"])
         if best["path"]:
             for when, key in (("", ("initial", "claimed")), (", measured again", ("initial_again", "measured_again"))):
                 before, after = (_figure(best[name]) for name in key)

@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from o_tui.evolution import parents
+from o_tui.evolution import population
 from o_tui.evolution.credit import Credit
-from o_tui.evolution.operators import OPERATORS, cma
+from o_tui.evolution.operators import OPERATORS, RESTART, cma
+from o_tui.evolution.operators.kinds import kind_of
 from o_tui.evolution.operators.module import Module, Region, kept, parse
 from o_tui.evolution.operators.operator import Change, Memory, Operator, Result
-from o_tui.evolution.parents import Parents, Scored
+from o_tui.evolution.population import Island, Population, Scored
 
 __all__ = ["Portfolio", "Proposal", "Scored"]
 
@@ -36,7 +37,6 @@ _POLISH = 12
 _PENDING = 512
 _MODULES = 32
 _REFUSED = 4096
-_OTHERS = 4
 _HOPES = {"literals": (2.0, 2.0), "cma": (0.5, 2.0)}
 """Numbers are tuned first; of the others little is believed before it is seen."""
 _GREEDY = frozenset({"literals", "options", "materialise"})
@@ -48,7 +48,10 @@ _SLOPE, _FLAT = 40, 0.05
 """Flat: of all that was gained, the last so many results brought less than this part."""
 _AFTER = {"cma": cma.AFTER}
 """How many results must be known before an operator has its turn."""
-_BY_NAME: dict[str, Operator] = {each.name: each for each in OPERATORS}
+_TURNS = tuple(each.name for each in OPERATORS)
+_NOT_ON_ISLANDS = frozenset({"cma"})
+"""One run of it at a time: it polishes what the mainland has found."""
+_BY_NAME: dict[str, Operator] = {each.name: each for each in (*OPERATORS, RESTART)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +90,44 @@ class Portfolio:
         self._climb: list[float] = state.get("climb", [])
         self._best: list[float] = list(state.get("best", ()))
         self._newest: Scored | None = None
-        self._parents = Parents(never_for_its_own_sake=("statements",))
+        self._population = Population(self._kind, never_for_its_own_sake=("statements",), state=state.get("population"))
+        self._initial: Module | None = None
+        self._kinds: dict[str, str] = {}
         self._refused: set[str] = set()
         self._modules: dict[str, Module | None] = {}
 
     def propose(self, archive: Sequence[Scored]) -> Proposal | None:
         """The next change of one of the archive's members; None where nothing new can be made."""
         self._look(archive)
-        if not self._parents.best:
+        if not self._population.best:
             return None
         self._count += 1
         random = Random(f"{self._seed}:{self._count}")
         polished = self._to_polish()
-        names = ["literals"] if polished is not None else [name for name in _BY_NAME if self._may(name)]
+        if polished is not None:
+            made = self._make(_BY_NAME["literals"], polished, self._population.mainland, random)
+            return made or self.propose(archive)
+        island = self._population.turn(random, self._is_flat())
+        names = [name for name in _TURNS if self._may(name, island)]
         while names:
-            name = self._choose(names, random)
-            parent = polished or self._parents.pick(random, greedy=name in _GREEDY)
-            made = self._make(_BY_NAME[name], parent, random)
+            name = self._choose(names, island, random)
+            parent = self._population.pick(island, random, greedy=name in _GREEDY)
+            made = self._make(_BY_NAME[name], parent, island, random)
             if made is not None:
                 return made
             names.remove(name)
-        return None if polished is None else self.propose(archive)
+        return self._last_resort(random)
+
+    def _last_resort(self, random: Random) -> Proposal | None:
+        """Where the operators have nothing new for a parent: for all of the best, then several numbers at once."""
+        mainland = self._population.mainland
+        names = [name for name in _TURNS if self._may(name, mainland)]
+        for operator in (*(_BY_NAME[name] for name in names), RESTART):
+            for parent in mainland.members:
+                made = self._make(operator, parent, mainland, random)
+                if made is not None:
+                    return made
+        return None
 
     def learn(self, proposal: Proposal, score: float, cost_s: float) -> None:
         """Hears how a proposal did; `cost_s` (any unit, 0: does not count) is what its measuring took."""
@@ -121,8 +141,8 @@ class Portfolio:
         del self._climb[1:-_SLOPE]
         gain = 0.0
         if result == "better":
-            below = parents.rank(before, self._best) + 1
-            gain = (below - parents.rank(score, self._best)) / below
+            below = population.rank(before, self._best) + 1
+            gain = (below - population.rank(score, self._best)) / below
         self._credit.note(name, gain, cost_s)
         _BY_NAME[name].learn(self._memory(name), pending["note"], result, score)
 
@@ -141,6 +161,7 @@ class Portfolio:
                     "pending": self._pending,
                     "polish": self._polish,
                     "best": self._best,
+                    "population": self._population.state(),
                 }
             )
         )
@@ -148,14 +169,17 @@ class Portfolio:
 
     def _look(self, archive: Sequence[Scored]) -> None:
         """Reads the archive's new members: none of them is proposed again, and a model's are to be polished."""
-        for member in self._parents.look(archive):
+        first = archive[0].source if archive else ""
+        if self._initial is None or self._initial.text != first:
+            self._initial, self._kinds = self._module(first), {}
+        for member in self._population.look(archive):
             module = self._module(member.source)
             if module is not None:
                 self._seen[module.identity] = None
             if member.operator.startswith("llm") and math.isfinite(member.score):
                 self._polish.setdefault(member.id, _POLISH)
                 self._newest = member
-        self._best = [each.score for each in self._parents.best]
+        self._best = [each.score for each in self._population.best]
 
     def _to_polish(self) -> Scored | None:
         """The newest of a model's proposals, as long as its numbers have turns left."""
@@ -164,8 +188,19 @@ class Portfolio:
         self._polish[self._newest.id] -= 1
         return self._newest
 
-    def _may(self, name: str) -> bool:
-        """Whether it is an operator's time."""
+    def _kind(self, member: Scored) -> str:
+        """Which idea a member is, beside the first one."""
+        module = self._module(member.source)
+        if module is None or self._initial is None:
+            return ""
+        if module.skeleton not in self._kinds:
+            self._kinds[module.skeleton] = kind_of(module, self._initial)
+        return self._kinds[module.skeleton]
+
+    def _may(self, name: str, island: Island) -> bool:
+        """Whether it is an operator's time, and its place."""
+        if island.number and name in _NOT_ON_ISLANDS:
+            return False
         return self._learned >= _AFTER.get(name, 0) and (name not in _AT_THE_TOP or self._is_flat())
 
     def _is_flat(self) -> bool:
@@ -174,20 +209,20 @@ class Portfolio:
         first, before, now = self._climb[0], self._climb[1], self._climb[-1]
         return now - before <= _FLAT * (now - first)
 
-    def _choose(self, names: Sequence[str], random: Random) -> str:
-        best = self._module(self._parents.best[0].source)
+    def _choose(self, names: Sequence[str], island: Island, random: Random) -> str:
+        best = self._module(island.members[0].source)
         if best is not None:
             for name in names:
                 if _BY_NAME[name].eager(best, self._memory(name)):
                     return name
         return self._credit.pick(names, random, _HOPES)
 
-    def _make(self, operator: Operator, parent: Scored, random: Random) -> Proposal | None:
+    def _make(self, operator: Operator, parent: Scored, island: Island, random: Random) -> Proposal | None:
         """A change of `parent` that compiles, keeps what must stay and was not seen before."""
         module = self._module(parent.source)
         if module is None:
             return None
-        others = [each for each in self._parents.best if each.id != parent.id][:_OTHERS]
+        others = self._population.mates(island, parent)
         modules = [found for each in others if (found := self._module(each.source)) is not None]
         for _ in range(_TRIES):
             change = operator.operate(module, modules, random, self._memory(operator.name))
@@ -197,6 +232,7 @@ class Portfolio:
             if child is not None:
                 self._seen[child.identity] = None
                 self._keep(change.text, child)
+                self._population.expect(change.text, island)
                 return self._proposed(operator.name, change, parent, others)
             operator.learn(self._memory(operator.name), change.note, "dropped", -math.inf)
         return None
@@ -251,6 +287,6 @@ def _name(source: str) -> str:
 def _result(score: float, before: float) -> Result:
     if not math.isfinite(score):
         return "failed"
-    if parents.equal(score, before):
+    if population.equal(score, before):
         return "same"
     return "better" if score > before else "worse"

@@ -31,6 +31,8 @@ def finish(store: Store) -> dict[str, Any]:
         "evaluations": len(rows),
         "failed": sum(row.score is None for row in rows),
     }
+    if reason := store.fact("reason", ""):
+        value |= {"outcome": "nothing_to_change", "reason": reason}
     if best is not None:
         value["best"] = _best(store, best) | {
             "claimed": best.score,

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from o_tui.evolution.portfolio import Proposal, Scored
+from o_tui.evolution.population import AGAIN, ELITES, Scored
+from o_tui.evolution.portfolio import Proposal
 from o_tui.programs import convention, markers
 from o_tui.programs.lane import Lane
 from o_tui.programs.orders import Answer, Order, Setup
@@ -29,8 +30,9 @@ COMMIT_S = 0.05
 COMMIT_ROWS = 32
 KEEP_EVERY = 50
 """Evaluations after which the search's own state is kept."""
-AGAIN = 3
-CHAMPIONS = 5
+TIMES = 3
+"""How often a champion is measured again at the end."""
+NOTHING = "between the markers there is nothing that the built-in operators can change: no number, choice or statement"
 TURNS = 12
 """Proposals of the operators for one of a model's."""
 MODEL_WAIT_S = 1.0
@@ -120,11 +122,12 @@ class Run:
                 self._feed()
                 if self._flying or self._fresh:
                     self._collect(over)
-                elif self.writer is not None and self._model_is_due():
+                elif self.writer is not None and self.writer.busy:
                     self.writer.wait(MODEL_WAIT_S)
-                else:
+                elif self.search.exhausted:
                     break
             self._settle()
+            self.store.set(reason=NOTHING if self.search.exhausted and self.done < self.plan.budget else "")
             if self.writer is not None:
                 self.writer.close()
             self._measure_again()
@@ -169,6 +172,8 @@ class Run:
             if self._model_is_due() or not self.search.ready():
                 return
             written = self.writer.take() if self.writer is not None else None
+            if self.search.exhausted and written is None:
+                return
             self._turns = 0 if written is not None else self._turns + 1
             found = self.search.propose(written)
             if found is not None:
@@ -186,7 +191,8 @@ class Run:
             return
         self._flying[found.number] = found
         lane = min(self._lanes, key=lambda each: each.waiting)
-        lane.submit(Order(number=found.number, source=source, seed=_seed(self.plan.seed, 0)))
+        turn = found.number + TIMES if found.proposal.operator == AGAIN else 0
+        lane.submit(Order(number=found.number, source=source, seed=_seed(self.plan.seed, turn)))
 
     # --- answers in
 
@@ -250,6 +256,8 @@ class Run:
             self.failures += 1
             self._problems.append(f"{row.detail}: {row.error}")
             return False
+        if row.operator == AGAIN:
+            return False
         if self.best is not None and self.best.score is not None and row.score <= self.best.score:
             return False
         self.best = row
@@ -270,7 +278,7 @@ class Run:
         The program as it was is measured on the same seeds: only that is a fair comparison.
         """
         found = None
-        for member in self.search.best()[:CHAMPIONS]:
+        for member in self.search.best()[:ELITES]:
             held = self._held(member)
             found = {"number": int(member.id), "claimed": member.score, "measured_again": held}
             self.report({"event": "measured_again", **found})
@@ -283,10 +291,10 @@ class Run:
 
     def _held(self, member: Scored) -> float | None:
         """The middle of its scores on fresh seeds; None: it failed on one of them."""
-        scores = [self._once_more(member, turn) for turn in range(1, AGAIN + 1)]
+        scores = [self._once_more(member, turn) for turn in range(1, TIMES + 1)]
         self.store.commit()
         known = [score for score in scores if score is not None]
-        return statistics.median(known) if len(known) == AGAIN else None
+        return statistics.median(known) if len(known) == TIMES else None
 
     def _once_more(self, member: Scored, turn: int) -> float | None:
         seed = _seed(self.plan.seed, turn)

@@ -2,24 +2,29 @@
 
 Proposal `n` is made when the results up to `n - WINDOW` are known and learned, no more and no fewer: so evaluations
 overlap, proposing stays off their path, and a run that was killed goes on as if it had not been.
+
+What is left of a budget when nothing new can be made goes to the best members, in turn: each is measured once more,
+under another seed of chance. A best member that was only lucky comes behind then.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
+import statistics
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from o_tui import __version__
+from o_tui.evolution.population import AGAIN, ELITES
 from o_tui.evolution.portfolio import Portfolio, Proposal, Scored
 
 WINDOW = 4
 INITIAL = "initial"
 MODEL = "llm"
-FORMAT = f"{__version__}/2"
+FORMAT = f"{__version__}/3"
 """Of a kept state: what another version has kept is not read."""
 
 
@@ -65,13 +70,13 @@ class Search:
     def ready(self) -> bool:
         """The results are there on which the next proposal may depend; number 1 comes alone."""
         known = self.next - WINDOW if self.next > WINDOW else min(1, self.next - 1)
-        return not self.exhausted and self._has_all_up_to(self.next - 1 if self._starved else known)
+        return self._has_all_up_to(self.next - 1 if self._starved else known)
 
     def propose(self, given: Proposal | None = None) -> Numbered | None:
         """The next proposal, or `given` (a model's); only when `ready`.
 
-        None: nothing new can be made of what is known. `ready` waits for all results then, and if that is no help the
-        search is `exhausted`.
+        None: nothing new can be made of what is known. `ready` waits for all results then; if that is no help, a best
+        member is measured again. The search is `exhausted` where there was nothing to change from the beginning.
         """
         proposal = given
         if self.next == 1:
@@ -80,14 +85,28 @@ class Search:
             self._learn(self.next - 1 if self._starved else max(1, self.next - WINDOW))
             proposal = self._proposer.propose(self.archive)
         if proposal is None:
-            self.exhausted = self._starved or not self._waiting
-            self._starved = True
+            if any(each.proposal.operator != AGAIN for each in self._waiting):
+                self._starved = True
+                return None
+            proposal = self._again()
+        self.exhausted = proposal is None
+        if proposal is None:
             return None
         self._starved = False
         found = Numbered(self.next, proposal)
         self.next += 1
         self._waiting.append(found)
         return found
+
+    def _again(self) -> Proposal | None:
+        """The one of the best that was measured least often; None: all is as it was given."""
+        best = self.best()[:ELITES]
+        if len(self.archive) == 1 or not best:
+            return None
+        asked = Counter(each.parent for each in self.archive if each.operator == AGAIN)
+        asked.update(each.proposal.parents[0] for each in self._waiting)
+        member = min(best, key=lambda each: asked[each.id])
+        return Proposal(member.source, AGAIN, (member.id,), f"number {member.id} under another seed")
 
     def result(self, number: int, score: float) -> None:
         """How proposal `number` did; minus infinity: it failed."""
@@ -99,9 +118,12 @@ class Search:
             self._learn(self._waiting[0].number)
 
     def best(self) -> list[Scored]:
-        """Those with a score, best first; of equal ones the earlier."""
-        scored = [each for each in self.archive if math.isfinite(each.score)]
-        return sorted(scored, key=lambda each: -each.score)
+        """Those with a score, best first; of equal ones the earlier. The middle counts of what was measured again."""
+        scores: defaultdict[str, list[float]] = defaultdict(list)
+        for each in self.archive:
+            scores[each.parent if each.operator == AGAIN else each.id].append(each.score)
+        scored = [each for each in self.archive if math.isfinite(each.score) and each.operator != AGAIN]
+        return sorted(scored, key=lambda each: -statistics.median(scores[each.id]))
 
     def _has_all_up_to(self, number: int) -> bool:
         return all(each.number > number or each.number in self._scores for each in self._waiting)
@@ -111,7 +133,7 @@ class Search:
             found = self._waiting.popleft()
             score = self._scores.pop(found.number)
             # what it cost is not told: a result must not depend on how busy the machine was
-            if found.proposal.operator != INITIAL:
+            if found.proposal.operator not in (INITIAL, AGAIN):
                 self._proposer.learn(found.proposal, score, 0.0)
             parent = found.proposal.parents[0] if found.proposal.parents else ""
             self.archive.append(
@@ -148,7 +170,10 @@ class Search:
             self._scores = {each.number: results[each.number].score for each in waiting if each.number in results}
         last = max(results, default=0)
         while self.next <= last and self.ready():
-            found = self.propose(_of_a_model(results.get(self.next)))
+            before = results.get(self.next)
+            found = self.propose(_of_a_model(before))
+            if self.exhausted and before is not None:
+                found = self.propose(_as_kept(before))
             kept = results.get(found.number) if found is not None else None
             if kept is not None:
                 if kept.source != self._waiting[-1].proposal.source:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from o_tui.evolution.population import AGAIN
 from o_tui.evolution.portfolio import Proposal, Scored
 from o_tui.programs import outcome, starting
 from o_tui.programs.store import Store
@@ -296,6 +297,35 @@ def test_a_champion_that_was_only_lucky_is_shown_as_one(folder: Path) -> None:
     assert best["claimed"] > 0.9 and best["measured_again"] < best["claimed"]
     assert best["initial_again"] != best["initial"]
     run.store.close()
+
+
+def test_a_run_with_nothing_new_to_try_spends_its_budget_on_measuring_its_best_again(folder: Path) -> None:
+    """Two variants, and luck: the one that is better in the middle wins, and not the one that had luck once."""
+    program = "# EVOLVE-BLOCK-START\nX = True\n# EVOLVE-BLOCK-END\n\n\ndef score():\n    return X\n"
+    evaluator = IMPORTING + (
+        "\nimport random\n\n\ndef evaluate(program_path, seed):\n"
+        "    x, luck = load(program_path).score(), random.Random(seed).random()\n"
+        "    return {'combined_score': (0.0 if x else 0.2) + luck}\n"
+    )
+    run = go(folder, starting.Wish(*files(folder / "p", program, evaluator), budget=40))
+    rows = list(run.store.rows())
+    assert run.done == len(rows) == 40 and outcome.finish(run.store)["outcome"] == "improved"
+    again = [row for row in rows if row.operator == AGAIN]
+    assert len(again) == 38 and {row.parents for row in again} == {("1",), ("2",)}
+    assert len({row.score for row in again}) == 38, "each under a seed of its own"
+    name, kept = run.store.folder.name, [(row.number, row.score, row.parents) for row in rows]
+    run.store.close()
+    more = starting.resume(folder / "runs", name, None, lambda _event: None, budget=50)
+    more.go()
+    assert more.done == 50 and [(row.number, row.score, row.parents) for row in more.store.rows()][:40] == kept
+    more.store.close()
+
+
+def test_a_program_with_nothing_to_change_ends_early_and_says_so(folder: Path) -> None:
+    program = "# EVOLVE-BLOCK-START\nX = 'a'\n# EVOLVE-BLOCK-END\n\n\ndef score():\n    return 1.0\n"
+    last = evolve(folder, *files(folder / "p", program), "--budget", "40", code=1)[-1]
+    assert (last["outcome"], last["evaluations"]) == ("nothing_to_change", 1)
+    assert "nothing that the built-in operators can change" in last["reason"] and "\n" not in last["reason"]
 
 
 def test_one_run_has_one_process(folder: Path) -> None:

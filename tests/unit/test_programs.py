@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from o_tui.evolution.population import AGAIN
 from o_tui.evolution.portfolio import Proposal, Scored
 from o_tui.programs import convention, markers, plain, search, writing
 from o_tui.programs.calls import Peer, ProgramEndedError
@@ -366,6 +367,44 @@ def test_a_search_depends_on_seed_and_results_only(order: int, kept_at: int) -> 
         feed(again, flying)
     again.finish()
     assert again.archive == whole.archive and len(whole.archive) > 3
+
+
+class Dry(Noting):
+    """A proposer that has few ideas."""
+
+    def propose(self, archive: Any) -> Proposal | None:
+        return super().propose(archive) if self.count < 9 else None
+
+
+@pytest.mark.parametrize("kept_at", [0, 5, 12, 25])
+def test_what_is_left_of_a_budget_goes_to_the_best_in_turn(kept_at: int) -> None:
+    made = search.Search("p", Dry)
+    state, done = made.state(), []
+    while made.next <= 30:
+        found = made.propose() if made.ready() else None
+        if found is None:
+            continue
+        score = float(found.number) if found.number < 8 else 7.5
+        made.result(found.number, score)
+        parent = found.proposal.parents[0] if found.proposal.parents else ""
+        done.append(Scored(str(found.number), found.proposal.source, score, parent, found.proposal.operator))
+        state = msgspec.json.decode(msgspec.json.encode(made.state())) if found.number == kept_at else state
+    made.finish()
+    again = [each.parent for each in made.archive if each.operator == AGAIN]
+    assert len(made.archive) == 30 and len(again) > 15
+    assert max(again.count(one) - again.count(two) for one in again for two in again) <= 1
+    other = search.Search("p", Dry)
+    assert other.restore(state if kept_at else None, done) == []
+    other.finish()
+    assert other.archive == made.archive
+
+
+def test_a_best_member_that_was_only_lucky_comes_behind() -> None:
+    made = search.Search("p", Dry)
+    rows = [("1", 1.0, "", "initial"), ("2", 5.0, "1", "x"), ("3", 9.0, "1", "x")]
+    rows += [("4", 2.0, "3", AGAIN), ("5", 3.0, "3", AGAIN), ("6", 5.5, "2", AGAIN)]
+    made.archive = [Scored(number, number, score, parent, operator) for number, score, parent, operator in rows]
+    assert [each.id for each in made.best()] == ["2", "3", "1"]
 
 
 def test_what_another_version_has_kept_counts_but_its_state_is_not_read() -> None:

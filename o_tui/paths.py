@@ -37,6 +37,11 @@ class Paths:
         return self.data / "genome"
 
     @property
+    def programs(self) -> Path:
+        """The runs of users' programs, a folder each."""
+        return self.data / "programs"
+
+    @property
     def run(self) -> Path:
         """Lock, socket, pid: what only a running guardian has."""
         return self.data / "run"

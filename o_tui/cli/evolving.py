@@ -91,7 +91,9 @@ def _history(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--limit", type=positive, default=50, metavar="N", help="how many (default: 50)")
     parser.add_argument("--gene", default="", metavar="GENE", help="only of this gene")
     parser.add_argument("--state", default="", metavar="S", help="only these: pending, promoted, rejected, failed, ...")
-    parser.add_argument("--source", default="", metavar="S", help="only from: file, llm, operators, others, part")
+    parser.add_argument(
+        "--source", default="", metavar="S", help="only from: file, llm, operators, others, part, program"
+    )
     parser.add_argument("--since", default="", metavar="T", help="only since: 3h, 2d, or a date like 2026-11-28")
     parser.add_argument("--intents", action="store_true", help="what was seen that may call for a change, and why not")
     parser.add_argument("--statistics", action="store_true", help="counts, success by source, what has earned credit")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from o_tui.cli.command import Context
-from o_tui.protocol.errors import UsageError
+from o_tui.protocol.errors import OError, UsageError
 
 if TYPE_CHECKING:
     from o_tui.programs.run import Run
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _ASK_S = 600.0
 _SHOW_S = 0.2
+_TELL_S = 2.0
 
 
 def _seconds(text: str) -> float:
@@ -55,7 +57,7 @@ def evolve(context: Context) -> int:
     """Begins a run, or goes on with one, and follows it to its end."""
     from o_tui.programs import outcome, starting
 
-    args, folder = context.args, context.paths.data / "programs"
+    args, folder = context.args, context.paths.programs
     wish = _wish(args)
     if args.approve:
         return _approve(context, folder)
@@ -72,6 +74,7 @@ def evolve(context: Context) -> int:
         if args.llm:
             run.writer = _writer(context, args.llm)
         show.begin(run)
+        _tell_views(context)
         _go(context, run)
         value = outcome.finish(run.store) | {"elapsed_s": round(time.monotonic() - start, 3)}
         if args.out and value["best"]["path"]:
@@ -79,6 +82,7 @@ def evolve(context: Context) -> int:
         return show.end(value, run)
     finally:
         run.store.close()
+        _tell_views(context)
 
 
 def _wish(args: argparse.Namespace) -> Wish | None:
@@ -96,11 +100,26 @@ def _wish(args: argparse.Namespace) -> Wish | None:
     return Wish(program, evaluator, config, args.budget, args.time, args.seed)
 
 
+def _tell_views(context: Context) -> None:
+    """A guardian that is there looks at the runs when it is asked for the history, and shows what is new; none does."""
+    from o_tui.client import running
+
+    with contextlib.suppress(OError):
+        client = running(context.paths, _TELL_S)
+        if client is not None:
+            with client:
+                client.call("history", limit=1)
+
+
 def _go(context: Context, run: Run) -> None:
+    from o_tui.evolution import run_notes
+
     name = run.store.folder.name
     try:
         run.go()
     except KeyboardInterrupt:
+        with contextlib.suppress(OError):
+            run_notes.change(run.store.folder, process="", evaluations=run.done, failed=run.failures)
         context.out.note(f"stopped after {run.done} evaluations; go on with o-tui evolve --resume {name}")
         raise
 

@@ -19,7 +19,7 @@ SETTLED = ("pending", "promoted", "rejected", "failed", "rolled_back")
 """States in which it waits for somebody, or has ended."""
 _HEAVY = ("diff",)
 
-_EMPTY: dict[str, Any] = {
+EMPTY: dict[str, Any] = {
     "hypothesis": "",
     "metric": "any",
     "base": "",
@@ -61,7 +61,7 @@ class Book:
 
     async def add(self, evolution: str, gene: str, origin: str, goal: str, **more: Any) -> dict[str, Any]:
         """A new row in state `intent`; `more` are keys that are not empty."""
-        row = {"id": evolution, "gene": gene, "origin": origin, "goal": goal, **copy.deepcopy(_EMPTY)}
+        row = {"id": evolution, "gene": gene, "origin": origin, "goal": goal, **copy.deepcopy(EMPTY)}
         row |= {"time_ns": time.time_ns(), **more}
         await self._rows.add(row)
         self._surroundings.publish("evolution", light(row))

@@ -26,6 +26,7 @@ from o_tui.guardian.evolution_book import RUNNING, Book, light
 from o_tui.guardian.learning_rows import LearningRows
 from o_tui.guardian.measuring import Measuring
 from o_tui.guardian.policies import Policies
+from o_tui.guardian.program_runs import ProgramRuns, without
 from o_tui.guardian.rollout import Rollout
 from o_tui.guardian.seams import (
     Approvals,
@@ -64,6 +65,7 @@ class Evolutions:
         surroundings: Surroundings,
         settings: EvolutionConfig,
         workload_folders: Sequence[Path] = (),
+        programs: Path | None = None,
         policy: arbiter.Policy | None = None,
         watch: Limits | None = None,
         attacks: AttackRows | None = None,
@@ -74,6 +76,7 @@ class Evolutions:
         self._surroundings = surroundings
         self._learning = learning
         self._book = Book(rows, surroundings, self._settled)
+        self._programs = ProgramRuns(programs, rows, surroundings.publish) if programs is not None else None
         self.measuring = Measuring(
             genome,
             self._book,
@@ -216,15 +219,19 @@ class Evolutions:
     async def history(
         self, limit: int = 50, gene: str = "", state: str = "", source: str = "", since_ns: int = 0
     ) -> list[dict[str, Any]]:
-        """The newest evolutions, newest first, without the diffs; those of a gene, state, source, since then."""
+        """The newest evolutions and runs of programs, newest first, without diffs; of a gene, state, source, since."""
+        if self._programs is not None:
+            await self._programs.look()
         rows = await self._book.page(
             chronicle.LOOKED_AT if gene or source or since_ns else max(1, min(limit, 1_000)), (state,) if state else ()
         )
-        return [light(row) for row in chronicle.pick(rows, gene, source, since_ns)][: max(1, min(limit, 1_000))]
+        found = chronicle.pick(rows, gene, source, since_ns)
+        found.sort(key=lambda row: int(row["time_ns"]), reverse=True)  # a run may have been read later than it began
+        return [light(row) for row in found[: max(1, min(limit, 1_000))]]
 
     async def statistics(self) -> dict[str, Any]:
         """How evolutions ended: {count, states, sources, operators, genes, decision_s, credit}; see chronicle.py."""
-        rows = await self._book.page(chronicle.LOOKED_AT)
+        rows = without(await self._book.page(chronicle.LOOKED_AT))
         return chronicle.statistics(rows, await self._learning.outcomes())
 
     async def intents(self, limit: int = 100) -> list[dict[str, Any]]:

@@ -84,6 +84,7 @@ async def run(
             surroundings=GuardianSurroundings(guardian),
             settings=settings.evolution,
             workload_folders=[place.data / "workloads"],
+            programs=place.programs,
         )
         guardian.initiative = Initiative(
             stores.learning,

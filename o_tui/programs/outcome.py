@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
+from o_tui.evolution import run_notes
+from o_tui.evolution.run_notes import write
 from o_tui.programs import run as running
-from o_tui.programs.starting import digest, write
+from o_tui.programs.starting import digest
 from o_tui.programs.store import Row, Store
 from o_tui.protocol.errors import NotFoundError, RefusedError
 
@@ -44,6 +47,18 @@ def finish(store: Store) -> dict[str, Any]:
     write(store.folder / HISTORY, "".join(running.history(store)).encode())
     store.set(outcome=value["outcome"])
     store.commit()
+    run_notes.change(
+        store.folder,
+        ended_ns=time.time_ns(),
+        outcome=value["outcome"],
+        reason=reason,
+        evaluations=value["evaluations"],
+        failed=value["failed"],
+        initial=value["best"].get("initial_again"),
+        best=value["best"].get("measured_again"),
+        revision=value["best"]["revision"],
+        path=value["best"]["path"],
+    )
     return value
 
 

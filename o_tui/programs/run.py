@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from o_tui.evolution import run_notes
 from o_tui.evolution.population import AGAIN, ELITES, Scored
 from o_tui.evolution.portfolio import Proposal
 from o_tui.programs import convention, markers
@@ -109,6 +110,9 @@ class Run:
             with contextlib.suppress(OError):
                 self.store.set(outcome="failed", error=str(error))
                 self.store.commit()
+            with contextlib.suppress(OError):
+                ended = {"outcome": "failed", "reason": str(error), "ended_ns": time.time_ns()}
+                run_notes.change(self.store.folder, **ended, evaluations=self.done, failed=self.failures)
             raise
 
     def _go(self) -> None:

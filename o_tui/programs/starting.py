@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import secrets
 import time
@@ -15,16 +14,17 @@ from typing import Any
 import msgspec
 
 from o_tui import _native
+from o_tui.evolution import run_notes
+from o_tui.evolution.run_notes import Note
 from o_tui.programs import convention, markers, search
 from o_tui.programs.lane import modules_of
 from o_tui.programs.orders import Setup
 from o_tui.programs.run import Plan, Report, Run
 from o_tui.programs.store import Store
-from o_tui.protocol.errors import NotFoundError, OError, PeerError, RefusedError, UsageError
+from o_tui.protocol.errors import NotFoundError, OError, RefusedError, UsageError
 
 BUDGET = 200
 SEED = 0
-_ABOUT = "run.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +46,26 @@ def begin(folder: Path, wish: Wish, report: Report) -> Run:
         OError: A file is missing or is not what it must be; says which and what.
     """
     name = f"{time.strftime('%Y%m%d')}-{secrets.token_hex(4)}"
-    about = {"program": str(wish.program.absolute()), "evaluator": str(wish.evaluator.absolute())}
-    store = Store.create(folder / name, {"id": name, "began_ns": time.time_ns(), **about})
+    note = Note(
+        id=name,
+        program=str(wish.program.absolute()),
+        evaluator=str(wish.evaluator.absolute()),
+        began_ns=time.time_ns(),
+        process=run_notes.process(os.getpid()),
+    )
+    about = {"program": note.program, "evaluator": note.evaluator}
+    store = Store.create(folder / name, {"id": name, "began_ns": note.began_ns, **about})
     try:
         plan = _plan(store, wish)
         store.commit()
-        # what `newest` looks at: a run that never began is none to resume
-        write(store.folder / _ABOUT, json.dumps({"id": name, "began_ns": time.time_ns(), **about}).encode())
+        run_notes.keep(store.folder, msgspec.structs.replace(note, budget=plan.budget, seed=plan.seed))
         return _run(store, plan, report)
     except OError as error:
-        store.set(outcome="refused", error=str(error))
+        store.set(outcome=run_notes.REFUSED, error=str(error))
         store.commit()
         store.close()
+        ended = {"outcome": run_notes.REFUSED, "reason": str(error), "ended_ns": time.time_ns()}
+        run_notes.keep(store.folder, msgspec.structs.replace(note, **ended))
         raise
 
 
@@ -83,22 +91,20 @@ def resume(folder: Path, name: str, wish: Wish | None, report: Report, budget: i
     )
     store.set(budget=plan.budget)
     store.commit()
+    now = {"process": run_notes.process(os.getpid()), "outcome": "", "reason": "", "ended_ns": 0}
+    run_notes.change(store.folder, **now, budget=plan.budget)
     return _run(store, plan, report)
 
 
 def newest(folder: Path, wish: Wish | None) -> str:
     """The name of the newest run, of that program and evaluator where they are given. Raises NotFoundError."""
-    found = []
-    for path in folder.glob(f"*/{_ABOUT}"):
-        try:
-            about = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
-            continue
-        if wish is None or (about["program"], about["evaluator"]) == (
-            str(wish.program.absolute()),
-            str(wish.evaluator.absolute()),
-        ):
-            found.append((about["began_ns"], about["id"]))
+    notes = [note for path in folder.glob(f"*/{run_notes.FILE}") if (note := run_notes.read(path.parent)) is not None]
+    files = None if wish is None else (str(wish.program.absolute()), str(wish.evaluator.absolute()))
+    found = [
+        (note.began_ns, note.id)
+        for note in notes
+        if note.outcome != run_notes.REFUSED and files in (None, (note.program, note.evaluator))
+    ]
     if not found:
         raise NotFoundError("there is no run to resume", hint="leave --resume out to begin one")
     return str(max(found)[1])
@@ -171,20 +177,6 @@ def _text(path: Path) -> str:
         return _read(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text: byte {error.start}") from error
-
-
-def write(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all. Raises PeerError."""
-    other = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with other.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        other.replace(path)
-    except OSError as error:
-        other.unlink(missing_ok=True)
-        raise PeerError(f"{path} cannot be written: {error.strerror}; it is as it was") from error
 
 
 def digest(data: bytes) -> str:

@@ -54,6 +54,7 @@ def told(row: Mapping[str, Any]) -> str:
         "rejected": "was rejected",
         "failed": "has failed",
         "promoted": f"is promoted: v{format.shown(row.get('version'), 20)} runs",
+        "improved": "found a better program",
     }
     if state not in ends:
         return ""

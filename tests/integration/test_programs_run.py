@@ -19,6 +19,7 @@ import pytest
 from o_tui.evolution.population import AGAIN
 from o_tui.evolution.portfolio import Proposal, Scored
 from o_tui.programs import outcome, starting
+from o_tui.programs.starting import digest as digest_of
 from o_tui.programs.store import Store
 from o_tui.protocol.errors import NotFoundError, OError, PeerError, RefusedError
 from tests.support.user_programs import EVALUATOR, IMPORTING, PROGRAM, files
@@ -63,7 +64,7 @@ def test_a_run_improves_a_program_and_says_how(folder: Path) -> None:
     assert sorted(event["number"] for event in events if event.get("event") == "evaluation") == [*range(1, BUDGET + 1)]
     best = Path(last["best"]["path"])
     assert best.read_bytes() == (folder / "better.py").read_bytes()
-    assert starting.digest(best.read_bytes()) == last["best"]["revision"]
+    assert digest_of(best.read_bytes()) == last["best"]["revision"]
     assert len((best.parent / "history.jsonl").read_text().splitlines()) == BUDGET
     assert (best.parent / "run.db").stat().st_mode & 0o777 == 0o600
     before, after = PROGRAM.split("# EVOLVE-BLOCK-START")[0], PROGRAM.split("# EVOLVE-BLOCK-END")[1]
@@ -117,7 +118,7 @@ def test_a_file_of_the_users_is_replaced_only_with_his_word(folder: Path) -> Non
     evolve(folder, "--resume", run, "--approve", "0" * 64, code=4)
     assert program.read_text() == PROGRAM
     assert evolve(folder, "--resume", run, "--approve", digest)[-1]["outcome"] == "approved"
-    assert starting.digest(program.read_bytes()) == digest
+    assert digest_of(program.read_bytes()) == digest
     evolve(folder, "--resume", run, "--approve", digest, code=3)
     with contextlib.closing(sqlite3.connect(folder / "w" / "programs" / run / "run.db")) as connection:
         verdicts = [row[0] for row in connection.execute("SELECT verdict FROM decisions ORDER BY id")]

@@ -9,7 +9,14 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from o_tui.evolution.population import (
     AGAIN,
@@ -104,8 +111,8 @@ def everything(population: Population) -> list[Any]:
     return [population.best, islands, population.kinds]
 
 
-TestLiving = Living.TestCase
-TestLiving.settings = settings(max_examples=25, stateful_step_count=60, deadline=None)
+def test_whatever_comes_the_best_of_all_and_of_each_kind_are_kept_and_a_restart_changes_nothing() -> None:
+    run_state_machine_as_test(Living, settings=settings(max_examples=25, stateful_step_count=60, deadline=None))  # type: ignore[no-untyped-call]
 
 
 def lived(seed: int, turns: int, population: Population, archive: list[Scored]) -> list[int]:
@@ -164,7 +171,7 @@ def test_an_idea_that_is_worse_at_first_lives_on_its_island_and_comes_to_the_mai
     archive += [Scored(str(n), f"a {n}", 5.0 - n / 100) for n in range(2, 12)]
     population.look(archive)
     assert all(kind(each) == "a" for each in population.best)
-    lived(2, 600, population, archive)
+    lived(2, 2000, population, archive)
     assert kind(population.best[0]) == "deep" and population.best[0].score > 5.0
 
 

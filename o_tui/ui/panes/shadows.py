@@ -27,6 +27,7 @@ STEPS = ("intent", "checkpoint", "generate", "validate", "shadow", "pending")
 ACTIVE = (*STEPS[:-1], "deploying", "canary")
 OUTCOMES = {
     "promoted": "good", "rejected": "bad", "failed": "bad", "rolled_back": "warn", "pending": "accent",
+    "improved": "good", "refused": "bad", "stopped": "warn",
 }  # fmt: skip
 VERDICTS = {"better": "good", "worse": "bad", "same": "dim", "failed": "bad", "crashed": "bad"}
 TREND_CELLS = 8

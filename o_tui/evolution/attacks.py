@@ -56,7 +56,7 @@ def attack(gene: str, case: Case, text: str, found_by: str) -> Attack:
     """An attack of what the prober has found."""
     if text.startswith(("raises", "it ended", "never ends", "it does not end")):
         kind: Kind = "raises"
-    elif text.startswith("gives"):
+    elif text.startswith("gives") and not gene:  # a gene may answer better: only the kind of its answer is meant
         kind = "equal-to-reference"
     else:
         kind = "property"

@@ -98,11 +98,12 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the requests came from, in pairs."""
+    """Where the requests came from, in pairs; `attacks_failed` are kept attacks that the candidate alone failed at."""
 
     recorded: int = 0
     workload: int = 0
     attacks: int = 0
+    attacks_failed: int = 0
     mirrored: int = 0
 
 
@@ -162,6 +163,7 @@ def measure(trial: Trial) -> Evidence:
             recorded=sum(pair.request.source == "recorded" for pair in trial.pairs),
             workload=sum(pair.request.source == "workload" for pair in trial.pairs),
             attacks=sum(pair.request.source == "attack" for pair in trial.pairs),
+            attacks_failed=sum(_breaks(pair) for pair in trial.pairs),
             mirrored=sum(pair.request.source == "mirror" for pair in trial.pairs),
         ),
         sandbox=Sandbox(main=_refused(trial.main_refused), candidate=_refused(trial.candidate_refused)),
@@ -251,6 +253,10 @@ def _errors(pairs: Sequence[Pair]) -> Errors:
 def said(side: Side) -> str:
     """How a side failed, in one line."""
     return _short(f"{side.ending}: {side.error}" if side.error else side.ending)
+
+
+def _breaks(pair: Pair) -> bool:
+    return pair.request.source == "attack" and pair.main.ok and not pair.candidate.ok
 
 
 def _quality(both: Sequence[Pair]) -> Quality:

@@ -85,6 +85,8 @@ class Failures:
         if pair.request.key not in self._seen:
             self._seen.add(pair.request.key)
             self.better.add(-1.0 if main.ok else 1.0)
+        if main.ok and pair.request.source == "attack":
+            self.fatal = self.fatal or f"a kept attack breaks it: {said(candidate)} ({pair.request.key})"
         if main.ok:
             self._first = self._first or said(candidate)
             self._crashes += candidate.ending == "crash"

@@ -37,6 +37,7 @@ class RecordedRequest:
         expect: What a right answer holds (see quality.py).
         scope: Requests of one scope are answered from a memory of their own; "": from the present one.
         held_back: For the proof alone: nothing is chosen by what was seen on it.
+        attack: Of a kept attack: its kind, so what a right answer is (attack_requests.py).
     """
 
     id: str
@@ -50,6 +51,7 @@ class RecordedRequest:
     expect: Mapping[str, Any] | None = None
     scope: str = ""
     held_back: bool = False
+    attack: str = ""
 
     @property
     def key(self) -> str:

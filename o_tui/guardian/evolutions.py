@@ -85,6 +85,7 @@ class Evolutions:
             surroundings=surroundings,
             folders=[*workload_folders, shipped("data") / "workloads"],
             policy=policy or arbiter.Policy(),
+            attacks=attacks,
         )
         self._cycle = Cycle(
             genome,

@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 
 from o_tui.config import EvolutionConfig
-from o_tui.evolution import arbiter, evidence, scoring, workloads
+from o_tui.evolution import arbiter, attack_requests, evidence, scoring, workloads
 from o_tui.evolution.budget import Cost
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.multiple import Race
 from o_tui.evolution.samples import Trial
+from o_tui.guardian.attack_rows import AttackRows
 from o_tui.guardian.evolution_book import Book
 from o_tui.guardian.seams import GenomeLoadError, Instances, Recorded, Surroundings
 from o_tui.guardian.shadows import FORK_PAIRS, Code, Measurement
@@ -51,6 +52,7 @@ class Measuring:
         surroundings: Surroundings,
         folders: Sequence[Path],
         policy: arbiter.Policy,
+        attacks: AttackRows | None = None,
     ) -> None:
         self.folders = list(folders)
         self._genome = genome
@@ -59,6 +61,7 @@ class Measuring:
         self._recorded = recorded
         self._surroundings = surroundings
         self._policy = policy
+        self._attacks = attacks
         self._measurements: list[Measurement] = []
 
     def rows(self) -> list[dict[str, Any]]:
@@ -130,6 +133,8 @@ class Measuring:
     ) -> Measurement:
         work = await self._work(str(row["gene"]), pairs, seed, proof=proof)
         held_back = sum(request.held_back for request in work.requests)
+        if held_back:  # a proof is made on all of them, whatever comes before
+            held_back += sum(request.source == "attack" for request in work.requests)
         goal: arbiter.Goal = row.get("metric") or "any"
         measurement = Measurement(
             self._instances,
@@ -166,10 +171,18 @@ class Measuring:
     async def _work(self, gene: str, pairs: int, seed: int, *, proof: bool) -> workloads.Workload:
         recorded = await self._recorded.requests(pairs) if gene not in NEVER_ASKED else ()
         workload = await asyncio.to_thread(workloads.load, self.folders, gene)
-        chosen = workloads.choose(recorded, workload, pairs, seed, proof=proof)
-        if not chosen.requests:
+        kept = await self._kept(gene, pairs)
+        chosen = workloads.choose(recorded, workload, pairs, seed, kept.requests, proof=proof)
+        if len(chosen.requests) == len(kept.requests):
             raise OError(f"there is nothing to try {gene} on: no recorded request and no workload")
-        return chosen
+        return workloads.Workload((*chosen.setup, *kept.setup), chosen.requests)
+
+    async def _kept(self, gene: str, pairs: int) -> workloads.Workload:
+        """The attacks on a gene as requests: at most a quarter of the pairs."""
+        if self._attacks is None:
+            return workloads.Workload()
+        kept = await self._attacks.of(gene)
+        return await asyncio.to_thread(attack_requests.requests, kept, min(attack_requests.MOST, pairs // 4))
 
     async def _code(self, revision: str) -> Code:
         files = await asyncio.to_thread(self._genome.files, revision)

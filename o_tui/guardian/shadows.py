@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from o_tui.evolution import evidence, quality, workloads
+from o_tui.evolution import attack_requests, evidence, quality, workloads
 from o_tui.evolution.arbiter import CONTINUE, Arbiter, Decision, Goal, Policy
 from o_tui.evolution.samples import Pair, RecordedRequest, Side, Trial
 from o_tui.guardian.seams import InstanceDiedError, Instances, ShadowInstance
@@ -219,9 +219,10 @@ class Measurement:
         return self._next
 
     def _cycle(self, requests: list[RecordedRequest]) -> Iterator[RecordedRequest]:
-        """The given order first, then in a new random order each time; nothing for nothing."""
+        """The given order first, then in a new random order each time, attacks once; nothing for nothing."""
         while requests:
             yield from requests
+            requests = [request for request in requests if request.source != "attack"]
             self._random.shuffle(requests)
             requests = workloads.in_blocks(requests, self._random)
 
@@ -256,7 +257,10 @@ class Measurement:
                 for first in self._first():
                     await self._one(runner, first)
             sides[name] = await self._one(runner, request)
-        return Pair(request, sides["twin"], sides["shadow"])
+        main, candidate = sides["twin"], sides["shadow"]
+        if request.attack and (wrong := attack_requests.wrong(request, main, candidate)):
+            candidate = replace(candidate, ending="error", error=wrong)
+        return Pair(request, main, candidate)
 
     def _first(self) -> list[RecordedRequest]:
         mine = [request for request in self._setup if request.scope == self._scope]

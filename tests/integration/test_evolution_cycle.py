@@ -19,12 +19,15 @@ from typing import Any
 import pytest
 
 from o_tui.config import EvolutionConfig
+from o_tui.evolution.attacks import Attack
 from o_tui.evolution.budget import Cost
 from o_tui.evolution.candidates import ModelText
 from o_tui.evolution.genome import Genome
+from o_tui.evolution.probe.case import Call, Case, encode
 from o_tui.evolution.samples import Outcome, RecordedRequest
 from o_tui.evolution.validation import Validation, validate
 from o_tui.guardian import cycle, diffing
+from o_tui.guardian.attack_rows import AttackRows
 from o_tui.guardian.audit import Audit
 from o_tui.guardian.database import Database
 from o_tui.guardian.evolution_rows import EvolutionRows
@@ -70,6 +73,8 @@ class StandIn:
                 await asyncio.Event().wait()
             if self.behaviour == "crash" or (self.behaviour == "flaky-crash" and served == 7):
                 raise InstanceDiedError("signal 11")
+            if self.behaviour == "tricked" and request.source == "attack" and request.kind == "memory.search":
+                return Outcome(True, "[]", wall_ns=1_000_000, cpu_ns=1_000_000)
             if self.behaviour == "raise" or (self.behaviour == "stumble" and served == 7):
                 return Outcome(False, error="ValueError: boom (recall.py:3)", wall_ns=1)
         finally:
@@ -229,6 +234,7 @@ class Desk:
             recorded=self.world,
             rows=EvolutionRows(self.database),
             learning=LearningRows(self.database),
+            attacks=AttackRows(self.database),
             approvals=self.audit,
             surroundings=self.world,
             settings=EvolutionConfig(pairs=pairs, request_s=0.05, canary_pairs=6),
@@ -351,6 +357,24 @@ async def test_what_main_answers_meanwhile_is_mirrored(desk: Desk, world: World)
     row = await asyncio.wait_for(desk.evolutions.wait(begun["evolution"]), 20)
     assert row["evidence"]["requests_from"]["mirrored"] == 1
     assert [name for _pid, name, _time in world.asked_for if name.startswith("live-1~")]
+
+
+def kept(kind: Any, query: str = "trick") -> Attack:
+    case = Case("calls", [Call("recall", [query, ["stage", "Search", ["one trick", "two"], "", 0], 3, 5])])
+    return Attack(gene="recall", function="recall", arguments=encode(case), kind=kind, expected=f"gives {query}")
+
+
+async def test_a_shadow_meets_the_kept_attacks_first_and_what_they_say_decides(desk: Desk, world: World) -> None:
+    await AttackRows(desk.database).add(kept("equal-to-reference"))
+    row = await desk.evolve("tricked")
+    assert (row["state"], row["verdict"]) == ("rejected", "reject")
+    assert row["reason"].startswith("a kept attack breaks it: error: it answers otherwise than main")
+    assert row["evidence"]["requests_from"]["attacks_failed"] == 1 and row["evidence"]["pairs"] == 1
+    asked = [name.partition("~")[0] for pid, name, _time in world.asked_for if pid == world.forked[0].pid]
+    assert asked[0] == "attack-recall-1-memory" and set(asked[1:]) == {"attack-recall-1"}
+    row = await desk.evolve("fast")
+    assert row["state"] == "pending", "one that answers as main does passes"
+    assert (row["evidence"]["requests_from"]["attacks"], row["evidence"]["requests_from"]["attacks_failed"]) == (1, 0)
 
 
 async def test_under_load_one_live_request_in_ten_is_mirrored(desk: Desk, world: World) -> None:

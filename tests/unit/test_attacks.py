@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o_tui.evolution.attacks import Ways, attack, distinct
+from o_tui.evolution import attack_requests
+from o_tui.evolution.attacks import Attack, Ways, attack, distinct
 from o_tui.evolution.probe.case import Call, Case, decode, encode
+from o_tui.evolution.samples import RecordedRequest, Side
 from o_tui.guardian.attack_rows import AttackRows
 from o_tui.paths import Paths
 from tests.support.storage import opened
@@ -65,3 +69,52 @@ async def test_the_archive_keeps_each_fault_once(workspace: Paths) -> None:
         assert not await rows.add(attack("recall", CASE, "raises IndexError; main does not", "r2"))
         assert await rows.add(attack("respond", CASE, "raises IndexError; main does not", "r2"))
         assert await rows.of("recall") == [first]
+
+
+def _kept(function: str, args: list[Any], gene: str = "recall", kind: Any = "property") -> Attack:
+    case = encode(Case("calls", [Call(function, args)]))
+    return Attack(gene=gene, function=function, arguments=case, kind=kind, expected="x")
+
+
+def test_an_attack_becomes_the_request_that_brings_it_to_the_gene() -> None:
+    stage = ["stage", "Search", ["in Basel", "at home"], "", 0]
+    work = attack_requests.requests(
+        [
+            _kept("recall", ["Basel", stage, 3, 5]),
+            _kept("recall", ["Basel", stage, None, 5]),  # no request has a k like this
+            _kept("consolidate", [["list"], 5], "remember"),  # nobody asks for it
+            _kept("chunk", [["repeat", 2, "a b "]], "remember"),
+            _kept("respond", [["new", "Request", ["r", "hello"], {}], ["stage", "Context", [], "", 2]], "respond"),
+        ]
+    )
+    assert [(request.kind, request.text) for request in work.requests] == [
+        ("memory.search", '{"text": "Basel", "k": 3}'),
+        ("memory.add", '{"text": "a b a b "}'),
+        ("chat", "hello"),
+    ]
+    (memory,) = work.setup
+    assert memory.scope == work.requests[0].scope and "at home" in memory.text
+    few = attack_requests.requests([_kept("chunk", [text], "remember") for text in ("a", "b", "c")], 2)
+    assert [request.text for request in few.requests] == ['{"text": "b"}', '{"text": "c"}'], "the newest"
+
+
+@pytest.mark.parametrize(
+    ("kind", "main", "candidate", "wrong"),
+    [
+        ("equal-to-reference", "a", "a", ""),
+        ("equal-to-reference", "a", "b", "it answers otherwise than main"),
+        ("raises", "a", "b", ""),
+        ("property", '[{"id": "1", "score": 1.0, "text": "x"}]', '[{"id": "2", "score": 0.5, "text": "x"}]', ""),
+        (
+            "property",
+            '[{"id": "1", "score": 1.0, "text": "x"}]',
+            '[{"id": "1", "score": 0.1, "text": "x"}, {"id": "2", "score": 0.5, "text": ""}]',
+            "scores that are no numbers, or not the best first",
+        ),
+        ("property", "[]", "no list", ""),
+    ],
+)
+def test_what_counts_of_an_answer_is_what_the_attack_says(kind: str, main: str, candidate: str, wrong: str) -> None:
+    request = RecordedRequest("a", '{"text": "x", "k": 2}', "memory.search", source="attack", attack=kind)
+    assert attack_requests.wrong(request, Side("answered", main), Side("answered", candidate)) == wrong
+    assert attack_requests.wrong(request, Side("error"), Side("answered", candidate)) == ""

@@ -5,9 +5,10 @@ A property counts where main's answer has it and the candidate's has not.
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -47,6 +48,29 @@ def fault(gene: str, case: Case, reference: Any, candidate: Any) -> str:
             if holds(call.args, expected[1]) and not holds(call.args, found[1]):
                 return f"{text}: {brief(found[1])}"
     return ""
+
+
+def of_search(asked: Mapping[str, Any], main: str, candidate: str) -> str:
+    """The same for answers of the whole agent to `memory.search`, as JSON; empty: no property is missing."""
+    args = [asked.get("text"), None, asked.get("k")]
+    ours, theirs = _found(main), _found(candidate)
+    for text, holds in _PROPERTIES["recall", "recall"]:
+        if holds(args, ours) and not holds(args, theirs):
+            return text
+    return ""
+
+
+def _found(answer: str) -> list[Any]:
+    """An answer as the prober sees hits."""
+    try:
+        rows = json.loads(answer)
+    except (ValueError, RecursionError):
+        return ["list"]
+    blocks = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return [
+        "list",
+        *(["new", "Hit", ["score", row.get("score")], ["block", ["new", "Block", *row.items()]]] for row in blocks),
+    ]
 
 
 def _kind(value: Any) -> str:

@@ -193,7 +193,11 @@ def _effects(found: Mapping[str, Any]) -> Iterator[Text]:
         yield Text(f"  would have: {shown(example, 160)}")
     sources = found.get("requests_from") or {}
     if sources:
-        yield _pair("requests", f"{sources.get('recorded', 0)} yours, {sources.get('workload', 0)} workload")
+        said = f"{sources.get('recorded', 0)} yours, {sources.get('workload', 0)} workload"
+        if kept := int(sources.get("attacks") or 0):
+            failed = int(sources.get("attacks_failed") or 0)
+            said += f", {count(kept)} kept attacks" + (f" ({count(failed)} break it)" if failed else "")
+        yield _pair("requests", said)
     yield Text()
 
 

@@ -35,6 +35,8 @@ from o_tui.protocol import refusals
 NOBODY = 65_534
 GRACE_S = 0.02
 """How long an evaluator has to notice that its candidate was killed."""
+DEATH_S = 1.0
+"""How long a killed process may take to die before it is killed once more."""
 LOAD_S = 60.0
 _SUBREAPER = 36
 
@@ -190,8 +192,7 @@ class Server:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             for pid in left:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, 0)
+                _wait(pid)
         return len(found)
 
 
@@ -202,6 +203,18 @@ class _RunEndedError(Exception):
 def _kill(pidfd: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+
+
+def _wait(pid: int) -> None:
+    """Until a killed process has died: on a busy machine that takes a while, and not all are our own children."""
+    with contextlib.suppress(ProcessLookupError):
+        pidfd = os.pidfd_open(pid)
+        death = select.poll()
+        death.register(pidfd, select.POLLIN)
+        death.poll(DEATH_S * 1000)
+        os.close(pidfd)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
 
 
 def _descendants(pid: int) -> set[int]:

@@ -19,6 +19,7 @@ __all__ = [
     "VectorIndex",
     "ViolationRing",
     "__version__",
+    "adopt_orphans",
     "check_frame",
     "close_range",
     "confine",
@@ -420,6 +421,9 @@ def set_parent_death_signal(signal: int) -> None:
     A parent that has gone already is not noticed: compare os.getppid() after the call. Raises OSError.
     """
 
+def adopt_orphans() -> None:
+    """Whoever is left behind by a process below this one becomes its child, to be waited for. Raises OSError."""
+
 def set_no_new_privs_not_dumpable() -> None:
     """No program that this process runs gains rights; no other process of the user may look into it; no core files.
 
@@ -472,6 +476,13 @@ class ViolationRing:
         time_ns: CLOCK_MONOTONIC.
         """
 
+    def answer(self, listener: int, tell: bool) -> None:
+        """Takes one refused call from a listener (see `confine`), records it if `tell`, and makes it fail.
+
+        A call that is made only by who attacks ends its process. `listener` must have something to read; it is at its
+        end (POLLHUP) when nobody is left who is confined so. Raises OSError: it is no listener.
+        """
+
     @property
     def count(self) -> int:
         """How many there have been, as the process says."""
@@ -483,6 +494,7 @@ def confine(
     write: Sequence[str] = ...,
     files: Sequence[str] = ...,
     socket: int | None = None,
+    listener: int | None = None,
     memory_bytes: int = 0,
     cpu_s: int = 0,
     file_bytes: int = 0,
@@ -504,6 +516,8 @@ def confine(
         write: Folders that may be written.
         files: Existing files that may be read and written, neither made nor removed.
         socket: The descriptor that becomes number 3; 0 to 2 lead nowhere then. None: 0 to 2 stay. All others close.
+        listener: A socket to who records the refusals of a tool or a build. It is sent one descriptor, for
+            `ViolationRing.answer`, and closes when the process is confined. Without one they are not recorded.
         memory_bytes: How much more memory it may have than now; 0: no limit.
         cpu_s: CPU time; 0: no limit.
         file_bytes: The largest size of a file that it writes.

@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Literal, cast
 
 from o_tui import _native
+from o_tui.protocol.verdict import Profile
 
 Tier = Literal["A", "B", "C", "X"]
 """A: namespaces and base, B: base (Landlock and seccomp), C: without Landlock, X: not confined."""
-Profile = Literal["agent", "tool", "build"]
 
+PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/alternatives")
+"""What a tool or a build may run, beside what an instance may read."""
+NOWHERE = "/dev/null"
+"""The one device that a tool or a build may open."""
+NOBODY = 65_534
+"""Whom root becomes."""
 MEMORY_BYTES = 1 << 30
 """What an instance may need beyond what it has when it is forked."""
 _MACHINE = platform.machine()
@@ -46,6 +52,8 @@ def confine(
     read: tuple[str, ...] = (),
     *,
     socket: int | None = None,
+    listener: int | None = None,
+    write: tuple[str, ...] = (),
     files: tuple[str, ...] = (),
     file_bytes: int = 0,
     cpu_s: int = 0,
@@ -59,6 +67,8 @@ def confine(
         profile: What it is going to be.
         read: What it may read; empty: what `readable` says.
         socket: The descriptor that becomes number 3; all others close. None: 0 to 2 stay.
+        listener: A socket to who records the refusals of a tool or a build; closed when all is put on.
+        write: Folders that it may write.
         files: Existing files that it may write.
         file_bytes: Their largest size.
         cpu_s: CPU time; 0: no limit.
@@ -73,8 +83,10 @@ def confine(
     tier = _native.confine(
         profile,
         read=read,
+        write=write,
         files=files,
         socket=socket,
+        listener=listener,
         memory_bytes=MEMORY_BYTES,
         cpu_s=cpu_s,
         file_bytes=file_bytes,

@@ -1,35 +1,48 @@
-"""Runs one program as an instance's code is run: forked from a clean process, confined by the same call.
+"""Runs one program as an instance's code is run (or a tool's, or a build's): forked from a clean process, confined.
 
     python -I -X utf8 -m o_tui.agent.sandbox_run < ORDER > VERDICT
 
 A control program runs first, in the same sandbox: where even that does not succeed, nothing that a program did proves
-anything. A program has its two pipes and nothing else; the first byte on stderr is ours, the tier.
+anything. A program has its two pipes and nothing else; the first byte on stderr is ours, the tier. A tool or a build
+may run other programs and has a folder, in which it starts and which is gone afterwards.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import linecache
 import os
 import select
+import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 import types
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+import msgspec
+
 from o_tui import _native
 from o_tui.agent import confinement
+from o_tui.agent.listening import Listener, end_orphans
 from o_tui.protocol import contracts, refusals
-from o_tui.protocol.verdict import Order, Verdict, encode, order_of
+from o_tui.protocol.verdict import Order, Profile, Verdict, encode, order_of
 
-CONTROL = Order(name="control", source=b"raise SystemExit(42)", timeout_s=10.0)
+_RUNS_ANOTHER = b"import subprocess; subprocess.run(['/bin/true'], check=True); open('made', 'w'); raise SystemExit(42)"
+CONTROLS: dict[Profile, bytes] = {"agent": b"raise SystemExit(42)", "tool": _RUNS_ANOTHER, "build": _RUNS_ANOTHER}
+"""What each profile must let a program do."""
 CONTROL_EXIT = 42
+CONTROL_S = 10.0
 UNCONFINED_EXIT = 70
 PRELOADED = ("ctypes", "resource", "socket", "subprocess", "threading")
 """Beside what genes may import: where files of Python cannot be read any more, these are there."""
+FILE_BYTES = 256 << 20
+"""The largest file of a tool or a build."""
 _READ_BYTES = 64 * 1024
 _OUT_OF_MEMORY = b"MemoryError"
 
@@ -55,15 +68,49 @@ class Stream:
         return bool(data)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is left to a program.
+
+    Attributes:
+        readable: Files and folders that it may read.
+        ring: Where its refusals are recorded.
+        listener: Who records those of a tool or a build.
+        folder: The one that a tool or a build may write.
+    """
+
+    readable: tuple[str, ...]
+    ring: _native.ViolationRing
+    listener: Listener | None = None
+    folder: str = ""
+
+
 def supervise(order: Order, readable: tuple[str, ...]) -> Verdict:
     """Runs a program confined, until its end or its time limit."""
     counters = _native.SharedCounters()
     shared = counters.detach_fd()
+    reader, ring = _native.SharedReader(shared), counters.ring()
+    os.close(shared)
+    if order.profile == "agent":
+        return _run(order, Kept(readable, ring), reader)
+    listener = Listener(ring)
+    folder = os.path.realpath(tempfile.mkdtemp(prefix="o-box-"))
+    try:
+        if os.geteuid() == 0:
+            os.chown(folder, confinement.NOBODY, confinement.NOBODY)
+        return _run(order, Kept(readable, ring, listener, folder), reader)
+    finally:
+        end_orphans()
+        listener.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(order: Order, kept: Kept, reader: _native.SharedReader) -> Verdict:
     pipes = [os.pipe(), os.pipe()]
     started = time.monotonic()
     pid = os.fork()
     if pid == 0:
-        _become(order, readable, counters.ring(), pipes[0][1], pipes[1][1])
+        _become(order, kept, pipes[0][1], pipes[1][1])
     pidfd = os.pidfd_open(pid)
     streams: list[Stream] = []
     for reading, writing in pipes:
@@ -71,25 +118,28 @@ def supervise(order: Order, readable: tuple[str, ...]) -> Verdict:
         os.set_blocking(reading, False)
         # the tier's byte is no output of the program's
         streams.append(Stream(reading, order.output_bytes + len(streams)))
-    in_time = _follow(pidfd, streams, started + order.timeout_s)
+    if kept.listener is not None:
+        kept.listener.theirs.close()
+    in_time = _follow(pidfd, [*streams, *([kept.listener] if kept.listener else [])], started + order.timeout_s)
     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     _pid, raw = os.waitpid(pid, 0)
     wall_ms = (time.monotonic() - started) * 1000
     for stream in streams:
         while len(stream.kept) < stream.limit and _more(stream):
             pass
-    reader = _native.SharedReader(shared)
-    for descriptor in (pidfd, shared, streams[0].fd, streams[1].fd):
+    for descriptor in (pidfd, streams[0].fd, streams[1].fd):
         os.close(descriptor)
-    return _verdict(order, streams, os.waitstatus_to_exitcode(raw), wall_ms, reader, in_time=in_time)
+    recorded = kept.listener is None or kept.listener.heard
+    verdict = _verdict(order, streams, os.waitstatus_to_exitcode(raw), wall_ms, reader, in_time=in_time)
+    return msgspec.structs.replace(verdict, recorded=recorded)
 
 
-def _follow(pidfd: int, streams: list[Stream], deadline: float) -> bool:
+def _follow(pidfd: int, sources: Sequence[Stream | Listener], deadline: float) -> bool:
     """Reads what comes until the process ends; False: its time was over before."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
-    open_streams = {stream.fd: stream for stream in streams}
-    for descriptor in open_streams:
+    readers = {source.fd: source for source in sources}
+    for descriptor in readers:
         poll.register(descriptor, select.POLLIN)
     while True:
         left_ms = (deadline - time.monotonic()) * 1000
@@ -98,7 +148,7 @@ def _follow(pidfd: int, streams: list[Stream], deadline: float) -> bool:
         for descriptor, _events in poll.poll(left_ms):
             if descriptor == pidfd:
                 return True
-            if not open_streams[descriptor].read():
+            if not readers[descriptor].read():
                 poll.unregister(descriptor)
 
 
@@ -131,7 +181,7 @@ def _verdict(
     )
 
 
-def _become(order: Order, readable: tuple[str, ...], ring: _native.ViolationRing, out: int, err: int) -> NoReturn:
+def _become(order: Order, kept: Kept, out: int, err: int) -> NoReturn:
     """The child: confined before it reads a byte of the program."""
     status = UNCONFINED_EXIT
     try:
@@ -141,7 +191,7 @@ def _become(order: Order, readable: tuple[str, ...], ring: _native.ViolationRing
         # before the confinement: to open them may need what is refused then
         sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-        tier = _confined(order, readable, ring)
+        tier = _confined(order, kept)
         os.write(2, tier.encode())
         if tier != "X":
             status = _execute(order)
@@ -153,15 +203,27 @@ def _become(order: Order, readable: tuple[str, ...], ring: _native.ViolationRing
         os._exit(status)
 
 
-def _confined(order: Order, readable: tuple[str, ...], ring: _native.ViolationRing) -> confinement.Tier:
-    return confinement.confine(
-        "agent",
-        readable,
+def _confined(order: Order, kept: Kept) -> confinement.Tier:
+    confine = functools.partial(
+        confinement.confine,
+        order.profile,
         cpu_s=int(order.timeout_s) + 2,
         parent=os.getppid(),
         death_signal=signal.SIGKILL,
-        ring=ring,
+        ring=kept.ring,
     )
+    if kept.listener is None:
+        return confine(kept.readable)
+    os.environ.update(HOME=kept.folder, TMPDIR=kept.folder)
+    tier = confine(
+        (*confinement.PROGRAMS, *kept.readable),
+        listener=kept.listener.theirs.fileno(),
+        write=(kept.folder,),
+        files=(confinement.NOWHERE,),
+        file_bytes=FILE_BYTES,
+    )
+    os.chdir(kept.folder)
+    return tier
 
 
 def _execute(order: Order) -> int:
@@ -204,8 +266,11 @@ def judge(order: Order) -> Verdict:
     """The control program, then the program itself."""
     for name in sorted({*contracts.ALLOWED_IMPORTS, *PRELOADED}):
         importlib.import_module(name)
+    if order.profile != "agent":
+        _native.adopt_orphans()
     readable = confinement.readable()
-    control = supervise(CONTROL, readable)
+    source = CONTROLS[order.profile]
+    control = supervise(Order(name="control", source=source, timeout_s=CONTROL_S, profile=order.profile), readable)
     if control.tier == "X" or control.exit != CONTROL_EXIT or control.refused:
         said = control.stderr.decode("utf-8", "replace").strip()
         text = said or f"it ended with {control.exit}; sandbox {refusals.summary(control.refused)}"

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from o_tui.cli.output import Output
 from o_tui.paths import Paths, locate
-from o_tui.protocol.errors import RefusedError, UsageError
+from o_tui.protocol.errors import NotFoundError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from o_tui.client import Client
@@ -29,6 +30,8 @@ CODES = {
     130: "interrupted",
 }
 """Exit codes are API (docs/COMMANDS.md)."""
+SOURCE_LIMIT_BYTES = 4 * 1024 * 1024
+"""The largest source file that a command reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,21 @@ class Context:
         self.out.note(f"{question} [y/N] ", end="")
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise RefusedError("nothing was done")
+
+
+def source_of(file: Path) -> bytes:
+    """The whole of a source file; raises NotFoundError, or UsageError where it cannot be read or is too large."""
+    file = file.expanduser()
+    try:
+        with file.open("rb") as opened:
+            source = opened.read(SOURCE_LIMIT_BYTES + 1)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no file {file}") from error
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from error
+    if len(source) > SOURCE_LIMIT_BYTES:
+        raise UsageError(f"{file} has more than {SOURCE_LIMIT_BYTES >> 20} MiB")
+    return source
 
 
 def positive(text: str) -> int:

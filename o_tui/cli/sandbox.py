@@ -8,13 +8,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from o_tui.cli.command import Command, Context
-from o_tui.protocol.errors import NotFoundError, OError, PeerError, RefusedError, UsageError
-from o_tui.protocol.verdict import Order, Verdict, encode, verdict_of
+from o_tui.cli.command import Command, Context, source_of
+from o_tui.protocol.errors import OError, PeerError, RefusedError
+from o_tui.protocol.verdict import Order, Profile, Verdict, encode, verdict_of
 
-SOURCE_LIMIT_BYTES = 4 * 1024 * 1024
 START_S = 30.0
 """What the process that runs the program may take beside the program."""
 MOST_S = 3600.0
@@ -38,7 +37,12 @@ def _seconds(text: str) -> float:
 
 def _run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", type=Path, help="a Python file")
-    parser.add_argument("--profile", choices=("agent",), default="agent", help="confined as what (default: agent)")
+    parser.add_argument(
+        "--profile",
+        choices=get_args(Profile),
+        default="agent",
+        help="confined as what: an instance, a tool or a build (default: agent)",
+    )
     parser.add_argument(
         "--timeout", type=_seconds, default=10.0, metavar="S", help="seconds after which it is killed (default: 10)"
     )
@@ -47,7 +51,9 @@ def _run(parser: argparse.ArgumentParser) -> None:
 def run(context: Context) -> int:
     """Runs one file confined; 0 if it ended with 0 and nothing was refused."""
     file: Path = context.args.file.expanduser()
-    verdict = _judged(Order(name=str(file.absolute()), source=_source(file), timeout_s=context.args.timeout))
+    args = context.args
+    order = Order(name=str(file.absolute()), source=source_of(file), timeout_s=args.timeout, profile=args.profile)
+    verdict = _judged(order)
     if verdict.control:
         hint = "o-tui sandbox probe says which layer is missing"
         if verdict.tier == "X":
@@ -60,19 +66,6 @@ def run(context: Context) -> int:
     else:
         _print(context, verdict)
     return 0 if verdict.exit == 0 and not verdict.refused else 1
-
-
-def _source(file: Path) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            source = opened.read(SOURCE_LIMIT_BYTES + 1)
-    except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {file}") from error
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}") from error
-    if len(source) > SOURCE_LIMIT_BYTES:
-        raise UsageError(f"{file} has more than {SOURCE_LIMIT_BYTES >> 20} MiB")
-    return source
 
 
 def _judged(order: Order) -> Verdict:
@@ -104,6 +97,7 @@ def row(verdict: Verdict) -> dict[str, Any]:
         "tier": verdict.tier,
         "wall_ms": verdict.wall_ms,
         "control": "ok",
+        "recorded": verdict.recorded,
     }
 
 
@@ -126,6 +120,8 @@ def _print(context: Context, verdict: Verdict) -> None:
     for each in verdict.refused:
         times = f" ({each.count} times)" if each.count > 1 else ""
         out.note(f"refused by {each.layer}: {each.what}{times}")
+    if not verdict.recorded:
+        out.note("this machine lets nobody listen to a program's system calls: those that were refused have no record")
     if verdict.dropped_bytes:
         out.note(f"{verdict.dropped_bytes} bytes of output beyond the limit were dropped")
     if verdict.exit:
@@ -167,14 +163,28 @@ COMMANDS = (
         examples=(
             ("sandbox run candidate.py", "its own output, unchanged; what was refused is on stderr"),
             ("sandbox run candidate.py --json | jq .violations", "for scripts"),
+            ("sandbox run build.py --profile build", "it may run programs and has a folder of its own, no network"),
         ),
         codes=(1, 3, 4, 5, 69),
-        keys=("exit", "ended", "stdout", "stderr", "dropped_bytes", "violations", "tier", "wall_ms", "control"),
+        keys=(
+            "exit",
+            "ended",
+            "stdout",
+            "stderr",
+            "dropped_bytes",
+            "violations",
+            "tier",
+            "wall_ms",
+            "control",
+            "recorded",
+        ),
         keeps=False,
         notes=(
             "A control program runs first in the same sandbox; where that fails no verdict counts. Exit code 0: the "
             "program ended with 0 and nothing was refused; 1: otherwise; 4: it cannot be confined here, so it was not "
-            "run."
+            "run. A tool or a build may run what is in /usr and starts in an empty folder, its HOME, which is gone "
+            "afterwards, as is whoever it left behind; neither has a network here. Of the programs that it runs the "
+            "refused system calls are named, but not the paths that Landlock refuses them."
         ),
     ),
     Command(

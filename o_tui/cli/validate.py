@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from o_tui.cli.command import Command, Context
+from o_tui.cli.command import Command, Context, source_of
 from o_tui.protocol import contracts
-from o_tui.protocol.errors import NotFoundError, UsageError
-
-_LIMIT_BYTES = 4 * 1024 * 1024
+from o_tui.protocol.errors import UsageError
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +28,8 @@ def validate(context: Context) -> int:
     args, out = context.args, context.out
     if args.gene and not contracts.is_gene(args.gene):
         raise UsageError(f"{args.gene!r} is not a gene", hint="respond, recall, remember, strategy or tools/NAME")
-    source = _source(args.file)
-    reference = _source(args.reference) if args.reference is not None else None
+    source = source_of(args.file)
+    reference = source_of(args.reference) if args.reference is not None else None
     result = judge(args.gene, source, reference, strict=args.strict or not args.gene)
     total = sum(stage.ms for stage in result.stages)
     if out.json:
@@ -43,19 +41,6 @@ def validate(context: Context) -> int:
         (out.bad if stage.verdict == "fail" else out.line)(f"{stage.verdict:<4} {text}")
     out.line(f"{'pass' if result.ok else 'fail'} after {total:.0f} ms")
     return 0 if result.ok else 1
-
-
-def _source(file: Path) -> bytes:
-    try:
-        with file.expanduser().open("rb") as opened:
-            source = opened.read(_LIMIT_BYTES + 1)
-    except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {file}") from error
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}") from error
-    if len(source) > _LIMIT_BYTES:
-        raise UsageError(f"{file} has more than {_LIMIT_BYTES >> 20} MiB")
-    return source
 
 
 COMMANDS = (

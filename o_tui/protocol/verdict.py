@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import msgspec
 
 from o_tui.protocol.refusals import Refusal
 
 OUTPUT_BYTES = 1024 * 1024
 """What is kept of a program's output, on each stream."""
+Profile: TypeAlias = Literal["agent", "tool", "build"]
+"""What a process is confined as: an instance; programs that work in one folder; compilers."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """A program to be run."""
+    """A program to be run, and as what it is confined."""
 
     name: str
     source: bytes
     timeout_s: float
+    profile: Profile = "agent"
     output_bytes: int = OUTPUT_BYTES
 
 
@@ -27,6 +32,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         tier: How well it was confined.
         exit: As os.waitstatus_to_exitcode: negative is a signal.
         dropped_bytes: Output beyond the limit.
+        recorded: Refused system calls could be recorded; False: this machine does not let anybody listen.
     """
 
     control: str = ""
@@ -37,6 +43,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     dropped_bytes: int = 0
     wall_ms: float = 0.0
     refused: list[Refusal] = []
+    recorded: bool = True
 
 
 encode = msgspec.msgpack.encode

@@ -37,6 +37,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<shared::SharedReading>()?;
     module.add_class::<lent::VectorArray>()?;
     module.add_function(wrap_pyfunction!(process::set_parent_death_signal, module)?)?;
+    module.add_function(wrap_pyfunction!(process::adopt_orphans, module)?)?;
     module.add_function(wrap_pyfunction!(
         process::set_no_new_privs_not_dumpable,
         module

@@ -11,6 +11,12 @@ pub fn set_parent_death_signal(signal: i32) -> PyResult<()> {
     process::set_parent_death_signal(signal).map_err(errors::os)
 }
 
+/// Whoever is left behind by a process below this one becomes its child.
+#[pyfunction]
+pub fn adopt_orphans() -> PyResult<()> {
+    process::adopt_orphans().map_err(errors::os)
+}
+
 /// No program that this process runs gains rights, and no other process of the user may look into it.
 #[pyfunction]
 pub fn set_no_new_privs_not_dumpable() -> PyResult<()> {

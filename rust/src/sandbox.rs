@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use o_core::sandbox::{self, Layer, Profile, Settings, probe as probing, told, trap};
+use o_core::sandbox::{self, Layer, Profile, Settings, listener, probe as probing, told, trap};
 use o_core::violations::{Ring, Violation, syscall_name};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -59,6 +59,11 @@ impl ViolationRing {
     }
 
     /// How many there have been, as the process says.
+    /// Takes one refused call from a listener and makes it fail.
+    fn answer(&self, listener: i32, tell: bool) -> PyResult<()> {
+        listener::answer(listener, tell.then_some(&self.ring)).map_err(errors::os)
+    }
+
     #[getter]
     fn count(&self) -> u64 {
         self.ring.count()
@@ -68,8 +73,8 @@ impl ViolationRing {
 /// Confines this process for good; returns its tier.
 #[pyfunction]
 #[pyo3(signature = (
-    profile, *, read=Vec::new(), write=Vec::new(), files=Vec::new(), socket=None, memory_bytes=0, cpu_s=0,
-    file_bytes=0, proxy_port=0, parent=0, death_signal=0, ring=None, layers=None,
+    profile, *, read=Vec::new(), write=Vec::new(), files=Vec::new(), socket=None, listener=None, memory_bytes=0,
+    cpu_s=0, file_bytes=0, proxy_port=0, parent=0, death_signal=0, ring=None, layers=None,
 ))]
 #[allow(clippy::too_many_arguments)] // by keyword, and plain data
 pub fn confine(
@@ -79,6 +84,7 @@ pub fn confine(
     write: Vec<PathBuf>,
     files: Vec<PathBuf>,
     socket: Option<i32>,
+    listener: Option<i32>,
     memory_bytes: u64,
     cpu_s: u64,
     file_bytes: u64,
@@ -103,6 +109,7 @@ pub fn confine(
         write,
         files,
         socket,
+        listener,
         memory_bytes,
         cpu_s,
         file_bytes,

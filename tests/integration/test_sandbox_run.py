@@ -33,6 +33,9 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
     return run
 
 
+X86 = os.uname().machine == "x86_64"
+SHMGET, CHROOT = (29, 161) if X86 else (194, 51)
+
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
@@ -137,12 +140,64 @@ def test_what_is_not_there_and_not_python_is_said(run: Run, tmp_path: Path) -> N
     assert run("print(1)", "--timeout", "0").returncode == 2
 
 
+PROGRAMS = f"""
+import os, subprocess
+def sh(command):
+    return subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True)
+print(os.listdir("."), os.environ["HOME"] == os.getcwd())
+print(sh("echo 6 > n && cat n && mv n m && echo x > /dev/null && cat /etc/passwd").stdout)
+for call in "exit(syscall({SHMGET}, 0, 4096, 0) == -1)", "my $path = '/tmp/x'; syscall({CHROOT}, $path)":
+    print(subprocess.run(["/usr/bin/perl", "-e", call]).returncode)
+try:
+    open("/etc/shadow")
+except OSError:
+    print("refused")
+"""
+
+
+@pytest.mark.skipif(not Path("/usr/bin/perl").exists(), reason="no Perl")
+@pytest.mark.parametrize("profile", ["tool", "build"])
+def test_what_other_programs_are_refused_is_named_too(run: Run, profile: str) -> None:
+    verdict = judged(run, PROGRAMS, "--profile", profile)
+    assert verdict["stdout"] == "[] True\n6\n\n1\n-9\nrefused\n" and verdict["recorded"], verdict
+    assert whats(verdict) == ["seccomp: shmget", "seccomp: chroot /tmp/x", "landlock: openat /etc/shadow"]
+
+
+def test_a_sound_build_is_refused_nothing(run: Run) -> None:
+    source = "import subprocess\nsubprocess.run('echo a | sort > b && mv b c && cat c && rm c', shell=True, check=True)"
+    done = run(source, "--profile", "build")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"a\n", b"")
+
+
+def test_what_a_tool_leaves_behind_ends_with_it(run: Run) -> None:
+    source = """
+import os, subprocess
+child = subprocess.Popen(["/bin/sh", "-c", "setsid sleep 987 & setsid sleep 987 & wait"], stdout=subprocess.DEVNULL)
+print(os.getcwd())
+"""
+    verdict = judged(run, source, "--profile", "tool", code=0)
+    running = [place.read_bytes() for place in Path("/proc").glob("[0-9]*/cmdline") if place.parent.exists()]
+    assert not [line for line in running if b"sleep\x00987" in line]
+    assert not Path(verdict["stdout"].strip()).exists()
+
+
+def test_with_somebody_listening_already_programs_are_refused_all_the_same(tmp_path: Path) -> None:
+    """As in a container whose manager listens: refused, and said that there is no record."""
+    file = tmp_path / "program.py"
+    file.write_text("import socket\nsocket.socket()")
+    command = [*COMMAND, "run", str(file), "--json", "--profile", "build"]
+    program = f"from tests.support.hiding import listen; listen(); import os; os.execv({command[0]!r}, {command!r})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, cwd=REPOSITORY)
+    verdict = json.loads(done.stdout)
+    assert not verdict["recorded"] and verdict["violations"] == [] and "PermissionError" in verdict["stderr"]
+
+
 def test_without_a_control_there_is_no_verdict() -> None:
     program = """
 import dataclasses, sys
 from o_tui.agent import sandbox_run
 from o_tui.protocol.verdict import Order
-sandbox_run.CONTROL = Order(name="control", source=b"raise SystemExit(41)", timeout_s=5.0)
+sandbox_run.CONTROLS["agent"] = b"raise SystemExit(41)"
 verdict = sandbox_run.judge(Order(name="x", source=b"print('ran')", timeout_s=5.0))
 print(verdict.control, verdict.stdout)
 """

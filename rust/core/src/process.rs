@@ -48,6 +48,16 @@ pub fn set_parent_death_signal(signal: i32) -> Result<()> {
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) }).map(|_| ())
 }
 
+/// From here on whoever is left behind by a process below this one becomes its child.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn adopt_orphans() -> Result<()> {
+    let one: libc::c_ulong = 1;
+    // SAFETY: PR_SET_CHILD_SUBREAPER takes one number and touches no memory of ours.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, one) }).map(|_| ())
+}
+
 /// From here on no program that this process runs gains rights, no other process of the user may look into it,
 /// and it leaves no core file. The first cannot be taken back.
 ///

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Error, Result};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use super::calls::Arch;
 
@@ -15,6 +16,8 @@ pub enum Action {
     Allow,
     /// The process gets SIGSYS, whose handler records the call and makes it fail.
     Trap,
+    /// The process waits until whoever listens has recorded the call and makes it fail.
+    Ask,
     /// It fails with this error.
     Errno(u16),
     /// The process dies by SIGSYS.
@@ -26,6 +29,7 @@ impl Action {
         match self {
             Action::Allow => libc::SECCOMP_RET_ALLOW,
             Action::Trap => libc::SECCOMP_RET_TRAP,
+            Action::Ask => libc::SECCOMP_RET_USER_NOTIF,
             Action::Errno(errno) => libc::SECCOMP_RET_ERRNO | u32::from(errno),
             Action::Kill => libc::SECCOMP_RET_KILL_PROCESS,
         }
@@ -175,24 +179,30 @@ fn ask(question: &Question, no: Action) -> Program {
 /// # Errors
 /// The kernel has no seccomp, or refuses.
 pub fn load(program: &mut Program) -> Result<()> {
+    seccomp(program, 0).map(|_| ())
+}
+
+/// The same; returns the descriptor on which the kernel says what `Action::Ask` waits for.
+///
+/// # Errors
+/// As above; or somebody listens already, or the kernel is older than 5.0. Nothing is loaded then.
+pub fn load_and_listen(program: &mut Program) -> Result<OwnedFd> {
+    let number = seccomp(program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+fn seccomp(program: &mut Program, flags: libc::c_ulong) -> Result<RawFd> {
     let length = u16::try_from(program.len()).map_err(|_| Error::from_raw_os_error(libc::E2BIG))?;
     let fprog = libc::sock_fprog {
         len: length,
         filter: program.as_mut_ptr(),
     };
-    let (flags, argument): (libc::c_uint, _) = (0, &raw const fprog);
+    let (mode, argument) = (libc::SECCOMP_SET_MODE_FILTER, &raw const fprog);
     // SAFETY: the kernel copies the program, which lives across the call, and its length is right.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            flags,
-            argument,
-        )
-    };
-    match result {
-        0 => Ok(()),
-        _ => Err(Error::last_os_error()),
+    match unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, argument) } {
+        -1 => Err(Error::last_os_error()),
+        good => RawFd::try_from(good).map_err(|_| Error::from_raw_os_error(libc::EBADF)),
     }
 }
 

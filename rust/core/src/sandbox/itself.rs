@@ -11,7 +11,7 @@ use crate::process;
 pub const NOBODY: u32 = 65_534;
 /// An instance can be made anew, the guardian cannot.
 const OOM_SCORE: &str = "500";
-const SOCKET: RawFd = 3;
+pub(super) const SOCKET: RawFd = 3;
 /// `_LINUX_CAPABILITY_VERSION_3`: two words a set.
 const CAPABILITIES: u32 = 0x2008_0522;
 
@@ -28,8 +28,9 @@ pub(super) fn prctl(option: libc::c_int, argument: libc::c_ulong) -> Result<()> 
     check(unsafe { libc::prctl(option, argument, zero, zero, zero) })
 }
 
-/// A session of its own; descriptors: the socket as number 3 and nothing else, or only the three that everybody has.
-pub(super) fn detach(socket: Option<RawFd>) -> Result<()> {
+/// A session of its own; descriptors: the socket as number 3 and nothing else, or the three that everybody has, and as
+/// number 3 what leads to whoever listens.
+pub(super) fn detach(socket: Option<RawFd>, listener: Option<RawFd>) -> Result<()> {
     // SAFETY: setsid takes nothing. Who leads a group already keeps its session.
     unsafe { libc::setsid() };
     // SAFETY: umask takes a number and cannot fail.
@@ -39,7 +40,7 @@ pub(super) fn detach(socket: Option<RawFd>) -> Result<()> {
         _ => {} // not everywhere it may be set
     }
     let Some(socket) = socket else {
-        return process::close_range(3, u32::MAX);
+        return listener.map_or_else(|| process::close_range(3, u32::MAX), keep);
     };
     let nowhere = fs::OpenOptions::new()
         .read(true)
@@ -50,6 +51,11 @@ pub(super) fn detach(socket: Option<RawFd>) -> Result<()> {
         check(unsafe { libc::dup2(nowhere.as_raw_fd(), standard) })?;
     }
     drop(nowhere); // before 3 is somebody else's
+    keep(socket)
+}
+
+/// As number 3, and none above it.
+fn keep(socket: RawFd) -> Result<()> {
     if socket != SOCKET {
         // SAFETY: dup2 takes numbers; whatever 3 was is given up, as it is asked for.
         check(unsafe { libc::dup2(socket, SOCKET) })?;

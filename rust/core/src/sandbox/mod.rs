@@ -9,6 +9,7 @@ pub mod calls;
 mod files;
 mod itself;
 mod limits;
+pub mod listener;
 mod namespaces;
 pub mod policy;
 pub mod probe;
@@ -22,6 +23,8 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 pub use itself::NOBODY;
+
+use crate::process;
 
 /// What a process is going to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +153,8 @@ pub struct Settings {
     pub files: Vec<PathBuf>,
     /// The descriptor that becomes number 3; 0 to 2 lead nowhere then. None: 0 to 2 stay as they are.
     pub socket: Option<RawFd>,
+    /// A socket to who listens to a tool or a build; it becomes number 3 and closes when all is put on.
+    pub listener: Option<RawFd>,
     /// How much more memory it may have than it has now; 0: no limit.
     pub memory_bytes: u64,
     /// CPU time; 0: no limit.
@@ -164,6 +169,17 @@ pub struct Settings {
     pub death_signal: i32,
     /// Which layers are put on. All but in tests.
     pub layers: Vec<Layer>,
+}
+
+impl Settings {
+    /// An instance tells by itself, and has its own socket as number 3.
+    fn check(&self) -> Result<()> {
+        let alone = self.profile != Profile::Agent && self.socket.is_none();
+        match self.listener {
+            Some(_) if !alone => Err(Error::from_raw_os_error(libc::EINVAL)),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A layer, and whether it holds.
@@ -230,6 +246,7 @@ fn must<T>(step: &'static str, result: Result<T>) -> std::result::Result<T, Refu
 /// See [`Refused`].
 pub fn confine(settings: &Settings) -> std::result::Result<Confined, Refused> {
     trap::tell(false);
+    must("know who listens", settings.check())?;
     let wanted = |layer| settings.layers.contains(&layer);
     let mut states = become_somebody(settings)?;
     let restricted = wanted(Layer::Landlock).then(|| files::restrict(settings));
@@ -243,7 +260,14 @@ pub fn confine(settings: &Settings) -> std::result::Result<Confined, Refused> {
     }
     let on: Vec<Layer> = states.iter().filter(|s| s.on).map(|s| s.layer).collect();
     must("hold", witnesses::self_test(settings.profile, &on))?;
-    told::hold(on.contains(&Layer::Landlock), on.contains(&Layer::Seccomp));
+    let agent = settings.profile == Profile::Agent;
+    told::hold(
+        on.contains(&Layer::Landlock),
+        agent && on.contains(&Layer::Seccomp),
+    );
+    if settings.listener.is_some() {
+        must("be left alone", process::close_range(3, 3))?;
+    }
     trap::tell(true);
     let tier = Tier::of(&on);
     Ok(Confined { tier, states })
@@ -254,7 +278,10 @@ fn become_somebody(settings: &Settings) -> std::result::Result<Vec<State>, Refus
     let wanted = |layer| settings.layers.contains(&layer);
     let mut states = Vec::new();
     let present = must("read its own size", limits::present())?;
-    must("let go of what it had", itself::detach(settings.socket))?;
+    must(
+        "let go of what it had",
+        itself::detach(settings.socket, settings.listener),
+    )?;
     if wanted(Layer::Namespaces) {
         states.push(State::of(Layer::Namespaces, namespaces::enter(settings)));
     }
@@ -282,7 +309,17 @@ fn filter(settings: &Settings, looking: bool, reaching: bool) -> Result<String> 
     }
     let network = reaching && settings.proxy_port != 0;
     let rules = policy::filter(settings.profile, arch, std::process::id(), looking, network);
-    bpf::load(&mut rules.compile())?;
     let how = if looking { "" } else { "no file can be opened" };
-    Ok(how.to_string())
+    if settings.listener.is_none() {
+        bpf::load(&mut rules.compile())?;
+        return Ok(how.to_string());
+    }
+    match bpf::load_and_listen(&mut policy::heard(rules.clone()).compile()) {
+        Ok(listener) => listener::hand_over(&listener, itself::SOCKET).map(|()| how.to_string()),
+        Err(error) => {
+            // who listens sees it by the socket's end
+            bpf::load(&mut rules.compile())?;
+            Ok(format!("refusals are not recorded: {error}"))
+        }
+    }
 }

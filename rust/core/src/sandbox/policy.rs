@@ -284,7 +284,7 @@ pub fn filter(profile: Profile, arch: Arch, pid: u32, files: bool, network: bool
             put(REFUSED, Rule::Always(Action::Errno(EPERM)));
             put(&["ioctl"], not_pushing_into_terminals());
             put(&["socket"], sockets(profile == Profile::Tool && network));
-            // a program that is exec'd has no handler
+            // a program that is exec'd has no handler (`heard` says what it is where somebody listens)
             (Action::Errno(EPERM), Action::Kill)
         }
     };
@@ -294,6 +294,27 @@ pub fn filter(profile: Profile, arch: Arch, pid: u32, files: bool, network: bool
         arch,
         default,
         rules,
+    }
+}
+
+/// The same where somebody listens: what is refused, or kills, waits until it is recorded.
+#[must_use]
+pub fn heard(filter: Filter) -> Filter {
+    let ask = |action| match action {
+        Action::Errno(EPERM) | Action::Kill => Action::Ask,
+        other => other,
+    };
+    let rules = filter.rules.into_iter().map(|(number, rule)| {
+        let rule = match rule {
+            Rule::Always(action) => Rule::Always(ask(action)),
+            Rule::Ask(questions, yes, no) => Rule::Ask(questions, ask(yes), ask(no)),
+        };
+        (number, rule)
+    });
+    Filter {
+        arch: filter.arch,
+        default: ask(filter.default),
+        rules: rules.collect(),
     }
 }
 
@@ -669,6 +690,29 @@ mod tests {
                     on("socket", [family, kind, protocol, 0, 0, 0]),
                     Some(wanted)
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn who_listens_hears_of_every_refusal_and_of_nothing_else() {
+        for profile in [Profile::Tool, Profile::Build] {
+            for arch in BOTH {
+                let plain = filter(profile, arch, PID, true, true);
+                let (alone, listened) = (plain.compile(), heard(plain).compile());
+                for (number, argument) in (0..700).flat_map(|n| [(n, 0), (n, 2), (n, 0x5412)]) {
+                    let on = |program| bpf::run(program, arch.audit(), number, [argument; 6]);
+                    let wanted = match on(&alone) {
+                        libc::SECCOMP_RET_KILL_PROCESS => libc::SECCOMP_RET_USER_NOTIF,
+                        refused if refused == libc::SECCOMP_RET_ERRNO | 1 => {
+                            libc::SECCOMP_RET_USER_NOTIF
+                        }
+                        other => other,
+                    };
+                    assert_eq!(on(&listened), wanted, "{arch:?} {number}");
+                }
+                let foreign = bpf::run(&listened, 0x4000_0003, 0, [0; 6]);
+                assert_eq!(foreign, libc::SECCOMP_RET_KILL_PROCESS);
             }
         }
     }

@@ -38,6 +38,7 @@ fn settings(layers: &[Layer]) -> Settings {
         write: Vec::new(),
         files: Vec::new(),
         socket: None,
+        listener: None,
         memory_bytes: 1 << 30,
         cpu_s: 0,
         file_bytes: 0,

@@ -35,8 +35,10 @@ pub(super) const STRETCH: usize = 64 * BLOCK;
 /// Queries that are compared with a block in one go.
 pub(super) const QUERIES: usize = 8;
 /// From so many queries on it pays to do eight, or a tile of them.
+#[cfg(target_arch = "x86_64")]
 const WORTH_MANY: usize = 3;
 /// Queries that are put into tiles together.
+#[cfg(target_arch = "x86_64")]
 const PARTY_OF_TILES: usize = 32;
 
 /// A set of instructions.
@@ -123,6 +125,8 @@ impl Bound {
     }
 }
 
+// where there is one kernel, some questions have one answer
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 impl Kernel {
     /// The best that this processor has, and that the kernel of the operating system lets us use.
     pub fn detect() -> Kernel {
@@ -165,6 +169,7 @@ impl Kernel {
         if Kernel::detect() == Kernel::Amx {
             kernels.push(Kernel::Avx512);
         }
+        kernels.dedup();
         kernels
     }
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from o_tui.protocol.safe_text import safe
 
 
 @dataclass(slots=True)
@@ -36,6 +39,11 @@ class Report:
             "notes": self.notes,
             "machine": machine(),
         }
+
+
+def progress(text: str) -> None:
+    """What is being done, on stderr: stdout is the result's."""
+    print(safe(text), file=sys.stderr, flush=True)
 
 
 def machine() -> dict[str, Any]:

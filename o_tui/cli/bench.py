@@ -21,10 +21,6 @@ def _sandbox(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--forks", type=positive, default=40, metavar="N", help="instances to fork (default: 40)")
 
 
-def _codec(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rounds", type=positive, default=5, metavar="N", help="how often each is done (default: 5)")
-
-
 def _recall(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="conversations with questions, in the format of LoCoMo")
     parser.add_argument(
@@ -34,6 +30,19 @@ def _recall(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="times with so many blocks too (default: 10000; 0: none)",
     )
+
+
+def _rounds(default: int, what: str) -> Callable[[argparse.ArgumentParser], None]:
+    def configure(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--rounds", type=positive, default=default, metavar="N", help=f"{what} (default: {default})"
+        )
+
+    return configure
+
+
+def _loop(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seconds", type=positive, default=5, metavar="S", help="of each part (default: 5)")
 
 
 def _vectors(parser: argparse.ArgumentParser) -> None:
@@ -55,10 +64,13 @@ def _bench(
         run,
         configure,
         examples=((f"bench {name}{example}", ""),),
-        codes=(3, 4, 5),
+        codes=(3, 4, 5, 69),
         keys=("results", "peers", "ratios", "notes", "machine"),
         keeps=False,
-        notes="Needs no guardian. Run it on a quiet machine: its figures are medians, but of this machine as it is.",
+        notes=(
+            "Needs no guardian, and touches no workspace. Run it on a quiet machine: its figures are medians, but of "
+            "this machine as it is."
+        ),
     )
 
 
@@ -82,8 +94,32 @@ def _print(context: Context, value: dict[str, Any]) -> int:
 
 
 COMMANDS = (
-    _bench("codec", "Checkpoints packed, loaded and taken as deltas, beside zstandard and hashlib.", "", _codec),
+    _bench(
+        "codec",
+        "Checkpoints packed, loaded and taken as deltas, beside zstandard and hashlib.",
+        "",
+        _rounds(5, "how often each is done"),
+    ),
+    _bench("loop", "How late the guardian's loop is while an answer streams and checkpoints are taken.", "", _loop),
     _bench("recall", "What the agent finds of recorded conversations again, and how fast.", " locomo10.json", _recall),
+    _bench(
+        "recovery",
+        "From the death of main to the next one's first answer: by standby, by the nursery, and cold.",
+        "",
+        _rounds(10, "deaths of each kind"),
+    ),
+    _bench(
+        "requests",
+        "Requests through guardian and agent, plain and durable, beside a bare framed echo.",
+        "",
+        _rounds(3, "rounds of 20,000 requests"),
+    ),
     _bench("sandbox", "From a fork to an instance that is ready, confined, and what a request costs.", "", _sandbox),
+    _bench(
+        "wal",
+        "Operations acknowledged durable, beside a bare sqlite3 loop and LangGraph's saver where it is installed.",
+        "",
+        _rounds(3, "rounds of 20,000 operations"),
+    ),
     _bench("vectors", "Exact searches in vectors, one by one, in a batch and masked, beside numpy.", "", _vectors),
 )

@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 from o_tui import client
+from o_tui.bench.codec import WORDS
+from o_tui.bench.guardians import STATE_BYTES
 from tests.benchmarks import programs, report
-from tests.benchmarks.bench_recovery import STATE_BYTES, WORDS
 from tests.benchmarks.report import Figure
 
 IDLE_S = 3.0

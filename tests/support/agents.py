@@ -13,7 +13,7 @@ from o_tui.agent.state import State
 from o_tui.protocol import chunks, frames, messages, operations
 from o_tui.protocol.operations import Operation
 
-ECHO = Path(__file__).parents[1] / "data" / "genomes" / "echo"
+ECHO = Path(__file__).parents[2] / "data" / "bench" / "echo"
 SEED = Path(__file__).parents[2] / "data" / "genome"
 _IDS = st.sampled_from([f"b{number}" for number in range(6)])
 _KINDS = st.sampled_from(["short_term", "long_term", "episodic", "semantic"])

@@ -1,37 +1,12 @@
-"""Starting real guardians in tests: in this process on this loop, or as a process of their own."""
+"""Starting real guardians in tests: in this process on this loop (o_tui/bench/guardians.py), and waiting for them."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from pathlib import Path
 
-from o_tui.config import Config, HealthConfig
-from o_tui.guardian.core import Guardian
-from o_tui.guardian.main import run
-from o_tui.paths import Paths
+from o_tui.bench.guardians import ECHO, PATIENT, running
 
-ECHO = Path(__file__).parent.parent / "data" / "genomes" / "echo"
-"""A genome whose agent says what it was told."""
-PATIENT = Config(health=HealthConfig(max_restarts=1_000_000))
-"""Settings for tests that kill more often than a sound system dies."""
-
-
-@contextlib.asynccontextmanager
-async def running(place: Paths, settings: Config = PATIENT, seed: Path | None = None) -> AsyncIterator[Guardian]:
-    """A guardian on this loop, stopped at the end."""
-    ready: asyncio.Future[Guardian] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(run(place, settings, "process", ready.set_result, seed))
-    done, _ = await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
-    if task in done:
-        task.result()
-    guardian = ready.result()
-    try:
-        yield guardian
-    finally:
-        guardian.request_stop("the test is over")
-        await task
+__all__ = ["ECHO", "PATIENT", "running", "until"]
 
 
 async def until(condition: object, timeout_s: float = 20.0) -> None:

@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from o_tui.bench.wal import accept, finish
 from o_tui.guardian.database import Database
-from o_tui.guardian.journal import Journal, Outcome, Request
 from o_tui.guardian.vault import Vault
 from o_tui.guardian.wal import Wal
 from o_tui.paths import Paths
 from o_tui.protocol import checkpoint
+
+__all__ = ["accept", "finish", "opened", "take_checkpoint", "take_delta"]
 
 
 @asynccontextmanager
@@ -28,22 +30,6 @@ async def opened(paths: Paths, **options: Any) -> AsyncIterator[Database]:
         yield database
     finally:
         await database.close()
-
-
-async def accept(journal: Journal, request: Request) -> None:
-    """Accepts a request; raises what it was refused with."""
-    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    journal.accept(request, future.set_result)
-    if (error := await future) is not None:
-        raise error
-
-
-async def finish(journal: Journal, request_id: str, state: Outcome = "done", text: str = "", error: str = "") -> None:
-    """Ends a request; raises what that was refused with."""
-    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    journal.finish(request_id, state, text, error, 1.5, False, future.set_result)
-    if (problem := await future) is not None:
-        raise problem
 
 
 async def take_checkpoint(vault: Vault, wal: Wal, size: int = 30_000, **sections: bytes) -> dict[str, Any]:

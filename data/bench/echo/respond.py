@@ -6,4 +6,5 @@ from o_tui.agent.dsl import Context, Request, Say, Steps
 
 
 def respond(request: Request, context: Context) -> Steps:
+    """What was said."""
     yield Say(request.text)

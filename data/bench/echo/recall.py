@@ -6,4 +6,5 @@ from o_tui.agent.dsl import Hit, Search
 
 
 def recall(query: str, search: Search, k: int, now_ns: int) -> list[Hit]:
+    """What the words find."""
     return search.lexical(query, k)

@@ -55,7 +55,7 @@ pub(super) enum Kernel {
     /// AVX-512 with VNNI, and AMX for many queries at once.
     #[cfg(target_arch = "x86_64")]
     Amx,
-    /// What every AArch64 has.
+    /// NEON.
     #[cfg(target_arch = "aarch64")]
     Neon,
 }
@@ -152,8 +152,9 @@ impl Kernel {
             }
         }
         #[cfg(target_arch = "aarch64")]
-        return Kernel::Neon;
-        #[cfg(not(target_arch = "aarch64"))]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            return Kernel::Neon;
+        }
         Kernel::Portable
     }
 
@@ -238,7 +239,7 @@ impl Kernel {
             Kernel::Avx512 | Kernel::Amx => unsafe { avx512::dots(rows, next, query) },
             #[cfg(target_arch = "aarch64")]
             Kernel::Neon => rows.map(|row| {
-                // SAFETY: every AArch64 has NEON.
+                // SAFETY: `detect` gives this kernel only where the processor has its instructions.
                 unsafe { neon::dot(row, query) }
             }),
         }
@@ -257,7 +258,7 @@ impl Kernel {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 | Kernel::Amx => unsafe { avx512::code_dots(blocks, queries, out) },
-            // SAFETY: every AArch64 has NEON.
+            // SAFETY: `detect` gives this kernel only where the processor has its instructions.
             #[cfg(target_arch = "aarch64")]
             Kernel::Neon => unsafe { neon::code_dots(blocks, queries, out) },
         }

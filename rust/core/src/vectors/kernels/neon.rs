@@ -1,4 +1,4 @@
-//! AArch64: NEON is always there, so nothing is detected.
+//! AArch64 with NEON, which nearly all have.
 
 use std::arch::aarch64::{
     int8x16_t, vaddq_f32, vaddq_s32, vaddvq_f32, vdupq_n_f32, vdupq_n_s32, vdupq_n_u8, veorq_u8,

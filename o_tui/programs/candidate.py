@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from o_tui import _native
 from o_tui.agent import confinement
+from o_tui.programs import orders
 from o_tui.programs.calls import Peer
 from o_tui.programs.orders import Order
 
@@ -93,9 +94,9 @@ class Program:
 
 
 def become(
-    sock: socket.socket, order: Order, name: str, cpu_s: int, readable: tuple[str, ...], ring: _native.ViolationRing
+    sock: socket.socket, name: str, cpu_s: int, readable: tuple[str, ...], ring: _native.ViolationRing
 ) -> NoReturn:
-    """Makes this fork a candidate's process."""
+    """Makes this fork a candidate's process: what it runs is the first that it is sent, when it is confined."""
     try:
         tier = confinement.confine(
             "agent",
@@ -109,13 +110,15 @@ def become(
         if tier == "X":
             os._exit(UNCONFINED_STATUS)
         sock.detach()
-        _serve(order.source, name, order.seed)
+        control = socket.socket(fileno=_SOCKET_FD)
+        order = orders.receive_alone(control, Order)
+        _serve(control, order.source, name, order.seed)
     except BaseException:  # noqa: BLE001 - the process must not go back into the server's frames
         os._exit(1)
     os._exit(0)
 
 
-def _serve(source: bytes, name: str, seed: int) -> None:
+def _serve(control: socket.socket, source: bytes, name: str, seed: int) -> None:
     gc.enable()
     sys.stdin, sys.stdout, sys.stderr = io.StringIO(), Sink(), Sink()
     seed_all(seed)
@@ -123,7 +126,7 @@ def _serve(source: bytes, name: str, seed: int) -> None:
     lines = source.decode("utf-8", "replace").splitlines(keepends=True)
     linecache.cache[name] = (len(source), None, lines, name)
     program = Program(source, name)
-    peer = Peer(socket.socket(fileno=_SOCKET_FD), opened=True)
+    peer = Peer(control, opened=True)
     for given in (program.module, program.load, program.run):
         peer.keep(given)
     peer.serve()

@@ -96,12 +96,24 @@ def receive(sock: socket.socket, kind: type[_T]) -> tuple[_T, list[int]]:
         head += _exactly(sock, _LENGTH.size - len(head)) if head else b""
         if not head:
             raise EndedError("the other end has gone")
-        (size,) = _LENGTH.unpack(head)
-        if size > FRAME_LIMIT_BYTES:
-            raise EndedError(f"a message of {size} bytes")
-        return msgspec.msgpack.decode(_exactly(sock, size), type=kind), descriptors
+        return _message(sock, head, kind), descriptors
     except (OSError, msgspec.MsgspecError) as error:
         raise EndedError(str(error)) from error
+
+
+def receive_alone(sock: socket.socket, kind: type[_T]) -> _T:
+    """One message without descriptors, by calls that a confined candidate may make. Raises EndedError, as `receive`."""
+    try:
+        return _message(sock, _exactly(sock, _LENGTH.size), kind)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise EndedError(str(error)) from error
+
+
+def _message(sock: socket.socket, head: bytes, kind: type[_T]) -> _T:
+    (size,) = _LENGTH.unpack(head)
+    if size > FRAME_LIMIT_BYTES:
+        raise EndedError(f"a message of {size} bytes")
+    return msgspec.msgpack.decode(_exactly(sock, size), type=kind)
 
 
 def _exactly(sock: socket.socket, size: int) -> bytes:

@@ -50,7 +50,11 @@ class Process(NamedTuple):
 
 
 class Server:
-    """The evaluator's process, and one candidate's after the other."""
+    """The evaluator's process, and one candidate's after the other.
+
+    While one is evaluated the next candidate's process is forked and confined already, before anybody knows what it
+    will run: the kernel lets a process wait for some milliseconds while its namespaces are made.
+    """
 
     def __init__(self, control: socket.socket, setup: Setup, folder: str) -> None:
         self._control = control
@@ -60,6 +64,7 @@ class Server:
         self._ring = _native.ViolationRing()
         self._seen = 0
         self._host: Process | None = None
+        self._next: Process | None = None
 
     def run(self) -> None:
         """Serves orders until the control socket ends."""
@@ -71,8 +76,9 @@ class Server:
 
     def close(self) -> None:
         """Ends all processes."""
-        if self._host is not None:
-            self._end(self._host)
+        for process in (self._host, self._next):
+            if process is not None:
+                self._end(process)
         self._sweep()
 
     # --- the evaluator
@@ -98,18 +104,12 @@ class Server:
         if self._host is None and (problem := self._start()):
             return Answer(number=order.number, result=Result(error=problem))
         assert self._host is not None
-        limit_s = self._setup.settings.timeout_s
-        child = self._forked(
-            lambda sock: candidate.become(
-                sock, order, self._setup.program, int(limit_s) + 2, self._readable, self._ring
-            )
-        )
-        with child.sock:
-            try:
-                orders.send(self._host.sock, order, [child.sock.fileno()])
-            except EndedError:
-                pass  # it is seen below
-        result = self._result(self._host, child, started + limit_s)
+        child = self._ready()
+        with child.sock, contextlib.suppress(EndedError):  # it is seen below
+            orders.send(child.sock, order)
+            orders.send(self._host.sock, order, [child.sock.fileno()])
+        self._next = self._candidate()
+        result = self._result(self._host, child, started + self._setup.settings.timeout_s)
         status = self._end(child)
         wall_ms = (time.monotonic() - started) * 1000
         if status == UNCONFINED_STATUS:
@@ -124,6 +124,18 @@ class Server:
             refused=tuple(refusals.refusals((row for row in rows if row[4] != self._setup.program), status)),
             left=self._sweep(),
         )
+
+    def _ready(self) -> Process:
+        """The candidate's process that waits, or a new one where that has ended."""
+        waiting, self._next = self._next, None
+        if waiting is not None and select.select([waiting.pidfd], [], [], 0)[0]:
+            self._end(waiting)
+            waiting = None
+        return waiting or self._candidate()
+
+    def _candidate(self) -> Process:
+        cpu_s = int(self._setup.settings.timeout_s) + 2
+        return self._forked(lambda sock: candidate.become(sock, self._setup.program, cpu_s, self._readable, self._ring))
 
     def _result(self, host: Process, child: Process, deadline: float) -> Result:
         over = Result(error=f"it took more than {self._setup.settings.timeout_s:g} s")
@@ -177,10 +189,10 @@ class Server:
 
     def _sweep(self) -> int:
         """Ends what the evaluator has started and left behind; how many."""
-        host = self._host.pid if self._host is not None else 0
+        ours = {process.pid for process in (self._host, self._next) if process is not None}
         found: set[int] = set()
         for _ in range(20):  # what is ended may have been about to start another one
-            left = [pid for pid in _descendants(os.getpid()) if pid != host]
+            left = [pid for pid in _descendants(os.getpid()) if pid not in ours]
             for pid in left:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)  # it may have ended already

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -59,7 +61,7 @@ def test_a_candidate_that_ends_or_lies_has_no_score_and_the_next_is_scored_at_on
     answer = lane.evaluate(ENDINGS[name])
     assert score(answer.result, SETTINGS)[1], answer
     assert next_one(lane)
-    assert len(below(lane)) == 1  # the evaluator's
+    assert len(below(lane)) == 2  # the evaluator's, and the one that waits for the next candidate
 
 
 def test_six_hangs_in_a_row_cost_their_own_time_only(lane: Bench) -> None:
@@ -159,6 +161,18 @@ def test_what_an_evaluator_leaves_behind_is_ended(place: Path) -> None:
         answer = lane.evaluate(GOOD)
         assert answer.result.metrics == {"combined_score": 7.0} and answer.left >= 3
         assert not [pid for pid in below(lane) if b"time.sleep(600)" in command(pid)]
+
+
+def test_a_process_that_waits_for_the_next_candidate_and_is_killed_costs_nothing(place: Path) -> None:
+    with bench(place / "waiting", settings=SETTINGS) as lane:
+        assert next_one(lane)
+        waiting = max(below(lane))  # the evaluator's was forked before it
+        pidfd = os.pidfd_open(waiting)
+        os.kill(waiting, signal.SIGKILL)
+        assert select.select([pidfd], [], [], 10)[0]
+        os.close(pidfd)
+        assert next_one(lane)
+        assert len(below(lane)) == 2 and waiting not in below(lane)
 
 
 def next_one(lane: Bench) -> bool:

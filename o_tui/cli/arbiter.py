@@ -44,11 +44,22 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("+5 % latency rejected", _when(found["reject_plus_5pct"])),
         ("+5 % latency promoted", f"{found['plus_5_promoted']:.2%}"),
         ("+5 points of errors rejected", _when(found["reject_plus_5_points"])),
+        *_watched(found["watch"]),
         (f"races of {races['shadows']} equal shadows that promote", f"{races['promoted_rate']:.2%}"),
         (
             f"races with {races['good']} at -10 % that promote one of them",
             f"{races['good_promoted_rate']:.0%} after {races['executions']:,.0f} pairs",
         ),
+    ]
+
+
+def _watched(watch: dict[str, Any]) -> list[tuple[str, str]]:
+    lasts = f"within {watch['requests']:,} requests"
+    slower, failing = watch["plus_20pct"], watch["plus_20_points"]
+    return [
+        *((f"watch alarms at equal code {lasts}, {name}", f"{rate:.2%}") for name, rate in watch["alarms"].items()),
+        *((f"watch sees +20 % latency, {name}", _when(when)) for name, when in slower.items()),
+        *((f"watch sees +20 points of errors, {name}", _when(when)) for name, when in failing.items()),
     ]
 
 
@@ -65,7 +76,7 @@ COMMANDS = (
         _simulate,
         _configure,
         examples=(
-            ("arbiter simulate", "the whole table, about 20 seconds"),
+            ("arbiter simulate", "the whole table, about a minute"),
             ("arbiter simulate --runs 500 --races 20 --json", "a quick look"),
         ),
         codes=(),
@@ -76,11 +87,13 @@ COMMANDS = (
             "pairs",
             "detect_minus_10pct",
             "detect_minus_10pct_recorded",
+            "minus_10pct_recorded_bound",
             "reject_plus_20pct",
             "reject_plus_5pct",
             "plus_5_promoted",
             "reject_plus_5_points",
             "races",
+            "watch",
         ),
         keeps=False,
         notes="Needs no guardian. Noise is of three kinds, and drawn from recordings of unchanged code.",

@@ -1,15 +1,12 @@
 """What the arbiter does in worlds where the truth is known: the table of the design, computed anew.
 
-A world makes paired log ratios of equal code; a candidate that is faster or slower is the same, shifted. Noise is of
-three kinds: lognormal; heavy-tailed, with stalls; autocorrelated, as on a machine that is now busy and now quiet. The
-fourth world draws whole forks from recordings of unchanged genes (data/aa). In all of them processes differ for as long
-as they live. Whether a run's evidence ever suffices is computed for all runs at once; those few for which it does are
-given to the arbiter itself, pair by pair, and its word counts.
+A world makes paired log ratios of equal code (worlds.py). Whether a run's evidence ever suffices is computed for all
+runs at once; those few for which it does are given to the arbiter itself, pair by pair, and its word counts. The watch
+after a promotion is simulated in watch_simulation.py.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
@@ -19,72 +16,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from o_tui.evolution import watch_simulation
 from o_tui.evolution.arbiter import Arbiter, Decision, Goal, Policy
 from o_tui.evolution.eprocess import BETS, BLOCK
 from o_tui.evolution.multiple import Race
 from o_tui.evolution.samples import Pair, RecordedRequest, Side
-from o_tui.paths import shipped
+from o_tui.evolution.worlds import FORK_PAIRS, MAIN_NS, NOISES, WORLDS, Floats, cpu, recordings, world
 
-FORK_PAIRS = 10
-"""Pairs of one pair of processes, as in guardian/shadows.py."""
-MAIN_NS = 20_000_000
-SPREAD = 0.12
-"""Of a paired log ratio; recordings show 0.10 to 0.16."""
-PROCESS = 0.011
-"""Equal processes differ by so much on a quiet machine; recordings hold much more."""
 DETECTED = 60
 """Runs of each world in which a true difference is looked for, at most; a tenth of the others is enough."""
 RACES, SHADOWS, GOOD = 400, 100, 5
+WATCHED = 5
+"""Of so many runs one is watched as well, each for 1,000 requests."""
 _CHUNK = 500
 
-Floats = npt.NDArray[np.float64]
 Spread = Callable[[Callable[[Any], Any], list[Any]], Iterable[Any]]
-Noise = Callable[[np.random.Generator, int, int], Floats]
-
-
-def _lognormal(dice: np.random.Generator, runs: int, pairs: int) -> Floats:
-    return dice.normal(0, SPREAD, (runs, pairs))
-
-
-def _heavy(dice: np.random.Generator, runs: int, pairs: int) -> Floats:
-    """Student's t with 2.5 degrees of freedom; one request in fifty takes three times as long, on either side."""
-    noise = dice.standard_t(2.5, (runs, pairs)) * SPREAD * 0.6
-    stalls = (dice.random((runs, pairs)) < 0.02).astype(float) - (dice.random((runs, pairs)) < 0.02)
-    return noise + stalls * math.log(3)
-
-
-def _autocorrelated(dice: np.random.Generator, runs: int, pairs: int) -> Floats:
-    noise = dice.normal(0, SPREAD, (runs, pairs))
-    share = 0.6
-    for at in range(1, pairs):
-        noise[:, at] = share * noise[:, at - 1] + math.sqrt(1 - share**2) * noise[:, at]
-    return noise
-
-
-def _recorded(dice: np.random.Generator, runs: int, pairs: int) -> Floats:
-    forks = _recordings()
-    chosen = dice.integers(0, len(forks), (runs, -(-pairs // FORK_PAIRS)))
-    return forks[chosen].reshape(runs, -1)[:, :pairs]
-
-
-NOISES: dict[str, Noise] = {"lognormal": _lognormal, "heavy": _heavy, "autocorrelated": _autocorrelated}
-WORLDS: dict[str, Noise] = {**NOISES, "recorded": _recorded}
-
-
-def _recordings() -> Floats:
-    found = [json.loads(file.read_text()) for file in sorted((shipped("data") / "aa").glob("*.json"))]
-    forks = [fork for recording in found for fork in recording["forks"] if len(fork) == FORK_PAIRS]
-    return np.array([[wall for wall, _cpu in fork] for fork in forks])
-
-
-def world(name: str, seed: int, runs: int, pairs: int, shift: float = 0.0) -> Floats:
-    """Paired log ratios, `runs` times `pairs`; `shift` is the true one. Recordings hold their processes' own."""
-    dice = np.random.default_rng([seed, *name.encode()])
-    noise = WORLDS[name](dice, runs, pairs)
-    if name in NOISES:
-        processes = dice.standard_t(4, (runs, -(-pairs // FORK_PAIRS))) * PROCESS / math.sqrt(2)
-        noise = noise + np.repeat(processes, FORK_PAIRS, axis=1)[:, :pairs]
-    return noise + shift
 
 
 @cache
@@ -104,17 +50,24 @@ def ever(won: npt.NDArray[np.bool_], limit: float) -> npt.NDArray[np.bool_]:
     return np.asarray(reached.any(axis=1), dtype=np.bool_)
 
 
-def judge(ratios: Floats, policy: Policy, goal: Goal = "latency") -> tuple[Decision, int]:
-    """The arbiter's word on one run, and after how many pairs it was given."""
+def judge(
+    ratios: Floats, policy: Policy, goal: Goal = "latency", cpu_ratios: Floats | None = None
+) -> tuple[Decision, int]:
+    """The arbiter's word on one run, and after how many pairs it was given; CPU time is unknown where left out."""
     arbiter = Arbiter(policy, goal)
-    main = Side("answered", "a", wall_ns=MAIN_NS)
-    for at, ratio in enumerate(ratios.tolist()):
-        candidate = Side("answered", "a", wall_ns=max(1, round(MAIN_NS * math.exp(ratio))))
+    main = Side("answered", "a", wall_ns=MAIN_NS, cpu_ns=0 if cpu_ratios is None else MAIN_NS)
+    used_ns = [0] * len(ratios) if cpu_ratios is None else _took_ns(cpu_ratios)
+    for at, (wall_ns, cpu_ns) in enumerate(zip(_took_ns(ratios), used_ns, strict=True)):
+        candidate = Side("answered", "a", wall_ns=wall_ns, cpu_ns=cpu_ns)
         arbiter.add(Pair(_REQUEST, main, candidate, fork=at // FORK_PAIRS))
         decision = arbiter.decision()
         if decision.verdict != "continue":
             return decision, arbiter.pairs
     return arbiter.conclude(), arbiter.pairs
+
+
+def _took_ns(ratios: Floats) -> list[int]:
+    return [max(1, round(MAIN_NS * math.exp(ratio))) for ratio in ratios.tolist()]
 
 
 _REQUEST = RecordedRequest("r", "simulated")
@@ -123,19 +76,35 @@ _REQUEST = RecordedRequest("r", "simulated")
 def promoted(name: str, seed: int, runs: int, pairs: int, shifts: Sequence[float] = (0.0,)) -> list[int]:
     """How many of `runs` are promoted, looking after every pair of `pairs`: for each shift, with the same noise."""
     policy = Policy(budget=pairs)
-    ratios = world(name, seed, runs, pairs)
-    blocks = np.sort(ratios[:, : pairs - pairs % BLOCK].reshape(runs, -1, BLOCK), axis=2)[:, :, BLOCK // 2]
+    times = [world(name, seed, runs, pairs)]
+    if (used := cpu(name, seed, runs, pairs)) is not None:
+        times.append(used)
     counts = []
-    for shift in shifts:
-        hits = np.flatnonzero(ever(blocks + shift < math.log1p(-policy.margin), 1 / policy.alpha))
-        counts.append(sum(judge(ratios[run] + shift, policy)[0].verdict == "promote" for run in hits))
+    for shift in shifts:  # the mean of two e-values suffices only where one of them does
+        hits = np.flatnonzero(np.any([_suffices(time + shift, policy) for time in times], axis=0))
+        verdicts = [judge(times[0][run] + shift, policy, cpu_ratios=_row(used, run, shift))[0].verdict for run in hits]
+        counts.append(verdicts.count("promote"))
     return counts
 
 
-def detected(name: str, seed: int, runs: int, pairs: int, shift: float) -> list[tuple[str, int]]:
+def _suffices(ratios: Floats, policy: Policy) -> npt.NDArray[np.bool_]:
+    runs, pairs = ratios.shape
+    blocks = np.sort(ratios[:, : pairs - pairs % BLOCK].reshape(runs, -1, BLOCK), axis=2)[:, :, BLOCK // 2]
+    return ever(blocks < math.log1p(-policy.margin), 1 / policy.alpha)
+
+
+def _row(ratios: Floats | None, run: int | np.integer[Any], shift: float) -> Floats | None:
+    return None if ratios is None else ratios[run] + shift
+
+
+def detected(
+    name: str, seed: int, runs: int, pairs: int, shift: float, *, wall_only: bool = False
+) -> list[tuple[str, int]]:
     """Verdict and pairs of each run."""
     policy = Policy(budget=pairs)
-    found = [judge(ratios, policy) for ratios in world(name, seed, runs, pairs, shift)]
+    used = None if wall_only else cpu(name, seed, runs, pairs)
+    walls = world(name, seed, runs, pairs, shift)
+    found = [judge(wall, policy, cpu_ratios=_row(used, run, shift)) for run, wall in enumerate(walls)]
     return [(str(decision.verdict), at) for decision, at in found]
 
 
@@ -185,9 +154,10 @@ def simulate(
     jobs = [(name, seed + at, min(_CHUNK, runs - at), pairs) for name in WORLDS for at in range(0, runs, _CHUNK)]
     tries = min(DETECTED, max(1, runs // 10))
     counts = list(spread(_equal, jobs))
-    seen = {name: _all(spread(_seen, [(noise, seed, tries, name) for noise in NOISES])) for name in SHIFTS}
-    hard = _all(spread(_seen, [("recorded", seed, tries, "minus_10")]))
-    errors = _all(spread(_failing, [(seed, tries), (seed + 1, tries)]))
+    seen = {name: _joined(spread(_seen, [(noise, seed, tries, name) for noise in NOISES])) for name in SHIFTS}
+    hard = _joined(spread(_seen, [("recorded", seed, tries, "minus_10")]))
+    watches = watch_simulation.table(seed, max(1, runs // WATCHED), tries, spread)
+    errors = _joined(spread(_failing, [(seed, tries), (seed + 1, tries)]))
     raced = list(spread(_race, [(seed + number, 0) for number in range(races)]))
     found = list(spread(_race, [(seed + number, GOOD) for number in range(races // 4)]))
     rates = {
@@ -200,6 +170,7 @@ def simulate(
         "pairs": pairs,
         "detect_minus_10pct": _when(seen["minus_10"], "promote"),
         "detect_minus_10pct_recorded": _when(hard, "promote"),
+        "minus_10pct_recorded_bound": {time: bound(at) for at, time in enumerate(("wall", "cpu"))},
         "reject_plus_20pct": _when(seen["plus_20"], "reject"),
         "reject_plus_5pct": _when(seen["plus_5"], "reject"),
         "plus_5_promoted": sum(count[1] for count in counts) / (len(WORLDS) * runs),
@@ -212,7 +183,21 @@ def simulate(
             "good_promoted_rate": _share(good and verdict == "promote" for verdict, good, _ in found),
             "executions": median(spent for _, _, spent in found) if found else 0,
         },
+        "watch": watches,
     }
+
+
+def bound(time: int) -> dict[str, float]:
+    """What recordings allow a bet on signs at -10 %: how often it wins, and the pairs that the best bet needs.
+
+    A bettor who knew the share `won` would gain at most log 2 - H(won) a block (Kelly), so no bet on these signs shows
+    a gain at level `alpha` sooner than after `pairs`, in the mean.
+    """
+    policy = Policy()
+    blocks = np.median(recordings()[:, :, time].reshape(-1, BLOCK), axis=1)
+    won = float(np.mean(blocks + SHIFTS["minus_10"] < math.log1p(-policy.margin)))
+    growth = math.log(2) + won * math.log(won) + (1 - won) * math.log1p(-won)
+    return {"won": round(won, 3), "pairs": round(BLOCK * math.log(1 / policy.alpha) / growth)}
 
 
 SHIFTS: Mapping[str, float] = {"minus_10": math.log(0.9), "plus_20": math.log(1.2), "plus_5": math.log(1.05)}
@@ -237,7 +222,7 @@ def _race(job: tuple[int, int]) -> tuple[str, bool, int]:
     return race(names[seed % len(names)], seed, good=good)
 
 
-def _all(parts: Iterable[list[tuple[str, int]]]) -> list[tuple[str, int]]:
+def _joined(parts: Iterable[list[tuple[str, int]]]) -> list[tuple[str, int]]:
     return [each for part in parts for each in part]
 
 
@@ -246,7 +231,7 @@ def _share(values: Iterable[bool]) -> float:
     return sum(known) / max(1, len(known))
 
 
-def _when(found: list[tuple[str, int]], verdict: str) -> dict[str, float]:
+def _when(found: Sequence[tuple[str, int]], verdict: str) -> dict[str, float]:
     """How soon a verdict came (pairs), and in what share of the runs."""
     at = sorted(pairs for said, pairs in found if said == verdict)
     if not at:

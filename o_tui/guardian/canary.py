@@ -167,13 +167,13 @@ class Canary:
     async def _served(self, served: Served) -> str:
         if served.fault:  # main's code was given the same request
             self._step.pairs += 1
-            harm = self._watch.add(Paired(served.ok, False, 0, 0))
+            harm = self._watch.add(Paired(not served.ok, True, 0, 0))
             return f"{harm} (the last: {served.fault})" if harm else ""
         if served.kind != "chat":
             return ""
         beside = await self._twins.pair(await self._traffic.recorded(served))
         harm = self._judge(beside, served.effects)
-        return harm or self._live.add(served, beside.new)
+        return harm or self._live.add(served, beside.new, beside.new_ok_at_once)
 
     def _judge(self, beside: Beside, asked: int = 0) -> str:
         """`asked`: how many effects the canary itself asked for."""
@@ -186,7 +186,7 @@ class Canary:
         if not self._effects_known and max(asked, _asked(new)) > _asked(old) and old.ok and new.ok:
             what = f": {new.diverged[0]}" if new.diverged else ""
             return f"it asked for an effect that the old code did not ask for{what}"
-        return self._watch.add(Paired(old.ok, new.ok, *beside.times_ns))
+        return self._watch.add(Paired(*beside.failed, *beside.times_ns))
 
     async def _say(self, state: str, reason: str = "") -> None:
         self._told_s = time.monotonic()

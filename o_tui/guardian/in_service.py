@@ -1,9 +1,9 @@
-"""Sees code that is slow only where it serves: what a request took in service, beside what its shadow takes for it."""
+"""Sees code that is slow, or fails, only where it serves: a request in service, beside what its shadow makes of it."""
 
 from __future__ import annotations
 
 from o_tui.evolution.samples import Side
-from o_tui.evolution.watch import HarmWatch, Paired
+from o_tui.evolution.watch import ONCE_ALPHA, Failing, HarmWatch, Paired
 from o_tui.guardian.seams import Served
 
 SLOWER = 1.0
@@ -17,12 +17,16 @@ class InService:
 
     def __init__(self) -> None:
         self._watch = HarmWatch(latency=SLOWER)
+        self._failing = Failing(ONCE_ALPHA)
 
-    def add(self, served: Served, shadow: Side) -> str:
-        """One more request; one line once it is shown, until then ""."""
-        if not served.active_ns or not shadow.ok:
+    def add(self, served: Served, shadow: Side, shadow_ok: bool) -> str:
+        """One more request, which the shadow's first try answered or not; one line once harm is shown, else ""."""
+        if self._failing.add(not shadow_ok, not served.ok):
+            other = f"{self._failing.only_main} the other way round"
+            return f"{self._failing.only_candidate} requests failed in service that it answers on trial ({other})"
+        if not served.ok or not served.active_ns or not shadow.ok:
             return ""
-        pair = Paired(True, True, shadow.wall_ns + FLOOR_NS, served.active_ns + FLOOR_NS)
+        pair = Paired(0, 0, shadow.wall_ns + FLOOR_NS, served.active_ns + FLOOR_NS)
         if not self._watch.add(pair):
             return ""
         took_ms, trial_ms = served.active_ns / 1e6, shadow.wall_ns / 1e6

@@ -15,15 +15,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from o_tui.evolution.eprocess import BLOCK
 from o_tui.evolution.samples import RecordedRequest, Side
 from o_tui.guardian.seams import InstanceDiedError, Instances, ShadowInstance
 from o_tui.guardian.shadows import Code
 from o_tui.protocol.refusals import Refusal
 
 Name = Literal["twin", "shadow"]
-FORK_PAIRS = 5
+FORK_PAIRS = BLOCK
 """Pairs after which both are forked anew, at the state of that moment. An unlucky process can be twice as slow as its
-equal for as long as it lives; so few pairs of it are not enough for a watch to say anything."""
+equal for as long as it lives: all it served is one observation of a watch."""
+TRIES = 3
+"""How often both get a request that only one of them failed at: each try tells chance from what the code does."""
 WARM_UP = 2
 """Requests that fresh processes get unmeasured: their caches are cold."""
 FLOOR_NS = 200_000
@@ -33,11 +36,27 @@ _REQUEST_ID_BYTES = 11
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """How old and new code took one request, and what the sandbox refused the new one."""
+    """How old and new code took one request the last time, what the sandbox refused the new one, and all its tries.
+
+    `tries` says of each whether the old and the new code answered; of one try, it may be left out.
+    """
 
     old: Side
     new: Side
     refused: tuple[Refusal, ...] = ()
+    tries: tuple[tuple[bool, bool], ...] = ()
+
+    @property
+    def failed(self) -> tuple[float, float]:
+        """The shares of the tries that old and new code failed at."""
+        tries = self.tries or ((self.old.ok, self.new.ok),)
+        old, new = (sum(not ok for ok in side) / len(tries) for side in zip(*tries, strict=True))
+        return old, new
+
+    @property
+    def new_ok_at_once(self) -> bool:
+        """Whether the first try of the new code was answered."""
+        return self.tries[0][1] if self.tries else self.new.ok
 
     @property
     def times_ns(self) -> tuple[int, int]:
@@ -76,7 +95,7 @@ class Twins:
         self._pairs = 0
 
     async def pair(self, request: RecordedRequest) -> Beside:
-        """Gives both the same request. Where only one fails, both get it again: machines stall, code fails twice.
+        """Gives both the same request. Where only one fails, both get it again: machines stall, code fails again.
 
         Raises:
             GenomeLoadError: A revision could not be loaded.
@@ -86,11 +105,14 @@ class Twins:
             await self.close()
         cold = len(self._running) < 2
         self._pairs += 1
+        for _ in range(WARM_UP * cold):
+            await self._both(request)
         old, new = await self._both(request)
-        for _ in range(WARM_UP if cold else 1):
-            if cold or old.ok != new.ok:
-                old, new = await self._both(request)
-        return Beside(old, new, tuple(self._refused.values()))
+        tries = [(old.ok, new.ok)]
+        while tries[0][0] != tries[0][1] and len(tries) < TRIES:
+            old, new = await self._both(request)
+            tries.append((old.ok, new.ok))
+        return Beside(old, new, tuple(self._refused.values()), tuple(tries))
 
     async def close(self) -> None:
         """Ends both."""

@@ -116,6 +116,5 @@ class Watching:
         self._pairs += 1
         if beside.refused:
             return f"the sandbox refused it {refusals.summary(beside.refused)}"
-        old, new = beside.old, beside.new
-        harm = self._watch.add(Paired(old.ok, new.ok and served.ok, *beside.times_ns))
-        return harm or (self._live.add(served, new) if served.ok else "")
+        harm = self._watch.add(Paired(*beside.failed, *beside.times_ns))
+        return harm or self._live.add(served, beside.new, beside.new_ok_at_once)

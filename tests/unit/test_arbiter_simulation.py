@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from o_tui.evolution import simulation
+from o_tui.evolution import simulation, watch_simulation, worlds
 from o_tui.evolution.arbiter import Policy
-from o_tui.evolution.eprocess import EProcess
+from o_tui.evolution.eprocess import ECusum, EProcess
 from o_tui.evolution.multiple import Race, e_bh
-from o_tui.guardian import shadows
+from o_tui.guardian import shadows, twin
 
 
 @given(
@@ -33,14 +33,15 @@ def test_all_runs_at_once_are_bet_on_as_one_by_one(runs: list[list[bool]], limit
 
 
 def test_what_is_simulated_is_what_shadows_do() -> None:
-    assert simulation.FORK_PAIRS == shadows.FORK_PAIRS
-    assert simulation.world("recorded", 1, 2, 25).shape == (2, 25)
+    assert worlds.FORK_PAIRS == shadows.FORK_PAIRS
+    assert watch_simulation.TRIES == twin.TRIES
+    assert worlds.world("recorded", 1, 2, 25).shape == (2, 25)
 
 
 def test_every_world_is_the_same_again_and_equal_code_has_no_side() -> None:
-    for name in simulation.WORLDS:
-        first = simulation.world(name, 5, 200, 100)
-        assert (first == simulation.world(name, 5, 200, 100)).all()
+    for name in worlds.WORLDS:
+        first = worlds.world(name, 5, 200, 100)
+        assert (first == worlds.world(name, 5, 200, 100)).all()
         assert abs(float(np.median(first))) < 0.02
 
 
@@ -51,7 +52,28 @@ def test_the_table_in_small() -> None:
     assert found["detect_minus_10pct"]["median"] <= 200 and found["detect_minus_10pct"]["share"] >= 0.95
     assert found["reject_plus_20pct"]["median"] <= 60 and found["reject_plus_20pct"]["share"] == 1
     assert found["races"]["promoted_rate"] == 0 and found["races"]["good_promoted_rate"] >= 0.8
+    assert found["detect_minus_10pct_recorded"]["share"] >= 0.9
+    assert found["detect_minus_10pct_recorded"]["median"] <= 200
     json.dumps(found)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=40), st.sampled_from([0.5, 0.1, 0.02]))
+def test_all_watches_at_once_bet_as_one_does(increments: list[float], alpha: float) -> None:
+    detector = ECusum()
+    expected = max(detector.add(each) for each in increments) >= 1 / alpha
+    assert watch_simulation.reaches(np.array([increments]), alpha).tolist() == [expected]
+
+
+def test_a_watch_sees_harm_within_100_requests_and_leaves_equal_code_alone() -> None:
+    names = (*worlds.NOISES, "recorded")
+    assert sum(watch_simulation.slow_alarms(name, 7, 100) for name in names) <= 1
+    assert sum(watch_simulation.failing_alarms(share, 7, 100) for share in (0.0, 0.1)) <= 1
+    for name in names:
+        seen = [at for said, at in watch_simulation.slow_seen(name, 7, 40) if said]
+        assert len(seen) == 40 and np.median(seen) <= 100, name
+    for share in (0.0, 0.05):
+        seen = [at for said, at in watch_simulation.failing_seen(share, False, 7, 40) if said]
+        assert len(seen) == 40 and np.median(seen) <= 100
 
 
 def test_no_evidence_is_what_a_gain_below_the_least_ends_with() -> None:
@@ -60,7 +82,7 @@ def test_no_evidence_is_what_a_gain_below_the_least_ends_with() -> None:
 
 
 def test_fast_for_most_but_slow_now_and_then_is_never_promoted() -> None:
-    ratios = simulation.world("lognormal", 4, 40, 800, math.log(0.9))
+    ratios = worlds.world("lognormal", 4, 40, 800, math.log(0.9))
     ratios[np.random.default_rng(4).random(ratios.shape) < 0.1] += math.log(3)
     found = [simulation.judge(run, Policy()) for run in ratios]
     assert all(decision.verdict == "reject" for decision, _ in found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from o_tui.evolution.eprocess import EProcess, bounded
@@ -134,6 +134,19 @@ class Arbiter:
             return Decision("promote", (*better, self._sameness()))
         return CONTINUE if self.pairs < self.policy.budget else self.conclude()
 
+    def conclude_at(self, alpha: float) -> Decision:
+        """The verdict when no more pairs come, where a gain counts as shown at another level."""
+        level, self.policy = self.policy, replace(self.policy, alpha=alpha)
+        try:
+            return self.conclude()
+        finally:
+            self.policy = level
+
+    def evidence(self) -> float:
+        """The evidence for the goal: what is compared with 1/alpha, and over several candidates by e-BH."""
+        values = self._goals()
+        return math.fsum(values.values()) / len(values)
+
     def conclude(self) -> Decision:
         """The verdict when no more pairs come: never "continue"."""
         if harm := self._harm(at_the_end=True):
@@ -157,9 +170,7 @@ class Arbiter:
     def _better(self) -> list[str]:
         """What is shown better, past its minimum gain; empty: nothing."""
         values, policy = self._goals(), self.policy
-        if self.pairs < min(policy.least, policy.budget):
-            return []
-        if math.fsum(values.values()) / len(values) < 1 / policy.alpha:
+        if self.pairs < min(policy.least, policy.budget) or self.evidence() < 1 / policy.alpha:
             return []
         name = max(values, key=lambda goal: values[goal])
         return {"latency": self._faster, "errors": self._fewer, "quality": self._wiser}[name]()

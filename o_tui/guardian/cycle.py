@@ -1,7 +1,7 @@
 """One evolution from its intent to a candidate that waits for an operator: checkpoint, generate, validate, shadow.
 
-One candidate is measured once. Several are made and validated, run a short race, and the best of them is measured
-again, on processes and an order of requests that the race has not seen: the best of many looks better than it is.
+One candidate is measured once. Several are made and validated, run a short race, and the winners are measured again, on
+processes and an order of requests that no race has seen: the best of many looks better than it is (finals.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from o_tui.evolution.budget import NOTHING, Budget, Cost
 from o_tui.evolution.candidates import Candidate, Member, NoCandidateError, Source, Target, operator_of
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.validation import Validation
-from o_tui.guardian import apart
+from o_tui.guardian import apart, finals
 from o_tui.guardian.attack_rows import AttackRows
 from o_tui.guardian.diffing import diff_of
 from o_tui.guardian.evolution_book import Book
@@ -166,7 +166,7 @@ class _One:
         await self._wait(found, measured)
 
     async def race(self) -> None:
-        """Several candidates in rounds; the best one is measured again. Only what is shown better waits."""
+        """Several candidates in rounds; the winners are measured again. Only what is shown better waits."""
         while len(self._tried) < self._job.wanted:
             ready = await self._round(min(ROUND, self._job.wanted - len(self._tried)))
             if not ready:
@@ -178,10 +178,7 @@ class _One:
         better = [found for found in self._tried if found.finalist and found.score > 0]
         if not better:
             raise RejectedError(f"none of {len(self._tried)} candidates did better than main's code", "no_evidence")
-        best = max(better, key=lambda found: found.score)
-        await self._choose(best)
-        await self._stage("shadow")
-        measured = await self._measure(best, self._settings.pairs, again=1)
+        best, measured = await self._confirm(sorted(better, key=lambda found: -found.score)[: finals.MOST])
         await self._keep(measured)
         decision = measured.decision
         if decision.verdict != "promote":
@@ -189,6 +186,22 @@ class _One:
                 f"the best of {len(self._tried)}, measured again: {'; '.join(decision.reasons)}", decision.verdict
             )
         await self._wait(best, measured)
+
+    async def _confirm(self, finalists: Sequence[_Tried]) -> tuple[_Tried, Measured]:
+        """All of them anew, the best first; of those that e-BH says are better, the one with the most evidence."""
+        measured: dict[str, Measured] = {}
+        for number, found in enumerate(finalists):
+            await self._choose(found)
+            await self._stage("shadow")
+            left = self._job.budget.requests_left()
+            fair = self._settings.pairs if left is None else left // (2 * (len(finalists) - number))
+            pairs = max(1, min(self._settings.pairs, fair))
+            measured[found.revision] = await self._measure(found, pairs, again=1, among=len(finalists))
+        revision, final = finals.decide(measured, self._cycle._measuring.alpha)
+        best = next(found for found in finalists if found.revision == revision)
+        if best is not finalists[-1]:
+            await self._choose(best)
+        return best, final
 
     # --- making
 
@@ -330,14 +343,14 @@ class _One:
         self._job.budget.spend(cost)
         found.source.learn(found.candidate, found.score, cost.cpu_s)
 
-    async def _measure(self, found: _Tried, pairs: int, again: int = 0) -> Measured:
+    async def _measure(self, found: _Tried, pairs: int, again: int = 0, among: int = 1) -> Measured:
         budget = self._job.budget
         budget.check()
         left = budget.requests_left()
         if left is not None:
             pairs = max(1, min(pairs, left // 2))
         measured = await self._cycle._measuring.measure(
-            self._row, found.revision, self._settings, pairs=pairs, again=again
+            self._row, found.revision, self._settings, pairs=pairs, again=again, among=among
         )
         budget.spend(measured.cost)
         await self._book.change(self._row, budget=budget.row())

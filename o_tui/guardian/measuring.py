@@ -32,11 +32,18 @@ NEVER_ASKED = ("strategy",)
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one measurement showed, and what it cost."""
+    """What one measurement showed, and what it cost.
+
+    Attributes:
+        shown: The evidence for the goal, as an e-value.
+        alone: The decision as it were if nobody else had been confirmed with it.
+    """
 
     evidence: Mapping[str, Any]
     decision: arbiter.Decision
     cost: Cost
+    shown: float = 1.0
+    alone: arbiter.Decision = arbiter.CONTINUE
 
 
 class Measuring:
@@ -64,12 +71,24 @@ class Measuring:
         self._attacks = attacks
         self._measurements: list[Measurement] = []
 
+    @property
+    def alpha(self) -> float:
+        """How often no better code may be shown to be better."""
+        return self._policy.alpha
+
     def rows(self) -> list[dict[str, Any]]:
         """The rows of the shadows that run or have run last."""
         return [row for measurement in self._measurements for row in measurement.rows()]
 
     async def measure(
-        self, row: Mapping[str, Any], revision: str, settings: EvolutionConfig, *, pairs: int, again: int = 0
+        self,
+        row: Mapping[str, Any],
+        revision: str,
+        settings: EvolutionConfig,
+        *,
+        pairs: int,
+        again: int = 0,
+        among: int = 1,
     ) -> Measured:
         """Compares a revision with the row's base.
 
@@ -79,13 +98,14 @@ class Measuring:
             settings: How a change is tried.
             pairs: At most so many.
             again: Another number, another choice and order of requests: for a confirmation that owes nothing to a race.
+            among: So many are confirmed together: evidence is gathered until it suffices for one of them on its own.
 
         Raises:
             GenomeLoadError: The candidate could not be loaded.
             OError: There is nothing to measure on, or no instances could be forked.
         """
         seed = int(revision[:12], 16) + again
-        measurement = await self._open(row, revision, settings, pairs, seed, proof=again > 0)
+        measurement = await self._open(row, revision, settings, pairs, seed, proof=again > 0, among=among)
         with _failing(measurement):
             while measurement.decision is arbiter.CONTINUE:
                 await measurement.episode()
@@ -129,13 +149,22 @@ class Measuring:
         return measurement.decision
 
     async def _open(
-        self, row: Mapping[str, Any], revision: str, settings: EvolutionConfig, pairs: int, seed: int, *, proof: bool
+        self,
+        row: Mapping[str, Any],
+        revision: str,
+        settings: EvolutionConfig,
+        pairs: int,
+        seed: int,
+        *,
+        proof: bool,
+        among: int = 1,
     ) -> Measurement:
         work = await self._work(str(row["gene"]), pairs, seed, proof=proof)
         held_back = sum(request.held_back for request in work.requests)
         if held_back:  # a proof is made on all of them, whatever comes before
             held_back += sum(request.source == "attack" for request in work.requests)
         goal: arbiter.Goal = row.get("metric") or "any"
+        policy = replace(self._policy, budget=max(pairs, held_back), least=max(self._policy.least, held_back))
         measurement = Measurement(
             self._instances,
             self._surroundings.publish,
@@ -144,7 +173,7 @@ class Measuring:
             candidate=await self._code(revision),
             timeout_s=settings.request_s,
             seed=seed,
-            policy=replace(self._policy, budget=max(pairs, held_back), least=max(self._policy.least, held_back)),
+            policy=replace(policy, alpha=policy.alpha / among),
             goal=goal,
             fork_pairs=workloads.BLOCK if goal == "quality" else FORK_PAIRS,
             cpu_s=settings.budget_cpu_s or math.inf,
@@ -166,7 +195,8 @@ class Measuring:
             e_values=measurement.arbiter.e_values(),
         )
         await self._book.keep(str(row["id"]), trial, decision)
-        return Measured(found.row(), decision, _cost(trial))
+        shown, alone = measurement.arbiter.evidence(), measurement.arbiter.conclude_at(self._policy.alpha)
+        return Measured(found.row(), decision, _cost(trial), shown, alone)
 
     async def _work(self, gene: str, pairs: int, seed: int, *, proof: bool) -> workloads.Workload:
         recorded = await self._recorded.requests(pairs) if gene not in NEVER_ASKED else ()

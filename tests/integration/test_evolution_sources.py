@@ -68,6 +68,34 @@ async def test_the_best_of_several_is_measured_again_and_waits(
     assert approved["state"] == "promoted"
 
 
+async def test_the_winners_of_several_races_are_confirmed_together(
+    desk: Desk, world: World, learning: LearningRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("o_tui.guardian.cycle.ROUND", 2)
+    monkeypatch.setattr(apart, "call", makes("slow", "fast too", "fast", "raise", "slow # 2", "other"))
+    row = await desk.run("", origin="operators", candidates=6)
+    assert (row["state"], row["verdict"]) == ("pending", "promote"), row["reason"]
+    assert "+# fast" in row["diff"]
+    confirmed = row["evidence"]["confirmed"]
+    assert [each["shown"] for each in confirmed["winners"]] == [True, True]
+    assert all(each["e_value"] >= 1 / confirmed["alpha"] for each in confirmed["winners"])
+    assert row["revision"] in [each["revision"] for each in confirmed["winners"]]
+    assert "e-BH: 2 of 2 winners measured again are shown better at 1%" in row["evidence"]["reasons"][-1]
+    assert desk.genome.resolve(f"evolution/{row['id']}") == row["revision"]
+    assert (await desk.evolutions.approve(row["id"], row["diff_sha256"], ANN))["state"] == "promoted"
+
+
+async def test_a_race_of_a_hundred_leaves_the_best_and_no_process(
+    desk: Desk, world: World, learning: LearningRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = [f"slow # {number}" for number in range(97)]
+    monkeypatch.setattr(apart, "call", makes(*slow[:50], "fast", *slow[50:], "crash", "raise"))
+    row = await desk.run("", origin="operators", candidates=100)
+    assert (row["state"], row["verdict"]) == ("pending", "promote"), row["reason"]
+    assert len(row["race"]) == 100 and "+# fast" in row["diff"]
+    assert world.forked and not any(instance.alive for instance in world.forked)
+
+
 async def test_where_nothing_is_better_nobody_is_bothered(
     desk: Desk, world: World, learning: LearningRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,9 +51,12 @@ class Canary:
         expected: float,
         start: Callable[[], Awaitable[None]],
         tell: Callable[[dict[str, Any]], Awaitable[None]],
+        first: int = 1,
+        before: tuple[int, int] = (0, 0),
     ) -> None:
         """`wanted` pairs make a step; `effects_known`: its trial has shown that it asks the world for more;
-        `expected`: the ratio of times that was approved.
+        `expected`: the ratio of times that was approved. `first` is the step that it begins at, 2 or 3 where a guardian
+        has died in it; `before` are the pairs, and the real requests, that were counted until then.
 
         `start` starts its instance; `tell` takes the row's key `canary` whenever that changes.
         """
@@ -69,7 +72,9 @@ class Canary:
         self._news = asyncio.Event()
         self.stopped = ""
         self._restarts = 0
+        self._first = first
         self._number = 0
+        self._before = before
         self._step = Step(0.0, 0, False, 0.0)
         self._expected = expected
         self._watch = HarmWatch(expected=expected)
@@ -90,7 +95,7 @@ class Canary:
         """
         unfollow = self._traffic.follow(self._heard)
         try:
-            for number, share in enumerate(SHARES, 1):
+            for number, share in enumerate(SHARES[self._first - 1 :], self._first):
                 self._number = number
                 if harm := await self._one(share):
                     await self._say("harm", harm)
@@ -110,6 +115,8 @@ class Canary:
             "requests": step.pairs,
             "total": step.wanted,
             "served": step.served,
+            "requests_all": self._before[0] + step.pairs,
+            "served_all": self._before[1] + step.served,
             "state": state,
             "reason": reason,
         }
@@ -118,8 +125,9 @@ class Canary:
 
     async def _one(self, share: float) -> str:
         now_s = time.monotonic()
+        self._before = (self._before[0] + self._step.pairs, self._before[1] + self._step.served)
         self._step = step = Step(
-            share, self._wanted, self._fills, now_s, self._step.asked_s if self._number > 1 else now_s
+            share, self._wanted, self._fills, now_s, self._step.asked_s if self._number > self._first else now_s
         )
         self._watch = HarmWatch(expected=self._expected)  # each step begins anew; what service shows is one story
         self._traffic.divert(share)

@@ -121,7 +121,7 @@ class Deploying:
     async def recover(self) -> None:
         """At the guardian's start: an approved deployment that was interrupted is finished or undone, once.
 
-        What needs a canary goes on beside everything else, from its first step; `close` leaves it to the next start.
+        What needs a canary goes on beside everything else, at its step; `close` leaves it to the next start.
         """
         async with self._lock:
             audited = await self._approvals.page(_AUDITED)

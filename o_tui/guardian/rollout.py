@@ -25,7 +25,9 @@ from o_tui.guardian.watching import Limits, Watching
 from o_tui.protocol.contracts import MIGRATE
 from o_tui.protocol.errors import OError
 
-_AGAIN = "the guardian was stopped; the canary begins again with the next one"
+_AGAIN = "the guardian was stopped; the canary goes on at its step with the next one"
+_KEEP_PAIRS = 25
+"""Pairs of a canary after which its counts become durable."""
 
 
 class Harmed(OError):  # noqa: N818 - not a defect: what a canary has shown
@@ -33,7 +35,7 @@ class Harmed(OError):  # noqa: N818 - not a defect: what a canary has shown
 
 
 class Interrupted(OError):  # noqa: N818 - nobody's fault
-    """The guardian ends while a canary runs: the next one begins it again."""
+    """The guardian ends while a canary runs: the next one goes on with it."""
 
 
 class Rollout:
@@ -69,6 +71,8 @@ class Rollout:
     async def canary(self, row: dict[str, Any]) -> None:
         """Lets a canary take its shares; when it returns, the canary serves all requests and waits for its end.
 
+        One that a guardian has died in goes on at its step, whose evidence begins anew; its counts go on.
+
         Raises:
             Harmed: It is worse than main; it serves nobody any more.
             Interrupted: The guardian ends.
@@ -77,7 +81,10 @@ class Rollout:
         if not self._settings().canary_pairs:
             return
         self.end_watch()
-        await self._change(row, {**(row.get("canary") or {}), "state": "starting", "step": 0}, durable=True)
+        said = row.get("canary") or {}
+        if said.get("state") == "harm":  # shown to a guardian that died before it could undo it
+            raise Harmed(said["reason"])
+        await self._change(row, {"step": 0, **said, "state": "starting"}, durable=True)
         old, new = await self._code(row["base"]), await self._code(row["revision"])
         await self._try_migration(row, old, new)
         await self._start(row, new)
@@ -104,7 +111,7 @@ class Rollout:
             raise Harmed(harm if canary.stopped else faces.in_words(row["evidence"], harm))
 
     async def _canary_of(self, row: dict[str, Any], old: Code, new: Code) -> Canary:
-        work = await self._work(row)
+        work, said = await self._work(row), row["canary"]
         return Canary(
             self._traffic,
             self._twins(row, old, new, work.setup),
@@ -114,6 +121,8 @@ class Rollout:
             effects_known=bool((row["evidence"].get("effects") or {}).get("diverged")),
             start=lambda: self._start(row, new),
             tell=lambda told: self._told(row, told),
+            first=max(1, said["step"]),
+            before=(said.get("requests_all", 0), said.get("served_all", 0)),
         )
 
     async def end_canary(self) -> None:
@@ -224,13 +233,18 @@ class Rollout:
 
     async def _told(self, row: dict[str, Any], told: dict[str, Any]) -> None:
         said = row["canary"]
-        new_step = said.get("step") != told["step"]
+        new_step = said.get("step") != told["step"] or said["state"] == "starting"
+        kept = said.get("kept", 0)
+        durable = new_step or told["state"] != "running" or told["requests_all"] - kept >= _KEEP_PAIRS
+        if durable:
+            told = {**told, "kept": told["requests_all"]}
         if new_step:
+            told = {**told, "begun": [*said.get("begun", ()), told["step"]]}
             text = f"{row['id']} ({row['gene']}): the canary takes {told['share']:.0%} of the requests"
             self._surroundings.event("info", text, {"id": row["id"], "gene": row["gene"]})
             if self._canary is not None and (held := self._surroundings.held()):
                 self._canary.stop(f"nothing is deployed just now: {held}")
-        await self._change(row, said | told, durable=new_step or told["state"] != "running")
+        await self._change(row, said | told, durable=durable)
 
     async def _change(self, row: dict[str, Any], told: dict[str, Any], *, durable: bool) -> None:
         if durable and row["state"] == "promoted":  # no state: the row may be rolled back by now

@@ -103,6 +103,23 @@ def test_killed_in_the_middle_it_ends_cleanly(place: Paths, state: str) -> None:
         assert "copper" in call(place, "say", text=QUESTIONS[1])["text"]
 
 
+@pytest.mark.parametrize("step", [2, 3])
+def test_a_canary_goes_on_at_the_step_that_the_guardian_died_in(place: Paths, step: int) -> None:
+    with guardian(place) as pid:
+        begun = call(place, "evolve", gene="recall", source=candidate(f"step {step}"))
+        row = call(place, "evolution.wait", id=begun["evolution"])
+        assert row["state"] == "pending", row["reason"]
+        instances = [each["pid"] for each in call(place, "status")["instances"]]
+        kill_at(place, pid, f"canary {step}", "approve", id=row["id"], digest=row["diff_sha256"])
+    assert ended([pid, *instances])
+    with guardian(place):
+        shown = call(place, "evolution.wait", id=row["id"])
+    assert shown["state"] == "promoted", shown["reason"]
+    canary = shown["canary"]
+    assert canary["begun"] == [*range(1, step + 1), *range(step, 4)], "no step before it again, and itself anew"
+    assert canary["requests_all"] >= 3 * 5, "what was counted before counts"
+
+
 @pytest.mark.parametrize("state", ["deploying", "canary 1", "canary 3", "promoted"])
 def test_killed_after_the_approval_it_is_promoted_once(place: Paths, state: str) -> None:
     with guardian(place) as pid:

@@ -59,6 +59,7 @@ class Stage:
         replayed: list[RecordedRequest] = ASKED,
         known: bool = False,
         expected: float = 1.0,
+        **more: Any,
     ):
         self.road, self.pairs = Road(), Pairs(take)
         self.rows: list[dict[str, Any]] = []
@@ -79,6 +80,7 @@ class Stage:
             expected=expected,
             start=start,
             tell=tell,
+            **more,
         )
 
     async def run(self) -> str:
@@ -118,6 +120,14 @@ async def test_harm_ends_it_in_the_first_step(take: Callable[[int], Beside], sai
     assert said in harm, harm
     assert stage.road.shares == [0.1]
     assert (stage.rows[-1]["state"], stage.rows[-1]["reason"]) == ("harm", harm)
+
+
+async def test_one_that_goes_on_begins_at_its_step_and_adds_to_what_was_counted() -> None:
+    stage = Stage(lambda _number: took(), first=2, before=(27, 4))
+    assert await stage.run() == ""
+    assert stage.road.shares == list(SHARES[1:]) and len(stage.pairs.requests) == 40
+    assert (stage.rows[0]["step"], stage.rows[0]["requests"], stage.rows[0]["requests_all"]) == (2, 0, 27)
+    assert (stage.rows[-1]["requests"], stage.rows[-1]["requests_all"], stage.rows[-1]["served_all"]) == (20, 67, 4)
 
 
 async def test_a_machine_that_slows_down_harms_nobody() -> None:

@@ -80,6 +80,10 @@ class EvolutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     intents_per_day: Annotated[
         int, Meta(ge=0, le=1_000, description="Evolutions a day that begin without being asked for; 0: none.")
     ] = 4
+    red_team_cpu_s: Annotated[
+        float,
+        Meta(ge=0, description="CPU seconds a day, while the agent is idle, for inputs that break its genes; 0: none."),
+    ] = 300.0
 
 
 class ScreenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -170,7 +170,11 @@ class Arbiter:
     def _better(self) -> list[str]:
         """What is shown better, past its minimum gain; empty: nothing."""
         values, policy = self._goals(), self.policy
-        if self.pairs < min(policy.least, policy.budget) or self.evidence() < 1 / policy.alpha:
+        if self.pairs < min(policy.least, policy.budget):
+            return []
+        if self.goal == "errors" and (repaired := len(self._failures.repaired)):
+            return [f"it stands {repaired} kept attack{'s' if repaired > 1 else ''} that main's code fails at"]
+        if self.evidence() < 1 / policy.alpha:
             return []
         name = max(values, key=lambda goal: values[goal])
         return {"latency": self._faster, "errors": self._fewer, "quality": self._wiser}[name]()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from o_tui.evolution import workloads
@@ -41,18 +42,23 @@ def requests(attacks: Sequence[Attack], most: int = MOST) -> workloads.Workload:
     return workloads.Workload(tuple(setup), tuple(reversed(made)))
 
 
-def wrong(request: RecordedRequest, main: Side, candidate: Side) -> str:
-    """What is wrong with a candidate's answer to an attack, as the attack's kind says; empty: nothing.
+def judged(request: RecordedRequest, main: Side, candidate: Side) -> tuple[Side, Side]:
+    """Both answers to an attack, those that are wrong by its kind as errors.
 
-    An error, a crash or a hang where main answers is wrong for each kind, and is seen without this.
+    An error, a crash or a hang is wrong for each kind already.
     """
-    if not (main.ok and candidate.ok):
-        return ""
-    if request.attack == "equal-to-reference" and main.text != candidate.text:
-        return "it answers otherwise than main"
+    if request.attack == "equal-to-reference" and main.ok and candidate.ok and main.text != candidate.text:
+        return main, _wrong(candidate, "it answers otherwise than main")
     if request.attack == "property" and request.kind == "memory.search":
-        return properties.of_search(json.loads(request.text), main.text, candidate.text)
-    return ""
+        asked = json.loads(request.text)
+        ours = properties.of_search(asked, main.text) if main.ok else ""
+        theirs = properties.of_search(asked, candidate.text, None if ours else main.text) if candidate.ok else ""
+        return _wrong(main, ours), _wrong(candidate, theirs)
+    return main, candidate
+
+
+def _wrong(side: Side, text: str) -> Side:
+    return replace(side, ending="error", error=text) if text else side
 
 
 def _request(attack: Attack, name: str) -> tuple[list[RecordedRequest], RecordedRequest]:

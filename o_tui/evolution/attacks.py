@@ -30,7 +30,8 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
         arguments: The whole case, as JSON.
         kind: What is expected: main's answer, no exception (or main's), or a property that main's answer has.
         expected: What was wrong, in words.
-        found_by: The candidate's revision, or the evolution.
+        found_by: The candidate's revision, the evolution, or the red team.
+        where: The deepest line of the gene that an exception came through, as `function+line` from its beginning.
     """
 
     gene: str
@@ -39,30 +40,43 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     expected: str
     found_by: str = ""
+    where: str = ""
 
     @property
     def signature(self) -> str:
         """The same for attacks that show the same fault: the unit, and what is wrong without its figures and values."""
-        wrong = self.expected.partition(";")[0].partition(":")[0]
-        words = " ".join(_FIGURES.sub("#", wrong).split()[:4]) if self.kind != "equal-to-reference" else "answer"
-        return f"{self.gene}/{self.function}/{words}"
+        return signature(self.gene, self.function, self.expected, self.where)
 
     def case(self) -> Case:
         """The input. Raises ValueError: it cannot be read."""
         return decode(self.arguments)
 
 
-def attack(gene: str, case: Case, text: str, found_by: str) -> Attack:
+def signature(gene: str, unit: str, text: str, where: str = "") -> str:
+    """The same for faults that are the same: the unit, the kind of wrong, and the line where there is one."""
+    wrong = text.partition(";")[0].partition(":")[0]
+    words = " ".join(_FIGURES.sub("#", wrong).split()[:4]) if _kind(gene, text) != "equal-to-reference" else "answer"
+    return f"{gene}/{unit}/{words}" + (f"@{where}" if where else "")
+
+
+def attack(gene: str, case: Case, text: str, found_by: str, where: str = "") -> Attack:
     """An attack of what the prober has found."""
-    if text.startswith(("raises", "it ended", "never ends", "it does not end")):
-        kind: Kind = "raises"
-    elif text.startswith("gives") and not gene:  # a gene may answer better: only the kind of its answer is meant
-        kind = "equal-to-reference"
-    else:
-        kind = "property"
     return Attack(
-        gene=gene, function=case.unit, arguments=encode(case), kind=kind, expected=text[:400], found_by=found_by
+        gene=gene,
+        function=case.unit,
+        arguments=encode(case),
+        kind=_kind(gene, text),
+        expected=text[:400],
+        found_by=found_by,
+        where=where,
     )
+
+
+def _kind(gene: str, text: str) -> Kind:
+    if text.startswith(("raises", "it ended", "never ends", "it does not end")):
+        return "raises"
+    # a gene may answer better: only the kind of its answer is meant
+    return "equal-to-reference" if text.startswith("gives") and not gene else "property"
 
 
 def distinct(attacks: Sequence[Attack]) -> list[Attack]:

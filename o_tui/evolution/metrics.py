@@ -62,13 +62,15 @@ class Times:
 class Failures:
     """Requests that one side failed at and the other answered (McNemar's pairs, as bets on which side it is).
 
-    For a gain each request counts once, however often it was tried: a repair must be shown on several.
+    For a gain each request counts once, however often it was tried: a repair must be shown on several. `repaired` are
+    kept attacks that main fails at, each time it is tried, and the candidate does not.
     """
 
     def __init__(self) -> None:
         self.better, self.worse = EProcess(), EProcess()
         self.main, self.candidate, self.excess = 0, 0, 0
         self.fatal = ""
+        self.repaired: set[str] = set()
         self._first = ""
         self._crashes, self._hangs = 0, 0
         self._seen: set[str] = set()
@@ -81,6 +83,8 @@ class Failures:
         if main.ok == candidate.ok:
             return
         self.excess += main.ok - candidate.ok
+        if candidate.ok and pair.request.source == "attack":
+            self.repaired.add(pair.request.key)
         self.worse.add(1.0 if main.ok else -1.0)
         if pair.request.key not in self._seen:
             self._seen.add(pair.request.key)

@@ -83,10 +83,11 @@ def run(
     limits: Callable[[int], float] = lambda _index: 0.4,
     *,
     harvest: Harvest | None = None,
+    as_given: bool = False,
 ) -> Iterator[Seen]:
     """The observations in order. `limits` are CPU seconds for each case; the fork is replaced after one that ends it.
 
-    With a harvest each case is grown first (grow.py), and where it went is seen.
+    With a harvest each case is grown first (grow.py) unless it is to be run `as_given`, and where it went is seen.
 
     Raises:
         UnconfinedError: The fork could not be confined.
@@ -94,7 +95,8 @@ def run(
     at = 0
     while at < len(cases):
         done = False
-        for seen in _fork(subject, cases[at:], salt, lambda index, at=at: limits(at + index), harvest):  # type: ignore[misc]
+        plan = _Plan(subject, cases[at:], salt, harvest, as_given)
+        for seen in _fork(plan, lambda index, at=at: limits(at + index)):  # type: ignore[misc]
             yield seen
             at += 1
             done = True
@@ -102,15 +104,25 @@ def run(
             return
 
 
-def _fork(
-    subject: Subject, cases: Sequence[Case], salt: int, limits: Callable[[int], float], harvest: Harvest | None
-) -> Iterator[Seen]:
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What one fork is to do; see `run`."""
+
+    subject: Subject
+    cases: Sequence[Case]
+    salt: int
+    harvest: Harvest | None
+    as_given: bool
+
+
+def _fork(plan: _Plan, limits: Callable[[int], float]) -> Iterator[Seen]:
     """One fork: what it says until its end, or until a case has ended it."""
+    cases = plan.cases
     reading, writing = os.pipe()
     listening, going = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _become(subject, cases, salt, writing, listening, harvest)
+        _become(plan, writing, listening)
     os.close(writing)
     os.close(listening)
     frames = _Frames(reading, pid)
@@ -204,7 +216,7 @@ def tests(subject: Subject) -> tuple[int, list[str]]:
 # --- in the fork
 
 
-def _become(subject: Subject, cases: Sequence[Case], salt: int, out: int, go: int, harvest: Harvest | None) -> NoReturn:
+def _become(plan: _Plan, out: int, go: int) -> NoReturn:
     """The fork: confined before a byte of the subject is run."""
     try:
         for descriptor in range(3):
@@ -219,7 +231,7 @@ def _become(subject: Subject, cases: Sequence[Case], salt: int, out: int, go: in
             os._exit(1)
         _tell(out, ["ready"])
         sys.stdout = sys.stderr = io.StringIO()
-        _serve(subject, cases, salt, out, go, harvest)
+        _serve(plan, out, go)
     except OSError as error:
         _tell(out, ["no", str(error)])
     finally:
@@ -234,7 +246,8 @@ def _placed(out: int, go: int) -> tuple[int, int]:
     return 1, 0
 
 
-def _serve(subject: Subject, cases: Sequence[Case], salt: int, out: int, go: int, harvest: Harvest | None) -> None:
+def _serve(plan: _Plan, out: int, go: int) -> None:
+    salt = plan.salt
     world = World()
     world.install()
     world.reset(salt)
@@ -242,11 +255,11 @@ def _serve(subject: Subject, cases: Sequence[Case], salt: int, out: int, go: int
     failed = ""
     bench: Any = None
     try:
-        bench = loaded(subject, world)
+        bench = loaded(plan.subject, world)
     except BaseException as error:  # noqa: BLE001 - the border to code under test, that may raise anything
         said = " ".join(str(error).split())[:200]
         failed = said if type(error).__name__ == "GenomeError" else f"{type(error).__name__}: {said}"
-    for number, case in enumerate(cases):
+    for number, case in enumerate(plan.cases):
         os.read(go, 1)
         if failed:
             _tell(out, [["calls", ["raises", failed, True]], [], None])
@@ -255,7 +268,7 @@ def _serve(subject: Subject, cases: Sequence[Case], salt: int, out: int, go: int
             if case.kind == "tests":
                 seen = [_tested(), [], None]
             else:
-                seen = _grown(bench, case, harvest, number) if harvest else [bench.run(case, salt), [], None]
+                seen = _grown(bench, case, plan, number) if plan.harvest else [bench.run(case, salt), [], None]
         except BaseException as error:  # noqa: BLE001 - SystemExit, KeyboardInterrupt, MemoryError from under test
             seen = [["calls", ["raises", type(error).__name__, True]], [], None]
         _tell(out, seen)
@@ -263,10 +276,11 @@ def _serve(subject: Subject, cases: Sequence[Case], salt: int, out: int, go: int
     os._exit(0)
 
 
-def _grown(bench: Bench, case: Case, harvest: Harvest, number: int) -> list[Any]:
+def _grown(bench: Bench, case: Case, plan: _Plan, number: int) -> list[Any]:
     if case.kind != "calls":
         return [bench.run(case, 0), [], None]
-    case = grow.grown(bench, case, harvest, random.Random(f"{number}/{case.unit}"))
+    if plan.harvest is not None and not plan.as_given:
+        case = grow.grown(bench, case, plan.harvest, random.Random(f"{number}/{case.unit}"))
     seen, went = bench.traced(case, 0)
     return [seen, went, msgspec.to_builtins(case)]
 

@@ -26,6 +26,7 @@ from o_tui.guardian.metrics import Metrics
 from o_tui.guardian.perception import Intent, Perception
 from o_tui.guardian.poison import Poison
 from o_tui.guardian.pulse import Pulse
+from o_tui.guardian.red_team import RedTeam
 from o_tui.guardian.replication import Replication
 from o_tui.guardian.runner import Happened, StartError
 from o_tui.guardian.stores import Stores
@@ -94,6 +95,7 @@ class Guardian:
         self.holding = Holding(stores.learning, self._held)
         self.perception = Perception(self._perceived)
         self.initiative: Initiative | None = None
+        self.red_team: RedTeam | None = None
         self.lifecycle = Lifecycle(self.append_own, lambda state: self.publish("telemetry", {"lifecycle": state}))
         self.replication = Replication(stores.wal, {})
         self._poison = Poison(stores.wal, self.replication, self.event)
@@ -470,6 +472,8 @@ class Guardian:
             self.perception.used(main.pid, main.requests, main.cpu_ns(), main.resident_bytes())
         if self.initiative is not None:
             await self.initiative.look(self.dispatch.in_flight)
+        if self.red_team is not None:
+            self.red_team.look(self.dispatch.in_flight)
 
     def feedback(self, row: dict[str, Any]) -> None:
         """An operator has judged an answer."""

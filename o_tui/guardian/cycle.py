@@ -286,7 +286,8 @@ class _One:
         files = await asyncio.to_thread(self._genome.files, row["base"])
         main = files.get(path_of(row["gene"]))
         reference = main.encode() if main is not None else None
-        result = await validate_apart(row["gene"], candidate.source, reference, kept, files=files)
+        blue = row.get("why", {}).get("metric") == "attack"  # begun by an attack: it has to stand them all
+        result = await validate_apart(row["gene"], candidate.source, reference, kept, files=files, repair=blue)
         if result.attack is not None and archive is not None:
             await archive.add(msgspec.structs.replace(result.attack, found_by=revision or row["id"]))
         return result

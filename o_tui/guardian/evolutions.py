@@ -284,6 +284,11 @@ class Evolutions:
         rows = await self._book.page(1_000, (*RUNNING, "pending", "deploying", "canary"))
         return any(row["gene"] == gene for row in rows)
 
+    @property
+    def running(self) -> bool:
+        """Whether any evolution runs or waits for its turn."""
+        return bool(self._tasks)
+
     async def recover(self) -> None:
         """At the start: what was in the middle has failed, what was approved is finished or undone.
 

@@ -126,7 +126,8 @@ class Initiative:
 
     async def _try(self, intent: Intent, now_s: float) -> tuple[str, str]:
         why = {"metric": intent.metric, "text": intent.text, "figures": dict(intent.figures)}
-        metric = METRICS[intent.metric].measured if intent.metric in METRICS else "any"
+        usual = METRICS[intent.metric].measured if intent.metric in METRICS else "any"
+        metric = intent.measured or usual
         try:
             begun = await self._begin(
                 intent.gene, "", "auto", intent.goal, why=why, hypothesis=intent.text, metric=metric

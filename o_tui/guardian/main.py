@@ -24,6 +24,7 @@ from o_tui.guardian.fleet import Genome
 from o_tui.guardian.fleet_traffic import FleetTraffic
 from o_tui.guardian.initiative import Initiative
 from o_tui.guardian.lock import GuardianLock
+from o_tui.guardian.red_team import RedTeam
 from o_tui.guardian.stores import Stores
 from o_tui.guardian.surroundings import FleetInstances, GuardianSurroundings, JournalRecorded, VaultCheckpoints
 from o_tui.guardian.views import ViewServer
@@ -94,6 +95,16 @@ async def run(
             held=GuardianSurroundings(guardian).held,
             told=lambda text, data: guardian.event("evolution", "intent", "info", text, data),
         )
+        red_team = guardian.red_team = RedTeam(
+            stores.attacks,
+            genome=repository,
+            recorded=JournalRecorded(guardian),
+            settings=lambda: guardian.config.evolution,
+            held=GuardianSurroundings(guardian).held,
+            evolving=lambda: evolutions.running,
+            raised=guardian.initiative.raised,
+            told=lambda level, text, data: guardian.event("evolution", "attack", level, text, data),
+        )
         guardian.ladder.previous = lambda: asyncio.to_thread(_previous, repository)
         api = Api(guardian, evolutions)
         views = ViewServer(
@@ -127,6 +138,7 @@ async def run(
             if guardian.fatal is not None:
                 raise guardian.fatal
         finally:
+            await red_team.close()
             await evolutions.close()
             await guardian.stop(guardian.stop_reason or "it was interrupted")
             await views.close()

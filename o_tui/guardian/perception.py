@@ -52,13 +52,14 @@ METRICS: Mapping[str, Metric] = {
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A gene should perhaps be changed: why, in words and in figures."""
+    """A gene should perhaps be changed: why, in words and in figures; `measured`: what must be shown better."""
 
     gene: str
     metric: str
     text: str
     goal: str
     figures: Mapping[str, Any]
+    measured: Goal | None = None
 
 
 class Perception:

@@ -8,6 +8,7 @@ A difference counts when it comes again in new processes, and the reference does
 from __future__ import annotations
 
 import ast
+import os
 import resource
 import sys
 import time
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from o_tui.evolution.attacks import signature
 from o_tui.evolution.probe import compare, observe, plan, properties, shrink
 from o_tui.evolution.probe.case import Case
 from o_tui.evolution.probe.harvest import Harvest, harvest
@@ -48,6 +50,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         strict: Every difference is a fault; else only what is wrong whatever the answer should be.
         attacks: Cases that were kept: they run first.
         tests: The genome's own tests are run too.
+        contract: The candidate is judged by its gene's contract alone, whatever the reference says.
+        repair: The same for kept attacks: it must not fail at any of them, though the reference may.
+        seeds: Cases that were met in life: they are tried, and changed further.
+        known: Signatures of faults that are known already: others are looked for.
+        nice: How much it steps back behind everything else (nice(2)).
     """
 
     reference: str
@@ -57,6 +64,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool = True
     attacks: list[Case] = []
     tests: bool = False
+    contract: bool = False
+    repair: bool = False
+    seeds: list[Case] = []
+    known: list[str] = []
+    nice: int = 0
     seed: int = 3
     cpu_s: float = CPU_S
 
@@ -68,6 +80,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     case: Case
     kept: bool = False
+    where: str = ""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +124,8 @@ class Prober:
         self._corpus = plan.Corpus()
         self._been: set[int] = set()
         self._ms: dict[str, float] = {}
+        self._known = frozenset(order.known)
+        self._where = ""
 
     def run(self) -> Report:
         """Probes until the first fault, or until the budget is spent."""
@@ -119,7 +134,7 @@ class Prober:
             return Report(broken=broken, neither=bool(benches.load_error(self._reference)))
         finding = self._timed("attacks", lambda: self._batch(order.attacks, kept=True) if order.attacks else None)
         attacked = self._cases
-        if finding is None and order.reference != order.candidate:
+        if finding is None and (order.contract or order.reference != order.candidate):
             finding = self._timed("probe", self._probe)
         passed, speed = 0, 0.0
         failed: list[str] = []
@@ -147,7 +162,7 @@ class Prober:
             self._ms[name] = round((time.perf_counter() - start) * 1000, 1)
 
     def _probe(self) -> Finding | None:
-        for cases in plan.batches(self._harvest, self._order.seed, self._corpus):
+        for cases in (self._order.seeds, *plan.batches(self._harvest, self._order.seed, self._corpus)):
             if cases and (finding := self._batch(cases)) is not None:
                 return finding
             if self.spent_s > self._order.cpu_s:
@@ -186,6 +201,10 @@ class Prober:
     # --- one batch
 
     def _batch(self, cases: Sequence[Case], *, kept: bool = False) -> Finding | None:
+        if self._order.contract:
+            return self._by_contract(cases)
+        if kept and self._order.repair and (found := self._by_contract(cases)) is not None:
+            return msgspec.structs.replace(found, kept=True)
         large = cases[0].kind == "large"
         cases, expected = self._expected(cases)
         if not cases:
@@ -204,11 +223,33 @@ class Prober:
                 smaller = index > 0 and _twins(cases[index - 1], case)
                 text = self._slow(expected[index], seen, small if smaller else None) if smaller or pair is None else ""
             small = seen
-            if text and (found := self._confirmed(case, cases[: index + 1], text)) is not None:
+            if text and self._is_new(case, text, seen) and (found := self._confirmed(case, cases[: index + 1], text)):
                 return msgspec.structs.replace(found, kept=kept)
             if self.spent_s > self._order.cpu_s * 1.2 and not kept:
                 return None
         return None
+
+    def _by_contract(self, cases: Sequence[Case]) -> Finding | None:
+        """The same, by the contract of the gene alone."""
+        cases = [case for case in cases if case.kind == "calls"]
+        run = benches.run(self._candidate, cases, limits=lambda _i: _CASE_S, harvest=self._harvest, as_given=True)
+        for planned, seen in zip(cases, run, strict=False):
+            self._cases += 1
+            case = seen.case or planned
+            self._corpus.learn(planned, case, not self._been.issuperset(seen.went))
+            self._been.update(seen.went)
+            text = self._breach(case, seen)
+            if text and self._is_new(case, text, seen) and (found := self._confirmed(case, [case], text)):
+                return found
+            if self.spent_s > self._order.cpu_s * 1.2:
+                return None
+        return None
+
+    def _breach(self, case: Case, seen: Seen) -> str:
+        return seen.ended or properties.breach(self._order.gene, case, seen.observation)
+
+    def _is_new(self, case: Case, text: str, seen: Seen) -> bool:
+        return signature(self._order.gene, case.unit, text, _where(seen.observation)) not in self._known
 
     def _expected(self, cases: Sequence[Case]) -> tuple[list[Case], list[Seen]]:
         """The reference's observations, without the cases that it does not end in time."""
@@ -272,10 +313,12 @@ class Prober:
             return None
         smallest = shrink.shrink(case, self.differs, self._time_left())
         text = self.differs(smallest) or text
-        return Finding(unit=smallest.unit, text=text, case=smallest)
+        return Finding(unit=smallest.unit, text=text, case=smallest, where=self._where)
 
     def differs(self, case: Case) -> str:
         """What is wrong in this case alone; empty where nothing is, or where the reference differs from itself."""
+        if self._order.contract or (self._order.repair and self._breaks(case)):
+            return self._breaks(case)
         sides = []
         for subject, salt in ((self._reference, 0), (self._reference, 3), (self._candidate, 0)):
             quiet = msgspec.structs.replace(case, scribble=False) if salt and not self._scribbles(case) else case
@@ -288,6 +331,15 @@ class Prober:
         changed = self._changed
         text = self._fault(case, first, found)
         self._changed = changed
+        self._where = _where(found.observation) if text else self._where
+        return text
+
+    def _breaks(self, case: Case) -> str:
+        """What is wrong in this case alone by the contract."""
+        seen = next(benches.run(self._candidate, [case], limits=lambda _i: 1.0), None)
+        text = self._breach(case, seen) if seen is not None else ""
+        if seen is not None and text:
+            self._where = _where(seen.observation)
         return text
 
     def _scribbles(self, case: Case) -> bool:
@@ -310,6 +362,14 @@ def _twins(small: Case, large: Case) -> bool:
     return small.unit == large.unit and [c.name for c in small.calls] == [c.name for c in large.calls]
 
 
+def _where(observation: Any) -> str:
+    """The deepest line of the first exception in an observation; empty: there is none."""
+    for call in observation[1:]:
+        if isinstance(call, list) and len(call) > 3 and call[0] == "raises":
+            return str(call[3])
+    return ""
+
+
 def _cpu_s() -> float:
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)
@@ -318,6 +378,7 @@ def _cpu_s() -> float:
 def main() -> int:
     """The program."""
     order = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Order)
+    os.nice(order.nice)
     benches.preload()
     try:
         report = Prober(order).run()

@@ -258,8 +258,8 @@ class Measurement:
                     await self._one(runner, first)
             sides[name] = await self._one(runner, request)
         main, candidate = sides["twin"], sides["shadow"]
-        if request.attack and (wrong := attack_requests.wrong(request, main, candidate)):
-            candidate = replace(candidate, ending="error", error=wrong)
+        if request.attack:
+            main, candidate = attack_requests.judged(request, main, candidate)
         return Pair(request, main, candidate)
 
     def _first(self) -> list[RecordedRequest]:

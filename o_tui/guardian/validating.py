@@ -44,6 +44,7 @@ async def validate_apart(
     *,
     files: Mapping[str, str] | None = None,
     strict: bool | None = None,
+    repair: bool = False,
 ) -> Validation:
     """Judges a candidate by all stages; a source that crashes or stalls the compiler fails at that stage.
 
@@ -55,6 +56,7 @@ async def validate_apart(
         files: The genome that it is to run in; the one that O ships by default.
         strict: Whether another answer than the reference's is a fault; by default so for what is no gene: a gene may
             answer better.
+        repair: It must stand every kept attack, those too that the reference does not.
 
     Raises:
         ValueError: There is no such gene.
@@ -63,7 +65,8 @@ async def validate_apart(
     raw = source if isinstance(source, bytes) else source.encode("utf-8", "surrogateescape")
     if len(raw) > 16 * 1024**2:  # the size stage answers without reading it
         return await asyncio.to_thread(validate, gene, raw)
-    return await asyncio.to_thread(judge, gene, raw, reference, attacks, files, not gene if strict is None else strict)
+    strict = not gene if strict is None else strict
+    return await asyncio.to_thread(judge, gene, raw, reference, attacks, files, strict, repair)
 
 
 def judge(
@@ -73,6 +76,7 @@ def judge(
     attacks: Sequence[Case] = (),
     files: Mapping[str, str] | None = None,
     strict: bool = True,
+    repair: bool = False,
 ) -> Validation:
     """As `validate_apart`, and waits for it."""
     read = _read(gene, raw, reference)
@@ -89,12 +93,13 @@ def judge(
         strict=strict,
         attacks=list(attacks),
         tests=bool(gene),
+        repair=repair,
         cpu_s=CPU_S if strict else FAULTS_S,
     )
     run, finding = _probed(order, reference is not None)
     if finding is None or finding.kept or finding.case.kind == "large":
         return Validation((*stages, *run))
-    return Validation((*stages, *run), attack(gene, finding.case, finding.text, ""))
+    return Validation((*stages, *run), attack(gene, finding.case, finding.text, "", finding.where))
 
 
 @cache

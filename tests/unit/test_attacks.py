@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Any
 
@@ -10,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o_tui.evolution import attack_requests
+from o_tui.evolution.arbiter import Arbiter, Policy
 from o_tui.evolution.attacks import Attack, Ways, attack, distinct
 from o_tui.evolution.probe.case import Call, Case, decode, encode
-from o_tui.evolution.samples import RecordedRequest, Side
+from o_tui.evolution.samples import Pair, RecordedRequest, Side
 from o_tui.guardian.attack_rows import AttackRows
 from o_tui.paths import Paths
 from tests.support.storage import opened
@@ -116,5 +118,34 @@ def test_an_attack_becomes_the_request_that_brings_it_to_the_gene() -> None:
 )
 def test_what_counts_of_an_answer_is_what_the_attack_says(kind: str, main: str, candidate: str, wrong: str) -> None:
     request = RecordedRequest("a", '{"text": "x", "k": 2}', "memory.search", source="attack", attack=kind)
-    assert attack_requests.wrong(request, Side("answered", main), Side("answered", candidate)) == wrong
-    assert attack_requests.wrong(request, Side("error"), Side("answered", candidate)) == ""
+    ours, theirs = attack_requests.judged(request, Side("answered", main), Side("answered", candidate))
+    assert (ours.ok, theirs.ok, theirs.error) == (True, not wrong, wrong)
+
+
+def test_what_main_gets_wrong_itself_is_an_error_of_main() -> None:
+    request = RecordedRequest("a", '{"text": "x", "k": 1}', "memory.search", source="attack", attack="property")
+    hits = [{"id": "1", "score": 1.0, "text": "x"}, {"id": "2", "score": 0.5, "text": "x"}]
+    sides = [Side("answered", json.dumps(found)) for found in (hits, hits[:1])]
+    ours, theirs = attack_requests.judged(request, *sides)
+    assert (ours.ok, theirs.ok) == (False, True)
+
+
+@pytest.mark.parametrize(("goal", "verdict"), [("errors", "promote"), ("latency", "no_evidence")])
+def test_standing_an_attack_that_main_fails_at_is_a_repair(goal: Any, verdict: str) -> None:
+    arbiter = Arbiter(Policy(budget=20, least=20), goal)
+    request = RecordedRequest("attack-1", "x", source="attack", attack="raises")
+    arbiter.add(Pair(request, Side("error", error="IndexError"), Side("answered", "x")))
+    for number in range(19):
+        asked = RecordedRequest(f"{number}", "x")
+        arbiter.add(Pair(asked, *(Side("answered", "x", wall_ns=1_000, cpu_ns=1_000) for _ in range(2)), number // 3))
+    decision = arbiter.decision()
+    assert decision.verdict == verdict
+    if verdict == "promote":
+        assert decision.reasons[0] == "it stands 1 kept attack that main's code fails at"
+
+
+def test_a_kept_attack_that_only_the_candidate_fails_at_rejects_at_once() -> None:
+    arbiter = Arbiter()
+    request = RecordedRequest("attack-1~1", "x", source="attack", attack="raises")
+    arbiter.add(Pair(request, Side("answered", "x"), Side("error", error="IndexError")))
+    assert arbiter.decision().reasons[0] == "a kept attack breaks it: error: IndexError (attack-1)"

@@ -148,8 +148,19 @@ class Bench:
         return Observer(self.module).freeze(target)
 
     def raised(self, error: BaseException) -> Any:
-        """["raises", type, on purpose]: whether a `raise` of the module's own said so."""
-        return ["raises", type(error).__name__, self._on_purpose(error.__traceback__)]
+        """["raises", type, on purpose, where]: whether a `raise` of the module's own said so; its deepest line."""
+        trace = error.__traceback__
+        return ["raises", type(error).__name__, self._on_purpose(trace), self._where(trace)]
+
+    def _where(self, trace: TracebackType | None) -> str:
+        """The deepest line of the module as `function+line`: it stays when other functions change."""
+        where = ""
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            if code.co_filename == self.filename:
+                where = f"{code.co_name}+{trace.tb_lineno - code.co_firstlineno}"
+            trace = trace.tb_next
+        return where
 
     def _on_purpose(self, trace: TracebackType | None) -> bool:
         last = None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from o_tui.evolution.probe.case import Case
+from o_tui.evolution.probe.case import Call, Case
 from o_tui.evolution.probe.compare import brief
 from o_tui.evolution.probe.harvest import Harvest
 from o_tui.protocol import contracts
@@ -50,12 +50,38 @@ def fault(gene: str, case: Case, reference: Any, candidate: Any) -> str:
     return ""
 
 
-def of_search(asked: Mapping[str, Any], main: str, candidate: str) -> str:
-    """The same for answers of the whole agent to `memory.search`, as JSON; empty: no property is missing."""
+def breach(gene: str, case: Case, observation: Any) -> str:
+    """What is wrong with a gene's answers by its contract alone, whatever another version says; empty: nothing.
+
+    A tool may refuse by a `raise` of its own.
+    """
+    if observation[0] != "calls":
+        return ""
+    for call, found in zip(case.calls, observation[1:], strict=False):
+        if not isinstance(found, list) or found[0] not in ("value", "raises") or _is_outside(gene, call):
+            return ""
+        if found[0] == "raises":
+            if found[1] == "hang":
+                return "never ends"
+            return "" if found[2] and gene.startswith("tools/") else f"raises {found[1]}"
+        for text, holds in _PROPERTIES.get((gene, call.name), ()):
+            if text not in _RELATIVE and not holds(call.args, found[1]):
+                return f"{text}: {brief(found[1])}"
+    return ""
+
+
+def _is_outside(gene: str, call: Call) -> bool:
+    """An input that nobody gives: a choice among nothing, or from outcomes that are no rows of the guardian's."""
+    return (gene, call.name) == ("strategy", "choose") and (call.args[:1] != [["list"]] or ["list"] in call.args[1:2])
+
+
+def of_search(asked: Mapping[str, Any], answer: str, main: str | None = None) -> str:
+    """The same for an answer of the whole agent to `memory.search`, as JSON; beside main's, where that is given."""
     args = [asked.get("text"), None, asked.get("k")]
-    ours, theirs = _found(main), _found(candidate)
+    theirs, ours = _found(answer), _found(main) if main is not None else None
     for text, holds in _PROPERTIES["recall", "recall"]:
-        if holds(args, ours) and not holds(args, theirs):
+        promised = holds(args, ours) if ours is not None else text not in _RELATIVE
+        if promised and not holds(args, theirs):
             return text
     return ""
 
@@ -143,18 +169,22 @@ def _records(_args: list[Any], value: Any) -> bool:
 
 
 _Property = tuple[str, Callable[[list[Any], Any], bool]]
+_ALL_WORDS, _RECORDED = "the memory that has all the words is not among them", "the conversation is not recorded"
+_SILENT, _TWICE = "says nothing, or has no end", "a memory is changed twice"
+_RELATIVE = frozenset([_ALL_WORDS, _RECORDED, _SILENT, _TWICE])
+"""What depends on the input too: it counts only where main's answer has it."""
 _PROPERTIES: dict[tuple[str, str], tuple[_Property, ...]] = {
     ("recall", "recall"): (
         ("more memories than were asked for", _no_more_than_asked),
         ("scores that are no numbers, or not the best first", _best_first),
         ("a memory twice", _each_once),
-        ("the memory that has all the words is not among them", _has_all_words),
+        (_ALL_WORDS, _has_all_words),
     ),
     ("remember", "chunk"): (("text is lost between the pieces", _all_kept),),
     ("remember", "importance"): (("no number from 0 to 1", _share),),
-    ("remember", "consolidate"): (("a memory is changed twice", _names_once),),
+    ("remember", "consolidate"): ((_TWICE, _names_once),),
     ("respond", "respond"): (
-        ("says nothing, or has no end", _says_something),
-        ("the conversation is not recorded", _records),
+        (_SILENT, _says_something),
+        (_RECORDED, _records),
     ),
 }

@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
 import msgspec
@@ -162,7 +163,8 @@ class Prober:
             self._ms[name] = round((time.perf_counter() - start) * 1000, 1)
 
     def _probe(self) -> Finding | None:
-        for cases in (self._order.seeds, *plan.batches(self._harvest, self._order.seed, self._corpus)):
+        # planned one by one: what comes later depends on where the earlier ones went
+        for cases in chain([self._order.seeds], plan.batches(self._harvest, self._order.seed, self._corpus)):
             if cases and (finding := self._batch(cases)) is not None:
                 return finding
             if self.spent_s > self._order.cpu_s:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from o_tui.evolution.attacks import signature
-from o_tui.evolution.probe import compare, observe, plan, properties, shrink
+from o_tui.evolution.probe import changed, compare, observe, plan, properties, shrink
 from o_tui.evolution.probe.case import Case
 from o_tui.evolution.probe.harvest import Harvest, harvest
 from o_tui.guardian import benches
@@ -197,7 +197,9 @@ class Prober:
             for name in ("o_tui.protocol.operations", "o_tui.agent.dsl"):
                 with open(str(sys.modules[name].__file__), encoding="utf-8") as file:  # noqa: PTH123
                     known.append(ast.parse(file.read()))
-        found = harvest(ast.parse(self._order.reference), ast.parse(self._order.candidate), known=known)
+        reference, candidate = ast.parse(self._order.reference), ast.parse(self._order.candidate)
+        found = harvest(reference, candidate, known=known)
+        found.suspects = changed.suspects(reference, candidate)
         return properties.narrowed(found, self._order.gene) if self._order.gene else found
 
     # --- one batch
@@ -330,9 +332,9 @@ class Prober:
         first, second, found = (seen for seen in sides if seen is not None)
         if case.kind != "race" and not _stable(case, first.observation, second.observation):
             return ""
-        changed = self._changed
+        answers = self._changed
         text = self._fault(case, first, found)
-        self._changed = changed
+        self._changed = answers
         self._where = _where(found.observation) if text else self._where
         return text
 

@@ -7,6 +7,7 @@ says what is to be made of the others:
     ["new", class, [r...], {name: r}]   an instance of a class of the module     ["member", class, name]  of an Enum
     ["call", function, [r...]]          what the module's own function returns   ["join", r...]  texts in a row
     ["many", n, r...]                   n elements, those in turn                ["repeat", n, text]
+    ["deep", n, list or dict]           n of them within each other
     ["fn", kind, r]                     a function: const, first, size, count, raise
     ["stage", ...]                      what a gene is given (stage.py)
 """

@@ -244,6 +244,8 @@ def _big(bench: Bench, tag: str, rest: list[Any]) -> Any:
         return rest[1] * rest[0]
     if tag == "many":
         return [bench.make(rest[1 + number % (len(rest) - 1)]) for number in range(rest[0])]
+    if tag == "deep":
+        return _deep(rest[0], rest[1])
     numbers = [(number * 7919) % rest[0] for number in range(rest[0])]
     ways: dict[str, Callable[[int], Any]] = {"float": float, "str": "k{}".format, "key": "k{}".format}
     names = [ways.get(rest[1], int)(number) for number in numbers]
@@ -252,6 +254,13 @@ def _big(bench: Bench, tag: str, rest: list[Any]) -> Any:
     if tag == "ranged":
         return {name: bench.make(rest[2]) for name in names}
     raise NotMadeError(tag)
+
+
+def _deep(depth: int, kind: str) -> Any:
+    made: Any = 1
+    for _ in range(depth):
+        made = {"a": made} if kind == "dict" else [made]
+    return made
 
 
 def _function(way: str) -> Callable[..., Any]:

@@ -82,7 +82,13 @@ class Harvest:
     floats: list[float] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     choices: list[str] = field(default_factory=list)  # texts that something is compared with, or looked up by
+    joints: list[str] = field(default_factory=list)  # what texts are split at
     threaded: bool = False
+    suspects: frozenset[str] = frozenset()  # what may behave differently (changed.py); empty: all of it
+
+    def is_suspect(self, name: str) -> bool:
+        """Whether a unit is looked at more than others."""
+        return not self.suspects or name in self.suspects
 
     def public_classes(self) -> list[Class]:
         """Those that can be made and have something to call."""
@@ -100,6 +106,7 @@ def harvest(reference: ast.Module, *others: ast.Module, known: Sequence[ast.Modu
     found.strings = list(dict.fromkeys(found.strings))
     found.choices = list(dict.fromkeys(found.choices))
     found.keys = list(dict.fromkeys(found.keys))
+    found.joints = list(dict.fromkeys(found.joints))
     found.integers = list(dict.fromkeys(found.integers))
     found.floats = list(dict.fromkeys(found.floats))
     found.threaded = any("threading" in ast.dump(node) for node in _imports(reference))
@@ -243,6 +250,8 @@ def _literals(found: Harvest, tree: ast.Module) -> None:
             key = first.value if isinstance(first, ast.Constant) else None
             if node.func.attr in ("get", "pop", "setdefault") and isinstance(key, str):
                 found.keys.append(key)
+            if node.func.attr in ("split", "rsplit", "partition", "rpartition") and isinstance(key, str) and key:
+                found.joints.append(key[:3])
 
 
 def _choices(found: Harvest, node: ast.AST) -> None:

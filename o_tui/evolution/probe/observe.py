@@ -23,6 +23,7 @@ STEPS = 50
 """Of an iterator that many are taken."""
 _NODES = 4_000
 _TEXT = 2_000
+_DEEPEST = 60
 
 
 class Observer:
@@ -46,7 +47,7 @@ class Observer:
             return _text(str(value))
         if isinstance(value, (bytes, bytearray)):
             return ["bytes", _text(bytes(value).hex())]
-        if self._left < 0:
+        if self._left < 0 or len(self._seen) > _DEEPEST:
             return "…"
         if id(value) in self._seen:
             return ["cycle"]

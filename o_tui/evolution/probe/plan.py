@@ -16,6 +16,13 @@ LARGE = (6_000, 12_000)
 """Elements of a large input, small and twice as large: how time grows is seen between the two."""
 CALLS = (1_500, 3_000)
 """Calls of an object in a large case."""
+_DEPTH = 3_000
+"""More than the interpreter lets functions call themselves."""
+_SPARED = 4
+"""Of what has not been changed, and reaches nothing that has, only one in so many cases is tried."""
+_BEFORE = 10
+_TWICE = 60
+"""Calls before two at once, and cases of them, that are taken from what went somewhere."""
 _ROUNDS = 40
 _PAIRS = 5
 
@@ -47,7 +54,7 @@ class Corpus:
 def batches(harvest: Harvest, seed: int, corpus: Corpus) -> Iterator[list[Case]]:
     """Cases in batches, each for a process of its own; `corpus` grows meanwhile."""
     yield _round(harvest, seed, 0, calls=40, sequences=40)
-    yield list(_races(harvest, seed))
+    yield list(_races(harvest, seed, corpus))
     yield _round(harvest, seed, 1, calls=80, sequences=120)
     yield from _large(harvest, seed)
     for number in range(2, _ROUNDS):
@@ -62,6 +69,8 @@ def _near(harvest: Harvest, seed: int, number: int, corpus: Corpus) -> list[Case
     for case in corpus.cases:
         units.setdefault(case.target or case.calls[0].name, []).append(case)
     cases = []
+    if any(harvest.is_suspect(name) for name in units):
+        units = {name: known for name, known in units.items() if harvest.is_suspect(name)}
     for known in units.values():
         for _ in range(max(20, 240 // len(units))):
             cases.append(corpus.near(known, harvest, random_))
@@ -72,12 +81,12 @@ def _round(harvest: Harvest, seed: int, number: int, *, calls: int, sequences: i
     cases = []
     for index in range(max(calls, sequences)):
         for function in harvest.functions.values():
-            if index < calls:
+            if index < calls and (index % _SPARED == 0 or harvest.is_suspect(function.name)):
                 maker = _maker(harvest, seed, number, index, function.name)
                 cases.append(_of_function(function, maker, index))
         for known in harvest.public_classes():
-            if index < sequences:
-                cases.append(_sequence(known, _maker(harvest, seed, number, index, known.name), index))
+            if index < sequences and (index % _SPARED == 0 or harvest.is_suspect(known.name)):
+                cases.append(_sequence(known, _maker(harvest, seed, number, index, known.name), index, harvest))
     return cases
 
 
@@ -96,12 +105,15 @@ def _of_function(function: Function, maker: Maker, index: int) -> Case:
     return Case("calls", calls, scribble=index % 4 == 3)
 
 
-def _sequence(known: Class, maker: Maker, index: int) -> Case:
+def _sequence(known: Class, maker: Maker, index: int, harvest: Harvest) -> Case:
     args, kwargs = maker.made(known)
     lively = random.Random(f"{index}/{known.name}")
     callable_ = [method for method in known.methods if method.flavour != "setter"]
     # a few methods only: what belongs together meets more often
     chosen = lively.sample(callable_, min(len(callable_), lively.randint(2, 6))) if index % 3 else callable_
+    changed = [method for method in callable_ if f"{known.name}.{method.name}" in harvest.suspects]
+    if changed and not any(method in changed for method in chosen):
+        chosen = [*chosen, lively.choice(changed)]
     weights = [method_weight(method) for method in chosen]
     calls: list[Call] = []
     sparse = lively.choice((0.1, 0.4, 0.8))
@@ -118,12 +130,17 @@ def _sequence(known: Class, maker: Maker, index: int) -> Case:
 # --- at once
 
 
-def _races(harvest: Harvest, seed: int) -> Iterator[Case]:
+def _races(harvest: Harvest, seed: int, corpus: Corpus) -> Iterator[Case]:
     if not harvest.threaded:
         return
     for known in harvest.public_classes():
+        if not harvest.is_suspect(known.name):
+            continue
+        yield from _twice(known, harvest, corpus)
         methods = [method for method in known.methods if method.flavour == ""]
-        for number, (one, other) in enumerate((a, b) for a in methods for b in methods):
+        changed = {method for method in methods if f"{known.name}.{method.name}" in harvest.suspects} or set(methods)
+        pairs = [(a, b) for a in methods for b in methods if a in changed or b in changed]
+        for number, (one, other) in enumerate(pairs):
             for attempt in range(3):
                 maker = _maker(harvest, seed, "race", number, attempt, known.name)
                 args, kwargs = maker.made(known) if attempt else ([], {})
@@ -140,6 +157,18 @@ def _races(harvest: Harvest, seed: int) -> Iterator[Case]:
         yield Case("race", [call, call])
 
 
+def _twice(known: Class, harvest: Harvest, corpus: Corpus) -> Iterator[Case]:
+    """The same call twice at once, where it is known to get somewhere: who looks before he takes is seen by it."""
+    flavours = {method.name: method.flavour for method in known.methods}
+    made = 0
+    for case in reversed([case for case in corpus.cases if case.target == known.name and not case.scribble]):
+        for place, call in enumerate(case.calls[:_BEFORE]):
+            changed = f"{known.name}.{call.name}" in harvest.suspects or not harvest.suspects
+            if changed and flavours.get(call.name) == "" and made < _TWICE:
+                made += 1
+                yield Case("race", [*case.calls[:place], call, call], known.name, case.new)
+
+
 def _call(method: Function, maker: Maker) -> Call:
     args, kwargs = maker.arguments(method.parameters, 0.3)
     return Call(method.name, args, kwargs)
@@ -152,6 +181,7 @@ def _large(harvest: Harvest, seed: int) -> Iterator[list[Case]]:
     """Pairs, the second one twice as large as the first."""
     every = [(function, shape) for function in harvest.functions.values() for shape in _SHAPES]
     random.Random(seed).shuffle(every)
+    every.sort(key=lambda pair: not harvest.is_suspect(pair[0].name))
     for some in (every[:24], every[24:48]):
         cases = []
         for function, shape in some:
@@ -198,6 +228,8 @@ def _large_call(function: Function, harvest: Harvest, seed: int, size: int, shap
 def _grow(kind: Type, maker: Maker, size: int, shape: str) -> Recipe:
     """A large value of a type; None: it has no size."""
     kind = next((inner for inner in kind.inner if inner.kind != "none"), kind) if kind.kind == "union" else kind
+    if shape == "nested" and kind.kind in ("list", "dict", "any") and _holds_any(kind):
+        return ["deep", _DEPTH, "dict" if kind.kind == "dict" else "list"]
     if kind.kind == "str":
         text = {"same": "a", "nested": "(", "many": "ab c. d\n", "long": "word " * 4}[shape]
         return ["repeat", size // len(text) + 1, text]
@@ -212,6 +244,10 @@ def _grow(kind: Type, maker: Maker, size: int, shape: str) -> Recipe:
     if kind.kind == "dict" and kind.inner[0].kind in ("str", "key", "any", "int"):
         return ["ranged", size // 4, kind.inner[0].kind, maker.value(kind.inner[1], 2)]
     return None
+
+
+def _holds_any(kind: Type) -> bool:
+    return kind.kind == "any" or (bool(kind.inner) and kind.inner[-1].kind == "any")
 
 
 def _many_calls(known: Class, methods: Sequence[Function], harvest: Harvest, seed: int, size: int) -> Case:

@@ -172,6 +172,8 @@ class Maker:
             return self._random.choice(self._names)
         if dice > (0.4 if depth else 0.8) and self._harvest.choices:
             return self._random.choice(self._harvest.choices) + self._random.choice(("", "", "", *self._short))
+        if self._harvest.joints and self._random.random() < 0.4:
+            return self._joined()
         text = self._from_others() if self._random.random() < 0.25 else self._text()
         if isinstance(text, str):
             self._known.append(text)
@@ -197,6 +199,11 @@ class Maker:
         if dice < 0.87:
             return "".join(self._random.choice("ab AB.-_01") for _ in range(self._random.randint(0, 12)))
         return self._random.choice(_ODD if self._random.random() < 0.6 else _ODD_MORE)
+
+    def _joined(self) -> str:
+        """Known names with what the source splits texts at between them: a path into the data of the same case."""
+        joint = self._random.choice(self._harvest.joints)
+        return joint.join(self._random.choice(self._names) for _ in range(self._random.choice((1, 2, 2, 3))))
 
     def _sentence(self) -> str:
         joint = self._random.choice(_JOINTS)

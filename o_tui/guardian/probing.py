@@ -25,7 +25,7 @@ from o_tui.evolution.probe.harvest import Harvest, harvest
 from o_tui.guardian import benches
 from o_tui.guardian.benches import Seen, Subject
 
-CPU_S = 1.6
+CPU_S = 1.7
 """What probing may cost, all processes together."""
 SLOW_S = 0.08
 """A case that is faster is never too slow, whatever the reference takes."""
@@ -229,7 +229,7 @@ class Prober:
             small = seen
             if text and self._is_new(case, text, seen) and (found := self._confirmed(case, cases[: index + 1], text)):
                 return msgspec.structs.replace(found, kept=kept)
-            if self.spent_s > self._order.cpu_s * 1.2 and not kept:
+            if self.spent_s > self._order.cpu_s and not kept:
                 return None
         return None
 
@@ -381,9 +381,9 @@ def _cpu_s() -> float:
 
 def main() -> int:
     """The program."""
+    benches.preload()  # before the order: who asks may still be reading
     order = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Order)
     os.nice(order.nice)
-    benches.preload()
     try:
         report = Prober(order).run()
     except benches.UnconfinedError as error:

@@ -82,10 +82,27 @@ def judge(
     read = _read(gene, raw, reference)
     if not read.ok:
         return read
-    stages = [*read.stages, *linting.stages(name_of(gene), raw)]
-    if any(stage.verdict == "fail" for stage in stages):
-        return Validation(tuple(stages))
-    order = Order(
+    with _Prober() as prober:  # it loads what it needs while the checkers read
+        stages = [*read.stages, *linting.stages(name_of(gene), raw)]
+        if any(stage.verdict == "fail" for stage in stages):
+            return Validation(tuple(stages))
+        order = _order(gene, raw, reference, attacks, files, strict, repair)
+        run, finding = prober.run(order, reference is not None)
+    if finding is None or finding.kept or finding.case.kind == "large":
+        return Validation((*stages, *run))
+    return Validation((*stages, *run), attack(gene, finding.case, finding.text, "", finding.where))
+
+
+def _order(
+    gene: str,
+    raw: bytes,
+    reference: bytes | None,
+    attacks: Sequence[Case],
+    files: Mapping[str, str] | None,
+    strict: bool,
+    repair: bool,
+) -> Order:
+    return Order(
         reference=(reference if reference is not None else raw).decode("utf-8", "replace"),
         candidate=raw.decode("utf-8"),
         gene=gene,
@@ -96,10 +113,6 @@ def judge(
         repair=repair,
         cpu_s=CPU_S if strict else FAULTS_S,
     )
-    run, finding = _probed(order, reference is not None)
-    if finding is None or finding.kept or finding.case.kind == "large":
-        return Validation((*stages, *run))
-    return Validation((*stages, *run), attack(gene, finding.case, finding.text, "", finding.where))
 
 
 @cache
@@ -139,24 +152,33 @@ def _failed(text: str, ms: float) -> Validation:
 # --- what runs
 
 
-def _probed(order: Order, compared: bool) -> tuple[list[Stage], Finding | None]:
-    command = [sys.executable, "-I", "-X", "utf8", "-m", "o_tui.guardian.probing"]
-    try:
-        done = subprocess.run(
-            command,
-            input=msgspec.msgpack.encode(order),
-            capture_output=True,
-            timeout=PROBE_TIMEOUT_S,
-            check=False,
-            env=_ENVIRONMENT,
-        )
-        report = msgspec.msgpack.decode(done.stdout, type=Report)
-    except subprocess.TimeoutExpired:
-        return [Stage("probe", "fail", PROBE_TIMEOUT_S * 1000, "the prober did not end in time")], None
-    except msgspec.DecodeError:
-        said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        return [Stage("probe", "fail", 0.0, f"the prober failed: {safe(said[:200])}")], None
-    return list(_stages(order, report, compared)), report.finding
+class _Prober:
+    """The prober's process: started before it is needed, and killed where it is not."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-I", "-X", "utf8", "-m", "o_tui.guardian.probing"]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=_ENVIRONMENT)
+
+    def __enter__(self) -> _Prober:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def run(self, order: Order, compared: bool) -> tuple[list[Stage], Finding | None]:
+        """The stages of its report, and the fault that it found."""
+        said = b""
+        try:
+            out, said = self._process.communicate(msgspec.msgpack.encode(order), timeout=PROBE_TIMEOUT_S)
+            report = msgspec.msgpack.decode(out, type=Report)
+        except subprocess.TimeoutExpired:
+            return [Stage("probe", "fail", PROBE_TIMEOUT_S * 1000, "the prober did not end in time")], None
+        except msgspec.DecodeError:
+            last = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            return [Stage("probe", "fail", 0.0, f"the prober failed: {safe(last[:200])}")], None
+        return list(_stages(order, report, compared)), report.finding
 
 
 def _stages(order: Order, report: Report, compared: bool) -> Sequence[Stage]:

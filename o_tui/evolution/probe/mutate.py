@@ -131,8 +131,18 @@ def _text(text: str, alike: list[str], harvest: Harvest, random_: random.Random)
     return text + random_.choice(alike or [bit])
 
 
+def _is_mixed(tag: str, items: list[Any]) -> bool:
+    """Values of several types are in it: one of any other may be, too."""
+    values = [item[1] for item in items] if tag == "dict" else items if tag == "list" else []
+    return len({type(value) for value in values}) > 1
+
+
 def _inside(recipe: list[Any], change: Callable[[Any], Any], random_: random.Random) -> Recipe:
     tag, items = recipe[0], list(recipe[1:])
+    if _is_mixed(tag, items) and random_.random() < 0.3:
+        at, other = random_.randrange(len(items)), random_.choice((None, True, False, 0, 1, 1.5, "", "a"))
+        items[at] = [items[at][0], other] if tag == "dict" else other
+        return [tag, *items]
     if tag in _MANY and items:
         at = random_.randrange(len(items))
         dice = random_.random()

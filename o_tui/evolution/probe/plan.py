@@ -23,6 +23,9 @@ _SPARED = 4
 _BEFORE = 10
 _TWICE = 60
 """Calls before two at once, and cases of them, that are taken from what went somewhere."""
+_NEAR = 160
+_MANY_CALLS_AT = 4
+"""Many calls of one object are timed late: they cost most, and it is seldom they that show something."""
 _ROUNDS = 40
 _PAIRS = 5
 
@@ -58,6 +61,8 @@ def batches(harvest: Harvest, seed: int, corpus: Corpus) -> Iterator[list[Case]]
     yield _round(harvest, seed, 1, calls=80, sequences=120)
     yield from _large(harvest, seed)
     for number in range(2, _ROUNDS):
+        if number == _MANY_CALLS_AT:
+            yield from _large_objects(harvest, seed)
         yield _round(harvest, seed, number, calls=40, sequences=60)
         yield _near(harvest, seed, number, corpus)
 
@@ -72,22 +77,30 @@ def _near(harvest: Harvest, seed: int, number: int, corpus: Corpus) -> list[Case
     if any(harvest.is_suspect(name) for name in units):
         units = {name: known for name, known in units.items() if harvest.is_suspect(name)}
     for known in units.values():
-        for _ in range(max(20, 240 // len(units))):
+        for _ in range(max(20, _NEAR // len(units))):
             cases.append(corpus.near(known, harvest, random_))
     return cases
 
 
 def _round(harvest: Harvest, seed: int, number: int, *, calls: int, sequences: int) -> list[Case]:
     cases = []
-    for index in range(max(calls, sequences)):
+    more = _more(harvest)
+    for index in range(max(calls * more, sequences)):
         for function in harvest.functions.values():
-            if index < calls and (index % _SPARED == 0 or harvest.is_suspect(function.name)):
+            many = calls * more if harvest.is_suspect(function.name) else calls // _SPARED
+            if index < many:
                 maker = _maker(harvest, seed, number, index, function.name)
                 cases.append(_of_function(function, maker, index))
         for known in harvest.public_classes():
             if index < sequences and (index % _SPARED == 0 or harvest.is_suspect(known.name)):
                 cases.append(_sequence(known, _maker(harvest, seed, number, index, known.name), index, harvest))
     return cases
+
+
+def _more(harvest: Harvest) -> int:
+    """How many times as many cases a suspect has: what the others are spared is its own."""
+    every = [*harvest.functions, *(known.name for known in harvest.public_classes())]
+    return max(1, min(4, len(every) // max(1, sum(map(harvest.is_suspect, every)))))
 
 
 def _maker(harvest: Harvest, *seeds: object) -> Maker:
@@ -114,7 +127,7 @@ def _sequence(known: Class, maker: Maker, index: int, harvest: Harvest) -> Case:
     changed = [method for method in callable_ if f"{known.name}.{method.name}" in harvest.suspects]
     if changed and not any(method in changed for method in chosen):
         chosen = [*chosen, lively.choice(changed)]
-    weights = [method_weight(method) for method in chosen]
+    weights = [method_weight(method) * (2 if method in changed else 1) for method in chosen]
     calls: list[Call] = []
     sparse = lively.choice((0.1, 0.4, 0.8))
     for _ in range(lively.choice((3, 6, 12, 24, 40)) if known.methods else 0):
@@ -189,10 +202,15 @@ def _large(harvest: Harvest, seed: int) -> Iterator[list[Case]]:
             cases += [Case("large", [call]) for call in pair if call is not None]
         if cases:
             yield cases
+
+
+def _large_objects(harvest: Harvest, seed: int) -> Iterator[list[Case]]:
     for known in harvest.public_classes():
         methods = [method for method in known.methods if method.parameters and method.flavour == ""]
         pairs = [(one, other) for one in methods for other in methods]
-        chosen = random.Random(seed).sample(pairs, min(len(pairs), _PAIRS))
+        random.Random(seed).shuffle(pairs)
+        suspects = [pair for pair in pairs if any(f"{known.name}.{each.name}" in harvest.suspects for each in pair)]
+        chosen = [*suspects, *pairs][:_PAIRS]
         if chosen:
             yield [_many_calls(known, pair, harvest, seed, size) for pair in chosen for size in CALLS]
 

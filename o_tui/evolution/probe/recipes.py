@@ -306,8 +306,8 @@ class Maker:
             return ["dict", *([key, value] for key, value in made.items())] if depth or dice < 0.1 else ["dict"]
         if depth < 3 and dice < 0.35:
             return ["list", *(self._document(depth + 1) for _ in range(self._random.randint(0, 3)))]
-        plain = (None, True, False, 0, 1, 2, -1, 1.0, 1.5, "", 10)
-        return self._random.choice(plain) if dice < 0.65 else self._text_plain()
+        plain = (None, True, False, True, False, 0, 1, 2, -1, 1.0, 1.5, "", 10)
+        return self._random.choice(plain) if dice < 0.75 else self._text_plain()
 
     def _text_plain(self) -> str:
         return self._random.choice((*self._names, *self._words, *_ODD_MORE, *self._literals))

@@ -361,14 +361,18 @@ class Api:
 
     async def config_set(self, key: str, value: Any) -> dict[str, Any]:
         """Changes one."""
+        return await self._configure({key: value})
+
+    async def _configure(self, values: dict[str, Any]) -> dict[str, Any]:
         guardian = self._guardian
-        guardian.config = await asyncio.to_thread(settings.set_value, guardian.paths.config_file, key, value)
+        for key, value in values.items():
+            guardian.config = await asyncio.to_thread(settings.set_value, guardian.paths.config_file, key, value)
         self._evolutions.settings = guardian.config.evolution
-        if key.startswith("brain."):
+        if any(key.startswith("brain.") for key in values):
             guardian.effects.configure()
-        values = await self.config_get()
-        guardian.publish("config", values)
-        return values
+        found = await self.config_get()
+        guardian.publish("config", found)
+        return found
 
     async def brain_detect(self) -> dict[str, Any]:
         """Keys and local models that are there."""
@@ -379,9 +383,10 @@ class Api:
         return await self._guardian.effects.call("llm.models", {}, 20.0)
 
     async def brain_set(self, provider: str, model: str = "", base_url: str = "") -> dict[str, Any]:
-        """Chooses the brain, for good."""
-        for key, value in (("provider", provider), ("model", model), ("base_url", base_url), ("onboarded", True)):
-            await self.config_set(f"brain.{key}", value)
+        """Chooses the brain, for good; returns when it is known whether it answers, or after a while."""
+        chosen = {"provider": provider, "model": model, "base_url": base_url, "onboarded": True}
+        await self._configure({f"brain.{key}": value for key, value in chosen.items()})
+        await self._guardian.effects.settled()
         return self._guardian.effects.row()
 
     async def brain_key(self, provider: str, key: str, base_url: str = "") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from o_tui.paths import Paths
 from o_tui.protocol import messages
 from o_tui.protocol.errors import PeerError
 
+SETTLED_S = 5.0
+"""How long an operator who has chosen a model waits to hear whether it answers."""
 ALLOWED = frozenset({"llm.chat", "llm.embed", "tool.clock"})
 """What an instance may ask for."""
 Deliver = Callable[[messages.BrokerReply], None]
@@ -81,6 +84,7 @@ class Effects:
         self._publish = publish
         self._log = log
         self._brain = messages.BrainState(provider=brain.provider, model=brain.model, ok=False, detail="starting")
+        self._known = asyncio.Event()
 
     # --- the process and the model
 
@@ -105,8 +109,15 @@ class Effects:
 
     def configure(self) -> None:
         """The settings have changed."""
+        self._known.clear()
         if self.broker is not None and self.broker.alive:
             self.broker.configure(self._settings())
+
+    async def settled(self) -> None:
+        """Returns when the broker has said whether the model that is configured answers, or after a while."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLED_S):
+                await self._known.wait()
 
     def model(self) -> str:
         """The model's name for requests; empty in offline mode."""
@@ -126,6 +137,10 @@ class Effects:
 
     def _changed(self, brain: messages.BrainState) -> None:
         self._brain = brain
+        wanted = self._settings()
+        same = brain.provider == wanted.provider and brain.model in (wanted.model, "")
+        if same and brain.detail != "connecting":
+            self._known.set()
         self._publish("brain", self.row())
 
     # --- calls

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,20 @@ async def test_a_streamed_answer_reaches_the_operator_and_the_conversation(
     fake.say(answer("Yes."))
     await guardian.dispatch.ask("are you sure?")
     assert "Hash chains link entries." in fake.requests[-1].body.decode()
+
+
+async def test_whoever_chooses_a_model_hears_whether_it_answers(workspace: Paths, fake: FakeServer) -> None:
+    def chosen(provider: str, *more: str) -> dict[str, Any]:
+        command = [sys.executable, "-m", "o_tui", "brain", "set", provider, *more, "--json"]
+        environment = os.environ | {"O_TUI_DATA_DIR": str(workspace.data), "O_TUI_API_KEY": KEY}
+        row: dict[str, Any] = json.loads(subprocess.check_output(command, env=environment))
+        return row
+
+    row = await asyncio.to_thread(chosen, "openai", "--model", "fake-1", "--base-url", f"{fake.url}/v1")
+    assert (row["provider"], row["model"], row["ok"]) == ("openai", "fake-1", True)
+    row = await asyncio.to_thread(chosen, "openai", "--model", "fake-1", "--base-url", "http://127.0.0.1:9/v1")
+    assert not row["ok"] and "connect" in row["detail"]
+    assert (await asyncio.to_thread(chosen, "offline"))["ok"]
 
 
 async def test_the_model_calls_a_tool_and_gets_its_result(guardian: Guardian, fake: FakeServer) -> None:

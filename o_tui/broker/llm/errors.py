@@ -44,7 +44,7 @@ def classify(error: Exception, wire: Wire, place: str, *, said: bool, timeout_s:
         return CallError(f"{place} sent what is not the protocol: {_end(chain)}", "garbage")
     if getattr(error, "in_stream", False) or (isinstance(error, exceptions.ModelAPIError) and wire.is_stream):
         return _broken_off(error, wire, place, message)
-    if isinstance(error, exceptions.ModelConnectionError | httpx2.TransportError):
+    if any(isinstance(link, exceptions.ModelConnectionError | httpx2.TransportError) for link in chain):
         return _unreachable(chain, wire, place)
     if isinstance(error, exceptions.ModelHTTPError):
         return status_error(error.status_code, message, error.retry_after, _gives_up(error))

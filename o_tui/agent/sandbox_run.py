@@ -9,6 +9,7 @@ may run other programs and has a folder, in which it starts and which is gone af
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import linecache
@@ -122,6 +123,8 @@ def _run(order: Order, kept: Kept, reader: _native.SharedReader) -> Verdict:
         kept.listener.theirs.close()
     in_time = _follow(pidfd, [*streams, *([kept.listener] if kept.listener else [])], started + order.timeout_s)
     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)  # the group at once, however fast it forks
     _pid, raw = os.waitpid(pid, 0)
     wall_ms = (time.monotonic() - started) * 1000
     for stream in streams:
@@ -192,11 +195,10 @@ def _become(order: Order, kept: Kept, out: int, err: int) -> NoReturn:
         sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
         tier = _confined(order, kept)
-        os.write(2, tier.encode())
-        if tier != "X":
+        refused = _refused(order.profile, tier)
+        os.write(2, b"X" + refused.encode() if refused else tier.encode())
+        if not refused:
             status = _execute(order)
-        else:
-            os.write(2, b"no filter of system calls is in force (tier X)")
     except BaseException as error:  # noqa: BLE001 - the process must not go back into its parent's frames
         os.write(2, f"X{type(error).__name__}: {error}".encode("utf-8", "replace"))
     finally:
@@ -224,6 +226,15 @@ def _confined(order: Order, kept: Kept) -> confinement.Tier:
     )
     os.chdir(kept.folder)
     return tier
+
+
+def _refused(profile: Profile, tier: confinement.Tier) -> str:
+    """Why a program is not run; empty: it may be."""
+    if tier == "X":
+        return "no filter of system calls is in force (tier X)"
+    if tier == "C" and profile != "agent":
+        return f"only Landlock keeps the files from a {profile}, and it is not in force (tier C)"
+    return ""
 
 
 def _execute(order: Order) -> int:

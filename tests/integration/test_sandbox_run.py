@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -169,15 +170,22 @@ def test_a_sound_build_is_refused_nothing(run: Run) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"a\n", b"")
 
 
+@pytest.mark.skipif(not Path("/usr/bin/perl").exists(), reason="no Perl")
 def test_what_a_tool_leaves_behind_ends_with_it(run: Run) -> None:
     source = """
-import os, subprocess
-child = subprocess.Popen(["/bin/sh", "-c", "setsid sleep 987 & setsid sleep 987 & wait"], stdout=subprocess.DEVNULL)
+import os, subprocess, time
+for command in (["/bin/sh", "-c", "setsid sleep 987 & setsid sleep 987 & wait"],
+                ["/usr/bin/perl", "-e", "for (;;) { exit if fork() } # 987"]):
+    subprocess.Popen(command, stdout=subprocess.DEVNULL)
+time.sleep(0.2)
 print(os.getcwd())
 """
     verdict = judged(run, source, "--profile", "tool", code=0)
-    running = [place.read_bytes() for place in Path("/proc").glob("[0-9]*/cmdline") if place.parent.exists()]
-    assert not [line for line in running if b"sleep\x00987" in line]
+    running = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            running.append(place.read_bytes())
+    assert not [line for line in running if line.endswith((b"sleep\x00987\x00", b"# 987\x00"))]
     assert not Path(verdict["stdout"].strip()).exists()
 
 
@@ -231,6 +239,13 @@ def test_where_nothing_confines_nothing_is_run(tmp_path: Path) -> None:
     assert probed.returncode == 4 and json.loads(probed.stdout)["tier"] == "X"
 
 
+def test_a_tool_is_not_run_without_landlock(tmp_path: Path) -> None:
+    file = tmp_path / "program.py"
+    file.write_text("print('ran')")
+    done = hiding("landlock_create_ruleset", "run", str(file), "--profile", "tool")
+    assert (done.returncode, done.stdout) == (4, b"") and b"only Landlock keeps the files from a tool" in done.stderr
+
+
 @pytest.mark.parametrize(("hidden", "tier"), [("unshare", "B"), ("landlock_create_ruleset", "C")])
 def test_a_lower_tier_still_refuses(tmp_path: Path, hidden: str, tier: str) -> None:
     file = tmp_path / "program.py"
@@ -254,11 +269,17 @@ def test_as_an_ordinary_user(tmp_path: Path) -> None:
         (packages / "o.pth").write_text(f"{ours}\n{REPOSITORY}\n")
         file = place / "program.py"
         file.write_text("import os, socket\nprint(os.getuid(), flush=True)\nsocket.socket()")
+        tool = place / "tool.py"
+        tool.write_text(PROGRAMS)
         command = [str(place / "venv" / "bin" / "python"), "-m", "o_tui", "sandbox", "run", str(file), "--json"]
         become = [sys.executable, "-m", ordinary.__name__, str(ordinary.USER)]
         done = subprocess.run([*become, *command], capture_output=True, timeout=60, cwd=REPOSITORY)
         verdict = json.loads(done.stdout)
+        command[4:] = ["run", str(tool), "--json", "--profile", "tool"]
+        done = subprocess.run([*become, *command], capture_output=True, timeout=60, cwd=REPOSITORY)
+        programs = json.loads(done.stdout)
     finally:
         shutil.rmtree(place)
+    assert "seccomp: shmget" in whats(programs) and "seccomp: chroot /tmp/x" in whats(programs), programs
     assert verdict["tier"] in "AB" and verdict["stdout"] in (f"{ordinary.USER}\n", "65534\n"), verdict
     assert whats(verdict) == ["seccomp: socket"]

@@ -111,7 +111,7 @@ class Kernel:
             _PLAIN,
         )
         if not self.tasks:
-            self.state.words.rest()  # who waits shares its pages with the nursery
+            self.state.rest()  # who waits shares its pages with the nursery
         if self._ends_at is not None and (not self.tasks or time.monotonic() >= self._ends_at):
             self._stop(0)
         elif self.role == "main" and not self.tasks and self.genome is not None:

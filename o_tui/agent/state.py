@@ -233,6 +233,11 @@ class State:
         """The names of the registered tools, with the revision that each came from."""
         return dict(self.database.execute("SELECT name, revision FROM tools"))
 
+    def rest(self) -> None:
+        """Gives back what reading took: SQLite's copies of the arena's pages, and what a search counts in."""
+        self.database.execute("PRAGMA shrink_memory")
+        self.words.rest()
+
     def close(self) -> None:
         """Frees the database."""
         self.database.close()

@@ -29,7 +29,7 @@ def _recalls(state: State, genome: Genome, asked: list[str]) -> None:
     search = MemorySearch(state)
     for query in asked:
         genome.recall(query, search, 10, 0)
-    state.words.rest()  # as an instance does between two requests that are a heartbeat apart
+    state.rest()  # as an instance does between two requests that are a heartbeat apart
 
 
 def forks(file: Path) -> tuple[float, float]:

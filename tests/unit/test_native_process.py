@@ -33,6 +33,26 @@ def test_memory_of_a_process() -> None:
     assert len(held) == 32 << 20
 
 
+def test_free_memory_goes_back_also_where_there_were_threads() -> None:
+    program = """
+import os, threading
+from o_tui import _native
+thread = threading.Thread(target=lambda: None)  # as those that unpack a checkpoint, before a fork
+thread.start()
+thread.join()
+held = [bytearray(b"x" * 50_000) for _ in range(30)]
+before = _native.process_rss_pss(os.getpid())[2]
+del held
+_native.give_back_memory()
+print(before - _native.process_rss_pss(os.getpid())[2])
+"""
+    environment = os.environ | {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "MALLOC_ARENA_MAX": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert int(done.stdout) > 1_000_000
+
+
 def test_cpu_time_of_a_process() -> None:
     def spent() -> float:
         usage = resource.getrusage(resource.RUSAGE_SELF)

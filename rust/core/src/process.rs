@@ -123,33 +123,36 @@ pub fn give_back() {
 fn give_back_heap() {
     // SAFETY: takes a number; what is in use stays where it is.
     unsafe { libc::malloc_trim(0) };
-    if !has_one_thread() {
+    // With huge pages glibc keeps up to 2 MB at the end of the heap. It is taken, so that no other thread can use it
+    // meanwhile, emptied, and put back.
+    // SAFETY: only counts.
+    let free = usize::try_from(unsafe { libc::mallinfo() }.keepcost).unwrap_or(0);
+    let size = free.saturating_sub(END_BYTES);
+    if size < page_bytes() {
         return;
     }
-    // With huge pages glibc keeps up to 2 MB at the end of the heap.
-    // SAFETY: only says where the heap ends.
-    let end = unsafe { libc::sbrk(0) } as usize;
-    // SAFETY: only counts.
-    let free = unsafe { libc::mallinfo() }.keepcost;
-    // SAFETY: sysconf takes one number.
-    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
-    let free = usize::try_from(free).unwrap_or(0);
-    // The end's own header stays.
-    let start = (end.saturating_sub(free) + 64).next_multiple_of(page);
+    // SAFETY: takes a number; what comes of it is used only where it is not null.
+    let room = unsafe { libc::malloc(size) };
+    if room.is_null() {
+        return;
+    }
+    let start = (room as usize).next_multiple_of(page_bytes());
+    let end = (room as usize + size) / page_bytes() * page_bytes();
     if start < end {
-        // SAFETY: whole pages of the heap behind its last chunk that is in use, and no other thread that could take one
-        // meanwhile; they read as zeros then, as new ones do.
+        // SAFETY: whole pages inside of what malloc has just given to us; they read as zeros then.
         unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
     }
+    // SAFETY: came from malloc, is not used any more, and is freed once.
+    unsafe { libc::free(room) };
 }
 
-/// Says glibc, since 2.32; false where it is not sure.
+/// What stays of the heap's end when nearly all of it is asked for: malloc's own headers.
 #[cfg(target_env = "gnu")]
-fn has_one_thread() -> bool {
-    // SAFETY: the name ends with a zero byte.
-    let says = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__libc_single_threaded".as_ptr()) };
-    // SAFETY: where there is such a name, it is a `char` of the C library.
-    !says.is_null() && unsafe { says.cast::<libc::c_char>().read_volatile() } != 0
+const END_BYTES: usize = 256;
+
+fn page_bytes() -> usize {
+    // SAFETY: sysconf takes one number.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
 
 /// What a process holds, from `/proc/<pid>/smaps_rollup`.
@@ -199,9 +202,7 @@ pub fn rss(pid: u32) -> Result<u64> {
         .nth(1)
         .and_then(|pages| pages.parse().ok())
         .ok_or_else(garbled)?;
-    // SAFETY: sysconf takes one number.
-    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    Ok(pages.saturating_mul(u64::try_from(page).unwrap_or(4096)))
+    Ok(pages.saturating_mul(page_bytes() as u64))
 }
 
 /// The CPU time of a process (all its threads, user and system), in nanoseconds.

@@ -119,11 +119,16 @@ class Search:
 
     def best(self) -> list[Scored]:
         """Those with a score, best first; of equal ones the earlier. The middle counts of what was measured again."""
-        scores: defaultdict[str, list[float]] = defaultdict(list)
+        again: defaultdict[str, list[float]] = defaultdict(list)
         for each in self.archive:
-            scores[each.parent if each.operator == AGAIN else each.id].append(each.score)
+            if each.operator == AGAIN:
+                again[each.parent].append(each.score)
+
+        def middle(each: Scored) -> float:
+            return statistics.median([each.score, *again[each.id]]) if each.id in again else each.score
+
         scored = [each for each in self.archive if math.isfinite(each.score) and each.operator != AGAIN]
-        return sorted(scored, key=lambda each: -statistics.median(scores[each.id]))
+        return sorted(scored, key=lambda each: -middle(each))
 
     def _has_all_up_to(self, number: int) -> bool:
         return all(each.number > number or each.number in self._scores for each in self._waiting)

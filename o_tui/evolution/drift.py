@@ -17,6 +17,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 Kind = Literal["ratio", "difference"]
 
 FALSE_ALARM_EVERY = 20_000
@@ -44,6 +46,15 @@ class Alarm:
     def figures(self) -> dict[str, float]:
         """Plain data."""
         return {"before": self.before, "now": self.now, "values": self.values, "evidence": self.evidence}
+
+
+class _Learned(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """All that a detector knows."""
+
+    known: list[float]
+    recent: list[float]
+    sums: list[float]
+    values: int
 
 
 class Detector:
@@ -84,6 +95,22 @@ class Detector:
         alarm = Alarm(self._before(), self._now(), self.values, min(evidence, 1e300))
         self.forget()
         return alarm
+
+    def state(self) -> bytes:
+        """What it knows, for a detector that goes on where this one is."""
+        return msgspec.msgpack.encode(_Learned(self._sorted, list(self._recent), self._sums, self.values))
+
+    def restore(self, state: bytes) -> bool:
+        """Goes on where another one was; False, and nothing is changed, where that is no state of a detector."""
+        try:
+            learned = msgspec.msgpack.decode(state, type=_Learned)
+        except msgspec.MsgspecError:
+            return False
+        if len(learned.sums) != len(_POWERS) or learned.values < len(learned.known):
+            return False
+        self._sorted, self._sums, self.values = learned.known[:KEPT], learned.sums, learned.values
+        self._recent = deque(learned.recent, maxlen=RECENT)
+        return True
 
     def forget(self) -> None:
         """What comes from now on is compared with itself only: after an alarm, and where the code has changed."""

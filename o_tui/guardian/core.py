@@ -24,6 +24,7 @@ from o_tui.guardian.ladder import Group, Ladder, Move
 from o_tui.guardian.lifecycle import Lifecycle
 from o_tui.guardian.metrics import Metrics
 from o_tui.guardian.perception import Intent, Perception
+from o_tui.guardian.perception_rows import PerceptionRows
 from o_tui.guardian.poison import Poison
 from o_tui.guardian.pulse import Pulse
 from o_tui.guardian.red_team import RedTeam
@@ -94,6 +95,7 @@ class Guardian:
         self.metrics = Metrics()
         self.holding = Holding(stores.learning, self._held)
         self.perception = Perception(self._perceived)
+        self._perceptions = PerceptionRows(stores.database, self.perception)
         self.initiative: Initiative | None = None
         self.red_team: RedTeam | None = None
         self.lifecycle = Lifecycle(self.append_own, lambda state: self.publish("telemetry", {"lifecycle": state}))
@@ -167,6 +169,7 @@ class Guardian:
         self.stores.vault.on_finding = self._found
         self.event("guardian", "start", "info", f"guardian started, epoch {self.stores.database.epoch}")
         self.dispatch.resume(await self.stores.journal.load())
+        await self._perceptions.load(self.fleet.genome.revision)
         # before anybody runs: whoever is started catches up with it
         await self.lifecycle.enter("running")
         await self._start_tree()
@@ -212,6 +215,7 @@ class Guardian:
         self.pulse.stop()
         self.event("guardian", "stop", "info", f"guardian stopped: {reason}")
         await self.hang_up()
+        await self._perceptions.keep(now=True)
         await self.stores.close()
         self.stopped.set()
 
@@ -464,6 +468,7 @@ class Guardian:
             if self.followers():
                 self.publish("telemetry", self.telemetry())
             await self._look_around()
+            await self._perceptions.keep()
 
     async def _look_around(self) -> None:
         """What main uses; and what has been seen, when there is time for it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,7 @@ class Perception:
         self._raised = raised
         self._clock = clock
         self._detectors: dict[tuple[str, str], Detector] = {}
+        self._changed: set[tuple[str, str]] = set()
         self._revision = ""
         self._looked_s = 0.0
         self._recalls: OrderedDict[str, bool] = OrderedDict()
@@ -132,12 +133,34 @@ class Perception:
         """Another genome runs: what was learned was about the one before."""
         self._revision = revision
         self._detectors.clear()
+        self._changed.clear()
+
+    def changed(self) -> tuple[str, dict[str, bytes]]:
+        """The genome that runs, and what has been learned of it since the last call: `gene metric` and its state."""
+        changed, self._changed = self._changed, set()
+        return self._revision, {f"{gene} {metric}": self._detectors[gene, metric].state() for gene, metric in changed}
+
+    def unkept(self, names: Iterable[str]) -> None:
+        """These could not be kept: they count as changed."""
+        self._changed |= {key for key in self._detectors if " ".join(key) in names}
+
+    def restore(self, revision: str, states: Mapping[str, bytes]) -> None:
+        """What another guardian's has learned of this genome; what cannot be read is learned anew."""
+        self.forget(revision)
+        for name, state in states.items():
+            gene, _, metric = name.partition(" ")
+            if metric in METRICS:
+                detector = self._detector(gene, metric)
+                detector.restore(state)
+
+    def _detector(self, gene: str, metric: str) -> Detector:
+        about = METRICS[metric]
+        return self._detectors.setdefault((gene, metric), Detector(about.kind, about.least))
 
     def _add(self, gene: str, metric: str, value: float, said: str = "") -> None:
         about = METRICS[metric]
-        detector = self._detectors.get((gene, metric))
-        if detector is None:
-            detector = self._detectors[gene, metric] = Detector(about.kind, about.least)
+        self._changed.add((gene, metric))
+        detector = self._detectors.get((gene, metric)) or self._detector(gene, metric)
         if alarm := detector.add(value):
             goal = f"{about.goal} An operator said: {said[:200]}" if said else about.goal
             self._raised(Intent(gene, metric, sentence(gene, metric, alarm), goal, alarm.figures()))

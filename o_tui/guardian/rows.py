@@ -112,6 +112,7 @@ POLICIES = Table("policies", ("number", "time_ns", "gene", "policy", "risk", "wh
 OUTCOMES = Table("outcomes", ("number", "time_ns", "evolution", "gene", "source", "operator", "outcome", "cost_s"))
 INTENTS = Table("intents", ("number", "time_ns", "gene", "metric", "text", "figures", "evolution", "reason"))
 PORTFOLIOS = Table("portfolios", ("gene", "time_ns", "data"))
+DETECTORS = Table("detectors", ("name", "time_ns", "revision", "data"))
 PARTS = Table("checkpoint_parts", ("checkpoint_id", "part", "data"), False)
 
 TABLES: dict[str, Table] = {
@@ -138,6 +139,7 @@ TABLES: dict[str, Table] = {
         OUTCOMES,
         INTENTS,
         PORTFOLIOS,
+        DETECTORS,
         PARTS,
     )
 }

@@ -124,6 +124,26 @@ def test_under_load_only_some_requests_are_looked_at(watcher: Watcher) -> None:
 # --- what becomes of an intent
 
 
+def test_what_was_learned_goes_on_with_the_next_guardian(watcher: Watcher) -> None:
+    for _ in range(100):
+        watcher.answer()
+    revision, changed = watcher.perception.changed()
+    assert revision == "one" and "respond latency" in changed
+    assert watcher.perception.changed() == ("one", {}), "each change once"
+    watcher.perception.unkept(["respond latency"])
+    assert list(watcher.perception.changed()[1]) == ["respond latency"], "what the disk did not take, again"
+    after = Watcher()
+    after.perception.restore("one", changed | {"respond errors": b"damaged", "of old": b""})
+    for _ in range(25):
+        after.answer(4.0)
+    assert ("respond", "latency") in after.seen()
+    other = Watcher()
+    other.perception.restore("two", changed)
+    for _ in range(25):
+        other.answer(4.0)
+    assert other.seen() == [], "another genome is learned anew"
+
+
 @dataclass
 class World:
     now_s: float = 1_000.0

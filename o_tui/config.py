@@ -76,6 +76,9 @@ class EvolutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     budget_money: Annotated[
         float, Meta(ge=0, description="Money for the model for one evolution, by the price below; 0: no limit.")
     ] = 0.0
+    budget_wall_s: Annotated[float, Meta(ge=0, description="Seconds that one evolution may take; 0: no limit.")] = (
+        14_400.0
+    )
     price: Annotated[float, Meta(ge=0, description="What a million tokens of your model cost; 0: unknown.")] = 0.0
     intents_per_day: Annotated[
         int, Meta(ge=0, le=1_000, description="Evolutions a day that begin without being asked for; 0: none.")

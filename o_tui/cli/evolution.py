@@ -26,7 +26,13 @@ _BUDGETS: tuple[tuple[str, Callable[[str], float], str], ...] = (
     ("budget-tokens", positive, "tokens of the model"),
     ("budget-money", float, "money for the model, by evolution.price"),
 )
-_LIMITS = {"budget": "requests", "budget_cpu": "cpu_s", "budget_tokens": "tokens", "budget_money": "money"}
+_LIMITS = {
+    "budget": "requests",
+    "budget_cpu": "cpu_s",
+    "budget_tokens": "tokens",
+    "budget_money": "money",
+    "time": "wall_s",
+}
 
 
 def _evolve(parser: argparse.ArgumentParser) -> None:

@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("a program of your own")
     group.add_argument("evaluator", metavar="EVALUATOR", nargs="?", default="", help="a file with evaluate(path)")
     group.add_argument("--config", metavar="YAML", help="objective, max_iterations, evaluator.timeout and the like")
-    group.add_argument("--time", type=_seconds, metavar="S", help="seconds after which nothing is begun any more")
+    group.add_argument("--time", type=_seconds, metavar="S", help="seconds after which nothing is begun, of a gene too")
     group.add_argument("--seed", type=int, metavar="N", help="of all chance (default: 0)")
     group.add_argument("--llm", metavar="PROVIDER:MODEL", help="a model writes candidates too (o-tui brain)")
     group.add_argument("--resume", metavar="RUN", nargs="?", const="", help="go on with a run (default: the newest)")

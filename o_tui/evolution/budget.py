@@ -1,12 +1,19 @@
-"""What one evolution may cost: requests given to shadows, CPU seconds, tokens and money of a model."""
+"""What one evolution may cost: requests given to shadows, CPU seconds, tokens and money of a model, and time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-_NAMES = {"requests": "requests", "cpu_s": "CPU seconds", "tokens": "tokens of the model", "money": "of the money"}
+_NAMES = {
+    "requests": "requests",
+    "cpu_s": "CPU seconds",
+    "tokens": "tokens of the model",
+    "money": "of the money",
+    "wall_s": "seconds",
+}
 
 
 class BudgetSpentError(Exception):
@@ -21,6 +28,7 @@ class Cost:
     cpu_s: float = 0.0
     tokens: int = 0
     money: float = 0.0
+    wall_s: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
         """Both together."""
@@ -35,11 +43,13 @@ NOTHING = Cost()
 
 
 class Budget:
-    """What was spent of a limit."""
+    """What was spent of a limit. Time passes from the first `check` on; `clock` tells seconds."""
 
-    def __init__(self, limit: Cost) -> None:
+    def __init__(self, limit: Cost, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit = limit
         self.spent = NOTHING
+        self._clock = clock
+        self._began_s: float | None = None
 
     def spend(self, cost: Cost) -> None:
         """Adds what was spent already; `check` says whether more may be."""
@@ -47,6 +57,9 @@ class Budget:
 
     def check(self) -> None:
         """Raises BudgetSpentError where nothing more may be spent."""
+        if self._began_s is None:
+            self._began_s = self._clock()
+        self.spent = replace(self.spent, wall_s=round(self._clock() - self._began_s, 3))
         for name, text in _NAMES.items():
             limit, spent = getattr(self.limit, name), getattr(self.spent, name)
             if limit and spent >= limit:

@@ -119,6 +119,7 @@ def budget_of(given: Mapping[str, Any], settings: EvolutionConfig) -> Budget:
         cpu_s=settings.budget_cpu_s,
         tokens=settings.budget_tokens,
         money=settings.budget_money,
+        wall_s=settings.budget_wall_s,
     )
     try:
         return Budget(limit_of(given, default))

@@ -117,6 +117,20 @@ def test_a_budget_says_which_part_of_it_is_spent() -> None:
     assert budget.row()["spent"]["requests"] == 12 and budget.requests_left() == 0
 
 
+def test_time_is_a_budget_from_the_first_look_on() -> None:
+    now_s = [100.0]
+    budget = Budget(limit_of({"wall_s": 60}, Cost()), lambda: now_s[0])
+    now_s[0] = 500.0  # it waited for its turn
+    budget.check()
+    now_s[0] = 559.0
+    budget.spend(Cost(requests=1))
+    budget.check()
+    now_s[0] = 560.0
+    with pytest.raises(BudgetSpentError, match="the budget is spent: 60 of 60 seconds"):
+        budget.check()
+    assert budget.row()["spent"] == Cost(requests=1, wall_s=60.0).row()
+
+
 @pytest.mark.parametrize("given", [{"time": 1}, {"requests": -1}, {"requests": True}, {"cpu_s": float("nan")}])
 def test_a_budget_that_is_none_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="budget"):

@@ -20,13 +20,23 @@ K = 5
 
 def check(expect: Any) -> str:
     """What is wrong with an expectation, in one line; empty: nothing."""
-    if not isinstance(expect, dict) or len(expect.keys() & set(KEYS)) != 1 or expect.keys() - {*KEYS, "k"}:
-        return f"expect is an object with one of {', '.join(KEYS)}"
-    (wanted,) = (expect[key] for key in KEYS if key in expect)
-    if not isinstance(wanted, list) or not wanted or not all(isinstance(text, str) and text for text in wanted):
-        return "expect lists one text or more"
+    if not isinstance(expect, dict):
+        return f'expect is an object like {{"contains": ["a text"]}}, not {json.dumps(expect)[:40]}'
+    if unknown := sorted(expect.keys() - {*KEYS, "k"}):
+        return f"expect has no key {unknown[0][:40]!r}: it has contains, or hits and k"
+    given = [key for key in KEYS if key in expect]
+    if len(given) != 1:
+        return f"expect has {'both' if given else 'neither'} of contains and hits: one of them is needed"
+    (key,) = given
+    if not isinstance(expect[key], list) or not expect[key]:
+        return f"expect.{key} is a list of one text or more, not {json.dumps(expect[key])[:40]}"
+    for place, text in enumerate(expect[key]):
+        if not isinstance(text, str) or not text:
+            return f"expect.{key}[{place}] is a text, not {json.dumps(text)[:40]}"
+    if "k" in expect and key != "hits":
+        return "expect.k goes with hits only"
     k = expect.get("k", K)
-    return "" if isinstance(k, int) and k >= 1 else "k is 1 or more"
+    return "" if type(k) is int and k >= 1 else f"expect.k is a whole number from 1 on, not {json.dumps(k)[:40]}"
 
 
 def score(expect: Mapping[str, Any] | None, answer: str) -> float | None:

@@ -19,6 +19,7 @@ from o_tui.evolution import quality
 from o_tui.evolution.samples import RecordedRequest
 from o_tui.protocol.errors import CorruptError
 
+KEYS = ("text", "kind", "session", "setup", "expect", "scope", "holdout")
 FILE_LIMIT_BYTES = 16 * 1024 * 1024
 BLOCK = 50
 """Requests of one scope that are given one behind the other."""
@@ -112,6 +113,10 @@ def _request(line: str, name: str, where: str) -> tuple[bool, RecordedRequest]:
         raise CorruptError(f"{where}: not JSON: {error}") from error
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         raise CorruptError(f"{where}: an object with a text is needed")
+    if unknown := sorted(row.keys() - set(KEYS)):
+        raise CorruptError(f"{where}: there is no key {unknown[0][:40]!r}: {', '.join(KEYS)}")
+    if "expect" in row and row.get("setup") is True:
+        raise CorruptError(f"{where}: expect does not go with setup: what is set up is not measured")
     if "expect" in row and (wrong := quality.check(row["expect"])):
         raise CorruptError(f"{where}: {wrong}")
     request = RecordedRequest(

@@ -55,7 +55,7 @@ def test_an_expectation_that_is_none_is_named(wrong: object) -> None:
 
 def test_the_line_of_a_wrong_expectation_is_named(tmp_path: Path) -> None:
     (tmp_path / "recall.jsonl").write_text('{"text": "a"}\n{"text": "b", "expect": {"contains": []}}\n')
-    with pytest.raises(CorruptError, match=r"recall\.jsonl:2: expect lists one text or more"):
+    with pytest.raises(CorruptError, match=r"recall\.jsonl:2: expect\.contains is a list of one text or more"):
         workloads.load([tmp_path], "recall")
 
 

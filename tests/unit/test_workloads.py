@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -64,10 +65,25 @@ def test_a_workload_of_conversations_is_read_back(tmp_path: Path) -> None:
     assert all(request.expect and request.expect["hits"][0].startswith("locomo:") for request in read.requests)
 
 
-@pytest.mark.parametrize("line", ['{"text": "x", "expect": {"hits": []}}', '{"text": "x", "expect": {"like": ["x"]}}'])
-def test_an_expectation_that_says_nothing_is_named(tmp_path: Path, line: str) -> None:
-    (tmp_path / "recall.jsonl").write_text(f"\n{line}\n")
-    with pytest.raises(CorruptError, match=r"recall\.jsonl:2: expect"):
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('"expect": {"hits": []}', "expect.hits is a list of one text or more, not []"),
+        ('"expect": {"contains": "x"}', 'expect.contains is a list of one text or more, not "x"'),
+        ('"expect": {"contains": ["x", 3]}', "expect.contains[1] is a text, not 3"),
+        ('"expect": {"like": ["x"]}', "expect has no key 'like': it has contains, or hits and k"),
+        ('"expect": {"k": 3}', "expect has neither of contains and hits: one of them is needed"),
+        ('"expect": {"contains": ["x"], "hits": ["x"]}', "expect has both of contains and hits: one of them is needed"),
+        ('"expect": {"contains": ["x"], "k": 3}', "expect.k goes with hits only"),
+        ('"expect": {"hits": ["x"], "k": true}', "expect.k is a whole number from 1 on, not true"),
+        ('"expect": ["x"]', 'expect is an object like {"contains": ["a text"]}, not ["x"]'),
+        ('"expect": {"hits": ["x"]}, "setup": true', "expect does not go with setup: what is set up is not measured"),
+        ('"expects": {}', "there is no key 'expects': text, kind, session, setup, expect, scope, holdout"),
+    ],
+)
+def test_a_line_that_says_nothing_is_named_with_what_is_wrong(tmp_path: Path, more: str, said: str) -> None:
+    (tmp_path / "recall.jsonl").write_text(f'\n{{"text": "x", {more}}}\n')
+    with pytest.raises(CorruptError, match=re.escape(f"recall.jsonl:2: {said}")):
         workloads.load([tmp_path], "recall")
 
 

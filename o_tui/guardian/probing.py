@@ -39,6 +39,8 @@ _CASE_S = 0.3
 _LARGE_SHARE = 0.15
 _SHRINKING_S = 0.5
 _SMOKE_CASES = 40
+_BOTH = 1.4
+"""What a case costs on both sides, as a share of the reference's, which is traced."""
 _T = TypeVar("_T")
 
 
@@ -210,7 +212,7 @@ class Prober:
         if kept and self._order.repair and (found := self._by_contract(cases)) is not None:
             return msgspec.structs.replace(found, kept=True)
         large = cases[0].kind == "large"
-        cases, expected = self._expected(cases)
+        cases, expected = self._expected(cases, kept=kept)
         if not cases:
             return None
 
@@ -218,8 +220,10 @@ class Prober:
             return max(_LARGE_CANDIDATE_S if large else _CASE_S, SLOW_TIMES * expected[index].cpu_s * 1.5)
 
         small: Seen | None = None
+        running_s = 0.0
         for index, seen in enumerate(benches.run(self._candidate, cases, limits=limit)):
             self._cases += 1
+            running_s += seen.cpu_s
             case = cases[index]
             text = self._fault(case, expected[index], seen)
             if not text and large:
@@ -229,7 +233,7 @@ class Prober:
             small = seen
             if text and self._is_new(case, text, seen) and (found := self._confirmed(case, cases[: index + 1], text)):
                 return msgspec.structs.replace(found, kept=kept)
-            if self.spent_s > self._order.cpu_s and not kept:
+            if not kept and self._is_spent(running_s):
                 return None
         return None
 
@@ -237,15 +241,17 @@ class Prober:
         """The same, by the contract of the gene alone."""
         cases = [case for case in cases if case.kind == "calls"]
         run = benches.run(self._candidate, cases, limits=lambda _i: _CASE_S, harvest=self._harvest, as_given=True)
+        running_s = 0.0
         for planned, seen in zip(cases, run, strict=False):
             self._cases += 1
+            running_s += seen.cpu_s
             case = seen.case or planned
             self._corpus.learn(planned, case, not self._been.issuperset(seen.went))
             self._been.update(seen.went)
             text = self._breach(case, seen)
             if text and self._is_new(case, text, seen) and (found := self._confirmed(case, [case], text)):
                 return found
-            if self.spent_s > self._order.cpu_s * 1.2:
+            if self._is_spent(running_s):
                 return None
         return None
 
@@ -255,14 +261,20 @@ class Prober:
     def _is_new(self, case: Case, text: str, seen: Seen) -> bool:
         return signature(self._order.gene, case.unit, text, _where(seen.observation)) not in self._known
 
-    def _expected(self, cases: Sequence[Case]) -> tuple[list[Case], list[Seen]]:
-        """The reference's observations, without the cases that it does not end in time."""
+    def _is_spent(self, running_s: float) -> bool:
+        """Whether the budget is; of a fork that still runs the kernel does not tell, so what it has used is given."""
+        return self.spent_s + running_s > self._order.cpu_s
+
+    def _expected(self, cases: Sequence[Case], *, kept: bool) -> tuple[list[Case], list[Seen]]:
+        """The reference's observations, without the cases that it does not end in time; kept ones as they are."""
         large = cases[0].kind == "large"
         done: list[Case] = []
         seen: list[Seen] = []
         limit = _LARGE_REFERENCE_S if large else _REFERENCE_S
-        sides = benches.run(self._reference, cases, limits=lambda _i: limit, harvest=self._harvest)
+        sides = benches.run(self._reference, cases, limits=lambda _i: limit, harvest=self._harvest, as_given=kept)
+        running_s = 0.0
         for planned, each in zip(cases, sides, strict=False):
+            running_s += each.cpu_s
             case = each.case or planned
             self._corpus.learn(planned, case, not self._been.issuperset(each.went))
             self._been.update(each.went)
@@ -274,6 +286,8 @@ class Prober:
                 self._large_s += each.cpu_s if large else 0.0
             if large and self._large_s > _LARGE_SHARE * self._order.cpu_s:
                 break
+            if not kept and self._is_spent(running_s * _BOTH):
+                break  # what is left is for the candidate
         return done, seen
 
     def _fault(self, case: Case, expected: Seen, seen: Seen) -> str:

@@ -32,7 +32,11 @@ def _cpu_s() -> float:
 def figures() -> list[Figure]:
     """The figures."""
     found = []
-    for name, changes in (("the corpus' bugs", bugs.corpus()), ("our own bugs", bugs.ours("bug"))):
+    for name, changes in (
+        ("the corpus' bugs", bugs.corpus()),
+        ("our own bugs", bugs.ours("bug")),
+        ("bugs that it was not tuned on", bugs.ours("bug", bugs.UNSEEN)),
+    ):
         if changes:
             refused, cpu_s, _wall_s = _judged(changes)
             share = 100 * sum(refused) / len(refused)
@@ -40,7 +44,7 @@ def figures() -> list[Figure]:
                 Figure(f"{name} that are found, of {len(refused)}", share, "%", 90, "min"),
                 Figure(f"{name}: CPU time, median", median(cpu_s), "s", 2),
             ]
-    refused, cpu_s, wall_s = _judged(bugs.ours("rewrite"))
+    refused, cpu_s, wall_s = _judged([*bugs.ours("rewrite"), *bugs.ours("rewrite", bugs.UNSEEN)])
     found += [
         Figure(f"rewrites that are refused, of {len(refused)}", sum(refused), "", 0),
         Figure("a rewrite: from start to verdict, median", median(wall_s), "s", 5),

@@ -84,6 +84,7 @@ class Harvest:
     choices: list[str] = field(default_factory=list)  # texts that something is compared with, or looked up by
     joints: list[str] = field(default_factory=list)  # what texts are split at
     threaded: bool = False
+    foreign: bool = False  # it normalises texts, or folds their case
     suspects: frozenset[str] = frozenset()  # what may behave differently (changed.py); empty: all of it
 
     def is_suspect(self, name: str) -> bool:
@@ -109,6 +110,9 @@ def harvest(reference: ast.Module, *others: ast.Module, known: Sequence[ast.Modu
     found.joints = list(dict.fromkeys(found.joints))
     found.integers = list(dict.fromkeys(found.integers))
     found.floats = list(dict.fromkeys(found.floats))
+    found.foreign = any(
+        word in ast.dump(tree) for tree in (reference, *others) for word in ("'unicodedata'", "'casefold'")
+    )
     found.threaded = any("threading" in ast.dump(node) for node in _imports(reference))
     return found
 

@@ -16,6 +16,17 @@ from o_tui.evolution.probe.harvest import Class, Function, Harvest, Parameter
 from o_tui.evolution.probe.types import Type
 
 _WORDS = ("red", "blue", "Apple", "cat", "the", "x1", "été", "straße", "42", "two", "ON", "well-known", "日本", "end")
+_FOREIGN_WORDS = (
+    "cafe\u0301",
+    "caf\u00e9",
+    "stra\u00dfe",
+    "STRASSE",
+    "\u212bngstr\u00f6m",
+    "\ufb01n",
+    "\u0130zmir",
+    "\u03a3\u03c2",
+)
+"""Writings that are the same after normalising or folding, and not before."""
 _NAMES = ("a", "b", "c", "d", "id", "key", "name", "token")
 _ODD = (
     "",
@@ -69,6 +80,9 @@ class Maker:
         if harvest.keys and random_.random() < 0.5:
             self._names += random_.sample(harvest.keys, min(2, len(harvest.keys)))
         self._words = random_.sample(_WORDS, 4)
+        if harvest.foreign and random_.random() < 0.5:
+            self._words[:2] = random_.sample(_FOREIGN_WORDS, 2)
+            self._names[:1] = random_.sample(_FOREIGN_WORDS, 1)
         literals = harvest.strings
         self._literals = random_.sample(literals, min(5, len(literals))) if literals else []
         self._short = [text for text in literals if len(text) <= 2]

@@ -83,7 +83,7 @@ class Rounds:
 
     def ended(self, round_: Round, *, found: bool, ways: int, cpu_s: float, now_s: float) -> None:
         """A round is over: `found` something new or not; `ways` there are for this gene."""
-        self._costs.append((now_s, cpu_s))
+        self.cost(cpu_s, now_s)
         turn = self._turns[round_.gene]
         turn.rounds += 1
         if found:
@@ -92,6 +92,10 @@ class Rounds:
         turn.quiet.add(round_.way)
         if len(turn.quiet) >= ways:
             turn.until_s = now_s + REST_S
+
+    def cost(self, cpu_s: float, now_s: float) -> None:
+        """What was used counts, whether or not anything came of it."""
+        self._costs.append((now_s, cpu_s))
 
     def spent_s(self, now_s: float) -> float:
         """CPU seconds within the last day."""

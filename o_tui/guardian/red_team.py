@@ -137,10 +137,13 @@ class RedTeam:
         known = [each.signature for each in await self._attacks.of(chosen.gene)]
         texts = [request.text for request in await self._recorded.requests(_RECORDED)]
         order = self._order(chosen, versions, files, known, texts)
+        begun_s = self._clock()
         report = await asyncio.to_thread(self._run, order)
-        if report is None or report.refused:
-            if report is not None:
-                self._told("warning", f"the red team cannot work: {report.refused}", {})
+        if report is None:
+            self.rounds.cost(min(order.cpu_s, self._clock() - begun_s), self._clock())
+            return False
+        if report.refused:
+            self._told("warning", f"the red team cannot work: {report.refused}", {})
             return False
         found = await self._keep(chosen, report)
         ways = 2 if versions.before else 1

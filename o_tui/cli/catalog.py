@@ -20,6 +20,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "pending": ("evolution", "changes that wait for a yes or no"),
     "show": ("evolution", "one change with its diff and evidence"),
     "approve": ("evolution", "approve the exact diff of a change"),
+    "shadow": ("evolution", "measure a change that waits once more"),
     "reject": ("evolution", "reject a change, with a reason"),
     "rollback": ("evolution", "go back to an earlier revision of the genome"),
     "history": ("evolving", "all changes and how they ended"),

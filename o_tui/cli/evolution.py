@@ -1,4 +1,4 @@
-"""`evolve`, `pending`, `show`, `approve`, `reject`, `rollback`: a change of the agent's own code."""
+"""`evolve`, `pending`, `show`, `approve`, `shadow`, `reject`, `rollback`: a change of the agent's own code."""
 
 from __future__ import annotations
 
@@ -72,6 +72,14 @@ def _id(parser: argparse.ArgumentParser) -> None:
 def _approve(parser: argparse.ArgumentParser) -> None:
     _id(parser)
     parser.add_argument("--digest", required=True, metavar="D", help="diff_sha256 of the diff that you have read")
+    parser.add_argument(
+        "--evidence", default="", metavar="E", help="evidence_sha256 of the evidence that you have read"
+    )
+
+
+def _shadow(parser: argparse.ArgumentParser) -> None:
+    _id(parser)
+    parser.add_argument("--digest", default="", metavar="D", help="diff_sha256 of the diff that you mean")
 
 
 def _reject(parser: argparse.ArgumentParser) -> None:
@@ -279,8 +287,18 @@ def compared(ratio: dict[str, Any]) -> str:
 
 def approve(context: Context) -> int:
     """An operator's yes to the exact diff."""
-    row = context.call("approve", id=context.args.id, digest=context.args.digest)
-    return _decided(context, row)
+    args = context.args
+    return _decided(context, context.call("approve", id=args.id, digest=args.digest, evidence=args.evidence))
+
+
+def shadow(context: Context) -> int:
+    """Another shadow run of a change that waits."""
+    start = time.monotonic()
+    with context.guardian() as client:
+        digest = context.args.digest or client.call("evolution.show", id=context.args.id)["diff_sha256"]
+        asked = client.call("evolution.measure", id=context.args.id, digest=digest)
+        row = client.call("evolution.wait", id=asked["evolution"])
+    return _outcome(context, row, time.monotonic() - start)
 
 
 def reject(context: Context) -> int:
@@ -357,6 +375,16 @@ COMMANDS = (
         examples=(("approve e3f2 --digest 9c1b…", "the digest is the last line of o-tui show"),),
         codes=(1, 3, 4, 5),
         keys=_ROW,
+    ),
+    Command(
+        "shadow",
+        "Measure a change that waits once more, on fresh forks and other requests.",
+        shadow,
+        _shadow,
+        examples=(("shadow e3f2", "the new evidence takes the place of the old one"),),
+        codes=(1, 3, 4, 5, 69),
+        keys=("evolution", "outcome", "best", "evaluations", "elapsed_s"),
+        notes="It waits for your decision again afterwards, unless it was shown to do harm.",
     ),
     Command(
         "reject",

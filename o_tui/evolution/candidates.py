@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 from o_tui.evolution import answers, prompting
 from o_tui.evolution.budget import NOTHING, Cost
 
-Origin = Literal["file", "llm", "operators", "others", "part"]
+Origin = Literal["file", "llm", "operators", "others", "part", "edit"]
 SEVERAL_TRIES = 6
 """How many proposals of the operators are made for one that mixes several parents."""
 

@@ -16,6 +16,7 @@ WORTH: Mapping[str, float] = {
     "promoted": 1.0,
     "pending": 0.8,
     "part": 0.6,
+    "edit": 0.6,
     "no_evidence": 0.2,
     "rejected": 0.0,
     "failed": 0.0,

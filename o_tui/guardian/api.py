@@ -84,6 +84,8 @@ class Api:
             "memory.import": self.memory_import,
             "evolve": evolutions.evolve,
             "evolution.accept_part": self.accept_part,
+            "evolution.edit": self.evolution_edit,
+            "evolution.measure": self.evolution_measure,
             "policy.set": self.policy_set,
             "hold": self.hold,
             "release": self.release,
@@ -292,9 +294,9 @@ class Api:
         """What the sandbox refused, newest first."""
         return await self._stores.violations.page(min(limit, LIST_LIMIT), evolution)
 
-    async def approve(self, id: str, digest: str) -> dict[str, Any]:
-        """An operator's yes to the exact diff."""
-        return await self._evolutions.approve(id, digest, _operator())
+    async def approve(self, id: str, digest: str, evidence: str = "") -> dict[str, Any]:
+        """An operator's yes to the exact diff, and to the exact evidence where its digest is given."""
+        return await self._evolutions.approve(id, digest, _operator(), evidence)
 
     async def reject(self, id: str, reason: str) -> dict[str, Any]:
         """An operator's no."""
@@ -307,6 +309,14 @@ class Api:
     async def accept_part(self, id: str, digest: str, keep: list[str], reason: str = "") -> dict[str, Any]:
         """Some changed lines of a change that waits become one of their own, tried anew."""
         return await self._evolutions.accept_part(id, digest, keep, _operator(), reason)
+
+    async def evolution_edit(self, id: str, digest: str, text: str) -> dict[str, Any]:
+        """The edited text of a change that waits becomes a change of its own, tried anew."""
+        return await self._evolutions.edit(id, digest, text, _operator())
+
+    async def evolution_measure(self, id: str, digest: str) -> dict[str, Any]:
+        """Another shadow run of a change that waits; its evidence replaces the old one."""
+        return await self._evolutions.measure_again(id, digest, _operator())
 
     async def policy_set(self, gene: str, policy: str, risk: str = "low") -> dict[str, Any]:
         """What may happen to a gene without asking."""

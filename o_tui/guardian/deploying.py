@@ -10,6 +10,7 @@ from typing import Any
 from o_tui.evolution import diffs, evidence
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.history import Deployment
+from o_tui.guardian import partial
 from o_tui.guardian.diffing import diff_of
 from o_tui.guardian.evolution_book import Book
 from o_tui.guardian.rollout import Harmed, Interrupted, Rollout
@@ -82,6 +83,22 @@ class Deploying:
             await self._audit(row, "rejected", operator, reason)
             await self._book.change(row, state="rejected", reason=reason or "an operator said no", by=operator.name)
         self._event("info", f"{operator.name} rejected {evolution} ({row['gene']}): {reason}", row)
+        return row
+
+    async def reopen(self, evolution: str, digest: str, operator: Operator) -> dict[str, Any]:
+        """One that waits goes back to its shadow: it cannot be approved until it waits again. Its evidence stays.
+
+        Raises:
+            NotFoundError: There is no such evolution.
+            RefusedError: Not pending, changed, stale base, everything is held, or the operator only looks.
+        """
+        async with self._lock:
+            row = await partial.waiting(self._book, self._genome, evolution, digest, operator)
+            if held := self._surroundings.held():
+                raise RefusedError(f"nothing is measured just now: {held}")
+            reason = f"measured again for {operator.name}"
+            await self._book.change(row, state="shadow", reason=reason, again=row.get("again", 0) + 1)
+        self._event("info", f"{operator.name} asked for another shadow run of {row['id']} ({row['gene']})", row)
         return row
 
     async def rollback(self, revision: str, operator: Operator, *, state: bool = False) -> dict[str, Any]:

@@ -41,6 +41,7 @@ EMPTY: dict[str, Any] = {
     "policy": "always",
     "risk": "",
     "race": [],
+    "again": 0,
     "budget": {},
     "canary": {},
     "decided_ns": 0,

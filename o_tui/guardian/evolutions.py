@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from o_tui.evolution import arbiter, diffs
 from o_tui.evolution.budget import Budget, BudgetSpentError
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.history import gene_path
-from o_tui.guardian import chronicle, partial
+from o_tui.guardian import again, chronicle, partial
 from o_tui.guardian.attack_rows import AttackRows
 from o_tui.guardian.choosing import Choosing
 from o_tui.guardian.cycle import Cycle, RejectedError
@@ -119,6 +119,7 @@ class Evolutions:
         )
         self._turn = asyncio.Lock()
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._superseding: set[asyncio.Task[None]] = set()
         self._acting: set[asyncio.Task[dict[str, Any]]] = set()
 
     # --- the public API
@@ -186,9 +187,7 @@ class Evolutions:
             **{"policy": policy.policy, "budget": budget.row(), "source": {"origin": origin}} | more,
         )
         self._event("info", f"an evolution of {gene} begins ({row['id']}): {goal or _given(origin)}", row)
-        task = asyncio.create_task(self._run(row, text, candidates, budget), name=f"evolution {row['id']}")
-        self._tasks[row["id"]] = task
-        task.add_done_callback(lambda _task: self._tasks.pop(row["id"], None))
+        self._follow(row["id"], self._run(row, text, candidates, budget))
         return {"evolution": row["id"]}
 
     async def accept_part(
@@ -204,6 +203,37 @@ class Evolutions:
         said = f"superseded by {begun['evolution']}, a part of it" + (f": {reason}" if reason else "")
         await self._act(self._deploying.reject(row["id"], said, operator))
         return begun
+
+    async def edit(self, id: str, digest: str, text: str, operator: Operator) -> dict[str, Any]:
+        """A candidate's text, edited, becomes one of its own, tried anew: {evolution}; see `partial.edited`.
+
+        The earlier one is superseded when the new one waits for an operator: a slip costs nothing but the try.
+        """
+        row = await partial.edited(self._book, self._genome, id, digest, text, operator)
+        origin = {"origin": "edit", "operator": "", "parents": [row["revision"][:12]]}
+        goal, hypothesis = row["goal"] or f"{row['id']}, edited", f"{row['id']}, edited by {operator.name}"
+        begun = await self.begin(row["gene"], text, "edit", goal, hypothesis=hypothesis, source=origin)
+        new = begun["evolution"]
+        task = asyncio.create_task(self._supersede(row["id"], new, operator), name=f"evolution {new} supersedes")
+        self._superseding.add(task)
+        task.add_done_callback(self._superseding.discard)
+        return begun
+
+    async def measure_again(self, id: str, digest: str, operator: Operator) -> dict[str, Any]:
+        """Another shadow run of what waits: {evolution, again}; its evidence replaces the old one. See again.py.
+
+        Raises:
+            NotFoundError, RefusedError: As Deploying.reopen; or too many evolutions wait.
+        """
+        if len(self._tasks) >= MAX_WAITING:
+            raise RefusedError(f"{MAX_WAITING} evolutions are running or waiting already")
+
+        async def reopened() -> dict[str, Any]:
+            row = await self._deploying.reopen(id, digest, operator)
+            self._follow(row["id"], again.measure(self._book, self.measuring, row, self.settings, self._turn))
+            return {"evolution": row["id"], "again": row["again"]}
+
+        return await self._act(reopened())
 
     async def wait(self, id: str) -> dict[str, Any]:
         """The row, once it is pending or has ended."""
@@ -296,6 +326,9 @@ class Evolutions:
         """
         try:
             for row in await self._book.page(1_000, RUNNING):
+                if row.get("again") and row["state"] == "shadow":
+                    await again.put_back(self._book, row, "the guardian ended in the middle")
+                    continue
                 await self._book.change(row, state="failed", reason="interrupted: the guardian ended in the middle")
                 self._event("warning", f"{row['id']} ({row['gene']}) was interrupted by the guardian's end", row)
             await self._deploying.recover()
@@ -304,7 +337,7 @@ class Evolutions:
 
     async def close(self) -> None:
         """Before the guardian's end: stops what runs, waits for what is being deployed."""
-        tasks = list(self._tasks.values())
+        tasks = [*self._superseding, *self._tasks.values()]
         for task in tasks:
             task.cancel(msg="the guardian was stopped")
         await self._deploying.close()
@@ -323,6 +356,19 @@ class Evolutions:
         self._acting.discard(task)
         if not task.cancelled():
             task.exception()  # seen: who asked may have gone; the rows and events say how it went
+
+    def _follow(self, evolution: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=f"evolution {evolution}")
+        self._tasks[evolution] = task
+        task.add_done_callback(lambda _task: self._tasks.pop(evolution, None))
+
+    async def _supersede(self, old: str, new: str, operator: Operator) -> None:
+        if (await self._book.settled(new))["state"] != "pending":
+            return
+        try:
+            await self._act(self._deploying.reject(old, f"superseded by {new}, an edit of it", operator))
+        except RefusedError:
+            return  # decided meanwhile
 
     async def _run(self, row: dict[str, Any], source: str | bytes, candidates: int, budget: Budget) -> None:
         try:
@@ -377,4 +423,6 @@ class Evolutions:
 
 
 def _given(origin: str) -> str:
-    return {"file": "a given source", "part": "a part of another"}.get(origin, f"candidates from {origin}")
+    return {"file": "a given source", "part": "a part of another", "edit": "an edit of another"}.get(
+        origin, f"candidates from {origin}"
+    )

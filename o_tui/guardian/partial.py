@@ -1,5 +1,5 @@
-"""A part of a candidate: the base with only the changed lines that an operator marked. It is a new candidate, and goes
-through everything again: what was measured was the whole."""
+"""What an operator makes of a candidate that waits: a part of it (the base with only the lines that were marked), or
+its text, edited. It is a new candidate, and goes through everything again: what was measured was the other one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from o_tui.evolution import diffs
 from o_tui.evolution.genome import Genome
 from o_tui.guardian.evolution_book import Book
 from o_tui.guardian.seams import Operator
-from o_tui.protocol.contracts import path_of
+from o_tui.protocol.contracts import FILE_LIMIT_BYTES, path_of
 from o_tui.protocol.errors import RefusedError, UsageError
 
 
@@ -34,17 +34,41 @@ async def make(
             only looks.
         UsageError: There is no such line, or what is kept is nothing, or all.
     """
+    row = await waiting(book, genome, evolution, digest, operator)
+    before = await asyncio.to_thread(genome.source, row["base"], row["gene"])
+    return await asyncio.to_thread(_apply, before, row, keep), row
+
+
+async def edited(
+    book: Book, genome: Genome, evolution: str, digest: str, text: str, operator: Operator
+) -> dict[str, Any]:
+    """The row whose candidate an operator has edited into `text`.
+
+    Raises:
+        NotFoundError, RefusedError: As `make`.
+        UsageError: The text is the candidate's, main's, or too long.
+    """
+    row = await waiting(book, genome, evolution, digest, operator)
+    if len(text.encode("utf-8", "surrogateescape")) > FILE_LIMIT_BYTES:
+        raise UsageError(f"a gene has at most {FILE_LIMIT_BYTES} bytes")
+    for revision, whose in ((row["revision"], "the candidate's"), (row["base"], "main's")):
+        if text == await asyncio.to_thread(genome.source, revision, row["gene"]):
+            raise UsageError(f"nothing to try: that is {whose} text")
+    return row
+
+
+async def waiting(book: Book, genome: Genome, evolution: str, digest: str, operator: Operator) -> dict[str, Any]:
+    """The row of a change that this operator may decide about, as it was shown to him; raises as `make`."""
     row = await book.get(evolution)
     if operator.viewer:
         raise RefusedError(f"forbidden: {operator.name} may look, not decide")
     if row["state"] != "pending":
         raise RefusedError(f"{row['id']} is not waiting for approval, it is {row['state']}")
     if digest != row["diff_sha256"]:
-        raise RefusedError("changed: the lines were marked in another diff", hint=f"o-tui show {row['id']}")
+        raise RefusedError("changed: what was looked at is another diff", hint=f"o-tui show {row['id']}")
     if await asyncio.to_thread(genome.head) != row["base"]:
         raise RefusedError(f"stale base: it was made from {row['base'][:12]}", hint="evolve it again")
-    before = await asyncio.to_thread(genome.source, row["base"], row["gene"])
-    return await asyncio.to_thread(_apply, before, row, keep), row
+    return row
 
 
 def _apply(before: str, row: dict[str, Any], keep: Sequence[str]) -> str:

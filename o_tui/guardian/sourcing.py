@@ -11,7 +11,7 @@ from typing import Any, Literal
 from o_tui.config import EvolutionConfig
 from o_tui.evolution import scoring
 from o_tui.evolution.budget import Budget, Cost, limit_of
-from o_tui.evolution.candidates import FileSource, Member, ModelSource, OperatorSource, Source, operator_of
+from o_tui.evolution.candidates import FileSource, Member, ModelSource, OperatorSource, Origin, Source, operator_of
 from o_tui.evolution.genome import Genome
 from o_tui.guardian import apart
 from o_tui.guardian.choosing import Choosing
@@ -23,6 +23,8 @@ from o_tui.protocol.errors import OError, UsageError
 
 Asked = Literal["file", "llm", "operators", "others", "auto"]
 ASKED: tuple[Asked, ...] = ("file", "llm", "operators", "others", "auto")
+_GIVEN: Mapping[str, Origin] = {"file": "file", "part": "part", "edit": "edit"}
+"""What comes with its source."""
 SEVERAL = 4
 """Candidates that the operators make where nobody says how many."""
 MOST = 10_000
@@ -47,9 +49,9 @@ class Sourcing:
         """For a row of which `origin` says what was asked for."""
         asked = str(row["origin"])
         failures, others = await self._known(row)
-        if asked in ("file", "part"):
+        if (given := _GIVEN.get(asked)) is not None:
             parents = tuple(row["source"].get("parents", ()))
-            made: list[Source] = [FileSource(source, "part" if asked == "part" else "file", parents)]
+            made: list[Source] = [FileSource(source, given, parents)]
             return Job(made, 1, budget, failures, others)
         names, by = [asked], "the operator"
         if asked == "auto":

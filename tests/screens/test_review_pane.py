@@ -50,7 +50,7 @@ class Clock:
 def one(guardian: ScriptedGuardian) -> None:
     with_evolutions(evolution())(guardian)
     guardian.handlers["status"] = lambda: {"genome": {"revision": "9f3c1e0b5d7a", "version": "0.1.0"}}
-    guardian.handlers["approve"] = lambda id, digest: evolution(state="promoted", version=VERSION, by="ada")
+    guardian.handlers["approve"] = lambda id, digest, evidence: evolution(state="promoted", version=VERSION, by="ada")
     guardian.handlers["reject"] = lambda id, reason: evolution(state="rejected", reason=reason, by="ada")
 
 
@@ -163,11 +163,11 @@ async def test_evidence_folds_and_unfolds(workspace: Paths) -> None:
     async with opened(workspace, setup=one) as view:
         pane, _ = await review(view)
         assert "latency 19 % faster (-24.0 .. -13.0 %)" in view.text()
-        await view.press("e")
+        await view.press("i")
         assert "Measured on 60 pairs" in view.text()
         assert not pane.diff.display
         assert view.app.frame.active == "review"
-        await view.press("e")
+        await view.press("i")
         assert pane.diff.has_focus
 
 

@@ -25,6 +25,7 @@ class Deciding(Pane):
         self._item: Row = {}
         self._said = ""
         self._asked = ("", "")
+        self._evidence_seen = ""
 
     @property
     def bar(self) -> ApprovalBar:
@@ -71,6 +72,7 @@ class Deciding(Pane):
             self._tell_decision()
             return
         self._said = ""
+        self._evidence_seen = str(self._item.get("evidence_sha256") or "")
         self.bar.ask(str(self._item["id"]), str(self._item["diff_sha256"]), self._version())
 
     def _may_approve(self) -> str:
@@ -96,7 +98,8 @@ class Deciding(Pane):
             self._said = "Another change came up meanwhile: nothing was approved."
             self._tell_decision()
             return
-        self._decide(f"Approving {message.identity} ...", "approve", id=message.identity, digest=message.digest)
+        shown_was = {"id": message.identity, "digest": message.digest, "evidence": self._evidence_seen}
+        self._decide(f"Approving {message.identity} ...", "approve", **shown_was)
 
     def action_reject(self) -> None:
         """Asks why, then rejects."""
@@ -153,14 +156,15 @@ class Deciding(Pane):
         self._tell_decision()
         self.run_worker(self._deciding(method, params), group="decision", exit_on_error=False)
 
-    async def _deciding(self, method: str, params: dict[str, Any]) -> None:
+    async def _deciding(self, method: str, params: dict[str, Any]) -> bool:
+        """Asks the guardian and says what came of it; whether it agreed."""
         try:
             value = await self.call(method, **params)
         except OError as error:
             self._said = f"Refused: {error}" + (f" ({error.hint})" if error.hint else "")
             self.view.tell_error(error)
             self._tell_decision()
-            return
+            return False
         self._said = ""
         self.refresh_genome()
         row = value if isinstance(value, dict) else {}
@@ -168,8 +172,13 @@ class Deciding(Pane):
             self._said = f"Rolled back: v{shown(row.get('version'), 20)} runs."
         elif method == "evolution.accept_part":
             self._said = f"A part of it is tried as {shown(row.get('evolution'), 20)}."
+        elif method == "evolution.edit":
+            self._said = f"Your text is tried as {shown(row.get('evolution'), 20)}; this one waits until that does."
+        elif method == "evolution.measure":
+            self._said = f"{shown(row.get('evolution'), 20)} is measured again; it waits for you when that is done."
         elif row.get("id") == self._item.get("id"):
             self._item = {**self._item, **row}
         if self._item:
             self._draw()
         self.view.tell(self._said or outcome_word(row).capitalize() + ".")
+        return True

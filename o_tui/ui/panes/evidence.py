@@ -58,7 +58,7 @@ def summary(row: Row, flags: Sequence[Flag]) -> list[Text]:
     second.append(f"stages {len(stages) - len(failed)} ok" + (f", {len(failed)} NOT" if failed else ""))
     hidden = f"[!] {len(flags)} HIDDEN CHARACTERS" if flags else "hidden characters: none"
     second.append(f"  {hidden}", "bold" if flags else "")
-    second.append("   e evidence", "dim")
+    second.append("   i evidence", "dim")
     return [first, second]
 
 

@@ -37,7 +37,7 @@ class Marking(Deciding):
             self.view.tell("Only a change that waits for you can be marked.")
             return
         if not self.diff.display:
-            self.view.tell("Marks are made in the diff: e shows it.")
+            self.view.tell("Marks are made in the diff: i shows it.")
             return
         self.diff.mark(mark)
         self._marked()

@@ -19,9 +19,9 @@ from o_tui.ui.lists.filter_bar import FilterBar
 from o_tui.ui.lists.row_list import Cell, Row, RowList
 from o_tui.ui.messages import CopyRequested
 from o_tui.ui.outcome import measured
+from o_tui.ui.panes import editing, marking
 from o_tui.ui.panes.approval import ApprovalBar
 from o_tui.ui.panes.evidence import evidence, summary
-from o_tui.ui.panes.marking import ACTIONS, Marking
 from o_tui.ui.panes.shadows import canary_words, outcome_word
 from o_tui.ui.snapshot_model import Model, Part
 from o_tui.ui.text import Static, Text
@@ -38,7 +38,7 @@ EMPTY = (
 )
 
 
-class ReviewPane(Marking):
+class ReviewPane(editing.Editing):
     """Nothing is approved but by a version typed here, for the diff that is shown, byte for byte."""
 
     pane_id = "review"
@@ -56,12 +56,13 @@ class ReviewPane(Marking):
         Action("review.approve", ("A",), "Approve", "Approve this diff: the new version has to be typed.", 10),
         Action("review.reject", ("R",), "Reject", "Reject this change, with a reason.", 20),
         Action("review.later", ("L",), "Later", "Leave it for later and go to the next change.", 30),
-        *ACTIONS,
+        *marking.ACTIONS,
+        *editing.ACTIONS,
         Action("review.next_hunk", ("n",), "Next hunk", "To the next hunk of the diff.", 40),
         Action("review.previous_hunk", ("p",), "Hunk before", "To the hunk before.", 0),
         Action("review.next_file", ("right_square_bracket",), "Next file", "To the next file of the diff.", 0),
         Action("review.previous_file", ("left_square_bracket",), "File before", "To the file before.", 0),
-        Action("review.evidence", ("e",), "Evidence", "Show the evidence in full, or the diff again.", 50),
+        Action("review.evidence", ("i",), "Evidence", "Show the evidence in full, or the diff again.", 50),
         Action("review.wrap", ("w",), "Wrap", "Wrap long lines, or let them run on.", 60),
         Action("review.split", ("s",), "Side by side", "Side by side, or unified.", 70),
         Action("review.more_context", ("plus", "equals_sign"), "More context", "More unchanged lines.", 0),
@@ -110,7 +111,15 @@ class ReviewPane(Marking):
     def offers(self, action: Action) -> bool:
         """What decides is offered where there is something to decide, a rollback where something was promoted."""
         state = self._item.get("state")
-        if action.id in ("review.approve", "review.reject", "review.later", "review.accept", "review.refuse"):
+        if action.id in (
+            "review.approve",
+            "review.reject",
+            "review.later",
+            "review.accept",
+            "review.refuse",
+            "review.edit",
+            "review.measure",
+        ):
             return bool(state == "pending")
         if action.id == "review.undo":
             return bool(self.diff.marks)
@@ -173,6 +182,9 @@ class ReviewPane(Marking):
         identity = str(row["id"])
         mine = identity == self._item.get("id") and row.get("diff_sha256") == self._item.get("diff_sha256")
         if mine:
+            if row.get("evidence_sha256") != self._item.get("evidence_sha256"):
+                self.bar.close()  # other evidence: it wants to be read
+                self.gate.close()
             self._item = {**self._item, **row}
             if self.bar.open_for == identity and row.get("state") != "pending":
                 self.bar.close()
@@ -247,7 +259,7 @@ class ReviewPane(Marking):
             line.append("R", "bold")
             line.append(" reject   ")
             line.append("L", "bold")
-            line.append(" later   Space/x mark  e evidence")
+            line.append(" later   Space/x mark  e edit  T again")
         elif state:
             line.append(outcome_word(row).capitalize() + canary_words(row), "bold")
             line.append(f" by {shown(row['by'], 40)}" if row.get("by") else "")

@@ -46,6 +46,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--resume", metavar="RUN", nargs="?", const="", help="go on with a run (default: the newest)")
     group.add_argument("--out", metavar="FILE", help="where the best program goes; a file that is there needs a yes")
     group.add_argument("--approve", metavar="DIGEST", help="with --resume RUN: the yes to what --out is to replace")
+    group.add_argument("--plain", action="store_true", help="no live page: lines, also on a terminal")
+    group.add_argument("--for-page", action="store_true", help=argparse.SUPPRESS)
 
 
 def wanted(args: argparse.Namespace) -> bool:
@@ -61,6 +63,10 @@ def evolve(context: Context) -> int:
     wish = _wish(args)
     if args.approve:
         return _approve(context, folder)
+    if not args.plain and not context.out.json and all(stream.isatty() for stream in (sys.stdin, sys.stdout)):
+        from o_tui.cli import program_page
+
+        return program_page.follow(context)
     start = time.monotonic()
     show = Show(context)
     if args.resume is not None:
@@ -79,7 +85,7 @@ def evolve(context: Context) -> int:
         value = outcome.finish(run.store) | {"elapsed_s": round(time.monotonic() - start, 3)}
         if args.out and value["best"]["path"]:
             value |= _out(context, run, Path(args.out).expanduser())
-        return show.end(value, run)
+        return show.end(value)
     finally:
         run.store.close()
         _tell_views(context)
@@ -163,17 +169,18 @@ def _out(context: Context, run: Run, file: Path) -> dict[str, Any]:
     if state == "written" or pending is None:
         return {"out": str(file)}
     again = f"o-tui evolve --resume {run.store.folder.name} --approve {pending['sha256']}"
-    if sys.stdin.isatty() and sys.stderr.isatty() and not context.out.json and _yes(context, file, run):
-        outcome.approve(run.store, pending["sha256"], _who())
+    if sys.stdin.isatty() and sys.stderr.isatty() and not context.out.json and yes(context, file, run.store.folder):
+        outcome.approve(run.store, pending["sha256"], who())
         return {"out": str(file)}
     return {"outcome": "pending", "out": str(file), "approve": again}
 
 
-def _yes(context: Context, file: Path, run: Run) -> bool:
+def yes(context: Context, file: Path, folder: Path) -> bool:
+    """Whether a file is to be replaced by the best program of the run in `folder`; shows what that would change."""
     import difflib
 
     old = file.read_text("utf-8", "replace").splitlines()
-    new = (run.store.folder / "best.py").read_text("utf-8", "replace").splitlines()
+    new = (folder / "best.py").read_text("utf-8", "replace").splitlines()
     context.out.diff("\n".join(difflib.unified_diff(old, new, str(file), "best", lineterm="")))
     context.out.note(f"Replace {file}? [y/N] ", end="")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -185,7 +192,7 @@ def _approve(context: Context, folder: Path) -> int:
 
     store = Store.open(folder / (context.args.resume or starting.newest(folder, None)))
     try:
-        file = outcome.approve(store, context.args.approve, _who())
+        file = outcome.approve(store, context.args.approve, who())
         value = {"evolution": store.fact("id"), "outcome": "approved", "out": file}
     finally:
         store.close()
@@ -196,7 +203,8 @@ def _approve(context: Context, folder: Path) -> int:
     return 0
 
 
-def _who() -> str:
+def who() -> str:
+    """Whose yes it is."""
     import getpass
 
     try:
@@ -218,8 +226,9 @@ class Show:
         self._run: Run | None = None
         self._began = self._shown_at = time.monotonic()
         self._from = 0
-        self._tried: Counter[str] = Counter()
-        self._helped: Counter[str] = Counter()
+        self.tried: Counter[str] = Counter()
+        self.helped: Counter[str] = Counter()
+        self._for_page = context.args.for_page
 
     def begin(self, run: Run) -> None:
         """What runs."""
@@ -230,7 +239,8 @@ class Show:
         plan, store = run.plan, run.store
         about = {"evolution": store.fact("id"), "budget": plan.budget, "seed": plan.seed, "tier": store.fact("tier")}
         if self._out.json:
-            self._out.value({"event": "begun", **about, "done": self._from})
+            more = _of_page(run) if self._for_page else {}
+            self._out.value({"event": "begun", **about, "done": self._from, **more})
         else:
             already = f", {self._from} are done" if self._from else ""
             self._out.line(f"{about['evolution']}: {plan.budget} evaluations{already}, seed {plan.seed}")
@@ -240,11 +250,13 @@ class Show:
     def event(self, event: Mapping[str, Any]) -> None:
         """One thing that happened."""
         if self._out.json:
+            if self._for_page and event.get("best") and self._run is not None:
+                event = {**event, **_source(self._run)}
             self._out.value(dict(event))
             return
         if event["event"] == "evaluation":
-            self._tried[event["operator"]] += 1
-            self._helped[event["operator"]] += bool(event["best"])
+            self.tried[event["operator"]] += 1
+            self.helped[event["operator"]] += bool(event["best"])
             if event["best"]:
                 self._wipe()
                 self._out.line(f"{event['number']:>6}  {event['score']:.6g}  {event['operator']}: {event['detail']}")
@@ -258,7 +270,7 @@ class Show:
             return
         self._shown_at = now
         best = "none" if run.best is None or run.best.score is None else f"{run.best.score:.6g}"
-        helped = ", ".join(f"{name} {self._helped[name]}/{n}" for name, n in self._tried.most_common(4))
+        helped = ", ".join(f"{name} {self.helped[name]}/{n}" for name, n in self.tried.most_common(4))
         rate = (run.done - self._from) / max(now - self._began, 1e-9)
         self._out.note(
             f"{run.done}/{run.plan.budget}  {rate:.0f}/s  best {best}  failed {run.failures}  {helped}".ljust(79),
@@ -269,14 +281,14 @@ class Show:
         if self._live:
             self._out.note(" " * 79, end="\r")
 
-    def end(self, value: Mapping[str, Any], run: Run) -> int:
+    def end(self, value: Mapping[str, Any]) -> int:
         """The outcome; the exit code."""
         done = value["outcome"] in ("improved", "pending")
         if self._out.json:
             self._out.value(dict(value))
             return 0 if done else 1
         self._wipe()
-        rows = [(name, n, self._helped[name]) for name, n in self._tried.most_common()]
+        rows = [(name, n, self.helped[name]) for name, n in self.tried.most_common()]
         self._out.table(("OPERATOR", "TRIED", "BETTER"), rows)
         best = value["best"]
         text = f"{value['evolution']}: {value['outcome']}, {value['evaluations']} evaluations, {value['failed']} failed"
@@ -293,6 +305,29 @@ class Show:
         elif value.get("out"):
             self._out.line(f"written: {value['out']}")
         return 0 if done else 1
+
+
+def _of_page(run: Run) -> dict[str, Any]:
+    """What a page needs to know of a run that it cannot read: the run's file has one reader."""
+    from o_tui.programs.run import shown
+
+    rows = list(run.store.rows())
+    best = max((row for row in rows if row.score is not None), key=lambda row: row.score or 0.0, default=None)
+    found = {
+        "run": run.store.folder.name,
+        "failed": sum(row.score is None for row in rows),
+        "initial": rows[0].score if rows else None,
+        "initial_source": run.store.source(run.store.fact("initial_sha256")).decode("utf-8", "replace"),
+    }
+    if best is not None:
+        source = run.store.source(best.sha256).decode("utf-8", "replace")
+        found["best"] = {**shown(best), "source": source}
+    return found
+
+
+def _source(run: Run) -> dict[str, str]:
+    best = run.best
+    return {} if best is None else {"source": run.store.source(best.sha256).decode("utf-8", "replace")}
 
 
 def _figure(number: float | None) -> str:

@@ -255,11 +255,11 @@ class ReviewPane(editing.Editing):
             self._tell_marks(line)
         elif state == "pending":
             line.append("A", "bold")
-            line.append(f" approve (asks for {shown(self._version(), 20)})   ")
+            line.append(f" approve (asks for {shown(self._version(), 20)})  ")
             line.append("R", "bold")
-            line.append(" reject   ")
+            line.append(" reject  ")
             line.append("L", "bold")
-            line.append(" later   Space/x mark  e edit  T again")
+            line.append(" later  Space/x mark  e edit  T again")
         elif state:
             line.append(outcome_word(row).capitalize() + canary_words(row), "bold")
             line.append(f" by {shown(row['by'], 40)}" if row.get("by") else "")

@@ -1,0 +1,215 @@
+"""The live page of a run of a user's program: what it shows, and its keys; a real run on a real terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+from textual.widgets import Footer
+
+from o_tui.ui.programs.figures import Figures, failure_of
+from o_tui.ui.programs.page import EMPTY, ProgramPage
+from tests.support import user_programs
+from tests.support.terminal import ROOT
+
+OLD, NEW = "A = 3.0\nB = 2.0\n", "A = 1.25\nB = 2.0\n"
+
+
+def evaluation(number: int, score: float | None, **more: Any) -> dict[str, Any]:
+    row = {"event": "evaluation", "number": number, "operator": "literals", "detail": "A: 3.0 -> 1.25", "score": score}
+    return row | {"metrics": {}, "error": "", "refused": [], "wall_ms": 2.0, "best": False} | more
+
+
+BEGUN = {"event": "begun", "evolution": "20260102-abcd", "run": "20260102-abcd", "budget": 100, "seed": 0, "tier": "A"}
+EVENTS = [
+    {**BEGUN, "done": 0, "failed": 0, "initial": None, "initial_source": OLD},
+    evaluation(1, 4.0, operator="initial", detail="as it was given", best=True, source=OLD),
+    evaluation(2, None, operator="statements", error="ValueError: math domain error"),
+    evaluation(3, None, refused=["socket"], error="PermissionError: no"),
+    evaluation(4, 7.5, best=True, source=NEW),
+    evaluation(5, 7.0, operator="crossover", detail="[@click=app.exit]x[/] \x1b[2J"),
+]
+
+
+class Told:
+    """A feed that is told everything at once."""
+
+    def __init__(self, events: list[dict[str, Any]]) -> None:
+        self.figures, self.state, self.asked = Figures(), "running", list[str]()
+        for event in events:
+            self.figures.take(event, 0.0)
+
+    def poll(self) -> None:
+        return
+
+    def pause(self) -> None:
+        self.asked.append("pause")
+        self.state = "paused"
+
+    def resume(self) -> None:
+        self.asked.append("resume")
+        self.state = "running"
+
+    def stop(self) -> None:
+        self.asked.append("stop")
+        self.state = "ended"
+
+
+def page_of(events: list[dict[str, Any]]) -> tuple[ProgramPage, Told]:
+    feed = Told(events)
+    page = ProgramPage(feed)
+    page.clock = lambda: 3.0
+    page._began = 0.0
+    return page, feed
+
+
+def picture(page: ProgramPage) -> str:
+    lines = page.screen._compositor.render_strips(page.size)
+    return "\n".join("".join(segment.text for segment in line).rstrip() for line in lines)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+async def test_looks(size: tuple[int, int], snapshot: SnapshotAssertion) -> None:
+    page, _ = page_of(EVENTS)
+    async with page.run_test(size=size) as pilot:
+        await pilot.pause()
+        shown = picture(page)
+        assert "best 7.5  as it was 4  number 4" in shown and "5 of 100" in shown and "failed 2" in shown
+        assert "\x1b" not in shown
+        assert shown == snapshot
+
+
+async def test_it_says_what_it_waits_for_while_there_is_nothing() -> None:
+    page, _ = page_of([])
+    async with page.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        assert EMPTY in picture(page)
+        await pilot.press("d")
+        await pilot.pause()
+        told = [notification.message for notification in page._notifications]
+        assert told == ["There is nothing better than the program as it was yet."]
+
+
+async def test_keys_and_the_mouse() -> None:
+    page, feed = page_of(EVENTS)
+    async with page.run_test(size=(80, 24)) as pilot:
+        await pilot.press("d")
+        await pilot.pause(0.1)
+        assert "A = 1.25" in picture(page)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "statements" in picture(page)
+        await pilot.press("p")
+        assert feed.state == "paused" and "paused" in picture(page)
+        keys = [key for key in page.query_one(Footer).query("FooterKey") if "Pause" in str(key.description)]  # type: ignore[attr-defined]
+        await pilot.click(keys[0])
+        assert feed.asked == ["pause", "resume"]
+        await pilot.press("s")
+        await pilot.pause()
+    assert feed.asked[-1] == "stop" and page.return_value == 0
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        ({"error": "ValueError: a: b"}, "ValueError"),
+        ({"error": "Traceback\n  x\nKeyError: 'k'"}, "KeyError"),
+        ({"error": "", "refused": []}, "no score"),
+        ({"error": "OSError: x", "refused": ["connect"]}, "refused: connect"),
+    ],
+)
+def test_kinds_of_failures(event: dict[str, Any], kind: str) -> None:
+    assert failure_of(event) == kind
+
+
+def test_the_rate_is_of_the_last_seconds() -> None:
+    figures = Figures()
+    for number in range(1, 101):
+        figures.take(evaluation(number, 1.0), number / 10)
+    assert 9.0 <= figures.rate(10.0) <= 11.0
+    assert figures.rate(100.0) == 0.0
+
+
+class Terminal:
+    """A command on a terminal of its own; the test reads what it draws."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 40, 120, 0, 0))
+        environment = {"TERM": "xterm-256color", "PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "o_tui", *words, "--data-dir", str(folder / "w")],
+            stdin=slave, stdout=slave, stderr=slave, env=environment, cwd=ROOT, start_new_session=True,
+        )  # fmt: skip
+        os.close(slave)
+        self.output = ""
+
+    def sees(self, pattern: str, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not re.search(pattern, self.output):
+            if time.monotonic() > deadline or not self._read(deadline - time.monotonic()):
+                raise AssertionError(f"{pattern!r} is not in {self.output[-2000:]!r}")
+
+    def _read(self, wait_s: float) -> bool:
+        ready, _, _ = select.select([self.master], [], [], max(0.0, wait_s))
+        try:
+            data = os.read(self.master, 1 << 16) if ready else b""
+        except OSError:
+            return False
+        self.output += data.decode("utf-8", "replace")
+        return bool(data)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
+
+def test_a_run_on_a_terminal_pauses_goes_on_and_leaves_its_end_behind(folder: Path) -> None:
+    program, evaluator = user_programs.files(folder / "p")
+    terminal = Terminal(folder, "evolve", str(program), str(evaluator), "--budget", "40", "--seed", "1")
+    try:
+        terminal.sees("literals")
+        os.write(terminal.master, b"p")
+        terminal.sees("paused|measured again")
+        os.write(terminal.master, b"p")
+        terminal.sees(r"\x1b\[\?1049l[^$]*improved, 40 evaluations")
+        terminal.sees("best program: ")
+        assert terminal.process.wait(30) == 0
+    finally:
+        terminal.close()
+
+
+def test_a_run_that_is_stopped_can_be_resumed_and_says_how(folder: Path) -> None:
+    program, evaluator = user_programs.files(folder / "p")
+    terminal = Terminal(folder, "evolve", str(program), str(evaluator), "--budget", "100000")
+    try:
+        terminal.sees("literals")
+        os.write(terminal.master, b"s")
+        terminal.sees(r"go on with o-tui evolve --resume \S+")
+        assert terminal.process.wait(30) == 130
+    finally:
+        terminal.close()
+
+
+def test_a_terminal_that_asks_for_lines_gets_them(folder: Path) -> None:
+    program, evaluator = user_programs.files(folder / "p")
+    terminal = Terminal(folder, "evolve", str(program), str(evaluator), "--budget", "8", "--plain")
+    try:
+        terminal.sees("8 evaluations, ")
+        assert "\x1b[?1049h" not in terminal.output
+    finally:
+        terminal.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,12 @@ from typing import Any
 import pytest
 
 from o_tui.paths import Paths
-from o_tui.protocol.errors import OError, RefusedError, UsageError
+from o_tui.protocol.errors import OError, UsageError
+from o_tui.ui.app import OApp
 from o_tui.ui.terminal import editor
 from tests.screens.test_review_pane import review
 from tests.support.panes import NEW, Opened, evolution, opened, with_evolutions
 from tests.support.scripted_link import ScriptedGuardian
-from tests.support.terminal import PtyView
 
 
 def waits(guardian: ScriptedGuardian) -> None:
@@ -40,74 +41,40 @@ def script(folder: Path, body: str) -> str:
     return str(file)
 
 
-async def in_review(view: PtyView) -> None:
-    await view.sees("REVIEW")
-    view.type("\x1bOS")  # F4
-    await view.sees("hunk 1/")
-    await view.sees("Approve")  # the footer of the pane that has the keys
-    await view.rests()
+@pytest.fixture
+def lent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal that can be lent: the one of the tests cannot."""
+    monkeypatch.setattr(OApp, "suspend", lambda self: contextlib.nullcontext())
+    monkeypatch.delenv("EDITOR", raising=False)
 
 
-async def test_the_editor_has_the_terminal_and_its_text_is_tried(folder: Path) -> None:
-    (folder / "run").mkdir()
-    asks = 'test -t 0 && test -t 1 && test -t 2 && echo HERE-IS-ED && read line && echo "# $line" >> "$1"'
-    edits = script(folder, asks)
-    async with ScriptedGuardian(folder / "run" / "guardian.sock") as guardian:
-        waits(guardian)
-        async with PtyView(folder, environment={"VISUAL": edits, "EDITOR": "false"}) as view:
-            await in_review(view)
-            view.forget()
-            view.type("e")
-            await view.sees("HERE-IS-ED")
-            assert b"\x1b[?1049l" in view.output.split(b"HERE-IS-ED")[0], "the screen was left before"
-            view.type("by hand\n")
-            called = await guardian.called("evolution.edit")
-            assert called["text"] == NEW + "# by hand\n"
-            assert (called["id"], called["digest"]) == ("ev-17", evolution()["diff_sha256"])
-            await view.sees("tried as ev-21")
-            assert b"\x1b[?1049h" in view.output.split(b"by hand")[-1], "and is there again"
-            assert [method for method, _ in guardian.calls if method == "approve"] == []
+@pytest.mark.usefixtures("lent")
+async def test_what_the_editor_leaves_is_tried_and_no_approval(
+    workspace: Paths, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VISUAL", script(folder, 'echo "# by hand" >> "$1"'))
+    monkeypatch.setenv("EDITOR", "false")
+    async with opened(workspace, (120, 40), waits) as view:
+        await review(view)
+        await view.press("e")
+        called = await view.called("evolution.edit")
+        assert called == {"id": "ev-17", "digest": evolution()["diff_sha256"], "text": NEW + "# by hand\n"}
+        await view.until(lambda: "tried as ev-21" in view.text())
+        assert view.calls("approve") == []
     assert (folder / "seen").read_text().split() == ["600", "700", "recall.py"]
 
 
+@pytest.mark.usefixtures("lent")
 @pytest.mark.parametrize(("body", "said"), [("true", "Nothing was changed."), ("exit 3", "ended with 3")])
 async def test_nothing_is_tried_where_nothing_was_changed_or_the_editor_failed(
-    folder: Path, body: str, said: str
+    workspace: Paths, folder: Path, monkeypatch: pytest.MonkeyPatch, body: str, said: str
 ) -> None:
-    (folder / "run").mkdir()
-    async with ScriptedGuardian(folder / "run" / "guardian.sock") as guardian:
-        waits(guardian)
-        async with PtyView(folder, environment={"EDITOR": script(folder, body)}) as view:
-            await in_review(view)
-            view.type("e")
-            await view.sees(said)
-            view.type("\x1b[F")  # the view lives
-            await view.rests()
-            assert view.process is not None and view.process.returncode is None
-            assert [method for method, _ in guardian.calls if method == "evolution.edit"] == []
-
-
-async def test_a_text_that_was_refused_is_not_lost(folder: Path) -> None:
-    (folder / "run").mkdir()
-    answers: list[Any] = [RefusedError("stale base: it was made from another"), {"evolution": "ev-21"}]
-
-    def once(id: str, digest: str, text: str) -> Any:
-        answer = answers.pop(0)
-        if isinstance(answer, OError):
-            raise answer
-        return answer
-
-    async with ScriptedGuardian(folder / "run" / "guardian.sock") as guardian:
-        waits(guardian)
-        guardian.handlers["evolution.edit"] = once
-        async with PtyView(folder, environment={"EDITOR": script(folder, 'echo "# more" >> "$1"')}) as view:
-            await in_review(view)
-            view.type("e")
-            await view.sees("stale base")
-            view.type("e")
-            await view.sees("tried as ev-21")
-            texts = [params["text"] for method, params in guardian.calls if method == "evolution.edit"]
-            assert texts == [NEW + "# more\n", NEW + "# more\n# more\n"]
+    monkeypatch.setenv("VISUAL", script(folder, body))
+    async with opened(workspace, (120, 40), waits) as view:
+        await review(view)
+        await view.press("e")
+        await view.until(lambda: said in view.text())
+        assert view.calls("evolution.edit") == []
 
 
 async def test_without_an_editor_one_line_says_what_to_do(workspace: Paths, monkeypatch: pytest.MonkeyPatch) -> None:

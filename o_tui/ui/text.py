@@ -103,6 +103,10 @@ def entitle(widget: Widget, title: str | Untrusted = "", keys: str | Untrusted =
     widget.border_subtitle = Content(safe_line(keys))
 
 
+class KeyLine(widgets.Footer):
+    """Textual's footer: it shows the titles of bindings, which are ours."""
+
+
 class LastDoor(LineFilter):
     """Every line of every widget passes it on the way to the terminal.
 

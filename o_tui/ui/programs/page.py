@@ -14,7 +14,6 @@ import textual.screen
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
-from textual.widgets import Footer
 
 from o_tui.config import Config
 from o_tui.paths import Paths, shipped
@@ -26,7 +25,7 @@ from o_tui.ui.format import milliseconds
 from o_tui.ui.programs.figures import Figures, figure
 from o_tui.ui.terminal import background, session
 from o_tui.ui.terminal.driver import SafeDriver, on_signals
-from o_tui.ui.text import LAST_DOOR, Static, Text, safe
+from o_tui.ui.text import LAST_DOOR, KeyLine, Static, Text, safe
 
 DRAW_S, DRAW_REMOTE_S = 0.2, 0.5
 ROWS = 8
@@ -86,6 +85,7 @@ class ProgramPage(Borders):
         self._began = self.clock()
         self._every_s = DRAW_REMOTE_S if remote else DRAW_S
         self._shown_best: object = None
+        self._said = ""
 
     def compose(self) -> ComposeResult:
         """Head, two tables, the last events; the diff in their place on a key."""
@@ -96,7 +96,7 @@ class ProgramPage(Borders):
         with VerticalScroll(id="told"):
             yield Static(id="events")
         yield DiffView(id="diff")
-        yield Footer(show_command_palette=False)
+        yield KeyLine(show_command_palette=False)
 
     def on_mount(self) -> None:
         """Draws, and goes on drawing."""
@@ -133,7 +133,7 @@ class ProgramPage(Borders):
         text.append(f"O evolve {begun.get('evolution', '')}", "bold")
         text.append(f"  {self.feed.state}", "" if self.feed.state == "running" else "reverse")
         text.append(f"  {milliseconds(1000 * (now - self._began))}  seed {begun.get('seed', 0)}")
-        text.append(f"  sandbox {begun.get('tier', '?')}\n")
+        text.append(f"  sandbox {begun.get('tier', '?')}  {self._said}\n")
         text.append("best ")
         text.append(figure(best.get("score")), "bold")
         text.append(f"  as it was {figure(figures.initial)}")
@@ -165,7 +165,8 @@ class ProgramPage(Borders):
         if self.screen.has_class("-diff"):
             self.action_figures()
         elif not self.feed.figures.diff():
-            self.notify("There is nothing better than the program as it was yet.", markup=False)
+            self._said = "there is nothing better than the program as it was yet"
+            self.draw()
         else:
             self.screen.add_class("-diff")
             self._show_diff()

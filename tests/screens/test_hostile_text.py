@@ -136,7 +136,7 @@ PLACES: list[tuple[str, str, str]] = [
     ("back", "\x1b", ""),
     ("approval", "A", ""),
     ("back", "\x1b", ""),
-    ("evidence", "e", "hidden or"),
+    ("evidence", "i", "hidden or"),
     ("events", "\x1b5", "<U+202E>"),
     ("an event in full", "\x1b[F\r", "␛[2J"),
     ("back", "\x1b", ""),

@@ -220,7 +220,8 @@ async def test_approving_sends_the_digest_of_what_is_shown(workspace: Paths) -> 
     async with opened(workspace, setup=one) as view:
         pane, clock = await review(view)
         await approve(view, pane, clock)
-        assert await view.called("approve") == {"id": "ev-17", "digest": evolution()["diff_sha256"]}
+        seen = {"digest": evolution()["diff_sha256"], "evidence": evolution()["evidence_sha256"]}
+        assert await view.called("approve") == {"id": "ev-17", **seen}
         await view.until(lambda: f"Promoted v{VERSION}" in view.text())
 
 

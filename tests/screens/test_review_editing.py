@@ -16,6 +16,7 @@ from o_tui.ui.terminal import editor
 from tests.screens.test_review_pane import review
 from tests.support.panes import NEW, Opened, evolution, opened, with_evolutions
 from tests.support.scripted_link import ScriptedGuardian
+from tests.support.terminal import PtyView
 
 
 def waits(guardian: ScriptedGuardian) -> None:
@@ -39,6 +40,36 @@ def script(folder: Path, body: str) -> str:
     file.write_text(SAYS.format(folder=folder, body=body))
     file.chmod(0o700)
     return str(file)
+
+
+async def in_review(view: PtyView) -> None:
+    await view.sees("REVIEW")
+    view.type("\x1bOS")  # F4
+    await view.sees("hunk 1/")
+    await view.sees("Approve")  # the footer of the pane that has the keys
+    await view.rests()
+
+
+async def test_the_editor_has_the_terminal_and_its_text_is_tried(folder: Path) -> None:
+    (folder / "run").mkdir()
+    asks = 'test -t 0 && test -t 1 && test -t 2 && echo HERE-IS-ED && read line && echo "# $line" >> "$1"'
+    edits = script(folder, asks)
+    async with ScriptedGuardian(folder / "run" / "guardian.sock") as guardian:
+        waits(guardian)
+        async with PtyView(folder, environment={"VISUAL": edits, "EDITOR": "false"}) as view:
+            await in_review(view)
+            view.forget()
+            view.type("e")
+            await view.sees("HERE-IS-ED")
+            assert b"\x1b[?1049l" in view.output.split(b"HERE-IS-ED")[0], "the screen was left before"
+            view.type("by hand\n")
+            called = await guardian.called("evolution.edit")
+            assert called["text"] == NEW + "# by hand\n"
+            assert (called["id"], called["digest"]) == ("ev-17", evolution()["diff_sha256"])
+            await view.sees("tried as ev-21")
+            assert b"\x1b[?1049h" in view.output.split(b"by hand")[-1], "and is there again"
+            assert [method for method, _ in guardian.calls if method == "approve"] == []
+    assert (folder / "seen").read_text().split() == ["600", "700", "recall.py"]
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ class ReviewPane(editing.Editing):
         for name in ("#review-head", "#review-body", "#decision"):
             self.query_one(name).display = there
         self.query_one("#review-fold").display = False
-        if self.waiting.has_focus and there and not listed:
+        if self.screen.focused is self.waiting and there and not listed:
             self.diff.display = True
             self.screen.set_focus(self.diff)
         self.waiting.display = listed
@@ -212,7 +212,7 @@ class ReviewPane(editing.Editing):
         self.diff.show(str(row.get("diff") or ""))
         self._flags = find(self.diff.files)
         self._show_parts()
-        if first and self.waiting.has_focus:
+        if first and self.screen.focused is self.waiting:
             self.screen.set_focus(self.diff)
         self._draw()
 

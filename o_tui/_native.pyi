@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any, Final, Literal, final
+from typing import Any, Final, Literal, TypedDict, Unpack, final
 
 from typing_extensions import Buffer
 
@@ -88,6 +88,24 @@ def embed(text: str, dimensions: int = 256) -> bytes:
         ValueError: `dimensions` is not 1 to 16,384.
     """
 
+class _Weights(TypedDict, total=False):
+    """What a search for words counts, and how much."""
+
+    text: float
+    """What a word in the text weighs; 1 where it is not given."""
+    context: float
+    """One in the context; 0.5."""
+    source: float
+    """One in the source; 0.5."""
+    neighbour: float
+    """One in a neighbour's text; 0.5, and 0 is the fastest."""
+    repeats: float
+    """How late a repeated word counts no more (k1); 1.2."""
+    length: float
+    """How much long blocks are held back, 0 to 1 (b); 0.75."""
+    coverage: float
+    """How much of a score depends on the coverage, 0 to 1; 0."""
+
 @final
 class MemoryIndex:
     """What of a memory is searched: numbers of blocks (0 to 2**64-1) by their words, Porter-stemmed; no text is kept.
@@ -134,14 +152,7 @@ class MemoryIndex:
         self,
         query: str,
         k: int = 10,
-        *,
-        text: float = 1.0,
-        context: float = 0.5,
-        source: float = 0.5,
-        neighbour: float = 0.5,
-        repeats: float = 1.2,
-        length: float = 0.75,
-        coverage: float = 0.0,
+        **weights: Unpack[_Weights],
     ) -> list[tuple[int, float, float]]:
         """The `k` best for any of the first 48 words of `query`: `(number, score, coverage)`, best first.
 
@@ -152,13 +163,10 @@ class MemoryIndex:
         Args:
             query: Any text.
             k: How many at most.
-            text: What a word in the text weighs.
-            context: One in the context.
-            source: One in the source.
-            neighbour: One in a neighbour's text; 0 is the fastest.
-            repeats: How late a repeated word counts no more (k1).
-            length: How much long blocks are held back, 0 to 1 (b).
-            coverage: How much of a score depends on the coverage, 0 to 1.
+            weights: What counts how much.
+
+        Raises:
+            TypeError: There is no such weight.
         """
 
     def search(
@@ -169,13 +177,7 @@ class MemoryIndex:
         vectors: VectorIndex | None = None,
         vector: bytes | None = None,
         meaning: float = 0.0,
-        text: float = 1.0,
-        context: float = 0.5,
-        source: float = 0.5,
-        neighbour: float = 0.5,
-        repeats: float = 1.2,
-        length: float = 0.75,
-        coverage: float = 0.0,
+        **weights: Unpack[_Weights],
     ) -> list[tuple[int, float, float]]:
         """The `k` best by words (`find`) and meaning together: `(number, score, cosine)`, best first.
 

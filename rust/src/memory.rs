@@ -4,9 +4,9 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use o_core::memory::{self, Fields, Meaning, Weights};
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::PyBufferError;
+use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::errors;
 use crate::vectors::VectorIndex;
@@ -31,6 +31,30 @@ impl MemoryIndex {
     fn write(&self) -> RwLockWriteGuard<'_, memory::MemoryIndex> {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Weights by their names in Python; those that are not given are the usual ones.
+fn weights_of(given: Option<&Bound<'_, PyDict>>) -> PyResult<Weights> {
+    let mut weights = Weights::default();
+    for (name, value) in given.into_iter().flatten() {
+        let name: String = name.extract()?;
+        let weight = match name.as_str() {
+            "text" => &mut weights.text,
+            "context" => &mut weights.context,
+            "source" => &mut weights.source,
+            "neighbour" => &mut weights.neighbour,
+            "repeats" => &mut weights.repeats,
+            "length" => &mut weights.length,
+            "coverage" => &mut weights.coverage,
+            _ => {
+                return Err(PyTypeError::new_err(format!(
+                    "no weight is called {name:?}"
+                )));
+            }
+        };
+        *weight = value.extract()?;
+    }
+    Ok(weights)
 }
 
 #[pymethods]
@@ -114,44 +138,29 @@ impl MemoryIndex {
     }
 
     /// The `k` best blocks for any of the words of `query`, best first.
-    #[pyo3(signature = (query, k=10, *, text=1.0, context=0.5, source=0.5, neighbour=0.5, repeats=1.2, length=0.75, coverage=0.0))]
-    #[allow(clippy::too_many_arguments)] // by their names in Python
+    #[pyo3(signature = (query, k=10, **weights))]
     fn find(
         &self,
         py: Python<'_>,
         query: &Bound<'_, PyString>,
         k: usize,
-        text: f32,
-        context: f32,
-        source: f32,
-        neighbour: f32,
-        repeats: f32,
-        length: f32,
-        coverage: f32,
-    ) -> Vec<(u64, f32, f32)> {
+        weights: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Vec<(u64, f32, f32)>> {
         let query = query.to_string_lossy();
-        let weights = Weights {
-            text,
-            context,
-            source,
-            neighbour,
-            repeats,
-            length,
-            coverage,
-        };
+        let weights = weights_of(weights)?;
         let work = || self.read().find(&query, k, &weights);
         let found = match self.read().len() > MANY_BLOCKS {
             true => py.detach(work),
             false => work(),
         };
-        found
-            .into_iter()
+        let found = found.into_iter();
+        Ok(found
             .map(|found| (found.number, found.score, found.coverage))
-            .collect()
+            .collect())
     }
 
     /// The `k` best blocks by words and meaning together, best first.
-    #[pyo3(signature = (query, k=10, *, vectors=None, vector=None, meaning=0.0, text=1.0, context=0.5, source=0.5, neighbour=0.5, repeats=1.2, length=0.75, coverage=0.0))]
+    #[pyo3(signature = (query, k=10, *, vectors=None, vector=None, meaning=0.0, **weights))]
     #[allow(clippy::too_many_arguments)] // by their names in Python
     fn search(
         &self,
@@ -161,24 +170,10 @@ impl MemoryIndex {
         vectors: Option<&Bound<'_, VectorIndex>>,
         vector: Option<&Bound<'_, PyBytes>>,
         meaning: f64,
-        text: f32,
-        context: f32,
-        source: f32,
-        neighbour: f32,
-        repeats: f32,
-        length: f32,
-        coverage: f32,
+        weights: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Vec<(u64, f64, f64)>> {
         let query = query.to_string_lossy();
-        let weights = Weights {
-            text,
-            context,
-            source,
-            neighbour,
-            repeats,
-            length,
-            coverage,
-        };
+        let weights = weights_of(weights)?;
         let vectors = vectors.map(Bound::get);
         let vector = vector.map(|vector| vector.as_bytes());
         let work = || {

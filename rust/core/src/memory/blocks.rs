@@ -96,6 +96,11 @@ impl Blocks {
         self.sizes.get(slot)
     }
 
+    /// The same of all blocks in a piece of the table.
+    pub fn sizes_of_piece(&self, piece: usize) -> &[Sizes] {
+        self.sizes.piece(piece)
+    }
+
     /// The number of the block in a slot.
     pub fn number(&self, slot: u32) -> Option<u64> {
         self.numbers.get(slot)

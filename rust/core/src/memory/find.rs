@@ -5,6 +5,7 @@
 //! turns repeat is worth little more than one that two have, where adding up finished scores would count it five times.
 
 use super::MemoryIndex;
+use super::alone::Alone;
 use super::blocks::Sizes;
 use super::postings::Counts;
 use super::words;
@@ -32,6 +33,20 @@ pub struct Weights {
     pub coverage: f32,
 }
 
+impl Default for Weights {
+    fn default() -> Self {
+        Weights {
+            text: 1.0,
+            context: 0.5,
+            source: 0.5,
+            neighbour: 0.5,
+            repeats: 1.2,
+            length: 0.75,
+            coverage: 0.0,
+        }
+    }
+}
+
 impl Weights {
     fn times(&self, counts: Counts) -> f32 {
         self.text * f32::from(counts.text())
@@ -51,16 +66,22 @@ pub struct Found {
     pub coverage: f32,
 }
 
+/// What a search has found of one block.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Tally {
+    pub score: f32,
+    /// Terms in the text.
+    pub own: u8,
+    /// Terms in the text or around it.
+    pub any: u8,
+}
+
 /// What a search counts of one block.
 #[derive(Clone, Copy, Default)]
 struct Cell {
-    score: f32,
+    tally: Tally,
     /// How often the term in hand is there, weighted.
     times: f32,
-    /// Terms in the text.
-    own: u8,
-    /// Terms in the text or around it.
-    any: u8,
 }
 
 /// What a search counts in, by slot. It is kept for the next one, all zeros again, because memory that is new costs more
@@ -70,13 +91,17 @@ pub(super) struct Scores {
     cells: Vec<Cell>,
     /// Slots with the term in hand, in the order in which they were met.
     touched: Vec<u32>,
-    /// The same, where no neighbour lends.
-    met: Vec<(u32, Counts)>,
     /// Slots with any term.
     found: Vec<u32>,
+    /// All that is needed where no neighbour lends.
+    alone: Alone,
 }
 
 impl Scores {
+    fn is_empty(&self) -> bool {
+        self.cells.is_empty() && self.alone.is_empty()
+    }
+
     /// Room for all slots. Lists have it at once: to grow would be to copy, and what is not written is only promised.
     fn make_room(&mut self, slots: usize) {
         if self.cells.len() < slots {
@@ -92,7 +117,7 @@ impl Scores {
         let Some(cell) = self.cells.get_mut(slot as usize) else {
             return;
         };
-        cell.own = cell.own.wrapping_add(u8::from(own));
+        cell.tally.own = cell.tally.own.wrapping_add(u8::from(own));
         if times > 0.0 {
             if cell.times == 0.0 {
                 self.touched.push(slot);
@@ -103,7 +128,7 @@ impl Scores {
 }
 
 /// Sorts of weights that do not change within a search.
-struct Scale<'a> {
+pub(super) struct Scale<'a> {
     weights: &'a Weights,
     blocks: f32,
     /// What BM25 divides by beside the times: so much, and so much for each word.
@@ -112,14 +137,24 @@ struct Scale<'a> {
 }
 
 impl Scale<'_> {
+    /// How often a term is there, weighted, by the code of its counts.
+    pub fn times_of_all(&self) -> [f32; 256] {
+        let mut times = [0.0; 256];
+        for (times, counts) in times.iter_mut().zip(Counts::all()) {
+            *times = self.weights.times(counts);
+        }
+        times
+    }
+
     /// What a term is worth that `with` blocks have.
-    fn rarity(&self, with: usize) -> f32 {
+    pub fn rarity(&self, with: usize) -> f32 {
         let with = with as f32;
         let rarity = (1.0 + (self.blocks - with + 0.5).max(0.0) / (with + 0.5)).ln();
         rarity * (self.weights.repeats + 1.0)
     }
 
-    fn term(&self, times: f32, sizes: Sizes) -> f32 {
+    #[inline]
+    pub fn term(&self, times: f32, sizes: Sizes) -> f32 {
         let weights = self.weights;
         let length = weights.text * f32::from(sizes.text)
             + weights.context * f32::from(sizes.context)
@@ -144,18 +179,28 @@ impl MemoryIndex {
         let mut own = Scores::default();
         let mut kept = self.scores.try_lock();
         let scores = kept.as_deref_mut().unwrap_or(&mut own);
-        scores.make_room(self.blocks.len());
         let scale = self.scale(weights);
+        let mut best = Best::new(k, terms.len(), weights.coverage);
+        if weights.neighbour.max(0.0) == 0.0 {
+            self.find_alone(&terms, &scale, &mut scores.alone, &mut best);
+            return best.finish();
+        }
+        scores.make_room(self.blocks.len());
         for term in &terms {
             self.score_term(*term, &scale, scores);
         }
-        self.best(scores, k, terms.len(), weights.coverage)
+        for slot in scores.found.drain(..) {
+            let cell = std::mem::take(&mut scores.cells[slot as usize]);
+            let number = || self.blocks.number(slot).unwrap_or_default();
+            best.offer(cell.tally, number);
+        }
+        best.finish()
     }
 
     /// Gives back what searches count in; the next one makes it anew. For a process that waits and shares its pages.
     pub fn rest(&self) {
         if let Ok(mut scores) = self.scores.try_lock()
-            && !scores.cells.is_empty()
+            && !scores.is_empty()
         {
             *scores = Scores::default();
             process::give_back();
@@ -180,9 +225,6 @@ impl MemoryIndex {
     /// Adds one term to the scores: of the blocks that have it, and of those that a neighbour lends it to.
     fn score_term(&self, term: u64, scale: &Scale<'_>, scores: &mut Scores) {
         let weights = scale.weights;
-        if weights.neighbour.max(0.0) == 0.0 {
-            return self.score_alone(term, scale, scores);
-        }
         let all_there = self.blocks.removed == 0;
         self.postings.find(term, |slot, counts| {
             if !all_there && !self.blocks.is_there(slot) {
@@ -208,87 +250,49 @@ impl MemoryIndex {
             else {
                 continue;
             };
-            if cell.any == 0 {
+            let times = std::mem::take(&mut cell.times);
+            if cell.tally.any == 0 {
                 found.push(slot);
             }
-            cell.any = cell.any.wrapping_add(1);
-            cell.score += rarity * scale.term(std::mem::take(&mut cell.times), sizes);
+            cell.tally.any = cell.tally.any.wrapping_add(1);
+            cell.tally.score += rarity * scale.term(times, sizes);
         }
-    }
-
-    /// The same without neighbours: a block meets a term once, so cells are visited once.
-    fn score_alone(&self, term: u64, scale: &Scale<'_>, scores: &mut Scores) {
-        let weights = scale.weights;
-        let Scores {
-            cells, met, found, ..
-        } = scores;
-        let all_there = self.blocks.removed == 0;
-        self.postings.find(term, |slot, counts| {
-            if all_there || self.blocks.is_there(slot) {
-                met.push((slot, counts));
-            }
-        });
-        let counting = met
-            .iter()
-            .filter(|(_, counts)| weights.times(*counts) > 0.0);
-        let rarity = scale.rarity(counting.count());
-        for (slot, counts) in met.drain(..) {
-            let (Some(cell), Some(sizes)) = (cells.get_mut(slot as usize), self.blocks.sizes(slot))
-            else {
-                continue;
-            };
-            let times = weights.times(counts);
-            cell.own = cell.own.wrapping_add(u8::from(counts.text() > 0));
-            if times > 0.0 {
-                if cell.any == 0 {
-                    found.push(slot);
-                }
-                cell.any = cell.any.wrapping_add(1);
-                cell.score += rarity * scale.term(times, sizes);
-            }
-        }
-    }
-
-    fn best(&self, scores: &mut Scores, k: usize, terms: usize, share: f32) -> Vec<Found> {
-        let mut best = Best::new(k);
-        for slot in scores.found.drain(..) {
-            let Cell {
-                score, own, any, ..
-            } = std::mem::take(&mut scores.cells[slot as usize]);
-            let coverage = (f32::from(own.min(any)) + f32::from(any)) / (2.0 * terms as f32);
-            let score = score * (1.0 - share + share * coverage);
-            if best.may_take(score) {
-                let number = self.blocks.number(slot).unwrap_or_default();
-                best.take(Found {
-                    number,
-                    score,
-                    coverage,
-                });
-            }
-        }
-        best.finish()
     }
 }
 
 /// The best `k`: twice as many are kept, and cut down when there are more.
-struct Best {
+pub(super) struct Best {
     kept: Vec<Found>,
     least: f32,
     k: usize,
+    /// Words of the query, and how much of a score depends on how many of them there are.
+    terms: usize,
+    share: f32,
 }
 
 impl Best {
-    fn new(k: usize) -> Self {
-        let kept = Vec::new();
+    fn new(k: usize, terms: usize, share: f32) -> Self {
         Best {
-            kept,
+            kept: Vec::new(),
             least: 0.0,
             k,
+            terms,
+            share,
         }
     }
 
-    fn may_take(&self, score: f32) -> bool {
-        score >= self.least && score > 0.0
+    /// Takes a block whose number is only asked for where it may be among the best.
+    pub fn offer(&mut self, tally: Tally, number: impl Fn() -> u64) {
+        let Tally { score, own, any } = tally;
+        let coverage = (f32::from(own.min(any)) + f32::from(any)) / (2.0 * self.terms as f32);
+        let score = score * (1.0 - self.share + self.share * coverage);
+        if score >= self.least && score > 0.0 {
+            self.take(Found {
+                number: number(),
+                score,
+                coverage,
+            });
+        }
     }
 
     fn take(&mut self, found: Found) {

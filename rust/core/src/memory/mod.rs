@@ -3,6 +3,7 @@
 //! It holds no text: blocks are numbers here, and the rows of the state's database remain the truth. What is in it can
 //! be made anew from them, and never has to be the same bytes for giving the same answers.
 
+mod alone;
 mod blocks;
 mod find;
 mod fuse;

@@ -1,6 +1,7 @@
 //! A list in pieces: one that grows moves nothing, so a fork that adds to it copies the pages that it writes to.
 
-const PIECE: usize = 4096;
+/// Values in a piece.
+pub(super) const PIECE: usize = 4096;
 
 pub(super) struct Pieces<T> {
     pieces: Vec<Vec<T>>,
@@ -21,6 +22,11 @@ impl<T: Copy> Pieces<T> {
 
     pub fn memory_bytes(&self) -> usize {
         self.pieces.len() * PIECE * size_of::<T>()
+    }
+
+    /// The values of a piece; none past the end.
+    pub fn piece(&self, number: usize) -> &[T] {
+        self.pieces.get(number).map_or(&[], Vec::as_slice)
     }
 
     #[inline]

@@ -152,7 +152,12 @@ fn tidy(word: &mut Vec<u8>) {
 }
 
 fn strip(word: &mut Vec<u8>, endings: Endings) {
+    let last = word.last().copied();
     for (ending, by, needs) in endings {
+        // Most words end with none of them: to compare one letter tells that soon.
+        if ending.last().copied() != last {
+            continue;
+        }
         if let Some(rest) = before(word, ending) {
             let goes = match needs {
                 Needs::One => measure(rest) > 0,

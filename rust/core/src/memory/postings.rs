@@ -34,6 +34,16 @@ impl Counts {
     pub const NONE: Counts = Counts(0);
     const ONCE: Counts = Counts(1);
 
+    /// All of them, as one number below 256.
+    pub fn code(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// The counts of each code.
+    pub fn all() -> impl Iterator<Item = Counts> {
+        (0..=u8::MAX).map(Counts)
+    }
+
     pub fn text(self) -> u8 {
         self.0 & 7
     }

@@ -49,6 +49,38 @@ fn words_are_found_in_whatever_form() {
     assert_eq!(index.find("cat", 0, &WEIGHTS), []);
 }
 
+/// Blocks of no thread have no neighbours, so it must make no difference how much these weigh: one way goes through the
+/// blocks' table term by term, the other piece by piece.
+#[test]
+fn both_ways_to_count_find_the_same_to_the_bit() {
+    let mut index = filled(10_000, "");
+    for number in (1..=10_000).step_by(7) {
+        assert!(index.remove(number));
+    }
+    for query in [
+        "painting cats and eagles 4097",
+        "mountains 9999",
+        "the",
+        "zebra",
+    ] {
+        for (context, coverage) in [(0.5, 0.7), (0.0, 0.0)] {
+            let beside = Weights {
+                context,
+                coverage,
+                ..WEIGHTS
+            };
+            let alone = Weights {
+                neighbour: 0.0,
+                ..beside
+            };
+            for k in [1, 10, 5_000] {
+                let found = index.find(query, k, &alone);
+                assert_eq!(found, index.find(query, k, &beside), "{query} {k}");
+            }
+        }
+    }
+}
+
 #[test]
 fn who_stands_beside_a_word_is_found_after_who_has_it() {
     let index = filled(8, "talk");

@@ -129,9 +129,8 @@ impl<'a> Hunt<'a> {
     ) -> (Reaching, usize) {
         let facts = field.codes.facts(rows.start, rows.len());
         let look = |floor| {
-            let mut words = field.matrix.kernel.reaching(parts, facts, floor);
-            let count = field.matrix.keep_allowed(rows, &mut words);
-            (words, count)
+            let reaching = field.matrix.kernel.reaching(parts, facts, floor);
+            field.matrix.keep_allowed(rows, reaching)
         };
         let (words, count) = look(self.floor());
         if count < WORTH_RAISING * field.k {
@@ -155,10 +154,16 @@ impl<'a> Hunt<'a> {
         words: Reaching,
     ) {
         let facts = field.codes.facts(rows.start, rows.len());
-        for (block, mut word) in words.into_iter().enumerate() {
-            while word != 0 {
-                let at = block * BLOCK + word.trailing_zeros() as usize;
-                word &= word - 1;
+        // Four blocks at a time: most have none.
+        let (fours, _) = words.as_chunks::<4>();
+        for (four, words) in fours.iter().enumerate() {
+            let mut open = words
+                .iter()
+                .rev()
+                .fold(0u64, |open, word| open << BLOCK | u64::from(*word));
+            while open != 0 {
+                let at = four * 4 * BLOCK + open.trailing_zeros() as usize;
+                open &= open - 1;
                 let (mut score, mut slack) = (0.0, 0.0);
                 for part in &parts {
                     score += part.bound.score(part.dots[at], facts.scales[at]);

@@ -86,9 +86,15 @@ impl<'a> Matrix<'a> {
 
     /// Takes those rows of a stretch that begins at `rows.start` out of `words` that are behind `rows`, or that the mask
     /// leaves out, and counts the others.
-    pub fn keep_allowed(&self, rows: &Range<usize>, words: &mut Reaching) -> usize {
-        let blocks = rows.len() / BLOCK;
-        if let Some(word) = words.get_mut(blocks) {
+    pub fn keep_allowed(
+        &self,
+        rows: &Range<usize>,
+        (mut words, count): (Reaching, usize),
+    ) -> (Reaching, usize) {
+        if self.mask.is_none() && rows.len().is_multiple_of(BLOCK) {
+            return (words, count);
+        }
+        if let Some(word) = words.get_mut(rows.len() / BLOCK) {
             *word &= (1 << (rows.len() % BLOCK)) - 1;
         }
         if let Some(mask) = self.mask {
@@ -99,6 +105,7 @@ impl<'a> Matrix<'a> {
             }
         }
         let open = words.iter().filter(|word| **word != 0);
-        open.map(|word| word.count_ones() as usize).sum()
+        let count = open.map(|word| word.count_ones() as usize).sum();
+        (words, count)
     }
 }

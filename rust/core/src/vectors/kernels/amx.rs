@@ -56,7 +56,7 @@ macro_rules! step {
     };
 }
 
-/// What is left of two blocks where their groups do not fill a tile, filled up with zeros.
+/// What is left of two blocks where their groups do not fill a tile, filled up with zeros. As much is left of all.
 #[repr(C, align(64))]
 struct Rest([[u8; TILE]; 2]);
 
@@ -66,6 +66,7 @@ pub(super) unsafe fn tile_dots(blocks: &[u8], tiles: &Tiles, out: &mut [Dots]) {
     let size = tiles.groups() * GROUP * BLOCK;
     let count = blocks.len() / size;
     assert!(count <= STRETCH / BLOCK && out.len() >= tiles.padded());
+    let mut rest = Rest([[0; TILE]; 2]);
     // SAFETY: the shape is a valid one of 64 bytes.
     unsafe { asm!("ldtilecfg [{}]", in(reg) &SHAPE, options(nostack, readonly, preserves_flags)) };
     for at in (0..count).step_by(2) {
@@ -75,7 +76,7 @@ pub(super) unsafe fn tile_dots(blocks: &[u8], tiles: &Tiles, out: &mut [Dots]) {
         let second = &blocks[second * size..][..size];
         for (pair, out) in tiles.pairs().zip(out.chunks_exact_mut(PAIR)) {
             // SAFETY: tiles are allowed and shaped; `out` has 32 rows of eight blocks, and `at` is even and below eight.
-            unsafe { multiply(pair, [first, second], out, at * BLOCK) };
+            unsafe { multiply(pair, [first, second], &mut rest, out, at * BLOCK) };
         }
     }
     // SAFETY: nobody needs the tiles any more. With it they need not be saved when the process is switched.
@@ -85,10 +86,9 @@ pub(super) unsafe fn tile_dots(blocks: &[u8], tiles: &Tiles, out: &mut [Dots]) {
 /// # Safety
 /// Tiles are allowed and shaped, `out` has [`PAIR`] rows, and two blocks from row `at` on lie in a stretch.
 #[inline]
-unsafe fn multiply(pair: &[i32], blocks: [&[u8]; 2], out: &mut [Dots], at: usize) {
+unsafe fn multiply(pair: &[i32], blocks: [&[u8]; 2], rest: &mut Rest, out: &mut [Dots], at: usize) {
     let steps = blocks[0].len() / TILE;
     let whole = steps * TILE;
-    let mut rest = Rest([[0; TILE]; 2]);
     let left = blocks[0].len() - whole;
     if left > 0 {
         for (rest, block) in rest.0.iter_mut().zip(blocks) {
@@ -135,7 +135,7 @@ unsafe fn multiply(pair: &[i32], blocks: [&[u8]; 2], out: &mut [Dots], at: usize
             first = inout(reg) blocks[0].as_ptr() => _,
             second = inout(reg) blocks[1].as_ptr() => _,
             out = inout(reg) sums => _,
-            rest = in(reg) &rest,
+            rest = in(reg) &*rest,
             left = in(reg) left,
             row = in(reg) ROW,
             line = in(reg) size_of::<Dots>(),

@@ -105,7 +105,7 @@ pub(super) fn reaching<const PARTS: usize>(
     parts: [Part<'_>; PARTS],
     facts: Facts<'_>,
     floor: f32,
-) -> Reaching {
+) -> (Reaching, usize) {
     plain::reaching(parts, facts, floor)
 }
 

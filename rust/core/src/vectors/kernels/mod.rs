@@ -141,6 +141,7 @@ impl Kernel {
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512vnni")
+                && is_x86_feature_detected!("popcnt")
             {
                 return match amx::allowed() {
                     true => Kernel::Amx,
@@ -275,14 +276,14 @@ impl Kernel {
         }
     }
 
-    /// Which rows of a stretch may score `floor` or more, by so many parts of a query.
+    /// Which rows of a stretch may score `floor` or more, by so many parts of a query, and how many.
     #[inline]
     pub fn reaching<const PARTS: usize>(
         self,
         parts: [Part<'_>; PARTS],
         facts: Facts<'_>,
         floor: f32,
-    ) -> Reaching {
+    ) -> (Reaching, usize) {
         match self {
             // SAFETY: `detect` gives this kernel only where the processor has its instructions.
             #[cfg(target_arch = "x86_64")]

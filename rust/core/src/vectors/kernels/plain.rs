@@ -38,15 +38,17 @@ pub(super) fn reaching<const PARTS: usize>(
     parts: [Part<'_>; PARTS],
     facts: Facts<'_>,
     floor: f32,
-) -> Reaching {
+) -> (Reaching, usize) {
     let mut reaching = [0; STRETCH / BLOCK];
+    let mut count = 0;
     for (block, (word, facts)) in reaching.iter_mut().zip(facts.blocks()).enumerate() {
         let scores = scores(&parts, &facts, block * BLOCK);
         for (row, (score, slack)) in scores.iter().enumerate() {
             *word |= u16::from(score + slack >= floor) << row;
         }
+        count += word.count_ones() as usize;
     }
-    reaching
+    (reaching, count)
 }
 
 #[inline(always)]

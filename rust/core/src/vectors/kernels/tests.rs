@@ -194,7 +194,9 @@ fn check_reaching<const PARTS: usize>(kernel: Kernel, parts: [Part<'_>; PARTS], 
     let mut lowest = [0.0; STRETCH];
     kernel.lowest(parts, facts, &mut lowest);
     for floor in [f32::NEG_INFINITY, -1.0, 0.0, 0.5, 3.0, 1e9] {
-        let words = kernel.reaching(parts, facts, floor);
+        let (words, count) = kernel.reaching(parts, facts, floor);
+        let bits: u32 = words.iter().map(|word| word.count_ones()).sum();
+        assert_eq!(count, bits as usize, "{kernel:?}");
         for row in 0..STRETCH {
             let score = parts.map(|part| part.bound.score(part.dots[row], facts.scales[row]));
             let score: f32 = score.iter().sum();

@@ -103,7 +103,9 @@ def test_a_missing_gene_is_named() -> None:
 
 def test_what_the_standard_library_imports_itself_is_its_own_affair() -> None:
     body = "import datetime\ndef chunk(text): return [f'{datetime.datetime(2026, 1, 2):%A}']\n"
-    source = FILES["remember.py"].replace("def chunk(text: str) -> list[str]:\n    return [text]\n", body)
+    whole = 'def chunk(text: str) -> list[str]:\n    """In one piece."""\n    return [text]\n'
+    assert whole in FILES["remember.py"]
+    source = FILES["remember.py"].replace(whole, body)
     genome = Genome("f" * 40, "1", with_file("remember.py", source))
     assert genome.chunk("") == ["Friday"]
     genome.unload()

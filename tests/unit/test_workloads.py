@@ -103,6 +103,6 @@ def test_what_was_approved_to_take_longer_does_not_alarm_and_what_goes_beyond_do
     calm, harmed = HarmWatch(expected=1.6), HarmWatch(expected=1.6)
     for _ in range(1_000):
         noise = chance.uniform(0.95, 1.05)
-        assert calm.add(Paired(True, True, 1_000_000, int(1_600_000 * noise))) == ""
-        said = harmed.add(Paired(True, True, 1_000_000, int(1_600_000 * 1.4 * noise)))
+        assert calm.add(Paired(0.0, 0.0, 1_000_000, int(1_600_000 * noise))) == ""
+        said = harmed.add(Paired(0.0, 0.0, 1_000_000, int(1_600_000 * 1.4 * noise)))
     assert "latency +12" in said, said

@@ -880,7 +880,7 @@ async def test_a_stop_in_the_middle_of_a_canary_leaves_it_to_the_next_guardian(d
     task = asyncio.create_task(desk.evolutions.approve(row["id"], row["diff_sha256"], ANN))
     await world.road.serving.wait()
     await desk.evolutions.close()
-    with pytest.raises(OError, match="begins again with the next one"):
+    with pytest.raises(OError, match="goes on at its step with the next one"):
         await task
     assert (await desk.evolutions.show(row["id"]))["state"] == "canary" and world.road.ended == [True]
     after = desk.restarted()

@@ -151,6 +151,7 @@ async def test_another_shadow_run_is_asked_for_and_other_evidence_wants_to_be_re
         assert not pane.bar.open_for
         tell(view, {**evolution(), "evidence_sha256": "99" * 32, "again": 1})
         await view.until(lambda: pane._item["evidence_sha256"] == "99" * 32)
+        await view.until(lambda: "is measured again" not in view.text() and "approve (asks for" in view.text())
         await view.press("A")  # the dead time has begun anew
         assert not pane.bar.open_for
         clock.wait()

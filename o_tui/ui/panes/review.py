@@ -185,6 +185,8 @@ class ReviewPane(editing.Editing):
             if row.get("evidence_sha256") != self._item.get("evidence_sha256"):
                 self.bar.close()  # other evidence: it wants to be read
                 self.gate.close()
+            if any(row.get(key) != self._item.get(key) for key in ("state", "evidence_sha256")):
+                self._said = ""  # what was said of it is over
             self._item = {**self._item, **row}
             if self.bar.open_for == identity and row.get("state") != "pending":
                 self.bar.close()

@@ -282,6 +282,7 @@ impl Best {
     }
 
     /// Takes a block whose number is only asked for where it may be among the best.
+    #[inline]
     pub fn offer(&mut self, tally: Tally, number: impl Fn() -> u64) {
         let Tally { score, own, any } = tally;
         let coverage = (f32::from(own.min(any)) + f32::from(any)) / (2.0 * self.terms as f32);

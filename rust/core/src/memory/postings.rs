@@ -144,6 +144,7 @@ impl Writer {
 }
 
 impl Segment {
+    #[inline]
     fn each(&self, term: &Term, mut found: impl FnMut(u32, Counts)) {
         let bytes = self.lists.get(term.start as usize..).unwrap_or(&[]);
         let (mut at, mut slot) = (0, 0u32);
@@ -254,6 +255,7 @@ impl Postings {
     }
 
     /// Calls `found` with each block that has the term, in order of slots.
+    #[inline]
     pub fn find(&self, term: u64, mut found: impl FnMut(u32, Counts)) {
         for segment in &self.segments {
             segment.find(term, &mut found);

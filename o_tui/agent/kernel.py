@@ -67,6 +67,7 @@ class Kernel:
         self.accessed: dict[str, int] = {}
         self.embeds = True
         self.requests = 0
+        self._rested = (-1, -1)
         self.errors = 0
         self.send = send
         self._stop = stop
@@ -110,7 +111,9 @@ class Kernel:
             messages.Heartbeat(seq=self.state.seq, busy=len(self.tasks), requests=self.requests, errors=self.errors),
             _PLAIN,
         )
-        if not self.tasks:
+        done = self.requests, self.state.seq
+        if not self.tasks and done != self._rested:
+            self._rested = done
             self.state.rest()  # who waits shares its pages with the nursery
         if self._ends_at is not None and (not self.tasks or time.monotonic() >= self._ends_at):
             self._stop(0)

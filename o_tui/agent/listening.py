@@ -6,20 +6,11 @@ An instance records its own refusals in a handler of SIGSYS; a program that is e
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
-import signal
 import socket
-import time
-from collections.abc import Iterable
 
 from o_tui import _native
-
-STOP_S = 10.0
-"""Who cannot be stopped by then is killed as he is."""
-STILL = "TDZX"
-"""States of processes that are stopped, cannot be, or have ended."""
 
 
 class Listener:
@@ -76,42 +67,3 @@ class Listener:
         self.theirs.close()
         if self.heard:
             os.close(self._asks)
-
-
-def end_orphans() -> None:
-    """Ends whoever a program has left behind: they are below this process (`adopt_orphans`).
-
-    All are stopped before one is killed, since whoever dies makes room for those that fork without end.
-    """
-    deadline = time.monotonic() + STOP_S
-    while (moving := [pid for pid, state in _below().items() if state not in STILL]) and time.monotonic() < deadline:
-        _signal(moving, signal.SIGSTOP)
-    while found := _below():
-        _signal(found, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(-1, 0)
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-
-
-def _signal(pids: Iterable[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-def _below() -> dict[int, str]:
-    """The state of every process that descends from this one."""
-    children: dict[int, list[tuple[int, str]]] = {}
-    for place in os.listdir("/proc"):  # noqa: PTH208 - there may be hundreds, and little time
-        if place.isdecimal():
-            with contextlib.suppress(OSError), open(f"/proc/{place}/stat", "rb") as stat:  # noqa: PTH123 - the same
-                state, parent, *_ = stat.read().rpartition(b")")[2].split()
-                children.setdefault(int(parent), []).append((int(place), state.decode()))
-    found: dict[int, str] = {}
-    parents = [os.getpid()]
-    while parents:
-        some = children.get(parents.pop(), [])
-        found.update(some)
-        parents += [pid for pid, _state in some]
-    return found

@@ -29,8 +29,8 @@ from typing import NoReturn
 import msgspec
 
 from o_tui import _native
-from o_tui.agent import confinement
-from o_tui.agent.listening import Listener, end_orphans
+from o_tui.agent import confinement, orphans
+from o_tui.agent.listening import Listener
 from o_tui.protocol import contracts, refusals
 from o_tui.protocol.verdict import Order, Profile, Verdict, encode, order_of
 
@@ -101,7 +101,7 @@ def supervise(order: Order, readable: tuple[str, ...]) -> Verdict:
             os.chown(folder, confinement.NOBODY, confinement.NOBODY)
         return _run(order, Kept(readable, ring, listener, folder), reader)
     finally:
-        end_orphans()
+        orphans.end()
         listener.close()
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -8,13 +8,10 @@ it is on the loop: a round is a thread that waits for that process.
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
-
-import msgspec
 
 from o_tui.config import EvolutionConfig
 from o_tui.evolution import adversarial
@@ -25,6 +22,7 @@ from o_tui.evolution.probe.case import show
 from o_tui.guardian.attack_rows import AttackRows
 from o_tui.guardian.eventlog import Level
 from o_tui.guardian.perception import Intent
+from o_tui.guardian.prober import Prober
 from o_tui.guardian.probing import Order, Report
 from o_tui.guardian.seams import Recorded
 from o_tui.protocol import contracts
@@ -38,7 +36,6 @@ _TIMEOUT_S = 120.0
 _NICE = 15
 _RECORDED = 40
 _SEED = 101
-_ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 
 
 class RedTeam:
@@ -82,7 +79,7 @@ class RedTeam:
         self._clock = clock
         self._since_s = clock()
         self._task: asyncio.Task[None] | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._prober: Prober | None = None
 
     def look(self, in_flight: int) -> None:
         """Called again and again: begins a round when there is time for one, and ends it when there no longer is."""
@@ -95,7 +92,7 @@ class RedTeam:
     @property
     def pid(self) -> int:
         """The process of the round that runs; 0: none does."""
-        return self._process.pid if self._process is not None else 0
+        return self._prober.pid if self._prober is not None else 0
 
     async def close(self) -> None:
         """Ends what runs."""
@@ -113,8 +110,8 @@ class RedTeam:
         return self._settings().red_team_cpu_s - self.rounds.spent_s(self._clock())
 
     def _stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
+        if self._prober is not None:
+            self._prober.kill()
 
     async def _turn(self) -> None:
         """Rounds until red rests, is stopped, or has spent its day."""
@@ -182,22 +179,14 @@ class RedTeam:
         )
 
     def _run(self, order: Order) -> Report | None:
-        """The round's process, in a thread; None: it was stopped."""
-        command = [sys.executable, "-I", "-X", "utf8", "-m", "o_tui.guardian.probing"]
-        pipe = subprocess.PIPE
-        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=_ENVIRONMENT) as process:
-            self._process = process
+        """The round's process, in a thread; None: it was stopped, or did not end."""
+        with Prober() as prober, contextlib.suppress(TimeoutError):
+            self._prober = prober
             try:
-                out, said = process.communicate(msgspec.msgpack.encode(order), timeout=_TIMEOUT_S)
-                return None if process.returncode < 0 else msgspec.msgpack.decode(out, type=Report)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                return None
-            except msgspec.DecodeError as error:
-                last = safe(said.decode("utf-8", "replace").strip().rpartition("\n")[2][:200])
-                raise OError(f"the prober failed: {last}") from error
+                return prober.ask(order, _TIMEOUT_S)
             finally:
-                self._process = None
+                self._prober = None
+        return None
 
     async def _keep(self, chosen: Round, report: Report) -> bool:
         """Keeps, tells and raises what was found; whether that was new."""

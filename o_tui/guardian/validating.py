@@ -23,8 +23,10 @@ from o_tui.evolution.probe import case as cases
 from o_tui.evolution.probe.case import Case
 from o_tui.evolution.validation import STAGES, Stage, Validation, name_of, validate
 from o_tui.guardian import linting
+from o_tui.guardian.prober import ENVIRONMENT, Prober
 from o_tui.guardian.probing import CPU_S, Finding, Order, Report
 from o_tui.paths import shipped
+from o_tui.protocol.errors import OError
 from o_tui.protocol.safe_text import safe
 
 TIMEOUT_S = 10.0
@@ -33,7 +35,6 @@ FAULTS_S = 1.0
 """CPU time of the probe where only faults count: they show sooner than other answers."""
 _MEMORY_BYTES = 1024**3
 _CPU_S = 8
-_ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 
 
 async def validate_apart(
@@ -82,12 +83,12 @@ def judge(
     read = _read(gene, raw, reference)
     if not read.ok:
         return read
-    with _Prober() as prober:  # it loads what it needs while the checkers read
+    with Prober() as prober:  # it loads what it needs while the checkers read
         stages = [*read.stages, *linting.stages(name_of(gene), raw)]
         if any(stage.verdict == "fail" for stage in stages):
             return Validation(tuple(stages))
         order = _order(gene, raw, reference, attacks, files, strict, repair)
-        run, finding = prober.run(order, reference is not None)
+        run, finding = _probed(prober, order, reference is not None)
     if finding is None or finding.kept or finding.case.kind == "large":
         return Validation((*stages, *run))
     return Validation((*stages, *run), attack(gene, finding.case, finding.text, "", finding.where))
@@ -131,7 +132,7 @@ def _read(gene: str, raw: bytes, reference: bytes | None) -> Validation:
     given = msgspec.msgpack.encode([raw, reference])
     try:
         done = subprocess.run(
-            command, input=given, capture_output=True, timeout=TIMEOUT_S, check=False, env=_ENVIRONMENT
+            command, input=given, capture_output=True, timeout=TIMEOUT_S, check=False, env=ENVIRONMENT
         )
     except subprocess.TimeoutExpired:
         return _failed(f"the compiler did not end within {TIMEOUT_S:.0f} s", TIMEOUT_S * 1000)
@@ -152,33 +153,17 @@ def _failed(text: str, ms: float) -> Validation:
 # --- what runs
 
 
-class _Prober:
-    """The prober's process: started before it is needed, and killed where it is not."""
-
-    def __init__(self) -> None:
-        command = [sys.executable, "-I", "-X", "utf8", "-m", "o_tui.guardian.probing"]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=_ENVIRONMENT)
-
-    def __enter__(self) -> _Prober:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def run(self, order: Order, compared: bool) -> tuple[list[Stage], Finding | None]:
-        """The stages of its report, and the fault that it found."""
-        said = b""
-        try:
-            out, said = self._process.communicate(msgspec.msgpack.encode(order), timeout=PROBE_TIMEOUT_S)
-            report = msgspec.msgpack.decode(out, type=Report)
-        except subprocess.TimeoutExpired:
-            return [Stage("probe", "fail", PROBE_TIMEOUT_S * 1000, "the prober did not end in time")], None
-        except msgspec.DecodeError:
-            last = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            return [Stage("probe", "fail", 0.0, f"the prober failed: {safe(last[:200])}")], None
-        return list(_stages(order, report, compared)), report.finding
+def _probed(prober: Prober, order: Order, compared: bool) -> tuple[list[Stage], Finding | None]:
+    """The stages of its report, and the fault that it found."""
+    try:
+        report = prober.ask(order, PROBE_TIMEOUT_S)
+    except TimeoutError as error:
+        return [Stage("probe", "fail", PROBE_TIMEOUT_S * 1000, str(error))], None
+    except OError as error:
+        return [Stage("probe", "fail", 0.0, str(error))], None
+    if report is None:
+        return [Stage("probe", "fail", 0.0, "the prober was ended")], None
+    return list(_stages(order, report, compared)), report.finding
 
 
 def _stages(order: Order, report: Report, compared: bool) -> Sequence[Stage]:

@@ -282,7 +282,7 @@ class Run:
         The program as it was is measured on the same seeds: only that is a fair comparison.
         """
         found = None
-        for member in self.search.best()[:ELITES]:
+        for member in self.search.best(ELITES):
             held = self._held(member)
             found = {"number": int(member.id), "claimed": member.score, "measured_again": held}
             self.report({"event": "measured_again", **found})

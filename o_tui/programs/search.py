@@ -9,10 +9,12 @@ under another seed of chance. A best member that was only lucky comes behind the
 
 from __future__ import annotations
 
+import bisect
 import math
 import statistics
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -61,6 +63,9 @@ class Search:
         self.next = 1
         self.exhausted = False
         self._starved = False
+        self._again_of: dict[str, list[float]] = {}
+        self._ranked: list[Scored] = []
+        self._ranked_of = 0
 
     @property
     def learned(self) -> int:
@@ -100,10 +105,10 @@ class Search:
 
     def _again(self) -> Proposal | None:
         """The one of the best that was measured least often; None: all is as it was given."""
-        best = self.best()[:ELITES]
+        best = self.best(ELITES)
         if len(self.archive) == 1 or not best:
             return None
-        asked = Counter(each.parent for each in self.archive if each.operator == AGAIN)
+        asked = Counter({name: len(scores) for name, scores in self._again_of.items()})
         asked.update(each.proposal.parents[0] for each in self._waiting)
         member = min(best, key=lambda each: asked[each.id])
         return Proposal(member.source, AGAIN, (member.id,), f"number {member.id} under another seed")
@@ -117,18 +122,25 @@ class Search:
         while self._waiting and self._waiting[0].number in self._scores:
             self._learn(self._waiting[0].number)
 
-    def best(self) -> list[Scored]:
-        """Those with a score, best first; of equal ones the earlier. The middle counts of what was measured again."""
-        again: defaultdict[str, list[float]] = defaultdict(list)
-        for each in self.archive:
+    def best(self, count: int) -> list[Scored]:
+        """Those with the best scores (the middle one, where measured again), best first; of equal ones the earlier."""
+        self._look()
+        others = (each for each in self._ranked if each.id not in self._again_of)
+        found = [self.archive[int(name) - 1] for name in self._again_of]
+        return sorted([*found, *islice(others, count)], key=lambda each: (-self._middle(each), int(each.id)))[:count]
+
+    def _middle(self, each: Scored) -> float:
+        again = self._again_of.get(each.id)
+        return statistics.median([each.score, *again]) if again else each.score
+
+    def _look(self) -> None:
+        """Ranks the archive's new members, each once."""
+        for each in self.archive[self._ranked_of :]:
             if each.operator == AGAIN:
-                again[each.parent].append(each.score)
-
-        def middle(each: Scored) -> float:
-            return statistics.median([each.score, *again[each.id]]) if each.id in again else each.score
-
-        scored = [each for each in self.archive if math.isfinite(each.score) and each.operator != AGAIN]
-        return sorted(scored, key=lambda each: -middle(each))
+                self._again_of.setdefault(each.parent, []).append(each.score)
+            elif math.isfinite(each.score):
+                bisect.insort(self._ranked, each, key=lambda one: (-one.score, int(one.id)))
+        self._ranked_of = len(self.archive)
 
     def _has_all_up_to(self, number: int) -> bool:
         return all(each.number > number or each.number in self._scores for each in self._waiting)

@@ -9,7 +9,6 @@ reaps, and leaves nobody behind. When its control socket ends, it ends with all 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import importlib
 import importlib.util
@@ -25,20 +24,16 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from o_tui import _native
-from o_tui.agent import confinement
+from o_tui.agent import confinement, orphans
 from o_tui.programs import candidate, evaluator, orders
 from o_tui.programs.candidate import UNCONFINED_STATUS
 from o_tui.programs.convention import Result
 from o_tui.programs.orders import Answer, EndedError, Order, Ready, Setup
 from o_tui.protocol import refusals
 
-NOBODY = 65_534
 GRACE_S = 0.02
 """How long an evaluator has to notice that its candidate was killed."""
-DEATH_S = 1.0
-"""How long a killed process may take to die before it is killed once more."""
 LOAD_S = 60.0
-_SUBREAPER = 36
 
 
 class Process(NamedTuple):
@@ -190,22 +185,7 @@ class Server:
     def _sweep(self) -> int:
         """Ends what the evaluator has started and left behind; how many."""
         ours = {process.pid for process in (self._host, self._next) if process is not None}
-        found: set[int] = set()
-        for _ in range(20):  # what is ended may have been about to start another one
-            left = [pid for pid in _descendants(os.getpid()) if pid not in ours]
-            for pid in left:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)  # it may have ended already
-            left = [pid for pid in left if _lives(pid)]
-            if not left:
-                break
-            found.update(left)
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            for pid in left:
-                _wait(pid)
-        return len(found)
+        return orphans.end(ours) if orphans.seen(ours) else 0
 
 
 class _RunEndedError(Exception):
@@ -215,39 +195,6 @@ class _RunEndedError(Exception):
 def _kill(pidfd: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-
-
-def _wait(pid: int) -> None:
-    """Until a killed process has died: on a busy machine that takes a while, and not all are our own children."""
-    with contextlib.suppress(ProcessLookupError):
-        pidfd = os.pidfd_open(pid)
-        death = select.poll()
-        death.register(pidfd, select.POLLIN)
-        death.poll(DEATH_S * 1000)
-        os.close(pidfd)
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
-
-
-def _descendants(pid: int) -> set[int]:
-    found: set[int] = set()
-    try:
-        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - twice as quick, and it is asked each time
-            with open(f"/proc/{pid}/task/{thread}/children") as file:  # noqa: PTH123 - the same
-                found.update(map(int, file.read().split()))
-    except OSError:
-        pass  # it has gone
-    for child in tuple(found):
-        found |= _descendants(child)
-    return found
-
-
-def _lives(pid: int) -> bool:
-    """It is there, and not only its exit status, which the evaluator has not asked for."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
-    except (OSError, IndexError):
-        return False
 
 
 def _preload(modules: tuple[str, ...], readable: tuple[str, ...]) -> None:
@@ -264,12 +211,11 @@ def main(arguments: list[str]) -> NoReturn:
     """The program."""
     control = socket.socket(fileno=int(arguments[0]))
     control.set_inheritable(False)
-    # who was left by its parent becomes our child, and is seen
-    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+    _native.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     folder = tempfile.mkdtemp(prefix="o-run-")
     if os.geteuid() == 0:
-        os.chown(folder, NOBODY, NOBODY)
+        os.chown(folder, confinement.NOBODY, confinement.NOBODY)
     server: Server | None = None
     try:
         setup, _ = orders.receive(control, Setup)

@@ -404,7 +404,7 @@ def test_a_best_member_that_was_only_lucky_comes_behind() -> None:
     rows = [("1", 1.0, "", "initial"), ("2", 5.0, "1", "x"), ("3", 9.0, "1", "x")]
     rows += [("4", 2.0, "3", AGAIN), ("5", 3.0, "3", AGAIN), ("6", 5.5, "2", AGAIN)]
     made.archive = [Scored(number, number, score, parent, operator) for number, score, parent, operator in rows]
-    assert [each.id for each in made.best()] == ["2", "3", "1"]
+    assert [each.id for each in made.best(3)] == ["2", "3", "1"]
 
 
 def test_what_another_version_has_kept_counts_but_its_state_is_not_read() -> None:

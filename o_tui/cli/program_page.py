@@ -71,7 +71,8 @@ class Process:
     def resume(self) -> None:
         """See Feed."""
         if self.state == "paused":
-            self._said.truncate(0)
+            self._said.seek(0)  # of all who write to it: the next run's words begin there
+            self._said.truncate()
             self.state = "running"
             self._begin(["--resume", self.figures.name, *self._again])
 

@@ -205,6 +205,24 @@ def test_a_run_that_is_stopped_can_be_resumed_and_says_how(folder: Path) -> None
         terminal.close()
 
 
+def test_a_run_that_is_stopped_after_a_pause_says_it_once_and_nothing_else(folder: Path) -> None:
+    program, evaluator = user_programs.files(folder / "p")
+    terminal = Terminal(folder, "evolve", str(program), str(evaluator), "--budget", "100000")
+    try:
+        terminal.sees("literals")
+        os.write(terminal.master, b"p")
+        terminal.sees("paused")
+        os.write(terminal.master, b"p")
+        terminal.sees("goes on")
+        os.write(terminal.master, b"s")
+        terminal.sees(r"go on with o-tui evolve --resume \S+")
+        assert terminal.process.wait(30) == 130
+        left = terminal.output.rpartition("\x1b[?1049l")[2]
+        assert left.count("stopped after") == 1 and "\u2400" not in left and "\x00" not in left
+    finally:
+        terminal.close()
+
+
 def test_a_terminal_that_asks_for_lines_gets_them(folder: Path) -> None:
     program, evaluator = user_programs.files(folder / "p")
     terminal = Terminal(folder, "evolve", str(program), str(evaluator), "--budget", "8", "--plain")

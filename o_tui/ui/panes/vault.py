@@ -244,11 +244,12 @@ class VaultPane(Pane):
         wal = int((self.model.status.get("wal") or {}).get("seq") or 0)
         later = max(0, wal - int(row.get("seq") or 0))
         taken = f"{clock(int(row.get('time_ns') or 0), self.view.now_ns())}, {shown(row.get('reason'), 60)}"
+        kept = "the one later operation stays" if later == 1 else f"the {count(later)} later operations stay"
         lines = [
             f"The agent's state becomes what it was at operation {count(int(row.get('seq') or 0))} ({taken}).",
             "",
-            f"Nothing is lost: the {count(later)} later operations stay in the log, and the restore is an operation "
-            "there itself. A newer checkpoint takes the state forward again.",
+            f"Nothing is lost: {kept} in the log, and the restore is an operation there itself. A newer "
+            "checkpoint takes the state forward again.",
         ]
         screen = ConfirmScreen(f"Restore {short(shown(identity))}?", lines, "restore")
 

@@ -245,9 +245,10 @@ def test_a_full_disk_stops_the_run_with_what_it_kept(folder: Path) -> None:
     assert name in raised.value.hint
     run.store.close()
     again = starting.resume(folder / "runs", name, None, lambda _event: None, budget=60)
-    assert {row.number for row in again.store.rows()} >= set(said)
+    kept = {row.number for row in again.store.rows()}
+    assert kept >= set(said)  # some were kept, and not yet told
     again.go()
-    assert again.done == 60 or len(said) > 60
+    assert again.done == max(60, len(kept))
     again.store.close()
 
 

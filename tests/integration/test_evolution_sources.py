@@ -17,10 +17,10 @@ from o_tui.guardian.holding import Holding
 from o_tui.guardian.learning_rows import LearningRows
 from o_tui.guardian.seams import Operator
 from o_tui.protocol.errors import OError, RefusedError, UsageError
-from tests.integration import test_evolution_cycle as cycle
-from tests.integration.test_evolution_cycle import ANN, RECALL, Desk, World, source
+from tests.support import desk as desks
+from tests.support.desk import ANN, RECALL, Desk, World, source
 
-database, seed, world, desk, read_only = cycle.database, cycle.seed, cycle.world, cycle.desk, cycle.read_only
+database, seed, world, desk, read_only = desks.database, desks.seed, desks.world, desks.desk, desks.read_only
 EVE = Operator("eve", 1001, viewer=True)
 
 

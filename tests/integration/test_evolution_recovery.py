@@ -1,0 +1,221 @@
+"""The guardian dies anywhere in an evolution, a canary or a watch: nothing is lost, nothing is done twice."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from o_tui.evolution.genome import Genome
+from o_tui.guardian.evolution_rows import EvolutionRows
+from o_tui.guardian.seams import Fault
+from o_tui.protocol.errors import OError, RefusedError
+from tests.support import desk as desks
+from tests.support.desk import ANN, Desk, KilledError, World, source
+
+database, seed, world, desk, read_only = desks.database, desks.seed, desks.world, desks.desk, desks.read_only
+
+
+# --- the guardian's death
+
+
+@pytest.mark.parametrize("state", ["intent", "checkpoint", "generate", "validate", "shadow"])
+async def test_what_was_in_the_middle_has_failed(desk: Desk, world: World, state: str) -> None:
+    row = await desk.evolve("fast")
+    await EvolutionRows(desk.database).update(row["id"], {"state": state})
+    after = desk.restarted()
+    await after.recover()
+    shown = await after.show(row["id"])
+    assert shown["state"] == "failed" and shown["reason"].startswith("interrupted")
+
+
+async def test_what_waits_for_approval_still_waits(desk: Desk) -> None:
+    row = await desk.evolve("fast")
+    after = desk.restarted()
+    await after.recover()
+    assert [entry["id"] for entry in await after.pending()] == [row["id"]]
+    assert (await after.approve(row["id"], row["diff_sha256"], ANN))["state"] == "promoted"
+
+
+@pytest.mark.parametrize("place", ["audit", "row", "promote", "tag", "reload", "verify", "recorded"])
+async def test_an_approval_survives_the_guardians_death_anywhere(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Killed right after the named step began; the next guardian finishes it, once."""
+    row = await desk.evolve("fast")
+
+    def die(*_arguments: Any, **_more: Any) -> Any:
+        raise KilledError
+
+    deploying = desk.evolutions._deploying
+    with monkeypatch.context() as patch:
+        if place == "audit":
+            patch.setattr(deploying._book, "change", die)
+        elif place == "row":
+            patch.setattr(deploying, "_deploy", die)
+        elif place == "promote":
+            patch.setattr(deploying, "_promote", die)
+        elif place == "tag":
+            patch.setattr(Genome, "_finish", die)
+        elif place in ("reload", "verify"):
+            world.die_at = place
+        else:
+            real = deploying._book.change
+
+            async def change(row: dict[str, Any], **fields: Any) -> None:
+                if fields.get("state") == "promoted":
+                    raise KilledError
+                await real(row, **fields)
+
+            patch.setattr(deploying._book, "change", change)
+        with pytest.raises(KilledError):
+            await deploying.approve(row["id"], row["diff_sha256"], "", ANN)
+    world.die_at = ""
+    after = desk.restarted()
+    await after.recover()
+    assert (await asyncio.wait_for(after.wait(row["id"]), 20))["state"] == "promoted"
+    assert [entry["kind"] for entry in desk.genome.log()] == ["promotion", "seed"]
+    assert desk.genome.resolve("v0.2.0") == desk.genome.head()
+    assert await desk.verdicts() == [("approved", row["id"])]
+    assert world.reloads[-1] == (desk.genome.head(), "0.2.0")
+    again = desk.restarted()
+    await again.recover()
+    assert len(desk.genome.log()) == 2
+    with pytest.raises(RefusedError, match="already approved by"):
+        await again.approve(row["id"], row["diff_sha256"], ANN)
+
+
+async def test_what_cannot_be_recovered_is_told(desk: Desk, world: World) -> None:
+    row = await desk.evolve("fast")
+    await EvolutionRows(desk.database).update(row["id"], {"state": "deploying"})
+    (desk.genome.path / ".git" / "refs" / "heads" / "main").write_text("garbage\n")
+    after = desk.restarted()
+    await after.recover()
+    assert any(level == "error" and "is damaged" in text for level, text in world.events)
+    assert (await after.show(row["id"]))["state"] == "deploying"
+
+
+async def test_a_death_while_rolling_back_ends_rolled_back(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = await desk.evolve("sick")
+    deploying = desk.evolutions._deploying
+    real = deploying._book.change
+
+    async def change(row: dict[str, Any], **fields: Any) -> None:
+        if fields.get("state") == "rolled_back":
+            raise KilledError
+        await real(row, **fields)
+
+    monkeypatch.setattr(deploying._book, "change", change)
+    with pytest.raises(KilledError):
+        await deploying.approve(row["id"], row["diff_sha256"], "", ANN)
+    after = desk.restarted()
+    await after.recover()
+    assert (await after.show(row["id"]))["state"] == "rolled_back"
+    assert [entry["kind"] for entry in desk.genome.log()] == ["rollback", "promotion", "seed"]
+
+
+async def watched(desk: Desk) -> dict[str, Any]:
+    """A promotion under watch, the traffic of which a test serves."""
+    row = await desk.promote("fast")
+    while not desk.world.road.told:
+        await asyncio.sleep(0)
+    return row
+
+
+async def test_a_promotion_that_does_harm_is_taken_back(desk: Desk, world: World) -> None:
+    row = await watched(desk)
+    while (await desk.evolutions.show(row["id"]))["state"] == "promoted":
+        world.road.serve(by="main", ok=False)
+    shown = await desk.evolutions.show(row["id"])
+    assert shown["state"] == "rolled_back" and shown["reason"].startswith("rolled back by itself: ")
+    assert world.reloads[-2] == (row["base"], "0.1.0"), "at once, before git has been asked"
+    assert world.reloads[-1] == (desk.genome.head(), "0.2.1") and world.files["recall.py"] == source("base")
+    assert await desk.verdicts() == [("approved", row["id"]), ("rolled_back", row["id"])]
+
+
+@pytest.mark.parametrize("place", ["audit", "reload", "rollback", "tag", "recorded"])
+async def test_taking_back_survives_the_guardians_death_anywhere(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    row = await watched(desk)
+    deploying = desk.evolutions._deploying
+
+    def die(*_arguments: Any, **_more: Any) -> Any:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        if place == "audit":
+            patch.setattr(deploying, "_audit", die)
+        elif place == "reload":
+            world.die_at = place
+        elif place in ("rollback", "tag"):
+            patch.setattr(Genome, place if place == "rollback" else "_finish", die)
+        else:
+            real = deploying._book.change
+
+            async def change(row: dict[str, Any], **fields: Any) -> None:
+                if fields.get("state") == "rolled_back":
+                    raise KilledError
+                await real(row, **fields)
+
+            patch.setattr(deploying._book, "change", change)
+        with pytest.raises(KilledError):
+            await deploying._harmed(row, "latency +40 %")
+    world.die_at = ""
+    for _ in range(2):
+        after = desk.restarted()
+        await after.recover()
+        shown = await after.show(row["id"])
+        assert (shown["state"], shown["reason"]) == ("rolled_back", "rolled back by itself: latency +40 %")
+        assert [entry["kind"] for entry in desk.genome.log()] == ["rollback", "promotion", "seed"]
+        assert world.files["recall.py"] == source("base")
+
+
+async def test_a_watch_goes_on_with_the_next_guardian(desk: Desk, world: World) -> None:
+    row = await watched(desk)
+    await desk.evolutions.close()
+    assert not world.road.told
+    after = desk.restarted()
+    await after.recover()
+    while not world.road.told:
+        await asyncio.sleep(0)
+    assert (await after.show(row["id"]))["canary"]["state"] == "watching"
+    await after.rollback("", ANN)
+    await asyncio.sleep(0)
+    assert not world.road.told, "what was rolled back is not watched"
+
+
+async def test_a_canary_that_does_harm_is_never_a_version(desk: Desk, world: World) -> None:
+    row = await desk.evolve("fast")
+    world.road.faults = [Fault("it ended in service: exit 3")]
+    with pytest.raises(OError, match=r"two-faced: .* in service: it ended in service: exit 3"):
+        await desk.evolutions.approve(row["id"], row["diff_sha256"], ANN)
+    shown = await desk.evolutions.show(row["id"])
+    assert (shown["state"], shown["canary"]["state"], shown["by"]) == ("rolled_back", "harm", "ann")
+    assert len(desk.genome.log()) == 1 and world.reloads == [] and world.road.ended[0] is True
+    assert (await desk.promote("other"))["version"] == "0.2.0", "and life goes on"
+
+
+async def test_a_canary_that_cannot_be_started_fails(desk: Desk, world: World) -> None:
+    row = await desk.run(source("fast") + "# unstartable\n")
+    with pytest.raises(OError, match="the canary did not take it"):
+        await desk.evolutions.approve(row["id"], row["diff_sha256"], ANN)
+    assert (await desk.evolutions.show(row["id"]))["state"] == "failed" and world.reloads == []
+
+
+async def test_a_stop_in_the_middle_of_a_canary_leaves_it_to_the_next_guardian(desk: Desk, world: World) -> None:
+    row = await desk.evolve("fast")
+    task = asyncio.create_task(desk.evolutions.approve(row["id"], row["diff_sha256"], ANN))
+    await world.road.serving.wait()
+    await desk.evolutions.close()
+    with pytest.raises(OError, match="goes on at its step with the next one"):
+        await task
+    assert (await desk.evolutions.show(row["id"]))["state"] == "canary" and world.road.ended == [True]
+    after = desk.restarted()
+    await after.recover()
+    promoted = await asyncio.wait_for(after.wait(row["id"]), 20)
+    assert (promoted["state"], promoted["by"]) == ("promoted", "ann")
+    assert await desk.verdicts() == [("approved", row["id"])]

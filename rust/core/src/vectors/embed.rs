@@ -24,6 +24,8 @@ pub const READ_BYTES: usize = 256 * 1024;
 const SHORT_WORD: usize = 3;
 const FIRST_WIDE: char = '\u{2e80}';
 const WEIGHTS: [f64; 3] = [1.0, 0.3, 1.0];
+/// A sum of weights that is less is none.
+const ROUNDING: f64 = 1e-9;
 const RUN: u8 = 0;
 const SHORT: u8 = 1;
 const WORD: u8 = 2;
@@ -96,7 +98,15 @@ fn weigh(mut found: Vec<(u64, u8)>, dimensions: usize) -> Vec<f32> {
         let place = ((hash & 0xffff_ffff) * dimensions as u64) >> 32;
         sums[place as usize] += if hash >> 63 == 0 { weight } else { -weight };
     }
-    let mut vector: Vec<f32> = sums.into_iter().map(|sum| sum as f32).collect();
+    // Where features cancel there is nothing, and not what rounding has left of their sum, which may be all there is.
+    let kept = |sum: f64| {
+        if sum.abs() < ROUNDING {
+            0.0
+        } else {
+            sum as f32
+        }
+    };
+    let mut vector: Vec<f32> = sums.into_iter().map(kept).collect();
     normalise(&mut vector);
     vector
 }

@@ -56,8 +56,11 @@ def test_two_processes_and_two_threads_lose_nothing_and_no_reading_is_torn(both:
             for _ in range(1_000):
                 counters.record(3, False)
             count += 1_000
+            if count == 1_000:
+                os.write(tell, b"begun")
         os.write(tell, str(count).encode())
         os._exit(0)
+    assert os.read(told, 5) == b"begun"
 
     def hammer() -> None:
         for _ in range(EACH):

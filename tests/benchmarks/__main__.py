@@ -19,10 +19,9 @@ import sys
 import time
 from pathlib import Path
 
-from tests.benchmarks.report import Figure
+from tests.benchmarks.report import ROOT, Figure
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "PERFORMANCE.md"
 LIMIT_S = 900
 HEAD = ("benchmark", "what", "ours", "limit", "peer in the same run", "ratio", "ok", "date")

@@ -27,10 +27,9 @@ import pytest
 
 from o_tui._native import process_cpu_ns, process_rss
 from tests.benchmarks import report
-from tests.benchmarks.report import Figure
+from tests.benchmarks.report import ROOT, Figure
 from tests.support.scripted_link import ScriptedGuardian
 
-ROOT = Path(__file__).resolve().parents[2]
 VIEW = (
     "import sys; from o_tui.paths import locate; from o_tui.config import load; from o_tui.ui.app import run;"
     "p = locate(sys.argv[1]); p.prepare(); sys.exit(run(p, load(p.config_file)))"

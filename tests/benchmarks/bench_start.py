@@ -58,7 +58,7 @@ class Paint(NamedTuple):
 
 
 def _become(arguments: Sequence[str]) -> NoReturn:
-    os.chdir(programs.ROOT)
+    os.chdir(report.ROOT)
     os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", LANG="C.UTF-8")
     os.environ.pop("NO_COLOR", None)
     os.execv(sys.executable, [sys.executable, *arguments])
@@ -118,7 +118,7 @@ def _end(pid: int, terminal: int) -> None:
 def numpy_is_imported() -> bool:
     """By the screen's modules, in an interpreter of their own."""
     code = "import sys, o_tui.ui.app; sys.exit('numpy' in sys.modules)"
-    return subprocess.run([sys.executable, "-c", code], cwd=programs.ROOT, timeout=60, check=False).returncode != 0
+    return subprocess.run([sys.executable, "-c", code], cwd=report.ROOT, timeout=60, check=False).returncode != 0
 
 
 def figures() -> list[Figure]:

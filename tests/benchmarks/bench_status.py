@@ -18,7 +18,7 @@ RUNS = 10
 def cost(command: Sequence[str]) -> tuple[float, float]:
     """Milliseconds of processor time and of wall time of a command; raises RuntimeError if it fails."""
     started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=programs.ROOT, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=report.ROOT, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

@@ -7,7 +7,11 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The repository."""
 
 
 @dataclass(frozen=True, slots=True)

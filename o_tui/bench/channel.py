@@ -7,7 +7,7 @@ import os
 import socket
 import time
 
-from o_tui.guardian.channel import Channel
+from o_tui.guardian.fleet.channel import Channel
 from o_tui.guardian.telemetry import Histogram
 from o_tui.protocol import frames, messages
 

@@ -24,7 +24,7 @@ import zstandard
 
 from o_tui import _native
 from o_tui.bench.report import Report, median
-from o_tui.guardian.nursery import ENVIRONMENT
+from o_tui.guardian.fleet.nursery import ENVIRONMENT
 from o_tui.protocol import checkpoint
 from o_tui.protocol.errors import CorruptError
 from o_tui.protocol.safe_text import safe

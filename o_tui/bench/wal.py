@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from o_tui.bench.report import Report, median, percentile, progress
-from o_tui.guardian.database import Database
-from o_tui.guardian.journal import Journal, Outcome, Request
-from o_tui.guardian.schema import migrations
-from o_tui.guardian.wal import Proposed, Wal
+from o_tui.guardian.storage.database import Database
+from o_tui.guardian.storage.journal import Journal, Outcome, Request
+from o_tui.guardian.storage.schema import migrations
+from o_tui.guardian.storage.wal import Proposed, Wal
 from o_tui.paths import locate
 from o_tui.protocol.errors import OError
 

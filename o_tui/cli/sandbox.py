@@ -69,7 +69,7 @@ def run(context: Context) -> int:
 
 
 def _judged(order: Order) -> Verdict:
-    from o_tui.guardian.nursery import ENVIRONMENT
+    from o_tui.guardian.fleet.nursery import ENVIRONMENT
 
     command = [sys.executable, "-I", "-X", "utf8", "-m", "o_tui.agent.sandbox_run"]
     limit_s = 2 * order.timeout_s + START_S

@@ -57,8 +57,8 @@ def backup(context: Context) -> int:
 
 def restore(context: Context) -> int:
     """Puts a backup into the workspace; no guardian may run."""
-    from o_tui.guardian.backup import restore as put_back
     from o_tui.guardian.lock import GuardianLock
+    from o_tui.guardian.storage.backup import restore as put_back
 
     path = context.args.file.expanduser().absolute()
     if not path.is_file():

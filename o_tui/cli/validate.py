@@ -23,7 +23,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def validate(context: Context) -> int:
     """Runs the stages; 1 if one fails."""
-    from o_tui.guardian.validating import judge
+    from o_tui.guardian.evolving.validating import judge
 
     args, out = context.args, context.out
     if args.gene and not contracts.is_gene(args.gene):

@@ -15,10 +15,10 @@ import msgspec
 
 from o_tui import config as settings
 from o_tui.guardian.core import Guardian
-from o_tui.guardian.evolutions import Evolutions
-from o_tui.guardian.feedback import Feedback
+from o_tui.guardian.evolving.evolutions import Evolutions
+from o_tui.guardian.evolving.feedback import Feedback
+from o_tui.guardian.evolving.seams import Operator
 from o_tui.guardian.imports import parts, read_locomo
-from o_tui.guardian.seams import Operator
 from o_tui.guardian.ticket import Ticket
 from o_tui.protocol.errors import NotFoundError, OError, PeerError, UsageError
 
@@ -358,7 +358,7 @@ class Api:
 
     async def backup(self, path: str) -> dict[str, Any]:
         """Everything into one file."""
-        backup = await asyncio.to_thread(importlib.import_module, "o_tui.guardian.backup")
+        backup = await asyncio.to_thread(importlib.import_module, "o_tui.guardian.storage.backup")
         made: dict[str, Any] = await backup.backup(self._stores.database, self._guardian.paths, path)
         return made
 

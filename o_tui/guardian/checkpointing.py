@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 from o_tui.config import VaultConfig
 from o_tui.guardian.dispatch import Dispatch
-from o_tui.guardian.eventlog import Level
-from o_tui.guardian.fleet import Fleet
-from o_tui.guardian.lifecycle import Lifecycle
+from o_tui.guardian.fleet.fleet import Fleet
+from o_tui.guardian.fleet.lifecycle import Lifecycle
 from o_tui.guardian.proving import prove
-from o_tui.guardian.stores import Stores
+from o_tui.guardian.storage.eventlog import Level
+from o_tui.guardian.storage.stores import Stores
 from o_tui.protocol import messages, operations
 from o_tui.protocol.errors import OError
 

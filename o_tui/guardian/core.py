@@ -13,28 +13,28 @@ from o_tui.config import Config
 from o_tui.guardian.checkpointing import Checkpointing
 from o_tui.guardian.dispatch import Dispatch
 from o_tui.guardian.effects import Effects
-from o_tui.guardian.eventlog import Level
-from o_tui.guardian.findings import Finding
-from o_tui.guardian.fleet import Fleet, Genome
-from o_tui.guardian.health import HealthMonitor
-from o_tui.guardian.holding import Holding
-from o_tui.guardian.initiative import Initiative
-from o_tui.guardian.instances import Instance, death_cause
-from o_tui.guardian.ladder import Group, Ladder, Move
-from o_tui.guardian.lifecycle import Lifecycle
+from o_tui.guardian.evolving.holding import Holding
+from o_tui.guardian.evolving.initiative import Initiative
+from o_tui.guardian.evolving.perception import Intent, Perception
+from o_tui.guardian.evolving.perception_rows import PerceptionRows
+from o_tui.guardian.evolving.red_team import RedTeam
+from o_tui.guardian.fleet.fleet import Fleet, Genome
+from o_tui.guardian.fleet.health import HealthMonitor
+from o_tui.guardian.fleet.instances import Instance, death_cause
+from o_tui.guardian.fleet.ladder import Group, Ladder, Move
+from o_tui.guardian.fleet.lifecycle import Lifecycle
+from o_tui.guardian.fleet.poison import Poison
+from o_tui.guardian.fleet.pulse import Pulse
+from o_tui.guardian.fleet.replication import Replication
 from o_tui.guardian.metrics import Metrics
-from o_tui.guardian.perception import Intent, Perception
-from o_tui.guardian.perception_rows import PerceptionRows
-from o_tui.guardian.poison import Poison
-from o_tui.guardian.pulse import Pulse
-from o_tui.guardian.red_team import RedTeam
-from o_tui.guardian.replication import Replication
-from o_tui.guardian.runner import Happened, StartError
-from o_tui.guardian.stores import Stores
+from o_tui.guardian.storage.eventlog import Level
+from o_tui.guardian.storage.findings import Finding
+from o_tui.guardian.storage.stores import Stores
+from o_tui.guardian.storage.wal import Proposed
+from o_tui.guardian.supervision.runner import Happened, StartError
 from o_tui.guardian.telemetry import LoopMonitor
 from o_tui.guardian.ticket import Ticket
 from o_tui.guardian.tree import new_tree
-from o_tui.guardian.wal import Proposed
 from o_tui.paths import Paths
 from o_tui.protocol import frames, messages, refusals
 from o_tui.protocol.errors import OError, PeerError

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from typing import Any
 
 from o_tui.guardian import proposals
-from o_tui.guardian.instances import Instance
-from o_tui.guardian.journal import Journal, Outcome, Request
-from o_tui.guardian.replication import Replication
+from o_tui.guardian.evolving.traffic import takes
+from o_tui.guardian.fleet.instances import Instance
+from o_tui.guardian.fleet.replication import Replication
+from o_tui.guardian.storage.journal import Journal, Outcome, Request
+from o_tui.guardian.storage.wal import Proposed, Wal
 from o_tui.guardian.ticket import Ticket
-from o_tui.guardian.traffic import takes
-from o_tui.guardian.wal import Proposed, Wal
 from o_tui.protocol import messages
 from o_tui.protocol.errors import BusyError, OError, PeerError, RefusedError
 

@@ -15,13 +15,14 @@ from typing import Any
 from o_tui import config as settings
 from o_tui.evolution import repository
 from o_tui.evolution.history import History
-from o_tui.guardian import audit, chainwork, confining, schema, vault_bases, vault_files
-from o_tui.guardian.database import Database
-from o_tui.guardian.findings import QUARANTINE, Finding
-from o_tui.guardian.mirror import Head, HeadFile, read_segment, row_paths, rows_whole, segment_paths
-from o_tui.guardian.rebuild import rebuild
-from o_tui.guardian.rows import CHECKPOINTS, TABLES, damaged_rows
-from o_tui.guardian.vault import Vault
+from o_tui.guardian.fleet import confining
+from o_tui.guardian.storage import audit, chainwork, schema, vault_bases, vault_files
+from o_tui.guardian.storage.database import Database
+from o_tui.guardian.storage.findings import QUARANTINE, Finding
+from o_tui.guardian.storage.mirror import Head, HeadFile, read_segment, row_paths, rows_whole, segment_paths
+from o_tui.guardian.storage.rebuild import rebuild
+from o_tui.guardian.storage.rows import CHECKPOINTS, TABLES, damaged_rows
+from o_tui.guardian.storage.vault import Vault
 from o_tui.paths import Paths
 from o_tui.protocol.errors import CorruptError, OError
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from o_tui.config import BrainConfig
 from o_tui.evolution.replay import digest_arguments
-from o_tui.guardian.broker_link import Broker
-from o_tui.guardian.brokered import Brokered
-from o_tui.guardian.handles import InstanceHandle
-from o_tui.guardian.health import HealthMonitor
-from o_tui.guardian.instances import Instance, death_cause
-from o_tui.guardian.supervision import ExitReason
+from o_tui.guardian.fleet.broker_link import Broker
+from o_tui.guardian.fleet.handles import InstanceHandle
+from o_tui.guardian.fleet.health import HealthMonitor
+from o_tui.guardian.fleet.instances import Instance, death_cause
+from o_tui.guardian.storage.brokered import Brokered
+from o_tui.guardian.supervision.machine import ExitReason
 from o_tui.guardian.ticket import Ticket
 from o_tui.paths import Paths
 from o_tui.protocol import messages

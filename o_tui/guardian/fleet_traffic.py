@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 from o_tui.evolution.samples import RecordedReply, RecordedRequest
 from o_tui.guardian.core import NO_FAULT, Guardian
-from o_tui.guardian.fleet import Genome
-from o_tui.guardian.instances import GenomeError, Instance
-from o_tui.guardian.seams import Fault, GenomeLoadError, Served
+from o_tui.guardian.evolving.seams import Fault, GenomeLoadError, Served
+from o_tui.guardian.fleet.fleet import Genome
+from o_tui.guardian.fleet.instances import GenomeError, Instance
 from o_tui.guardian.ticket import Ticket
 from o_tui.protocol import refusals
 from o_tui.protocol.errors import OError

@@ -19,13 +19,13 @@ from o_tui import __version__, config, paths
 from o_tui.evolution.genome import Genome as Repository
 from o_tui.guardian.api import Api
 from o_tui.guardian.core import Guardian, Placement
-from o_tui.guardian.evolutions import Evolutions
-from o_tui.guardian.fleet import Genome
+from o_tui.guardian.evolving.evolutions import Evolutions
+from o_tui.guardian.evolving.initiative import Initiative
+from o_tui.guardian.evolving.red_team import RedTeam
+from o_tui.guardian.fleet.fleet import Genome
 from o_tui.guardian.fleet_traffic import FleetTraffic
-from o_tui.guardian.initiative import Initiative
 from o_tui.guardian.lock import GuardianLock
-from o_tui.guardian.red_team import RedTeam
-from o_tui.guardian.stores import Stores
+from o_tui.guardian.storage.stores import Stores
 from o_tui.guardian.surroundings import FleetInstances, GuardianSurroundings, JournalRecorded, VaultCheckpoints
 from o_tui.guardian.views import ViewServer
 from o_tui.protocol import messages

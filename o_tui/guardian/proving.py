@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 
 from o_tui.evolution.samples import RecordedRequest
-from o_tui.guardian.fleet import Fleet
-from o_tui.guardian.handles import NurseryReplica
-from o_tui.guardian.nursery import Fork
-from o_tui.guardian.stores import Stores
-from o_tui.guardian.trial import Trial
+from o_tui.guardian.evolving.trial import Trial
+from o_tui.guardian.fleet.fleet import Fleet
+from o_tui.guardian.fleet.handles import NurseryReplica
+from o_tui.guardian.fleet.nursery import Fork
+from o_tui.guardian.storage.stores import Stores
 from o_tui.protocol import messages
 from o_tui.protocol.errors import CorruptError, PeerError
 

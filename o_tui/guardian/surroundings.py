@@ -10,13 +10,13 @@ from o_tui.evolution.budget import Cost
 from o_tui.evolution.candidates import ModelText
 from o_tui.evolution.samples import RecordedRequest
 from o_tui.guardian.core import Guardian
-from o_tui.guardian.eventlog import Level
-from o_tui.guardian.evolution_book import RUNNING
-from o_tui.guardian.fleet import UNCONFINED, Genome
+from o_tui.guardian.evolving.evolution_book import RUNNING
+from o_tui.guardian.evolving.seams import GenomeLoadError, ShadowInstance
+from o_tui.guardian.evolving.trial import Trial
+from o_tui.guardian.fleet.fleet import UNCONFINED, Genome
+from o_tui.guardian.fleet.instances import GenomeError, Instance
 from o_tui.guardian.fleet_traffic import brain_of, recorded_replies
-from o_tui.guardian.instances import GenomeError, Instance
-from o_tui.guardian.seams import GenomeLoadError, ShadowInstance
-from o_tui.guardian.trial import Trial
+from o_tui.guardian.storage.eventlog import Level
 from o_tui.protocol import operations
 from o_tui.protocol.errors import OError, PeerError
 from o_tui.protocol.operations import Lifecycle

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from o_tui.guardian.instances import Instance
+from o_tui.guardian.fleet.instances import Instance
 
 
 @dataclass(slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from o_tui.config import HealthConfig
-from o_tui.guardian import supervision as sv
 from o_tui.guardian.effects import Effects
-from o_tui.guardian.fleet import Fleet
-from o_tui.guardian.runner import Happened, Supervisor
-from o_tui.guardian.supervision import ChildSpec
+from o_tui.guardian.fleet.fleet import Fleet
+from o_tui.guardian.supervision import machine as sv
+from o_tui.guardian.supervision.machine import ChildSpec
+from o_tui.guardian.supervision.runner import Happened, Supervisor
 
 
 def new_tree(

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, Protocol
 
-from o_tui.guardian.channel import Channel
+from o_tui.guardian.fleet.channel import Channel
 from o_tui.protocol import chunks, frames, messages
 from o_tui.protocol.errors import FrameError, OError, RefusedError, UsageError
 

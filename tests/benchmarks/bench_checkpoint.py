@@ -16,8 +16,8 @@ from pathlib import Path
 
 from o_tui.bench.guardians import add, fill, settled
 from o_tui.bench.recovery import SETTINGS
-from o_tui.guardian import vault_bases
 from o_tui.guardian.core import Guardian
+from o_tui.guardian.storage import vault_bases
 from o_tui.guardian.telemetry import Histogram, LoopMonitor
 from o_tui.paths import locate
 from tests.benchmarks import report

@@ -17,8 +17,8 @@ from pathlib import Path
 from o_tui._native import probe
 from o_tui.bench import sandbox
 from o_tui.evolution.samples import RecordedRequest
-from o_tui.guardian.fleet import Genome
-from o_tui.guardian.trial import Trial
+from o_tui.guardian.evolving.trial import Trial
+from o_tui.guardian.fleet.fleet import Genome
 from o_tui.paths import locate
 from o_tui.protocol import messages
 from tests.benchmarks import report

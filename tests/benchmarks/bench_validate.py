@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 
-from o_tui.guardian.validating import judge, seed
+from o_tui.guardian.evolving.validating import judge, seed
 from tests.benchmarks.report import Figure, main, median
 from tests.support import bugs
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from o_tui.guardian.core import Guardian
-from o_tui.guardian.processes import Watch
-from o_tui.guardian.vault_files import Pending
+from o_tui.guardian.fleet.processes import Watch
+from o_tui.guardian.storage.vault_files import Pending
 from o_tui.paths import Paths
 from o_tui.protocol.errors import OError, PeerError
 from tests.support.guardian_process import Link, guardian_process

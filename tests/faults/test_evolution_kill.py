@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from o_tui import client
-from o_tui.guardian.evolution_book import SETTLED
+from o_tui.guardian.evolving.evolution_book import SETTLED
 from o_tui.paths import Paths, shipped
 from o_tui.protocol import messages
 from o_tui.protocol.errors import OError, RefusedError, UnreachableError

@@ -18,9 +18,9 @@ import pytest
 from o_tui import _native
 from o_tui.config import Config, HealthConfig
 from o_tui.guardian.core import Guardian
-from o_tui.guardian.instances import Instance
-from o_tui.guardian.nursery import Fork
-from o_tui.guardian.processes import spawn
+from o_tui.guardian.fleet.instances import Instance
+from o_tui.guardian.fleet.nursery import Fork
+from o_tui.guardian.fleet.processes import spawn
 from o_tui.paths import Paths
 from o_tui.protocol import frames, messages, operations
 from tests.support.guardians import running, until

@@ -128,8 +128,8 @@ async def test_a_nursery_that_keeps_ending_does_not_end_main(workspace: Paths) -
 async def test_without_any_agent_it_does_not_start_and_says_why(
     workspace: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("o_tui.guardian.nursery.ENVIRONMENT", {"PATH": "/usr/bin", "PYTHONHOME": "/nonexistent"})
-    monkeypatch.setattr("o_tui.guardian.nursery.sys.executable", "/bin/false")
+    monkeypatch.setattr("o_tui.guardian.fleet.nursery.ENVIRONMENT", {"PATH": "/usr/bin", "PYTHONHOME": "/nonexistent"})
+    monkeypatch.setattr("o_tui.guardian.fleet.nursery.sys.executable", "/bin/false")
     with pytest.raises(PeerError, match="could not be started"):
         async with asyncio.timeout(40), running(workspace, STRICT, seed=ECHO):
             pytest.fail("it runs without an agent")

@@ -7,11 +7,11 @@ import contextlib
 
 import msgspec
 
-from o_tui.guardian import schema
-from o_tui.guardian.database import Database
-from o_tui.guardian.perception import Perception
-from o_tui.guardian.perception_rows import PerceptionRows
-from o_tui.guardian.rows import DETECTORS
+from o_tui.guardian.evolving.perception import Perception
+from o_tui.guardian.evolving.perception_rows import PerceptionRows
+from o_tui.guardian.storage import schema
+from o_tui.guardian.storage.database import Database
+from o_tui.guardian.storage.rows import DETECTORS
 from o_tui.paths import Paths
 from tests.support.guardian_process import Link, Process, settle
 from tests.support.guardians import running, until

@@ -14,12 +14,12 @@ import pytest
 
 from o_tui.config import Config, HealthConfig
 from o_tui.evolution.samples import RecordedRequest
-from o_tui.guardian.confined import lacks
 from o_tui.guardian.core import Guardian
-from o_tui.guardian.fleet import Genome
-from o_tui.guardian.shadows import Code, Measurement
+from o_tui.guardian.evolving.shadows import Code, Measurement
+from o_tui.guardian.evolving.trial import Trial
+from o_tui.guardian.fleet.confined import lacks
+from o_tui.guardian.fleet.fleet import Genome
 from o_tui.guardian.surroundings import FleetInstances
-from o_tui.guardian.trial import Trial
 from o_tui.paths import Paths
 from o_tui.protocol import messages
 from tests.faults.test_guardian_process import everybody

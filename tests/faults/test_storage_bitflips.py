@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from o_tui.guardian import doctor
-from o_tui.guardian.audit import Audit
-from o_tui.guardian.database import Database
-from o_tui.guardian.eventlog import EventLog
-from o_tui.guardian.journal import Journal, Request
-from o_tui.guardian.rows import TABLES
-from o_tui.guardian.vault import Vault
-from o_tui.guardian.wal import Wal
+from o_tui.guardian.storage.audit import Audit
+from o_tui.guardian.storage.database import Database
+from o_tui.guardian.storage.eventlog import EventLog
+from o_tui.guardian.storage.journal import Journal, Request
+from o_tui.guardian.storage.rows import TABLES
+from o_tui.guardian.storage.vault import Vault
+from o_tui.guardian.storage.wal import Wal
 from o_tui.paths import Paths, locate
 from o_tui.protocol import checkpoint
 from o_tui.protocol.errors import OError

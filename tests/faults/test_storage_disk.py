@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from o_tui.guardian import schema
-from o_tui.guardian.database import Database, FencedError
-from o_tui.guardian.wal import Wal
+from o_tui.guardian.storage import schema
+from o_tui.guardian.storage.database import Database, FencedError
+from o_tui.guardian.storage.wal import Wal
 from o_tui.paths import Paths, locate
 from o_tui.protocol.errors import BusyError, PeerError, RefusedError
 

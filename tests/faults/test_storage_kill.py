@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from o_tui.guardian import doctor
-from o_tui.guardian.database import Database
-from o_tui.guardian.journal import Journal
-from o_tui.guardian.wal import Wal
+from o_tui.guardian.storage.database import Database
+from o_tui.guardian.storage.journal import Journal
+from o_tui.guardian.storage.wal import Wal
 from o_tui.paths import Paths
 from o_tui.protocol.operations import unpack_entry
 

@@ -16,7 +16,7 @@ import pytest
 from o_tui.config import Config, EvolutionConfig, HealthConfig
 from o_tui.evolution.samples import RecordedRequest
 from o_tui.evolution.validation import Validation, validate
-from o_tui.guardian import traffic
+from o_tui.guardian.evolving import traffic
 from o_tui.paths import Paths
 from o_tui.protocol.errors import OError
 from tests.integration.test_evolve import HEAD, LOUD, Operator
@@ -45,7 +45,7 @@ def _validated_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     async def quickly(gene: str, source: str, *_more: Any, **_others: Any) -> Validation:
         return await asyncio.to_thread(validate, gene, source)
 
-    monkeypatch.setattr("o_tui.guardian.cycle.validate_apart", quickly)
+    monkeypatch.setattr("o_tui.guardian.evolving.cycle.validate_apart", quickly)
 
 
 @pytest.fixture

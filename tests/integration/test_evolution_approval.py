@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from o_tui.guardian.evolution_rows import EvolutionRows
-from o_tui.guardian.seams import GenomeLoadError, Operator
+from o_tui.guardian.evolving.seams import GenomeLoadError, Operator
+from o_tui.guardian.storage.evolution_rows import EvolutionRows
 from o_tui.protocol.errors import NotFoundError, OError, RefusedError
 from tests.support import desk as desks
 from tests.support.desk import ANN, Desk, World, source

@@ -14,9 +14,9 @@ from o_tui.config import EvolutionConfig
 from o_tui.evolution.attacks import Attack
 from o_tui.evolution.probe.case import Call, Case, encode
 from o_tui.evolution.samples import RecordedRequest
-from o_tui.guardian import diffing
-from o_tui.guardian.attack_rows import AttackRows
-from o_tui.guardian.evolutions import MAX_WAITING
+from o_tui.guardian.evolving import diffing
+from o_tui.guardian.evolving.evolutions import MAX_WAITING
+from o_tui.guardian.storage.attack_rows import AttackRows
 from o_tui.protocol.errors import NotFoundError, RefusedError, UsageError
 from tests.support import desk as desks
 from tests.support.desk import ANN, RECALL, Desk, World, source

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from o_tui.evolution import evidence
-from o_tui.guardian.evolution_rows import EvolutionRows
-from o_tui.guardian.seams import Operator
+from o_tui.guardian.evolving.seams import Operator
+from o_tui.guardian.storage.evolution_rows import EvolutionRows
 from o_tui.protocol.errors import RefusedError, UsageError
 from tests.support import desk as desks
 from tests.support.desk import ANN, Desk, World, source

@@ -11,11 +11,11 @@ import pytest
 
 from o_tui.evolution.history import read_trailers
 from o_tui.evolution.samples import Outcome
-from o_tui.guardian import apart
-from o_tui.guardian.evolution_rows import EvolutionRows
-from o_tui.guardian.holding import Holding
-from o_tui.guardian.learning_rows import LearningRows
-from o_tui.guardian.seams import Operator
+from o_tui.guardian.evolving import apart
+from o_tui.guardian.evolving.holding import Holding
+from o_tui.guardian.evolving.seams import Operator
+from o_tui.guardian.storage.evolution_rows import EvolutionRows
+from o_tui.guardian.storage.learning_rows import LearningRows
 from o_tui.protocol.errors import OError, RefusedError, UsageError
 from tests.support import desk as desks
 from tests.support.desk import ANN, RECALL, Desk, World, source
@@ -71,7 +71,7 @@ async def test_the_best_of_several_is_measured_again_and_waits(
 async def test_the_winners_of_several_races_are_confirmed_together(
     desk: Desk, world: World, learning: LearningRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("o_tui.guardian.cycle.ROUND", 2)
+    monkeypatch.setattr("o_tui.guardian.evolving.cycle.ROUND", 2)
     monkeypatch.setattr(apart, "call", makes("slow", "fast too", "fast", "raise", "slow # 2", "other"))
     row = await desk.run("", origin="operators", candidates=6)
     assert (row["state"], row["verdict"]) == ("pending", "promote"), row["reason"]
@@ -368,7 +368,7 @@ class Strategist:
 async def test_the_gene_chooses_and_where_it_fails_the_built_in_strategy_does(
     desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch, said: str, ok: bool, by: str
 ) -> None:
-    monkeypatch.setattr("o_tui.guardian.choosing.CHOOSE_S", 0.1)
+    monkeypatch.setattr("o_tui.guardian.evolving.choosing.CHOOSE_S", 0.1)
     (desk.genome.path / "strategy.py").write_text("x")
     files = {"strategy.py": "", "recall.py": source("base")}
     monkeypatch.setattr(desk.genome, "files", lambda _revision: files)

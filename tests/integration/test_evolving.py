@@ -11,7 +11,7 @@ import pytest
 
 from o_tui import client
 from o_tui.config import Config, EvolutionConfig
-from o_tui.guardian import initiative
+from o_tui.guardian.evolving import initiative
 from o_tui.paths import Paths, shipped
 from o_tui.protocol.errors import NotFoundError, RefusedError, UsageError
 from tests.support.guardians import running
@@ -91,7 +91,7 @@ async def test_the_strategy_is_a_gene_and_can_be_changed(workspace: Paths) -> No
 
 async def test_the_gene_strategy_chooses_in_an_instance(workspace: Paths) -> None:
     from o_tui.evolution.genome import Genome
-    from o_tui.guardian.choosing import Choosing
+    from o_tui.guardian.evolving.choosing import Choosing
     from o_tui.guardian.surroundings import FleetInstances
 
     async with running(workspace, SETTINGS) as guardian:

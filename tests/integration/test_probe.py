@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from o_tui.guardian.validating import judge, seed
+from o_tui.guardian.evolving.validating import judge, seed
 from tests.support import bugs
 
 SMALL = '''

@@ -14,10 +14,10 @@ import pytest
 from o_tui.config import EvolutionConfig
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.samples import RecordedRequest
-from o_tui.guardian.attack_rows import AttackRows
-from o_tui.guardian.perception import Intent
-from o_tui.guardian.red_team import QUIET_S, RedTeam
-from o_tui.guardian.validating import judge, seed
+from o_tui.guardian.evolving.perception import Intent
+from o_tui.guardian.evolving.red_team import QUIET_S, RedTeam
+from o_tui.guardian.evolving.validating import judge, seed
+from o_tui.guardian.storage.attack_rows import AttackRows
 from o_tui.paths import Paths, shipped
 from tests.support.storage import opened
 

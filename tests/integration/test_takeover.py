@@ -12,7 +12,7 @@ import pytest
 from o_tui.guardian import core
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.dispatch import Ticket
-from o_tui.guardian.instances import LOAD_S
+from o_tui.guardian.fleet.instances import LOAD_S
 from o_tui.paths import Paths
 from tests.support.guardians import ECHO, PATIENT, running, until
 

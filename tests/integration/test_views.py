@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from o_tui.guardian.channel import Channel
+from o_tui.guardian.fleet.channel import Channel
 from o_tui.guardian.lock import GuardianLock
 from o_tui.guardian.telemetry import LoopMonitor
 from o_tui.guardian.view import STALE_BYTES

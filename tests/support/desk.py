@@ -20,14 +20,14 @@ from o_tui.evolution.candidates import ModelText
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.samples import Outcome, RecordedRequest
 from o_tui.evolution.validation import Validation, validate
-from o_tui.guardian import cycle
-from o_tui.guardian.attack_rows import AttackRows
-from o_tui.guardian.audit import Audit
-from o_tui.guardian.database import Database
-from o_tui.guardian.evolution_rows import EvolutionRows
-from o_tui.guardian.evolutions import Evolutions
-from o_tui.guardian.learning_rows import LearningRows
-from o_tui.guardian.seams import GenomeLoadError, InstanceDiedError, Operator, ShadowInstance
+from o_tui.guardian.evolving import cycle
+from o_tui.guardian.evolving.evolutions import Evolutions
+from o_tui.guardian.evolving.seams import GenomeLoadError, InstanceDiedError, Operator, ShadowInstance
+from o_tui.guardian.storage.attack_rows import AttackRows
+from o_tui.guardian.storage.audit import Audit
+from o_tui.guardian.storage.database import Database
+from o_tui.guardian.storage.evolution_rows import EvolutionRows
+from o_tui.guardian.storage.learning_rows import LearningRows
 from o_tui.paths import Paths
 from o_tui.protocol.errors import OError, PeerError
 from o_tui.protocol.refusals import Refusal

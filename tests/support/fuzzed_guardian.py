@@ -19,9 +19,9 @@ from pathlib import Path
 from o_tui import _native, paths
 from o_tui.config import Config, HealthConfig
 from o_tui.guardian.core import Guardian
+from o_tui.guardian.fleet.nursery import Fork
+from o_tui.guardian.fleet.processes import spawn
 from o_tui.guardian.main import run
-from o_tui.guardian.nursery import Fork
-from o_tui.guardian.processes import spawn
 from o_tui.protocol.errors import PeerError
 
 PATIENT = Config(health=HealthConfig(max_restarts=1_000_000))

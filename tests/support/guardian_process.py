@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-from o_tui.guardian.channel import Channel
+from o_tui.guardian.fleet.channel import Channel
 from o_tui.paths import Paths
 from o_tui.protocol import frames, messages
 from o_tui.protocol.errors import CODES, OError

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from o_tui import _native
-from o_tui.guardian.nursery import ENVIRONMENT
+from o_tui.guardian.fleet.nursery import ENVIRONMENT
 from o_tui.protocol import chunks, frames, messages, operations
 
 LIMIT_S = 20.0

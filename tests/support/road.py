@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from o_tui.evolution.samples import RecordedRequest
-from o_tui.guardian.seams import Fault, GenomeLoadError, Served
+from o_tui.guardian.evolving.seams import Fault, GenomeLoadError, Served
 from o_tui.protocol.errors import OError
 
 

@@ -12,9 +12,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from o_tui.bench.wal import accept, finish
-from o_tui.guardian.database import Database
-from o_tui.guardian.vault import Vault
-from o_tui.guardian.wal import Wal
+from o_tui.guardian.storage.database import Database
+from o_tui.guardian.storage.vault import Vault
+from o_tui.guardian.storage.wal import Wal
 from o_tui.paths import Paths
 from o_tui.protocol import checkpoint
 

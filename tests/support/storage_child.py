@@ -14,9 +14,9 @@ import sqlite3
 import sys
 from typing import Any
 
-from o_tui.guardian.database import Database
-from o_tui.guardian.journal import Journal, Request
-from o_tui.guardian.wal import Wal
+from o_tui.guardian.storage.database import Database
+from o_tui.guardian.storage.journal import Journal, Request
+from o_tui.guardian.storage.wal import Wal
 from o_tui.paths import Paths, locate
 from o_tui.protocol.errors import PeerError
 

@@ -17,7 +17,7 @@ from o_tui.evolution import simulation, watch_simulation, worlds
 from o_tui.evolution.arbiter import Policy
 from o_tui.evolution.eprocess import ECusum, EProcess
 from o_tui.evolution.multiple import Race, e_bh
-from o_tui.guardian import shadows, twin
+from o_tui.guardian.evolving import shadows, twin
 
 
 @given(

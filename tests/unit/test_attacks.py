@@ -15,7 +15,7 @@ from o_tui.evolution.arbiter import Arbiter, Policy
 from o_tui.evolution.attacks import Attack, Ways, attack, distinct
 from o_tui.evolution.probe.case import Call, Case, decode, encode
 from o_tui.evolution.samples import Pair, RecordedRequest, Side
-from o_tui.guardian.attack_rows import AttackRows
+from o_tui.guardian.storage.attack_rows import AttackRows
 from o_tui.paths import Paths
 from tests.support.storage import opened
 

@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from o_tui.guardian.audit import Audit
+from o_tui.guardian.storage.audit import Audit
 from o_tui.paths import Paths
 from tests.support.storage import opened
 

@@ -9,11 +9,11 @@ from typing import Any, cast
 import pytest
 
 from o_tui.evolution.samples import RecordedRequest, Side
-from o_tui.guardian.canary import RESTARTS, Canary
-from o_tui.guardian.seams import Fault
-from o_tui.guardian.traffic import SHARES
-from o_tui.guardian.twin import Beside, Twins
-from o_tui.guardian.watching import Watching
+from o_tui.guardian.evolving.canary import RESTARTS, Canary
+from o_tui.guardian.evolving.seams import Fault
+from o_tui.guardian.evolving.traffic import SHARES
+from o_tui.guardian.evolving.twin import Beside, Twins
+from o_tui.guardian.evolving.watching import Watching
 from o_tui.protocol.errors import PeerError
 from o_tui.protocol.refusals import Refusal
 from tests.support.road import Road
@@ -271,7 +271,7 @@ async def test_a_full_disk_is_nobodys_fault() -> None:
 
 
 async def test_a_watch_goes_on_where_no_shadow_could_be_forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("o_tui.guardian.watching.AGAIN_S", 0.0)
+    monkeypatch.setattr("o_tui.guardian.evolving.watching.AGAIN_S", 0.0)
 
     def take(number: int) -> Beside:
         if number == 3:

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from o_tui.guardian.channel import Channel
+from o_tui.guardian.fleet.channel import Channel
 from o_tui.protocol import chunks, frames, messages
 from o_tui.protocol.errors import FrameError, OError, PeerError
 

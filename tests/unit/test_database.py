@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import zstandard
 
-from o_tui.guardian import backup, doctor, schema
-from o_tui.guardian.database import Database
-from o_tui.guardian.journal import Journal, Request
-from o_tui.guardian.rows import TABLES
-from o_tui.guardian.vault import Vault
-from o_tui.guardian.wal import Wal
+from o_tui.guardian import doctor
+from o_tui.guardian.storage import backup, schema
+from o_tui.guardian.storage.database import Database
+from o_tui.guardian.storage.journal import Journal, Request
+from o_tui.guardian.storage.rows import TABLES
+from o_tui.guardian.storage.vault import Vault
+from o_tui.guardian.storage.wal import Wal
 from o_tui.paths import Paths, locate
 from o_tui.protocol.errors import CorruptError, NotFoundError, OError, RefusedError
 from tests.support.storage import accept, finish, opened, take_checkpoint

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from o_tui.evolution.eprocess import BETS, BLOCK, Blocks, ECusum, EProcess, bounded, sign
 from o_tui.evolution.watch import Failing, HarmWatch, Paired
-from o_tui.guardian.twin import TRIES
+from o_tui.guardian.evolving.twin import TRIES
 
 increments = st.lists(st.floats(-1, 1), max_size=40)
 

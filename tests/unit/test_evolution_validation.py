@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o_tui.evolution.validation import STAGES, validate
-from o_tui.guardian import validating
+from o_tui.guardian.evolving import validating
 
 RECALL = '''"""Ranks memories."""
 

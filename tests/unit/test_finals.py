@@ -6,8 +6,8 @@ from typing import Any
 
 from o_tui.evolution.arbiter import Decision
 from o_tui.evolution.budget import NOTHING
-from o_tui.guardian.finals import decide
-from o_tui.guardian.measuring import Measured
+from o_tui.guardian.evolving.finals import decide
+from o_tui.guardian.evolving.measuring import Measured
 
 BETTER, NEITHER = Decision("promote", ("faster",)), Decision("no_evidence", ("not shown",))
 WORSE = Decision("reject", ("crashed",))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o_tui.guardian.health import Deadlines, HealthMonitor
+from o_tui.guardian.fleet.health import Deadlines, HealthMonitor
 
 S = 10**9
 

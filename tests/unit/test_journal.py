@@ -5,12 +5,12 @@ import os
 
 import pytest
 
-from o_tui.guardian import brokered
-from o_tui.guardian.brokered import Brokered, digest_arguments
-from o_tui.guardian.eventlog import EventLog
-from o_tui.guardian.evolution_rows import EvolutionRows
-from o_tui.guardian.journal import Journal, Request
-from o_tui.guardian.wal import Wal
+from o_tui.guardian.storage import brokered
+from o_tui.guardian.storage.brokered import Brokered, digest_arguments
+from o_tui.guardian.storage.eventlog import EventLog
+from o_tui.guardian.storage.evolution_rows import EvolutionRows
+from o_tui.guardian.storage.journal import Journal, Request
+from o_tui.guardian.storage.wal import Wal
 from o_tui.paths import Paths
 from o_tui.protocol.errors import CorruptError, NotFoundError, RefusedError
 from tests.support.storage import accept, finish, opened

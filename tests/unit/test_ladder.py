@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from o_tui.guardian.ladder import (
+from o_tui.guardian.fleet.ladder import (
     FALLS_LIMIT,
     FORGET_NS,
     PAUSES_S,

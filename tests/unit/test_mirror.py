@@ -5,8 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from o_tui.guardian.chainwork import known_digests, mirrored, prove
-from o_tui.guardian.mirror import Head, HeadFile, Mirror, RowMirror, read_rows, read_segment, row_paths, segment_paths
+from o_tui.guardian.storage.chainwork import known_digests, mirrored, prove
+from o_tui.guardian.storage.mirror import (
+    Head,
+    HeadFile,
+    Mirror,
+    RowMirror,
+    read_rows,
+    read_segment,
+    row_paths,
+    segment_paths,
+)
 from o_tui.protocol.operations import GENESIS, Entry, chain, pack_entry
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from o_tui.config import EvolutionConfig
-from o_tui.guardian.database import Database
-from o_tui.guardian.initiative import COOLDOWN_S, DAY_S, QUIET_S, Initiative
-from o_tui.guardian.learning_rows import LearningRows
-from o_tui.guardian.perception import LOOK_S, Intent, Perception, blame
+from o_tui.guardian.evolving.initiative import COOLDOWN_S, DAY_S, QUIET_S, Initiative
+from o_tui.guardian.evolving.perception import LOOK_S, Intent, Perception, blame
+from o_tui.guardian.storage.database import Database
+from o_tui.guardian.storage.learning_rows import LearningRows
 from o_tui.paths import Paths
 from o_tui.protocol.errors import RefusedError
 

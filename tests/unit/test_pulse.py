@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from o_tui import _native
-from o_tui.guardian.pulse import BEAT_NS, Pulse, wants_to_run
+from o_tui.guardian.fleet.pulse import BEAT_NS, Pulse, wants_to_run
 
 
 @dataclass

@@ -6,7 +6,7 @@ import os
 import signal
 
 from o_tui import _native
-from o_tui.guardian.violations import DISTINCT, Refused
+from o_tui.guardian.storage.violations import DISTINCT, Refused
 from o_tui.protocol.refusals import Refusal, in_words, refusals, summary, wall_clock
 from o_tui.ui.panes.evidence import evidence
 from o_tui.ui.panes.evidence import summary as pane_summary

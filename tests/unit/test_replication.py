@@ -6,8 +6,8 @@ from typing import cast
 
 from o_tui.agent import reducers
 from o_tui.agent.state import State
-from o_tui.guardian.replication import BATCH_BYTES, Replication
-from o_tui.guardian.wal import Wal
+from o_tui.guardian.fleet.replication import BATCH_BYTES, Replication
+from o_tui.guardian.storage.wal import Wal
 from o_tui.protocol import frames, messages, operations
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from o_tui.guardian import supervision as sv
-from o_tui.guardian.supervision import ChildSpec, ExitReason, SupervisorSpec
+from o_tui.guardian.supervision import machine as sv
+from o_tui.guardian.supervision.machine import ChildSpec, ExitReason, SupervisorSpec
 
 CRASH = ExitReason("failure", "boom")
 NORMAL = ExitReason("normal")

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from o_tui.guardian import runner
-from o_tui.guardian.runner import Happened, StartError, Supervisor
-from o_tui.guardian.supervision import ChildSpec, ExitReason, SupervisorSpec, nested
+from o_tui.guardian.supervision import runner
+from o_tui.guardian.supervision.machine import ChildSpec, ExitReason, SupervisorSpec, nested
+from o_tui.guardian.supervision.runner import Happened, StartError, Supervisor
 
 
 class Probe:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o_tui.evolution import faces
-from o_tui.guardian.traffic import LONGEST_S, QUIET_S, SHARES, Step, takes
+from o_tui.guardian.evolving.traffic import LONGEST_S, QUIET_S, SHARES, Step, takes
 
 SHARE = st.floats(0.0, 1.0)
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o_tui.guardian import vault as vault_module
-from o_tui.guardian.plan import Known, RecoveryPlan, Restored, plans
-from o_tui.guardian.vault import Vault
-from o_tui.guardian.wal import Wal
+from o_tui.guardian.storage import vault as vault_module
+from o_tui.guardian.storage.plan import Known, RecoveryPlan, Restored, plans
+from o_tui.guardian.storage.vault import Vault
+from o_tui.guardian.storage.wal import Wal
 from o_tui.paths import Paths, locate
 from o_tui.protocol import checkpoint
 from o_tui.protocol.errors import CorruptError, NotFoundError, OError, RefusedError, UsageError

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from o_tui.guardian import backup, doctor, vault_bases, vault_files
-from o_tui.guardian import vault as vault_module
-from o_tui.guardian.vault import Vault
-from o_tui.guardian.wal import Wal
+from o_tui.guardian import doctor
+from o_tui.guardian.storage import backup, vault_bases, vault_files
+from o_tui.guardian.storage import vault as vault_module
+from o_tui.guardian.storage.vault import Vault
+from o_tui.guardian.storage.wal import Wal
 from o_tui.paths import Paths, locate
 from o_tui.protocol import checkpoint
 from o_tui.protocol.errors import CorruptError, NotFoundError, RefusedError

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from o_tui.guardian.database import Database
-from o_tui.guardian.wal import Proposed, Wal
+from o_tui.guardian.storage.database import Database
+from o_tui.guardian.storage.wal import Proposed, Wal
 from o_tui.paths import Paths, locate
 from o_tui.protocol.errors import CorruptError, NotFoundError, OError
 from o_tui.protocol.operations import GENESIS, chain, unpack_entry

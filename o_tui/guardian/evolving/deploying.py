@@ -1,0 +1,373 @@
+"""From an operator's yes to running code, and back. Every step can be interrupted and is done exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from o_tui.evolution import diffs, evidence
+from o_tui.evolution.genome import Genome
+from o_tui.evolution.history import Deployment
+from o_tui.guardian.evolving import partial
+from o_tui.guardian.evolving.diffing import diff_of
+from o_tui.guardian.evolving.evolution_book import Book
+from o_tui.guardian.evolving.rollout import Harmed, Interrupted, Rollout
+from o_tui.guardian.evolving.seams import Approvals, Checkpoints, Instances, Operator, Surroundings
+from o_tui.protocol.errors import OError, RefusedError
+
+VERIFY_S = 5.0
+AUTOMATIC = Operator("guardian", 0, how="by itself: harm was shown", where="")
+"""Who takes a promotion back where nobody has to be asked."""
+_AUDITED = 10_000
+"""How many of the newest approvals are looked through for an interrupted one."""
+
+
+class Deploying:
+    """Approve, reject, roll back, recover; one at a time. What a canary and a watch are is the rollout's to know."""
+
+    def __init__(
+        self,
+        genome: Genome,
+        book: Book,
+        *,
+        approvals: Approvals,
+        instances: Instances,
+        checkpoints: Checkpoints,
+        rollout: Rollout,
+        surroundings: Surroundings,
+    ) -> None:
+        self._genome = genome
+        self._book = book
+        self._approvals = approvals
+        self._instances = instances
+        self._checkpoints = checkpoints
+        self._rollout = rollout
+        self._surroundings = surroundings
+        self._lock = asyncio.Lock()
+        self._going_on: set[asyncio.Task[None]] = set()
+
+    async def approve(self, evolution: str, digest: str, evidence_digest: str, operator: Operator) -> dict[str, Any]:
+        """Compare-and-set on evolution, base, diff and evidence; then audit, canary, deploy, verify.
+
+        Returns once it is promoted: that takes a second where nobody asks the agent anything, up to some minutes where
+        the canary's share of the requests is awaited.
+
+        Raises:
+            NotFoundError: There is no such evolution.
+            RefusedError: Already approved, not pending, changed, stale base, or the operator only looks.
+            OError: It was deployed, did not work, and was rolled back.
+        """
+        async with self._lock:
+            row = await self._book.get(evolution)
+            self._may(operator)
+            await self._check(row, digest, evidence_digest)
+            await self._audit(row, "approved", operator)
+            await self._book.change(row, state="deploying", by=operator.name)
+            await self._deploy(row)
+        return row
+
+    async def reject(self, evolution: str, reason: str, operator: Operator, *, stopped: bool = False) -> dict[str, Any]:
+        """An operator's no; `stopped`: it was running, and its task has been ended for this.
+
+        Raises:
+            NotFoundError: There is no such evolution.
+            RefusedError: It has been decided already, or the operator only looks.
+        """
+        async with self._lock:
+            row = await self._book.get(evolution)
+            self._may(operator)
+            if row["state"] != "pending" and not (stopped and row["state"] == "failed"):
+                raise RefusedError(_decided(row))
+            await self._audit(row, "rejected", operator, reason)
+            await self._book.change(row, state="rejected", reason=reason or "an operator said no", by=operator.name)
+        self._event("info", f"{operator.name} rejected {evolution} ({row['gene']}): {reason}", row)
+        return row
+
+    async def reopen(self, evolution: str, digest: str, operator: Operator) -> dict[str, Any]:
+        """One that waits goes back to its shadow: it cannot be approved until it waits again. Its evidence stays.
+
+        Raises:
+            NotFoundError: There is no such evolution.
+            RefusedError: Not pending, changed, stale base, everything is held, or the operator only looks.
+        """
+        async with self._lock:
+            row = await partial.waiting(self._book, self._genome, evolution, digest, operator)
+            if held := self._surroundings.held():
+                raise RefusedError(f"nothing is measured just now: {held}")
+            reason = f"measured again for {operator.name}"
+            await self._book.change(row, state="shadow", reason=reason, again=row.get("again", 0) + 1)
+        self._event("info", f"{operator.name} asked for another shadow run of {row['id']} ({row['gene']})", row)
+        return row
+
+    async def rollback(self, revision: str, operator: Operator, *, state: bool = False) -> dict[str, Any]:
+        """Back to an earlier version: a new version with its files. Returns revision, version, tag, `from`.
+
+        While a canary runs and no revision is named, it is the canary that ends. With `state` the agent's state goes
+        back too, to the checkpoint that was taken before the oldest evolution that is undone (`checkpoint`).
+
+        Raises:
+            NotFoundError, RefusedError: There is nothing to go back to by that name.
+            OError: The older version does not run; what ran still does.
+        """
+        self._may(operator)
+        if not revision and self._rollout.stop(f"stopped by {operator.name}"):
+            return await self._stopped(operator)
+        async with self._lock:
+            head = await asyncio.to_thread(self._genome.head)
+            running = await asyncio.to_thread(self._genome.effective)
+            target = await asyncio.to_thread(self._genome.resolve if revision else self._previous, revision)
+            await asyncio.to_thread(self._genome.check_target, target)
+            row = {"id": "", "base": head, "revision": target, "diff_sha256": "", "evidence_sha256": ""}
+            await self._audit(row, "rolled_back", operator)
+            self._rollout.end_watch()
+            done = await self._back(target, f"asked for by {operator.name}")
+            try:
+                await self._switch(done, f"rolled back by {operator.name}")
+            except OError as error:
+                again = await self._back(head, f"{done.version} does not run")
+                await self._switch(again, "the rollback did not work")
+                raise OError(f"{target[:12]} does not run any more ({error}); {again.version} is as before") from error
+            await self._agree(operator.name)
+            checkpoint = await self._state_before(running) if state else ""
+        self._event("warning", f"{operator.name} rolled the genome back: v{done.version} is {target[:12]}", {})
+        told = {"revision": done.revision, "version": done.version, "tag": done.tag, "from": head, "to": target}
+        return told | ({"checkpoint": checkpoint} if state else {})
+
+    async def recover(self) -> None:
+        """At the guardian's start: an approved deployment that was interrupted is finished or undone, once.
+
+        What needs a canary goes on beside everything else, at its step; `close` leaves it to the next start.
+        """
+        async with self._lock:
+            audited = await self._approvals.page(_AUDITED)
+            approved = {row["evolution"]: row["who"] for row in audited if row["verdict"] == "approved"}
+            for light in await self._book.page(200, ("deploying", "canary", "pending")):
+                if light["state"] != "pending" or light["id"] in approved:
+                    row = await self._book.get(light["id"])
+                    if await self._is_open(row):
+                        by = row["by"] or approved.get(row["id"], "")
+                        await self._book.change(row, state="deploying", by=by)
+                        self._spawn(self._finish(row))
+            for row in await self._book.page(20, ("promoted",)):
+                canary = row.get("canary") or {}
+                if canary.get("state") == "harm":
+                    await self._take_back(row, canary["reason"])
+                elif canary.get("state") == "watching":
+                    await self._watch(row)
+            await self._agree("")
+
+    async def close(self) -> None:
+        """Before the guardian's end: a canary and a watch end here and go on with the next guardian."""
+        await self._rollout.close()
+        await asyncio.gather(*self._going_on, return_exceptions=True)
+
+    # --- inside
+
+    async def _check(self, row: dict[str, Any], digest: str, evidence_digest: str) -> None:
+        if row["state"] != "pending":
+            raise RefusedError(_decided(row))
+        if digest != row["diff_sha256"]:
+            if digest and row["diff_sha256"].startswith(digest):
+                raise RefusedError(
+                    "give all 64 characters of the digest", hint=f"it is the last line of: o-tui show {row['id']}"
+                )
+            raise RefusedError(
+                f"changed: {digest[:12] or 'nothing'} was named, the candidate's diff is {row['diff_sha256'][:12]}",
+                hint=f"look at it again: o-tui show {row['id']}",
+            )
+        diff = await diff_of(self._genome, row["base"], row["revision"])
+        if diffs.digest(diff) != row["diff_sha256"]:
+            raise RefusedError("changed: the candidate in git is not what was shown")
+        if evidence.digest(row["evidence"]) != row["evidence_sha256"] or (
+            evidence_digest and evidence_digest != row["evidence_sha256"]
+        ):
+            raise RefusedError("changed: the evidence is not what was shown")
+        head = await asyncio.to_thread(self._genome.head)
+        if head != row["base"]:
+            raise RefusedError(
+                f"stale base: made from {row['base'][:12]}, deployed is {head[:12]}", hint="evolve it again"
+            )
+        if held := self._surroundings.held():
+            raise RefusedError(f"nothing is deployed just now: {held}")
+
+    def _may(self, operator: Operator) -> None:
+        if operator.viewer:
+            raise RefusedError(f"forbidden: {operator.name} may look, not decide")
+
+    async def _audit(self, row: dict[str, Any], verdict: str, operator: Operator, reason: str = "") -> None:
+        await self._approvals.approve_row(
+            who=operator.name,
+            how=f"uid {operator.uid}, {operator.how}, {operator.where}",
+            verdict=verdict,  # type: ignore[arg-type]
+            evolution=row["id"],
+            base=row["base"],
+            revision=row["revision"],
+            diff_sha256=row["diff_sha256"],
+            evidence_sha256=row["evidence_sha256"],
+            reason=reason,
+        )
+
+    async def _deploy(self, row: dict[str, Any]) -> None:
+        """Canary, promote, switch, verify; raises OError after having undone what does not work."""
+        try:
+            if not await asyncio.to_thread(self._genome.deployed, row["id"]):
+                await self._rollout.canary(row)
+            done = await asyncio.to_thread(self._promote, row)
+            await self._switch(done, f"evolution {row['id']} of {row['gene']}")
+        except Interrupted:
+            raise
+        except OError as error:
+            await self._rollout.end_canary()
+            await self._undo(row, error)
+            raise OError(f"{row['id']} was approved and did not work, {row['reason']}") from error
+        await self._rollout.end_canary()
+        canary = {**(row.get("canary") or {}), "state": "watching"}
+        await self._book.change(
+            row, state="promoted", version=done.version, reason="", deployed=done.revision, canary=canary
+        )
+        self._event("info", f"{row['gene']} is promoted: v{done.version} runs, approved by {row['by']}", row)
+        await self._watch(row)
+
+    async def _watch(self, row: dict[str, Any]) -> None:
+        """The version before stays beside it; harm that is shown takes the promotion back."""
+        if row.get("deployed") != await asyncio.to_thread(self._genome.head):
+            return  # another version has come since
+
+        async def watched() -> None:
+            if harm := await self._rollout.watch(row):
+                self._spawn(self._harmed(row, harm))  # not the watch's: that may be ended in the middle
+
+        self._rollout.begin_watch(watched())
+
+    async def _harmed(self, row: dict[str, Any], harm: str) -> None:
+        async with self._lock:
+            await self._take_back(row, harm)
+
+    async def _take_back(self, row: dict[str, Any], harm: str) -> None:
+        """Harm was shown after the promotion: the old code runs at once, then it is a version of its own."""
+        row = await self._book.get(row["id"])
+        begun = await asyncio.to_thread(self._genome.rolled_back, row["id"])
+        if row["state"] != "promoted" or not (begun or row["id"] in await asyncio.to_thread(self._genome.effective)):
+            return  # somebody was faster
+        if not begun:
+            await self._book.change(row, canary={**row["canary"], "state": "harm", "reason": harm})
+            await self._audit(row, "rolled_back", AUTOMATIC, harm)
+        reason = f"rolled back by itself: {harm}"
+        try:
+            version = await asyncio.to_thread(self._genome.version, row["base"])
+            await self._switch(Deployment(row["base"], version, ""), reason)  # both are loaded: nobody waits for git
+            done = await asyncio.to_thread(
+                lambda: self._genome.rollback(row["base"], reason=harm, time_ns=time.time_ns(), evolution=row["id"])
+            )
+            await self._switch(done, reason)
+        except OError as error:
+            self._event("error", f"{row['id']} ({row['gene']}) could not be taken back: {error}; {harm}", row)
+            return
+        await self._book.change(row, state="rolled_back", reason=reason)
+        self._event("error", f"{row['gene']} v{row['version']} was taken back, v{done.version} runs: {harm}", row)
+
+    async def _stopped(self, operator: Operator) -> dict[str, Any]:
+        """An operator has ended the canary: what runs is what ran."""
+        async with self._lock:
+            head = await asyncio.to_thread(self._genome.head)
+            version = await asyncio.to_thread(self._genome.version, head)
+        self._event("warning", f"{operator.name} ended the canary; v{version} serves as before", {})
+        return {"revision": head, "version": version, "tag": f"v{version}", "from": head, "to": head}
+
+    async def _state_before(self, running: list[str]) -> str:
+        """The state of before the oldest evolution that has just been undone; returns the checkpoint's id."""
+        left = set(await asyncio.to_thread(self._genome.effective))
+        undone = [evolution for evolution in running if evolution not in left]
+        if not undone:
+            raise RefusedError("no evolution was undone, so there is no state to go back to; the code is back")
+        checkpoint: str = (await self._book.get(undone[-1]))["checkpoint_id"]
+        await self._checkpoints.restore(checkpoint)
+        return checkpoint
+
+    def _promote(self, row: dict[str, Any]) -> Deployment:
+        lines = [*row["evidence"].get("reasons", []), *self._rollout.lines(row)]
+        lines.append(f"approved by {row['by']}, diff {row['diff_sha256'][:16]}")
+        return self._genome.promote(
+            row["revision"],
+            base=row["base"],
+            evolution=row["id"],
+            gene=row["gene"],
+            title=f"{row['gene']}: {row['goal'] or row['hypothesis'] or 'a new version'}",
+            lines=lines,
+            time_ns=time.time_ns(),
+        )
+
+    async def _switch(self, done: Deployment, reason: str) -> None:
+        files = await asyncio.to_thread(self._genome.files, done.revision)
+        await self._instances.hot_reload(files, done.revision, done.version, reason)
+        await self._instances.verify(done.revision, VERIFY_S)
+
+    async def _undo(self, row: dict[str, Any], error: OError) -> None:
+        """After a failed deployment: the base's files again, in git and in the instances."""
+        reason = str(error)
+        state = "rolled_back" if isinstance(error, Harmed) else "failed"
+        if await asyncio.to_thread(self._genome.deployed, row["id"]):
+            state = "rolled_back"
+            done = await asyncio.to_thread(
+                lambda: self._genome.rollback(row["base"], reason=reason, time_ns=time.time_ns(), evolution=row["id"])
+            )
+            try:
+                await self._switch(done, f"evolution {row['id']} did not work")
+                reason = f"rolled back to the code of {row['base'][:12]}: {reason}"
+            except OError as second:
+                reason = f"{reason}; and back again failed too: {second}"
+        await self._book.change(row, state=state, reason=reason)
+        self._event("error", f"{row['id']} ({row['gene']}) did not work: {reason}", row)
+
+    async def _is_open(self, row: dict[str, Any]) -> bool:
+        """Whether an approval is durable whose deployment may be anywhere in the middle; ends what cannot go on."""
+        if await asyncio.to_thread(self._genome.rolled_back, row["id"]):
+            await self._book.change(row, state="rolled_back", reason=row["reason"] or "interrupted while rolling back")
+            return False
+        head = await asyncio.to_thread(self._genome.head)
+        if not await asyncio.to_thread(self._genome.deployed, row["id"]) and head != row["base"]:
+            await self._book.change(row, state="failed", reason="interrupted, and the genome has moved on since")
+            return False
+        return True
+
+    async def _finish(self, row: dict[str, Any]) -> None:
+        self._event("warning", f"the deployment of {row['id']} was interrupted and goes on", row)
+        async with self._lock:
+            try:
+                await self._deploy(row)
+            except OError:
+                return  # undone, and told
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._going_on.add(task)
+        task.add_done_callback(self._going_on.discard)
+
+    def _previous(self, _name: str) -> str:
+        return self._genome.previous()
+
+    async def _back(self, target: str, reason: str) -> Deployment:
+        return await asyncio.to_thread(lambda: self._genome.rollback(target, reason=reason, time_ns=time.time_ns()))
+
+    async def _agree(self, by: str) -> None:
+        """Evolutions are `promoted` while their code runs, and `rolled_back` when it does not any more."""
+        running = set(await asyncio.to_thread(self._genome.effective))
+        for row in await self._book.page(1_000, ("promoted", "rolled_back")):
+            if (row["state"] == "promoted") != (row["id"] in running):
+                if row["id"] in running:
+                    await self._book.change(row, state="promoted", reason="")
+                else:
+                    await self._book.change(row, state="rolled_back", reason=f"rolled back by {by or 'an operator'}")
+
+    def _event(self, level: str, text: str, row: dict[str, Any]) -> None:
+        data: dict[str, Any] = {key: row[key] for key in ("id", "gene", "state", "revision", "version") if key in row}
+        self._surroundings.event(level, text, data)
+
+
+def _decided(row: dict[str, Any]) -> str:
+    if row["state"] in ("promoted", "deploying", "canary"):
+        return f"already approved by {row['by']}"
+    reason = f": {row['reason']}" if row["reason"] else ""
+    return f"{row['id']} is not waiting for approval, it is {row['state']}{reason}"

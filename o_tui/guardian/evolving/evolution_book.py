@@ -1,0 +1,137 @@
+"""The evolutions that this guardian knows: their rows, durable first and told to the views then, and who waits."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from o_tui.evolution import arbiter
+from o_tui.evolution.samples import Side, Trial
+from o_tui.guardian.evolving.seams import Rows, Surroundings
+from o_tui.protocol.errors import NotFoundError
+
+RUNNING = ("intent", "checkpoint", "generate", "validate", "shadow")
+"""States in which a task works on it."""
+SETTLED = ("pending", "promoted", "rejected", "failed", "rolled_back")
+"""States in which it waits for somebody, or has ended."""
+_HEAVY = ("diff",)
+
+EMPTY: dict[str, Any] = {
+    "hypothesis": "",
+    "metric": "any",
+    "base": "",
+    "revision": "",
+    "state": "intent",
+    "reason": "",
+    "diff": "",
+    "diff_sha256": "",
+    "evidence_sha256": "",
+    "evidence": {},
+    "verdict": "",
+    "stages": [],
+    "checkpoint_id": "",
+    "version": "",
+    "next_version": "",
+    "by": "",
+    "source": {},
+    "why": {},
+    "policy": "always",
+    "risk": "",
+    "race": [],
+    "again": 0,
+    "budget": {},
+    "canary": {},
+    "decided_ns": 0,
+}
+
+
+class Book:
+    """Rows by id; a change is durable before anybody is told."""
+
+    def __init__(
+        self, rows: Rows, surroundings: Surroundings, settled: Callable[[Mapping[str, Any]], Awaitable[None]]
+    ) -> None:
+        """`settled` is told of each row that waits for somebody, or has ended, after that is durable."""
+        self._rows = rows
+        self._told = settled
+        self._surroundings = surroundings
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+
+    async def add(self, evolution: str, gene: str, origin: str, goal: str, **more: Any) -> dict[str, Any]:
+        """A new row in state `intent`; `more` are keys that are not empty."""
+        row = {"id": evolution, "gene": gene, "origin": origin, "goal": goal, **copy.deepcopy(EMPTY)}
+        row |= {"time_ns": time.time_ns(), **more}
+        await self._rows.add(row)
+        self._surroundings.publish("evolution", light(row))
+        return row
+
+    async def change(self, row: dict[str, Any], **fields: Any) -> None:
+        """Some keys of a row change: in the database, in `row`, at the views, and for those who wait."""
+        settles = fields.get("state") in SETTLED and fields["state"] != row["state"]
+        if settles and not row.get("decided_ns"):
+            fields["decided_ns"] = time.time_ns()
+        await self._rows.update(row["id"], fields)
+        row.update(fields)
+        self._surroundings.publish("evolution", light(row))
+        if settles:
+            await self._told(row)
+        if row["state"] in SETTLED:
+            for future in self._waiting.pop(row["id"], []):
+                if not future.done():
+                    future.set_result(None)
+
+    async def candidate(self, row: dict[str, Any], **fields: Any) -> None:
+        """A row has a (further) candidate."""
+        told = {"gene": row["gene"], "base": row["base"], "origin": row["origin"], "diff_sha256": fields["diff_sha256"]}
+        told["source"] = fields.get("source", {})
+        await self._rows.add_candidate(row["id"], fields["revision"], told)
+        await self.change(row, **fields)
+
+    async def keep(self, evolution: str, trial: Trial, decision: arbiter.Decision) -> None:
+        """The measured pairs and the decision, for the history."""
+        samples = [
+            {"request": pair.request.id, "source": pair.request.source, "main": _sample(pair.main)}
+            | {"candidate": _sample(pair.candidate)}
+            for pair in trial.pairs
+        ]
+        await self._rows.add_samples(evolution, samples)
+        await self._rows.add_decision(evolution, decision.verdict, {"reasons": list(decision.reasons)})
+
+    async def get(self, evolution: str) -> dict[str, Any]:
+        """One row; raises NotFoundError."""
+        row = await self._rows.get(evolution)
+        if row is None:
+            raise NotFoundError(f"there is no evolution {evolution[:40]!r}", hint="`o-tui history` lists them")
+        return row
+
+    async def page(self, limit: int, states: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """The newest rows, newest first."""
+        return await self._rows.page(limit, states)
+
+    async def settled(self, evolution: str) -> dict[str, Any]:
+        """The row, once it waits for somebody or has ended."""
+        evolution = (await self.get(evolution))["id"]  # the beginning of an id is enough for a name
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(evolution, []).append(future)  # before the look, so that no change falls between
+        try:
+            row = await self.get(evolution)
+            if row["state"] in SETTLED:
+                return row
+            await future
+            return await self.get(evolution)
+        finally:
+            waiting = self._waiting.get(evolution, [])
+            if future in waiting:
+                waiting.remove(future)
+
+
+def light(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without what is large: for notices and lists."""
+    return {key: value for key, value in row.items() if key not in _HEAVY}
+
+
+def _sample(side: Side) -> list[Any]:
+    return [side.ending, side.wall_ns, side.cpu_ns, len(side.operations), side.effects, len(side.diverged)]

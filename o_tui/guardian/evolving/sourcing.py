@@ -1,0 +1,141 @@
+"""What an evolution begins with: its sources in order, its budget, what is known of the gene's earlier candidates."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from o_tui.config import EvolutionConfig
+from o_tui.evolution import scoring
+from o_tui.evolution.budget import Budget, Cost, limit_of
+from o_tui.evolution.candidates import FileSource, Member, ModelSource, OperatorSource, Origin, Source, operator_of
+from o_tui.evolution.genome import Genome
+from o_tui.guardian.evolving import apart
+from o_tui.guardian.evolving.choosing import Choosing
+from o_tui.guardian.evolving.cycle import Job
+from o_tui.guardian.evolving.evolution_book import Book
+from o_tui.guardian.evolving.seams import Surroundings
+from o_tui.guardian.storage.learning_rows import LearningRows
+from o_tui.protocol.errors import OError, UsageError
+
+Asked = Literal["file", "llm", "operators", "others", "auto"]
+ASKED: tuple[Asked, ...] = ("file", "llm", "operators", "others", "auto")
+_GIVEN: Mapping[str, Origin] = {"file": "file", "part": "part", "edit": "edit"}
+"""What comes with its source."""
+SEVERAL = 4
+"""Candidates that the operators make where nobody says how many."""
+MOST = 10_000
+FAILURES = 5
+_OTHERS = 8
+_LOOKED_AT = 200
+
+
+class Sourcing:
+    """Makes the jobs of one guardian."""
+
+    def __init__(
+        self, genome: Genome, book: Book, rows: LearningRows, choosing: Choosing, surroundings: Surroundings
+    ) -> None:
+        self._genome = genome
+        self._book = book
+        self._rows = rows
+        self._choosing = choosing
+        self._surroundings = surroundings
+
+    async def job(self, row: dict[str, Any], source: str | bytes, candidates: int, budget: Budget) -> Job:
+        """For a row of which `origin` says what was asked for."""
+        asked = str(row["origin"])
+        failures, others = await self._known(row)
+        if (given := _GIVEN.get(asked)) is not None:
+            parents = tuple(row["source"].get("parents", ()))
+            made: list[Source] = [FileSource(source, given, parents)]
+            return Job(made, 1, budget, failures, others)
+        names, by = [asked], "the operator"
+        if asked == "auto":
+            options = ["operators"]
+            options += ["llm"] if self._surroundings.model() and row["goal"] else []
+            options += ["others"] if len(others) > 1 else []
+            names, by = await self._choosing.order(options)
+        await self._book.change(row, source={"origin": names[0], "chosen_by": by})
+        state = await self._rows.portfolio(row["gene"])
+        sources = [self._source(name, state, budget) for name in names]
+        wanted = candidates or (1 if names[0] == "llm" else SEVERAL)
+        return Job(sources, wanted, budget, failures, others)
+
+    async def close(self, row: Mapping[str, Any], job: Job) -> None:
+        """At the end of an evolution: what its operators have learned is kept."""
+        for source in job.sources:
+            if isinstance(source, OperatorSource) and source.used:
+                with contextlib.suppress(OError):  # they learn it again
+                    await self._rows.keep_portfolio(str(row["gene"]), await source.close())
+
+    def _source(self, name: str, state: dict[str, Any] | None, budget: Budget) -> Source:
+        if name == "llm":
+            return ModelSource(self._surroundings.ask_model, budget.spend)
+        seed = secrets.randbits(32)
+
+        async def propose(asked: dict[str, Any]) -> dict[str, Any]:
+            made: dict[str, Any] = await apart.call("propose", asked)
+            return made
+
+        return OperatorSource(propose, state, seed=seed, several=name == "others")
+
+    async def _known(self, row: Mapping[str, Any]) -> tuple[list[str], list[Member]]:
+        """Why the gene's earlier candidates came to nothing, oldest first; and those that could be measured."""
+        rows = [each for each in await self._book.page(_LOOKED_AT) if each["gene"] == row["gene"]]
+        rows = [each for each in rows if each["id"] != row["id"]]
+        bad = [each for each in rows if each["state"] in ("rejected", "failed", "rolled_back")]
+        failures = [str(each["reason"]) for each in bad if told(str(each["reason"]))][:FAILURES]
+        others: list[Member] = []
+        for each in rows:
+            if each["revision"] and each["evidence"] and len(others) < _OTHERS:
+                with contextlib.suppress(OError):
+                    text = await asyncio.to_thread(self._genome.source, each["revision"], row["gene"])
+                    made = each.get("source", {})
+                    operator = operator_of(str(made.get("origin", "")), str(made.get("operator", "")))
+                    others.append(
+                        Member(
+                            each["revision"],
+                            text,
+                            scoring.score(each["evidence"], str(row["metric"])),
+                            operator=operator,
+                        )
+                    )
+        return failures[::-1], others
+
+
+def told(reason: str) -> bool:
+    """Whether the reason of an end says something of the candidate, and not of what went on around it."""
+    return bool(reason) and not reason.startswith(
+        ("interrupted", "stopped before", "the budget", "a defect", "superseded")
+    )
+
+
+def budget_of(given: Mapping[str, Any], settings: EvolutionConfig) -> Budget:
+    """The budget of an evolution: what was asked for, the settings for the rest; raises UsageError."""
+    default = Cost(
+        requests=settings.budget_requests,
+        cpu_s=settings.budget_cpu_s,
+        tokens=settings.budget_tokens,
+        money=settings.budget_money,
+        wall_s=settings.budget_wall_s,
+    )
+    try:
+        return Budget(limit_of(given, default))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def check_asked(origin: str, source: str | bytes, goal: str, candidates: object) -> None:
+    """Whether an evolution can be asked for like this; raises UsageError."""
+    if origin not in ASKED:
+        raise UsageError(f"unknown source {origin!r}", hint=", ".join(ASKED))
+    if origin == "llm" and not goal.strip():
+        raise UsageError("what should be better?", hint="--goal TEXT")
+    if origin == "file" and not source:
+        raise UsageError("a candidate's source is needed", hint="--from FILE")
+    if isinstance(candidates, bool) or not isinstance(candidates, int) or not 0 <= candidates <= MOST:
+        raise UsageError(f"candidates are a whole number up to {MOST:,}")

@@ -1,0 +1,218 @@
+"""Validation in processes apart: no source can crash the guardian's parser, hold its interpreter's lock, or run in it.
+
+The stages that only read come first (evolution/validation, in a confined process), then the checkers (linting.py). What
+has passed so far is executed in confined forks: kept attacks, the differential probe, the genome's tests (probing.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from o_tui import _native
+from o_tui.evolution.attacks import attack
+from o_tui.evolution.probe import case as cases
+from o_tui.evolution.probe.case import Case
+from o_tui.evolution.validation import STAGES, Stage, Validation, name_of, validate
+from o_tui.guardian.evolving import linting
+from o_tui.guardian.evolving.prober import ENVIRONMENT, Prober
+from o_tui.guardian.evolving.probing import CPU_S, Finding, Order, Report
+from o_tui.paths import shipped
+from o_tui.protocol.errors import OError
+from o_tui.protocol.safe_text import safe
+
+TIMEOUT_S = 10.0
+PROBE_TIMEOUT_S = 30.0
+FAULTS_S = 1.0
+"""CPU time of the probe where only faults count: they show sooner than other answers."""
+_MEMORY_BYTES = 1024**3
+_CPU_S = 8
+
+
+async def validate_apart(
+    gene: str,
+    source: str | bytes,
+    reference: bytes | None = None,
+    attacks: Sequence[Case] = (),
+    *,
+    files: Mapping[str, str] | None = None,
+    strict: bool | None = None,
+    repair: bool = False,
+) -> Validation:
+    """Judges a candidate by all stages; a source that crashes or stalls the compiler fails at that stage.
+
+    Args:
+        gene: Its gene; empty: a module that is none.
+        source: The candidate.
+        reference: What it is to take the place of (main's); None: there is nothing to compare with.
+        attacks: Cases that were kept for it.
+        files: The genome that it is to run in; the one that O ships by default.
+        strict: Whether another answer than the reference's is a fault; by default so for what is no gene: a gene may
+            answer better.
+        repair: It must stand every kept attack, those too that the reference does not.
+
+    Raises:
+        ValueError: There is no such gene.
+        OSError: No process could be started.
+    """
+    raw = source if isinstance(source, bytes) else source.encode("utf-8", "surrogateescape")
+    if len(raw) > 16 * 1024**2:  # the size stage answers without reading it
+        return await asyncio.to_thread(validate, gene, raw)
+    strict = not gene if strict is None else strict
+    return await asyncio.to_thread(judge, gene, raw, reference, attacks, files, strict, repair)
+
+
+def judge(
+    gene: str,
+    raw: bytes,
+    reference: bytes | None,
+    attacks: Sequence[Case] = (),
+    files: Mapping[str, str] | None = None,
+    strict: bool = True,
+    repair: bool = False,
+) -> Validation:
+    """As `validate_apart`, and waits for it."""
+    read = _read(gene, raw, reference)
+    if not read.ok:
+        return read
+    with Prober() as prober:  # it loads what it needs while the checkers read
+        stages = [*read.stages, *linting.stages(name_of(gene), raw)]
+        if any(stage.verdict == "fail" for stage in stages):
+            return Validation(tuple(stages))
+        order = _order(gene, raw, reference, attacks, files, strict, repair)
+        run, finding = _probed(prober, order, reference is not None)
+    if finding is None or finding.kept or finding.case.kind == "large":
+        return Validation((*stages, *run))
+    return Validation((*stages, *run), attack(gene, finding.case, finding.text, "", finding.where))
+
+
+def _order(
+    gene: str,
+    raw: bytes,
+    reference: bytes | None,
+    attacks: Sequence[Case],
+    files: Mapping[str, str] | None,
+    strict: bool,
+    repair: bool,
+) -> Order:
+    return Order(
+        reference=(reference if reference is not None else raw).decode("utf-8", "replace"),
+        candidate=raw.decode("utf-8"),
+        gene=gene,
+        files=dict(files if files is not None else seed()) if gene else {},
+        strict=strict,
+        attacks=list(attacks),
+        tests=bool(gene),
+        repair=repair,
+        cpu_s=CPU_S if strict else FAULTS_S,
+    )
+
+
+@cache
+def seed() -> Mapping[str, str]:
+    """The files of the genome that O ships."""
+    folder = shipped("data") / "genome"
+    found = [path for path in sorted(folder.rglob("*")) if path.suffix in (".py", ".md") and path.is_file()]
+    return {str(path.relative_to(folder)): path.read_text("utf-8") for path in found}
+
+
+# --- what only reads
+
+
+def _read(gene: str, raw: bytes, reference: bytes | None) -> Validation:
+    command = [sys.executable, "-I", "-X", "utf8", "-m", __name__, gene]
+    given = msgspec.msgpack.encode([raw, reference])
+    try:
+        done = subprocess.run(
+            command, input=given, capture_output=True, timeout=TIMEOUT_S, check=False, env=ENVIRONMENT
+        )
+    except subprocess.TimeoutExpired:
+        return _failed(f"the compiler did not end within {TIMEOUT_S:.0f} s", TIMEOUT_S * 1000)
+    if done.returncode < 0:
+        return _failed(f"the compiler died of it ({signal.Signals(-done.returncode).name})", 0)
+    if done.returncode == 2:
+        raise ValueError(done.stderr.decode("utf-8", "replace").strip())
+    if done.returncode:
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no word"]
+        return _failed(f"it cannot be compiled: {lines[-1][:200]}", 0)
+    return Validation(tuple(Stage(**row) for row in json.loads(done.stdout)))
+
+
+def _failed(text: str, ms: float) -> Validation:
+    return Validation((Stage(STAGES[2], "fail", ms, text),))
+
+
+# --- what runs
+
+
+def _probed(prober: Prober, order: Order, compared: bool) -> tuple[list[Stage], Finding | None]:
+    """The stages of its report, and the fault that it found."""
+    try:
+        report = prober.ask(order, PROBE_TIMEOUT_S)
+    except TimeoutError as error:
+        return [Stage("probe", "fail", PROBE_TIMEOUT_S * 1000, str(error))], None
+    except OError as error:
+        return [Stage("probe", "fail", 0.0, str(error))], None
+    if report is None:
+        return [Stage("probe", "fail", 0.0, "the prober was ended")], None
+    return list(_stages(order, report, compared)), report.finding
+
+
+def _stages(order: Order, report: Report, compared: bool) -> Sequence[Stage]:
+    def stage(name: str, wrong: str, fine: str) -> Stage:
+        text = safe(wrong or fine)[:400]
+        return Stage(name, "fail" if wrong else "pass", report.ms.get(name, 0.0), text)
+
+    if report.refused:
+        return [Stage("probe", "fail", 0.0, f"it cannot be confined here, so it was not run: {report.refused}")]
+    if report.neither and compared:
+        return [Stage("probe", "skip", 0.0, f"skipped: the reference does not load by itself ({safe(report.broken)})")]
+    if report.broken:
+        return [stage("smoke", f"it does not load: {report.broken}", "")]
+    finding = report.finding
+    wrong = f"{finding.unit}: {finding.text}: {cases.show(finding.case)}" if finding is not None else ""
+    done = []
+    if order.attacks:
+        done.append(stage("attacks", wrong if finding and finding.kept else "", f"{report.attacks} kept attacks"))
+    if finding is not None and finding.kept:
+        return done
+    if compared:
+        other = f", {report.changed} answers are others" if report.changed else ""
+        same = "the same source" if order.reference == order.candidate else f"{report.cases:,} inputs{other}"
+        done.append(stage("probe", wrong, same))
+    else:
+        done.append(Stage("probe", "skip", 0.0, "skipped: there is nothing to compare with"))
+    if finding is None and order.tests:
+        failed = f"{len(report.failed)} of the genome's tests fail: {report.failed[0]}" if report.failed else ""
+        done.append(stage("tests", failed, f"{report.passed} of the genome's tests"))
+    if finding is None and not report.failed:
+        told = f"{report.speed:g} of the reference's CPU time on small inputs" if report.speed else "it loads"
+        done.append(stage("smoke", "", told))
+    return done
+
+
+def main() -> int:
+    """The program: the gene is the argument, source and reference come on stdin, the stages go to stdout as JSON."""
+    raw, reference = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=tuple[bytes, bytes | None])
+    _native.confine("agent", memory_bytes=_MEMORY_BYTES, cpu_s=_CPU_S)
+    try:
+        result = validate(sys.argv[1], raw, reference)
+    except ValueError as error:
+        print(safe(str(error)), file=sys.stderr)
+        return 2
+    json.dump(result.rows(), sys.stdout)
+    return 0
+
+
+__all__ = ["Path", "judge", "seed", "validate_apart"]
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""The processes that the guardian holds: main, standby, nursery, broker, and how it hears of them."""

@@ -1,0 +1,437 @@
+"""Main, standby, canary and the nursery: who runs, who takes over, and with which genome.
+
+The supervisor calls the `start_*` functions; what must not wait for it happens here at once: when main ends, the
+standby is main before anything else is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from o_tui.guardian.fleet.handles import InstanceHandle, InstanceReplica, Listener, NurseryReplica, exit_reason
+from o_tui.guardian.fleet.health import HealthMonitor
+from o_tui.guardian.fleet.instances import GenomeError, Instance
+from o_tui.guardian.fleet.nursery import Fork, Nursery
+from o_tui.guardian.fleet.replication import Replication
+from o_tui.guardian.storage.vault import Vault
+from o_tui.guardian.storage.vault_files import Pending
+from o_tui.guardian.storage.wal import Wal
+from o_tui.guardian.supervision.machine import ExitReason
+from o_tui.paths import Paths
+from o_tui.protocol import frames, messages
+from o_tui.protocol.errors import OError, PeerError, RefusedError
+
+NURSERY_WAIT_S = 20.0
+UNCONFINED = "this system lets no process confine itself (tier X), so no candidate is run; chat goes on"
+SNAPSHOT_S = 60.0
+IDLE_SNAPSHOT_S = 5.0
+"""How long a checkpoint may be written with what others leave of the cores."""
+STANDBY_WAIT_S = 0.1
+"""How long the fork of a standby may wait for a new main's first word."""
+RESTORED = "the state was restored"
+FORGET_S = 5.0
+"""How long an instance that has ended is known, for whoever says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Genome:
+    """What instances run: a revision and its files. Without a revision: the kernel alone (safe mode)."""
+
+    revision: str
+    version: str
+    files: dict[str, str]
+
+
+class Fleet:
+    """The instances of one guardian."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        wal: Wal,
+        vault: Vault,
+        replication: Replication,
+        genome: Genome,
+        listener: Listener,
+        health: HealthMonitor,
+        heartbeat_s: float,
+        epoch: int,
+    ) -> None:
+        self.genome = genome
+        self.main: Instance | None = None
+        self.standby: Instance | None = None
+        self.canary: Instance | None = None
+        self.nursery: Nursery | None = None
+        self.instances: dict[str, Instance] = {}
+        self._paths = paths
+        self._wal = wal
+        self._vault = vault
+        self.replication = replication
+        self._listener = listener
+        self._health = health
+        self._heartbeat_s = heartbeat_s
+        self._epoch = epoch
+        self._numbers = itertools.count(1)
+        self._nursery_ready = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._handles: dict[str, asyncio.Future[ExitReason]] = {}
+        self._restoring: messages.Restore | None = None
+        self._states = 0
+        self._main_answers = asyncio.Event()
+
+    # --- the supervisor's children
+
+    async def start_nursery(self) -> InstanceHandle:
+        """Starts the fork server and gives it the newest good state."""
+        exited: asyncio.Future[ExitReason] = asyncio.get_running_loop().create_future()
+        nursery = self.spare_nursery()
+        await nursery.spawn()
+        try:
+            await self._restore(nursery)
+            if self._restoring is not None:
+                raise PeerError("another state was restored meanwhile")
+        except BaseException:
+            nursery.watch.kill()
+            raise
+        self.nursery = nursery
+        self._nursery_ready.set()
+        self._health.watch("nursery")
+
+        def ended(status: asyncio.Future[int]) -> None:
+            if self.nursery is nursery:
+                self.nursery = None
+                self._nursery_ready.clear()
+                self._health.forget("nursery")
+                self._listener.nursery_ended()
+            exited.set_result(exit_reason(status.result(), ""))
+
+        nursery.watch.exited.add_done_callback(ended)
+        return InstanceHandle(nursery.watch.pid, exited, nursery.stop)
+
+    async def start_main(self) -> InstanceHandle:
+        """The instance that took over, or a fork of the nursery."""
+        main = self.main
+        if main is None:
+            fork = await self._fork("main")
+            main = self.main
+            if main is None:
+                self.main = main = fork
+                self._main_answers.clear()
+                self._run(main)
+            else:
+                fork.kill("a standby took over meanwhile")
+        return self._handle(main)
+
+    async def start_standby(self) -> InstanceHandle:
+        """A fork of the nursery that follows the log."""
+        if self.main is not None:
+            # a fork takes time from a main that is just taking over
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STANDBY_WAIT_S):
+                    await self._main_answers.wait()
+        standby = await self._fork("standby")
+        self.standby = standby
+        self._run(standby)
+        handle = self._handle(standby)
+        if self.main is None:
+            self._promote()
+        return handle
+
+    # --- what evolutions, proofs and drills need
+
+    def spare_nursery(self) -> Nursery:
+        """A nursery that is not started; nobody watches one that is started beside the fleet's own."""
+        return Nursery(
+            self._paths,
+            self._heartbeat_s,
+            heartbeat=lambda: self._health.beat("nursery"),
+            reaped=self._reaped,
+            failed=lambda message: self._listener.failed("nursery", message),
+            log=self._listener.log,
+        )
+
+    async def fork_shadow(
+        self,
+        genome: Genome,
+        on_frame: Callable[[Instance, frames.Frame], None],
+        name: str = "shadow",
+        evolution: str = "",
+    ) -> Instance:
+        """An instance with another genome, fed nothing: its own copy of the present state.
+
+        Raises:
+            GenomeError: The genome could not be loaded.
+            PeerError: There is no nursery.
+            RefusedError: It is not confined; it has not read a byte of the genome.
+        """
+        shadow = await self._fork("shadow", on_frame, name, evolution)
+        if not await shadow.confined():
+            shadow.kill("it is not confined")
+            raise RefusedError(f"{shadow.name} is not confined: {UNCONFINED}", hint="o-tui sandbox probe")
+        await shadow.load(genome.revision, genome.version, genome.files)
+        return shadow
+
+    async def start_canary(self, genome: Genome, evolution: str) -> Instance:
+        """A further replica of the log, with another genome; requests are given to it by whoever diverts them.
+
+        Raises:
+            GenomeError, PeerError, RefusedError: As `fork_shadow`.
+        """
+        canary = await self._fork("canary", evolution=evolution)
+        try:
+            if not await canary.confined():
+                raise RefusedError(f"{canary.name} is not confined: {UNCONFINED}", hint="o-tui sandbox probe")
+            await self.replication.attach(InstanceReplica(canary))
+            await canary.load(genome.revision, genome.version, genome.files)
+        except BaseException:
+            canary.kill("it could not be a canary")
+            raise
+        self._health.watch(canary.name)
+        self.canary = canary
+        return canary
+
+    async def reload(self, genome: Genome) -> None:
+        """Main and standby swap to a genome; whatever is forked later has it too.
+
+        Raises:
+            GenomeError: Main did not take it; then the old one runs everywhere.
+        """
+        old, main, standby = self.genome, self.main, self.standby
+        if main is None:
+            raise GenomeError("there is no main instance to reload")
+        await main.reload(genome.revision, genome.version, genome.files)
+        self.genome = genome
+        if standby is not None and standby.alive:
+            try:
+                await standby.reload(genome.revision, genome.version, genome.files)
+            except GenomeError as error:
+                self.genome = old
+                await main.reload(old.revision, old.version, old.files)
+                raise GenomeError(f"the standby did not take it: {error}") from error
+
+    def use(self, genome: Genome) -> None:
+        """Whatever starts from now on runs this genome."""
+        self.genome = genome
+
+    async def snapshot(self, reason: str) -> dict[str, Any]:
+        """Takes a checkpoint: a fork of the nursery writes it while everybody works on.
+
+        Raises:
+            OError: No nursery, or the disk does not take it.
+        """
+        # a loop that wakes takes the core from an idle process at once; for a nice one it waits milliseconds
+        pending = await self._written(reason, idle=True)
+        if pending.unfinished:
+            await self._vault.abandon(pending)
+            pending = await self._written(reason, idle=False)
+        return await self._vault.commit(pending)
+
+    async def _written(self, reason: str, *, idle: bool) -> Pending:
+        """What a fork of the nursery has written when it ends, or when its time is over."""
+        nursery = await self.wait_nursery()
+        checkpoint_id = uuid.uuid4()
+        pending = await self._vault.begin(checkpoint_id, reason, over_base=True)
+        try:
+            watch, _seq = await nursery.snapshot(
+                messages.Snapshot(
+                    instance=f"checkpoint-{next(self._numbers)}",
+                    checkpoint_id=str(checkpoint_id),
+                    time_ns=time.time_ns(),
+                    revision=self.genome.revision,
+                    after_seq=self._wal.seq,
+                    idle=idle,
+                ),
+                pending.descriptors,
+            )
+            await watch.stop(IDLE_SNAPSHOT_S if idle else SNAPSHOT_S)
+        except BaseException:
+            await self._vault.abandon(pending)
+            raise
+        return pending
+
+    async def replace_all(self, restore: messages.Restore) -> None:
+        """The state becomes another one: nursery, main and standby are started anew from it; a canary ends."""
+        self._restoring = restore
+        self._states += 1
+        old = [instance for instance in (self.main, self.standby, self.canary) if instance is not None]
+        self.main = self.standby = self.canary = None
+        self._nursery_ready.clear()
+        nursery, self.nursery = self.nursery, None
+        if nursery is not None:
+            self._health.forget("nursery")
+            nursery.watch.kill()
+        for instance in old:
+            instance.kill(RESTORED)
+        for instance in old:
+            await instance.exited
+        await self.wait_nursery()
+
+    # --- inside
+
+    async def _restore(self, nursery: Nursery) -> None:
+        plan = self._restoring
+        if plan is None:
+            await self._restore_newest(nursery)
+        else:
+            try:
+                descriptors = await self._vault.open_fds(plan.checkpoint_id)
+            except OError:
+                self._restoring = None  # no nursery will ever load it: the next one takes the best that there is
+                raise
+            await nursery.restore(plan, descriptors)
+            if self._restoring is plan:
+                self._restoring = None
+        await self.replication.attach(NurseryReplica(nursery, nursery.seq))
+
+    async def _restore_newest(self, nursery: Nursery) -> None:
+        """The newest good checkpoint, then older ones, then the empty state."""
+        for plan in await self._vault.recovery_plans():
+            message = messages.Restore(checkpoint_id=plan.checkpoint_id, seq=plan.seq, digest=plan.digest)
+            try:
+                descriptors = await self._vault.open_fds(plan.checkpoint_id) if plan.checkpoint_id else []
+                await nursery.restore(message, descriptors)
+            except OError as error:
+                text = f"checkpoint {plan.checkpoint_id[:8]} could not be loaded: {error}"
+                self._listener.failed("nursery", messages.Failed(what="restore", text=text))
+                if not nursery.alive:
+                    raise
+                continue
+            if plan.problem:
+                self._listener.failed("nursery", messages.Failed(what="restore", text=plan.problem))
+            return
+        await nursery.restore(messages.Restore())
+
+    async def wait_nursery(self) -> Nursery:
+        """The nursery, once there is one; raises PeerError."""
+        deadline_s = time.monotonic() + NURSERY_WAIT_S
+        # it may have ended again between the event and our turn
+        while (nursery := self.nursery) is None or not nursery.alive:
+            try:
+                async with asyncio.timeout(deadline_s - time.monotonic()):
+                    await self._nursery_ready.wait()
+            except TimeoutError as error:
+                raise PeerError("there is no nursery to fork from") from error
+            await asyncio.sleep(0)
+        return nursery
+
+    async def _fork(
+        self,
+        role: messages.Role,
+        on_frame: Callable[[Instance, frames.Frame], None] | None = None,
+        name: str = "",
+        evolution: str = "",
+    ) -> Instance:
+        nursery, states = await self.wait_nursery(), self._states
+        fork = await nursery.fork(f"{name or role}-{next(self._numbers)}", role, self._wal.seq if name else 0)
+        instance = await self.adopt(fork, role, on_frame, evolution)
+        if states != self._states:
+            instance.kill(RESTORED)
+            raise PeerError("another state was restored meanwhile")
+        return instance
+
+    async def adopt(
+        self,
+        fork: Fork,
+        role: messages.Role,
+        on_frame: Callable[[Instance, frames.Frame], None] | None = None,
+        evolution: str = "",
+    ) -> Instance:
+        """A fork becomes an instance: heard, watched, reaped. It has no genome yet.
+
+        Raises:
+            PeerError: It has ended already.
+        """
+        told = (on_frame or self._frame, self._ended, self._health.beat)
+        instance = Instance(fork, role, *told, self._epoch, evolution)
+        self.instances[instance.name] = instance
+        await instance.connect()
+        if not instance.alive:
+            raise PeerError(f"{instance.name} ended as soon as it was forked")
+        return instance
+
+    def _run(self, instance: Instance) -> None:
+        task = asyncio.create_task(self._bring_up(instance), name=f"bring up {instance.name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _bring_up(self, instance: Instance) -> None:
+        """A fresh fork gets what it missed and its genome; a main that is up serves."""
+        genome = self.genome
+        try:
+            await self.replication.attach(InstanceReplica(instance))
+            if genome.revision:
+                await instance.load(genome.revision, genome.version, genome.files)
+            else:
+                instance.run_bare()
+            if self.genome is not genome and self.genome.revision:
+                await instance.reload(self.genome.revision, self.genome.version, self.genome.files)
+        except OError as error:
+            self._listener.failed(instance.name, messages.Failed(what="genome", text=str(error)))
+            instance.kill(str(error))
+            return
+        self._health.watch(instance.name)
+        if instance is self.main:
+            self._listener.serving(instance, False)
+            self._main_answers.set()
+
+    def _promote(self) -> None:
+        """The standby is main from now on; one that still comes up serves as soon as it is up."""
+        standby = self.standby
+        if standby is None or not standby.alive:
+            return
+        standby.role = "main"
+        standby.send(messages.RoleChange(role="main"))
+        self.main, self.standby = standby, None
+        self._main_answers.clear()
+        if standby.state == "running":
+            self._listener.serving(standby, True)
+        taken = self._handles.pop(standby.name, None)
+        if taken is not None and not taken.done():
+            taken.set_result(ExitReason("shutdown", "it is main now"))
+
+    def _handle(self, instance: Instance) -> InstanceHandle:
+        exited: asyncio.Future[ExitReason] = asyncio.get_running_loop().create_future()
+        self._handles[instance.name] = exited
+
+        def ended(status: asyncio.Future[int]) -> None:
+            if not exited.done():
+                exited.set_result(exit_reason(status.result(), instance.cause))
+
+        instance.exited.add_done_callback(ended)
+        return InstanceHandle(instance.pid, exited, instance.stop)
+
+    def _frame(self, instance: Instance, frame: frames.Frame) -> None:
+        if instance is self.main:
+            self._main_answers.set()
+        if isinstance(frame.data, messages.Failed):
+            self._listener.failed(instance.name, frame.data)
+        else:
+            self._listener.frame(instance, frame)
+
+    def _ended(self, instance: Instance) -> None:
+        self._handles.pop(instance.name, None)
+        self._health.forget(instance.name)
+        self._listener.ended(instance)
+        # its status comes from the nursery, unless that has died too
+        asyncio.get_running_loop().call_later(FORGET_S, self.instances.pop, instance.name, None)
+        if instance is self.main:
+            self.main = None
+            self._main_answers.set()  # nobody waits for this one any more
+            self._promote()
+        elif instance is self.standby:
+            self.standby = None
+        elif instance is self.canary:
+            self.canary = None
+
+    def _reaped(self, name: str, status: int) -> None:
+        instance = self.instances.pop(name, None)
+        if instance is not None:
+            instance.reaped(status)
+            self._listener.reaped(instance, status)

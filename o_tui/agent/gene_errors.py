@@ -9,7 +9,7 @@ from o_tui.agent.dsl import BrainError, ToolError
 
 LINE_LIMIT_CHARS = 300
 GENOME_PREFIX = "genome:"
-"""How the file names of a genome's code begin (`genome:3f2a…/respond.py`)."""
+"""How the file names of a genome's code begin (`genome:respond.py`)."""
 
 
 class GeneError(Exception):
@@ -44,4 +44,4 @@ def _deepest(trace: TracebackType | None) -> str:
 
 
 def _file(name: str) -> str:
-    return name.partition("/")[2]
+    return name.removeprefix(GENOME_PREFIX)

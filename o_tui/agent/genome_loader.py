@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from o_tui.agent import tools
+from o_tui.agent import prepared, tools
 from o_tui.agent.dsl import ToolSpec
-from o_tui.agent.gene_errors import GENOME_PREFIX, GeneError, describe
+from o_tui.agent.gene_errors import GeneError, describe
 from o_tui.agent.parameters import is_asynchronous, is_generator, parameters
 from o_tui.protocol import contracts
 from o_tui.protocol.errors import OError
@@ -190,13 +190,11 @@ class _Finder:
 
     def exec_module(self, module: ModuleType) -> None:
         path, source = self._files[module.__name__]
-        revision = self._package.removeprefix(PACKAGE_PREFIX)
-        filename = f"{GENOME_PREFIX}{revision}/{path}"
-        code = compile(source, filename, "exec", dont_inherit=True)
+        code = prepared.code(path, source)
         _check_code(code, path)
         if any(_imports(inner) for inner in code.co_consts if isinstance(inner, CodeType)):
             # rare, and parsing is half of what loading costs: only what a function would import later is looked up
-            _check_imports(ast.parse(source, filename).body, path)
+            _check_imports(ast.parse(source, code.co_filename).body, path)
         module.__dict__["__builtins__"] = self._builtins
         exec(code, module.__dict__)
 

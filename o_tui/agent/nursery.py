@@ -14,16 +14,19 @@ import contextlib
 import gc
 import importlib
 import os
+import re
 import select
 import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
+import o_tui
 from o_tui import _native
-from o_tui.agent import child, confinement, reducers
+from o_tui.agent import child, confinement, prepared, reducers
 from o_tui.agent.state import State
 from o_tui.protocol import checkpoint, chunks, contracts, frames, messages
 from o_tui.protocol.errors import OError
@@ -33,6 +36,7 @@ CATCH_UP_S = 5.0
 """How long an order waits for the entries that it is to see."""
 _DATAGRAM_BYTES = frames.FRAME_LIMIT_BYTES
 _READ_BYTES = 256 * 1024
+_GENOME = os.path.join(os.path.dirname(o_tui.__file__), "data", "genome")  # noqa: PTH118, PTH120 - no pathlib here
 
 
 class Child(NamedTuple):
@@ -62,19 +66,30 @@ class Nursery:
     def run(self) -> int:
         """Serves until a socket ends (0), `shutdown` (0), or an entry cannot be applied (70)."""
         beat_at = 0.0
+        ahead = prepared.steps(_GENOME)
         try:
             while self._status is None:
                 now = time.monotonic()
                 if now >= beat_at:
                     beat_at = now + self._heartbeat_s
                     self._send(messages.Heartbeat(seq=self._state.seq if self._state else 0))
-                for descriptor, _events in self._poll.poll((beat_at - now) * 1000):
+                asked = self._poll.poll((beat_at - now) * 1000)
+                for descriptor, _events in asked:
                     self._serve(descriptor)
+                if not asked and self._children:  # a quiet beat: nobody waits for these milliseconds
+                    self._prepare(ahead)
         except (BrokenPipeError, ConnectionResetError):
             self._status = 0
         finally:
             self.kill_children()
         return self._status or 0
+
+    def _prepare(self, ahead: Iterator[str]) -> None:
+        # what cannot be prepared is compiled in the fork, which says what is wrong with it
+        with contextlib.suppress(OSError, SyntaxError, ValueError, KeyError, re.error):
+            for _path in ahead:
+                if self._poll.poll(0):
+                    break
 
     def _serve(self, descriptor: int) -> None:
         if descriptor == self._stream.fileno():

@@ -1,0 +1,63 @@
+"""What the genome that O ships costs to load, paid once before the fork: its code is compiled, its patterns are known.
+
+Nothing of it runs here: text is parsed, and `re` compiles the patterns that stand in it as constants. A fork that
+loads the same text finds both, whatever else has changed in its genome: most genes of an evolved one are the shipped.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import operator
+import os
+import re
+from collections.abc import Iterator
+from types import CodeType
+
+from o_tui.agent.gene_errors import GENOME_PREFIX
+
+_compiled: dict[tuple[str, str], CodeType] = {}
+
+
+def code(path: str, source: str) -> CodeType:
+    """The module's code, compiled now if it is not prepared.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError: As `compile`.
+    """
+    return _compiled.get((path, source)) or compile(source, GENOME_PREFIX + path, "exec", dont_inherit=True)
+
+
+def steps(genome: str) -> Iterator[str]:
+    """Prepares the modules of a folder one by one, some milliseconds each, and yields the path of each when it is done.
+
+    Raises:
+        OSError, SyntaxError, ValueError, KeyError, re.error: A file cannot be prepared; those before it are.
+    """
+    for folder, _folders, names in os.walk(genome):
+        for name in names:
+            path = os.path.relpath(os.path.join(folder, name), genome)  # noqa: PTH118 - no pathlib here
+            if path.endswith(".py") and not path.startswith("tests/"):
+                with open(os.path.join(genome, path), encoding="utf-8") as file:  # noqa: PTH118, PTH123
+                    _prepare(path, file.read())
+                yield path
+
+
+def _prepare(path: str, source: str) -> None:
+    tree = ast.parse(source, GENOME_PREFIX + path)
+    for pattern, flags in _patterns(tree):
+        re.compile(pattern, flags)
+    _compiled[path, source] = compile(tree, GENOME_PREFIX + path, "exec", dont_inherit=True)
+
+
+def _patterns(tree: ast.AST) -> Iterator[tuple[str, re.RegexFlag]]:
+    """What `re.compile` is called with, where that stands there: a constant, and flags of `re` by name."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="re"), attr="compile"),
+                args=[ast.Constant(value=str(pattern)), *rest],
+                keywords=[],
+            ):
+                names = [part.attr for flags in rest for part in ast.walk(flags) if isinstance(part, ast.Attribute)]
+                yield pattern, functools.reduce(operator.or_, (re.RegexFlag[name] for name in names), re.RegexFlag(0))

@@ -1,0 +1,182 @@
+//! Which system calls a profile may make.
+
+use std::collections::BTreeMap;
+
+use super::Profile;
+use super::bpf::{Action, Filter, Question, Rule};
+use super::calls::{self, Arch};
+use lists::{ABSENT, KILLED, LOOKING, PLAIN, REFUSED, UNTOLD};
+
+mod lists;
+
+pub use lists::path_argument;
+
+const INT: u64 = 0xffff_ffff;
+const POINTER: u64 = u64::MAX;
+const PR_SET_VMA: u32 = 0x5356_4d41;
+
+/// The filter of a profile.
+///
+/// Args:
+///     pid: The only process that it may signal.
+///     files: Landlock stands behind this filter, so files may be looked at.
+///     network: And it says to which port a tool may connect.
+#[must_use]
+pub fn filter(profile: Profile, arch: Arch, pid: u32, files: bool, network: bool) -> Filter {
+    let mut rules = BTreeMap::new();
+    let mut put = |names: &[&str], rule: Rule| {
+        let numbers = names.iter().filter_map(|name| calls::number(arch, name));
+        rules.extend(numbers.map(|number| (number, rule.clone())));
+    };
+    let (default, killed) = match profile {
+        Profile::Agent => {
+            put(PLAIN, Rule::Always(Action::Allow));
+            if files {
+                put(LOOKING, Rule::Always(Action::Allow));
+            }
+            for (name, rule) in asked(pid) {
+                put(&[name], rule);
+            }
+            put(UNTOLD, Rule::Always(Action::Errno(EPERM)));
+            // the handler records it, then lets it kill
+            (Action::Trap, Action::Trap)
+        }
+        Profile::Tool | Profile::Build => {
+            let all: Vec<&str> = calls::names(arch).collect();
+            put(&all, Rule::Always(Action::Allow));
+            put(REFUSED, Rule::Always(Action::Errno(EPERM)));
+            put(&["ioctl"], not_pushing_into_terminals());
+            put(&["socket"], sockets(profile == Profile::Tool && network));
+            // a program that is exec'd has no handler (`heard` says what it is where somebody listens)
+            (Action::Errno(EPERM), Action::Kill)
+        }
+    };
+    put(KILLED, Rule::Always(killed));
+    put(ABSENT, Rule::Always(Action::Errno(ENOSYS)));
+    Filter {
+        arch,
+        default,
+        rules,
+    }
+}
+
+/// The same where somebody listens: what is refused, or kills, waits until it is recorded.
+#[must_use]
+pub fn heard(filter: Filter) -> Filter {
+    let ask = |action| match action {
+        Action::Errno(EPERM) | Action::Kill => Action::Ask,
+        other => other,
+    };
+    let rules = filter.rules.into_iter().map(|(number, rule)| {
+        let rule = match rule {
+            Rule::Always(action) => Rule::Always(ask(action)),
+            Rule::Ask(questions, yes, no) => Rule::Ask(questions, ask(yes), ask(no)),
+        };
+        (number, rule)
+    });
+    Filter {
+        arch: filter.arch,
+        default: ask(filter.default),
+        rules: rules.collect(),
+    }
+}
+
+const EPERM: u16 = libc::EPERM as u16;
+const ENOSYS: u16 = libc::ENOSYS as u16;
+
+/// Calls of an instance that are allowed with some arguments only.
+fn asked(pid: u32) -> Vec<(&'static str, Rule)> {
+    let only = |argument, mask, values: &[u32]| {
+        let question = Question {
+            argument,
+            mask,
+            values: values.to_vec(),
+        };
+        Rule::Ask(vec![question], Action::Allow, Action::Trap)
+    };
+    let never = |argument, values: &[u32]| {
+        let question = Question {
+            argument,
+            mask: INT,
+            values: values.to_vec(),
+        };
+        Rule::Ask(vec![question], Action::Trap, Action::Allow)
+    };
+    let fcntl = [
+        libc::F_DUPFD,
+        libc::F_DUPFD_CLOEXEC,
+        libc::F_GETFD,
+        libc::F_SETFD,
+        libc::F_GETFL,
+        libc::F_SETFL,
+    ];
+    vec![
+        // its handler of SIGSYS stays
+        ("rt_sigaction", never(0, &[libc::SIGSYS as u32])),
+        ("kill", only(0, INT, &[pid])),
+        ("tgkill", only(0, INT, &[pid])),
+        // to whom the socket leads, and nobody else
+        ("sendto", only(4, POINTER, &[0])),
+        // limits may be read, not set
+        ("prlimit64", only(2, POINTER, &[0])),
+        ("fcntl", only(1, INT, &fcntl.map(i32::cast_unsigned))),
+        (
+            "ioctl",
+            only(1, INT, &[0x5401, 0x5413, 0x541b, 0x5421, 0x5450, 0x5451]),
+        ),
+        (
+            "prctl",
+            only(
+                0,
+                INT,
+                &[
+                    PR_SET_VMA,
+                    libc::PR_SET_NAME as u32,
+                    libc::PR_GET_NAME as u32,
+                    libc::PR_GET_DUMPABLE as u32,
+                    libc::PR_GET_NO_NEW_PRIVS as u32,
+                ],
+            ),
+        ),
+    ]
+}
+
+/// TCP, where it leads to the proxy only; nothing else of the network, and no socket that has a name. Pairs are free.
+fn sockets(tcp: bool) -> Rule {
+    if !tcp {
+        return Rule::Always(Action::Errno(EPERM));
+    }
+    let question = |argument, mask, values: &[libc::c_int]| Question {
+        argument,
+        mask,
+        values: values.iter().map(|value| value.cast_unsigned()).collect(),
+    };
+    let family = question(0, INT, &[libc::AF_INET, libc::AF_INET6]);
+    let kind = question(1, 0xf, &[libc::SOCK_STREAM]);
+    // not MPTCP or SCTP, of which Landlock knows nothing
+    let protocol = question(2, INT, &[0, libc::IPPROTO_TCP]);
+    Rule::Ask(
+        vec![family, kind, protocol],
+        Action::Allow,
+        Action::Errno(EPERM),
+    )
+}
+
+/// TIOCSTI and TIOCLINUX type into the terminal of whoever started it.
+fn not_pushing_into_terminals() -> Rule {
+    let question = Question {
+        argument: 1,
+        mask: INT,
+        values: vec![0x5412, 0x541c],
+    };
+    Rule::Ask(vec![question], Action::Errno(EPERM), Action::Allow)
+}
+
+/// Whether the process dies of it.
+#[must_use]
+pub fn is_killed(name: &str) -> bool {
+    KILLED.contains(&name)
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,6 @@ Order of force: flags, environment (`O_TUI_BRAIN__MODEL`), `config.toml`, defaul
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
@@ -16,7 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from o_tui.paths import shipped
-from o_tui.protocol.errors import UsageError
+from o_tui.protocol.errors import UsageError, did_you_mean
 
 Meta = msgspec.Meta
 
@@ -170,8 +169,7 @@ def _in_words(said: str) -> str:
 def _check_names(found: Mapping[str, Any], known: list[str], source: str, prefix: str) -> None:
     for name in found:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(known)}"
+            hint = did_you_mean(prefix + name, [prefix + each for each in known])
             raise UsageError(f"{source}: unknown setting {prefix}{name}", hint=hint)
 
 
@@ -184,8 +182,7 @@ def _actions() -> list[str]:
 def _check_theme(name: str, file: Path) -> None:
     known = {path.stem for folder in (shipped("themes"), file.parent / "themes") for path in folder.glob("*.toml")}
     if name not in ("", "auto") and name not in known:
-        near = difflib.get_close_matches(name, sorted(known), 1)
-        hint = f"did you mean {near[0]}?" if near else f"known: auto, {', '.join(sorted(known))}"
+        hint = did_you_mean(name, ["auto", *sorted(known)])
         raise UsageError(f"there is no theme {name!r}", hint=hint)
 
 

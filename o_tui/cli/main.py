@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import os
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from o_tui.cli import catalog
 from o_tui.cli.command import CODES, Command, Context, parser_of
 from o_tui.cli.output import Output
-from o_tui.protocol.errors import OError, UsageError
+from o_tui.protocol.errors import OError, UsageError, did_you_mean
 
 INTERRUPTED = 130
 _VALUED = ("--data-dir",)
@@ -59,7 +58,7 @@ def _run(words: list[str]) -> int:
     if word == "help":
         return _run([*after, "--help"])
     if word not in catalog.WORDS:
-        raise UsageError(f"there is no command {word!r}", hint=_nearest(word, list(catalog.WORDS)))
+        raise UsageError(f"there is no command {word!r}", hint=did_you_mean(word, catalog.WORDS))
     commands = catalog.commands(word)
     if len(commands) == 1 and commands[0].name == word:
         return execute(commands[0], before + after)
@@ -74,7 +73,7 @@ def _run(words: list[str]) -> int:
             return 0
         raise UsageError(f"o-tui {word}: one of {', '.join(names)}", hint=f"see o-tui {word} --help")
     if second not in names:
-        raise UsageError(f"there is no command {word} {second!r}", hint=_nearest(second, list(names)))
+        raise UsageError(f"there is no command {word} {second!r}", hint=did_you_mean(second, names))
     return execute(names[second], before + more + rest)
 
 
@@ -111,11 +110,6 @@ def split(words: list[str]) -> tuple[list[str], str | None, list[str]]:
 
 def _asks_for_help(words: list[str]) -> bool:
     return "-h" in words or "--help" in words
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(word, known, 1, 0.5)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
 
 
 def _without_command(words: list[str]) -> int:

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from o_tui.cli.command import Command, Context
-from o_tui.protocol.errors import UsageError
+from o_tui.protocol.errors import UsageError, did_you_mean
 
 
 def _get(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +53,9 @@ def get(context: Context) -> int:
     """Prints one."""
     rows = {row["key"]: row for row in _rows(context)}
     if context.args.key not in rows:
-        raise _unknown(context.args.key, list(rows))
+        raise UsageError(
+            f"there is no setting {context.args.key!r}", hint=did_you_mean(context.args.key, rows, "o-tui config list")
+        )
     row = rows[context.args.key]
     if context.out.json:
         context.out.value({"key": row["key"], "value": row["value"]})
@@ -84,13 +86,6 @@ def set_(context: Context) -> int:
     else:
         context.out.line(f"{key} = {now!r}")
     return 0
-
-
-def _unknown(key: str, known: list[str]) -> UsageError:
-    import difflib
-
-    near = difflib.get_close_matches(key, known, 1, 0.5)
-    return UsageError(f"there is no setting {key!r}", hint=f"did you mean {near[0]}?" if near else "o-tui config list")
 
 
 COMMANDS = (

@@ -8,7 +8,6 @@ read from it.
 from __future__ import annotations
 
 import asyncio
-import difflib
 import inspect
 import socket
 from collections import deque
@@ -17,7 +16,7 @@ from typing import Any, Literal, Protocol
 
 from o_tui.guardian.fleet.channel import Channel
 from o_tui.protocol import chunks, frames, messages
-from o_tui.protocol.errors import FrameError, OError, RefusedError, UsageError
+from o_tui.protocol.errors import FrameError, OError, RefusedError, UsageError, did_you_mean
 
 STALE_BYTES = 256 * 1024
 """What may wait for a view before it is stale."""
@@ -271,8 +270,7 @@ class View:
         api = self._host.api
         method = api.methods.get(name)
         if method is None:
-            near = difflib.get_close_matches(name, list(api.methods), 1)
-            raise UsageError(f"there is no method {name!r}", hint=f"did you mean {near[0]}?" if near else "")
+            raise UsageError(f"there is no method {name!r}", hint=did_you_mean(name, api.methods, ""))
         if self._hello is not None and self._hello.protocol != messages.PROTOCOL_VERSION and name not in _ALWAYS:
             raise RefusedError(
                 f"this guardian speaks protocol {messages.PROTOCOL_VERSION}, the view {self._hello.protocol}",

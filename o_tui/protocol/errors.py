@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class OError(Exception):
     """Base of every error that O raises on purpose.
@@ -69,3 +71,13 @@ class CorruptError(OError):
 CODES: dict[int, type[OError]] = {
     cls.code: cls for cls in (OError, UsageError, NotFoundError, RefusedError, UnreachableError, PeerError, BusyError)
 }
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
+    """The hint at a wrong name: the nearest one that there is, else `otherwise`, else all of them."""
+    import difflib  # a mistake may take its time to load, a command may not
+
+    names = list(known)
+    if near := difflib.get_close_matches(word, names, 1, 0.5):
+        return f"did you mean {near[0]}?"
+    return f"known: {', '.join(names)}" if otherwise is None else otherwise

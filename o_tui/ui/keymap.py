@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 
 from textual.keys import Keys
 
+from o_tui.protocol.errors import did_you_mean
 from o_tui.ui.actions import Action
 
 TAKEN = frozenset(f"ctrl+{letter}" for letter in "abhijmsz") | {"ctrl+left_square_bracket"}
@@ -37,8 +37,7 @@ def check(wanted: Mapping[str, str], actions: Iterable[Action]) -> tuple[dict[st
 
 def _problem(identity: str, text: str, known: Mapping[str, Action]) -> str:
     if identity not in known:
-        near = difflib.get_close_matches(identity, known, 1)
-        return f"there is no action {identity}" + (f"; did you mean {near[0]}?" if near else "")
+        return "; ".join(filter(None, [f"there is no action {identity}", did_you_mean(identity, known, "")]))
     keys = [key.strip() for key in text.split(",")]
     for key in keys:
         *modifiers, name = key.split("+")

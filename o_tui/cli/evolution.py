@@ -57,6 +57,11 @@ def _evolve(parser: argparse.ArgumentParser) -> None:
         help="what must get better; for quality time may be paid (default: any)",
     )
     parser.add_argument("--candidates", type=positive, default=0, metavar="N", help="how many are made and measured")
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="it must stand every kept attack on the gene, those too that main fails at; they are the goal",
+    )
     for name, of, what in _BUDGETS:
         parser.add_argument(f"--{name}", type=of, metavar="N", help=f"budget: {what} (default: as in the settings)")
     parser.add_argument(
@@ -104,13 +109,14 @@ def evolve(context: Context) -> int:
         return programs.evolve(context)
     if not args.gene:
         raise UsageError("a gene is wanted, or a program and its evaluator", hint="see o-tui evolve --help")
-    if not args.file and not args.goal and args.source not in ("operators", "others", "auto"):
+    if not args.file and not args.goal and not args.repair and args.source not in ("operators", "others", "auto"):
         raise UsageError("a candidate or a goal is needed", hint="--from FILE, or --goal TEXT for a model to write it")
     origin = args.source or ("file" if args.file else "llm")
     params: dict[str, Any] = {"gene": args.gene, "goal": args.goal, "origin": origin}
     params["source"] = _source(args.file) if args.file else ""
     params["candidates"] = args.candidates
     params["metric"] = args.metric
+    params["repair"] = args.repair
     limits = {key: getattr(args, name) for name, key in _LIMITS.items()}
     params["budget"] = {key: value for key, value in limits.items() if value is not None}
     if not args.wait and not args.keep:
@@ -343,6 +349,7 @@ COMMANDS = (
             ("evolve recall --from candidate.py", "a change that you wrote"),
             ("evolve respond --goal 'answer more briefly'", "a change that a model writes"),
             ("evolve recall --source operators --candidates 16", "changes that need no model; the best one waits"),
+            ("evolve recall --from candidate.py --repair", "your answer to what the red team has found"),
             ("evolve recall --from candidate.py --no-wait --keep", "in the background"),
             ("evolve packing.py evaluator.py --budget 500 --out better.py", "a program of your own"),
             ("evolve --resume packing.py evaluator.py --budget 2000", "go on with it"),

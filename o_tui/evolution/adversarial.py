@@ -81,17 +81,19 @@ class Rounds:
                 return Round(gene, ways[0], turn.rounds)
         return None
 
-    def ended(self, round_: Round, *, found: bool, ways: int, cpu_s: float, now_s: float) -> None:
-        """A round is over: `found` something new or not; `ways` there are for this gene."""
+    def ended(self, round_: Round, *, found: bool, ways: int, cpu_s: float, now_s: float) -> bool:
+        """A round is over: `found` something new or not; `ways` there are for this gene. Whether it rests now."""
         self.cost(cpu_s, now_s)
         turn = self._turns[round_.gene]
         turn.rounds += 1
         if found:
             turn.quiet, turn.until_s = set(), now_s + BLUE_S
-            return
+            return False
         turn.quiet.add(round_.way)
-        if len(turn.quiet) >= ways:
+        rests = len(turn.quiet) >= ways
+        if rests:
             turn.until_s = now_s + REST_S
+        return rests
 
     def cost(self, cpu_s: float, now_s: float) -> None:
         """What was used counts, whether or not anything came of it."""

@@ -73,6 +73,17 @@ async def test_the_archive_keeps_each_fault_once(workspace: Paths) -> None:
         assert await rows.of("recall") == [first]
 
 
+async def test_the_same_fault_by_another_input_is_kept_beside_it_where_the_first_was_stood(workspace: Paths) -> None:
+    other = Case("calls", [Call("recall", ["Bern", ["stage", "Search", ["a"], "", 0], 3, 5])])
+    async with opened(workspace) as database:
+        rows = AttackRows(database)
+        found = [attack("recall", case, "raises IndexError", "red team") for case in (CASE, other)]
+        assert await rows.add(found[0], again=True) and not await rows.add(found[1])
+        assert await rows.add(found[1], again=True)
+        assert not await rows.add(found[0], again=True) and not await rows.add(found[1], again=True)
+        assert await rows.of("recall") == found
+
+
 def _kept(function: str, args: list[Any], gene: str = "recall", kind: Any = "property") -> Attack:
     case = encode(Case("calls", [Call(function, args)]))
     return Attack(gene=gene, function=function, arguments=case, kind=kind, expected="x")

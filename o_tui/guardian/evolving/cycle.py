@@ -20,7 +20,7 @@ from o_tui.evolution.budget import NOTHING, Budget, Cost
 from o_tui.evolution.candidates import Candidate, Member, NoCandidateError, Source, Target, operator_of
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.validation import Validation
-from o_tui.guardian.evolving import apart, finals
+from o_tui.guardian.evolving import apart, blue, finals
 from o_tui.guardian.evolving.diffing import diff_of
 from o_tui.guardian.evolving.evolution_book import Book
 from o_tui.guardian.evolving.measuring import Measured, Measuring
@@ -286,8 +286,8 @@ class _One:
         files = await asyncio.to_thread(self._genome.files, row["base"])
         main = files.get(path_of(row["gene"]))
         reference = main.encode() if main is not None else None
-        blue = row.get("why", {}).get("metric") == "attack"  # begun by an attack: it has to stand them all
-        result = await validate_apart(row["gene"], candidate.source, reference, kept, files=files, repair=blue)
+        repair = blue.repairs(row)
+        result = await validate_apart(row["gene"], candidate.source, reference, kept, files=files, repair=repair)
         if result.attack is not None and archive is not None:
             await archive.add(msgspec.structs.replace(result.attack, found_by=revision or row["id"]))
         return result

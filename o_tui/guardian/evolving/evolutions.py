@@ -16,7 +16,7 @@ from o_tui.evolution import arbiter, diffs
 from o_tui.evolution.budget import Budget, BudgetSpentError
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.history import gene_path
-from o_tui.guardian.evolving import again, chronicle, partial
+from o_tui.guardian.evolving import again, blue, chronicle, partial
 from o_tui.guardian.evolving.choosing import Choosing
 from o_tui.guardian.evolving.cycle import Cycle, RejectedError
 from o_tui.guardian.evolving.deploying import Deploying
@@ -75,6 +75,7 @@ class Evolutions:
         self._genome = genome
         self._surroundings = surroundings
         self._learning = learning
+        self._attacks = attacks
         self._book = Book(rows, surroundings, self._settled)
         self._programs = ProgramRuns(programs, rows, surroundings.publish) if programs is not None else None
         self.measuring = Measuring(
@@ -134,6 +135,7 @@ class Evolutions:
         metric: str = "any",
         candidates: int = 0,
         budget: Mapping[str, Any] | None = None,
+        repair: bool = False,
     ) -> dict[str, Any]:
         """Begins an evolution and returns at once: {evolution}.
 
@@ -146,16 +148,22 @@ class Evolutions:
             metric: What must get better: latency, errors, quality, or any of them. For quality time may be paid.
             candidates: How many are measured; 0: as many as is usual for the source.
             budget: requests, cpu_s, tokens, money; what is not named is as in the settings, 0 is without limit.
+            repair: The answer to the red team: every kept attack on the gene has to be stood, those too that main
+                fails at, and errors are what must get better. Without a goal the attacks are the goal.
 
         Raises:
-            UsageError: No such gene, no source, or no goal for a model.
+            UsageError: No such gene, no source, no goal for a model, or no attack to be repaired.
             RefusedError: Nothing may be evolved just now, the gene is frozen, or too many wait.
         """
-        check_asked(origin, source, goal, candidates)
-        spent = budget_of(budget or {}, self.settings)
         if metric not in arbiter.GOALS:
             raise UsageError(f"no metric {metric[:40]!r}", hint=", ".join(arbiter.GOALS))
-        more = {"hypothesis": hypothesis, "metric": metric}
+        more: dict[str, Any] = {"hypothesis": hypothesis, "metric": metric}
+        if repair:
+            kept = await self._attacks.of(gene) if self._attacks is not None else []
+            goal = goal.strip() or blue.goal(gene, kept)
+            more |= {"metric": "errors", "why": blue.why(kept)}
+        check_asked(origin, source, goal, candidates)
+        spent = budget_of(budget or {}, self.settings)
         return await self.begin(gene, source, origin, goal, spent, candidates=candidates, **more)
 
     async def begin(

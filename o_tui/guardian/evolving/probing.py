@@ -56,7 +56,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         contract: The candidate is judged by its gene's contract alone, whatever the reference says.
         repair: The same for kept attacks: it must not fail at any of them, though the reference may.
         seeds: Cases that were met in life: they are tried, and changed further.
-        known: Signatures of faults that are known already: others are looked for.
+        known: Cases that were kept: other faults are looked for than those that they show now. One that the
+            candidate stands shows none, so the same fault may be found by another input.
         nice: How much it steps back behind everything else (nice(2)).
     """
 
@@ -70,7 +71,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     contract: bool = False
     repair: bool = False
     seeds: list[Case] = []
-    known: list[str] = []
+    known: list[Case] = []
     nice: int = 0
     seed: int = 3
     cpu_s: float = CPU_S
@@ -127,7 +128,7 @@ class Prober:
         self._corpus = plan.Corpus()
         self._been: set[int] = set()
         self._ms: dict[str, float] = {}
-        self._known = frozenset(order.known)
+        self._known: frozenset[str] = frozenset()
         self._where = ""
 
     def run(self) -> Report:
@@ -137,6 +138,8 @@ class Prober:
             return Report(broken=broken, neither=bool(benches.load_error(self._reference)))
         finding = self._timed("attacks", lambda: self._batch(order.attacks, kept=True) if order.attacks else None)
         attacked = self._cases
+        if order.known:
+            self._known = self._shown(order.known)
         if finding is None and (order.contract or order.reference != order.candidate):
             finding = self._timed("probe", self._probe)
         passed, speed = 0, 0.0
@@ -148,7 +151,7 @@ class Prober:
         return Report(
             finding=finding,
             cases=self._cases - attacked,
-            attacks=attacked,
+            attacks=min(attacked, len(order.attacks)),  # a repair meets each of them twice
             changed=self._changed,
             cpu_s=round(self.spent_s, 3),
             failed=failed,
@@ -258,8 +261,27 @@ class Prober:
     def _breach(self, case: Case, seen: Seen) -> str:
         return seen.ended or properties.breach(self._order.gene, case, seen.observation)
 
+    def _shown(self, cases: Sequence[Case]) -> frozenset[str]:
+        """The signatures of the faults that these cases show in the candidate as it is."""
+
+        def run(subject: Subject) -> list[Seen]:
+            return list(benches.run(subject, cases, limits=lambda _i: _CASE_S))
+
+        found, answers = run(self._candidate), self._changed
+        texts = [self._breach(case, seen) for case, seen in zip(cases, found, strict=False)]
+        if not self._order.contract:
+            sides = zip(cases, run(self._reference), found, strict=False)
+            relative = [self._fault(case, expected, seen) for case, expected, seen in sides]
+            texts = [text or other for text, other in zip(texts, relative, strict=False)]
+        self._changed = answers
+        every = zip(cases, texts, found, strict=False)
+        return frozenset(self._signature(case, text, seen) for case, text, seen in every if text)
+
+    def _signature(self, case: Case, text: str, seen: Seen) -> str:
+        return signature(self._order.gene, case.unit, text, _where(seen.observation))
+
     def _is_new(self, case: Case, text: str, seen: Seen) -> bool:
-        return signature(self._order.gene, case.unit, text, _where(seen.observation)) not in self._known
+        return self._signature(case, text, seen) not in self._known
 
     def _is_spent(self, running_s: float) -> bool:
         """Whether the budget is; of a fork that still runs the kernel does not tell, so what it has used is given."""

@@ -77,7 +77,7 @@ class Checkpointing:
         if not report["usable"]:
             raise OError(f"checkpoint {name} is damaged: {report['problems'][0]}", hint="choose another one")
         await self.take(f"before restoring {name}")
-        self._dispatch.hold("the state is being restored")
+        self._dispatch.hold()
         try:
             await self._dispatch.drain(5.0)
             self._dispatch.take_back()

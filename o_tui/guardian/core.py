@@ -203,7 +203,7 @@ class Guardian:
         if self.stopped.is_set():
             return
         self.publish("stopping", {"reason": reason})
-        self.dispatch.hold("the guardian stops")
+        self.dispatch.hold()  # for good
         await self.dispatch.drain(2.0)
         await self.lifecycle.enter("terminated")
         for task in self._tasks:

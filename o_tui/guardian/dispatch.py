@@ -32,6 +32,7 @@ DEATHS_LIMIT = 20  # the same for deaths of any cause, somebody else's SIGKILL t
 OWN_WORK = "~"
 """What an id begins with when main works for itself: it makes its tools known, consolidates memory."""
 LOOKS_ONLY = "this request may only look"
+CANCELLED = "cancelled by the operator"
 
 
 class Dispatch:
@@ -79,7 +80,7 @@ class Dispatch:
         self._alone: Ticket | None = None
         self._dying: dict[str, list[Ticket]] = {}
         self._unwritten: list[Callable[[], None]] = []
-        self._held = ""
+        self._holds = 0
         self._idle: asyncio.Event = asyncio.Event()
         self._idle.set()
 
@@ -116,6 +117,7 @@ class Dispatch:
         ticket.pinned = pinned
         self._enter(ticket)
         if not journalled:
+            ticket.kept = True
             self._waiting.append(ticket)
             self._pump()
             return ticket
@@ -149,6 +151,7 @@ class Dispatch:
                 attempts=request.attempts,
                 proposed=request.committed,
                 recovered=True,
+                kept=True,
             )
             self._enter(ticket)
             self._waiting.append(ticket)
@@ -162,9 +165,9 @@ class Dispatch:
         ticket.cancelled = True
         if ticket.instance is not None:
             ticket.instance.send(messages.CancelRequest(), request_id)
-        else:
-            self._end(ticket, False, "", "cancelled by the operator")
-        return True
+        elif ticket.kept:
+            self._end(ticket, False, "", CANCELLED)
+        return True  # one that is not durable yet ends as soon as it is
 
     # --- main comes and goes
 
@@ -201,9 +204,10 @@ class Dispatch:
             if ticket.pinned:
                 self._end(ticket, False, "", "the canary ended over it")
             elif ticket.deaths == 1:
-                self._waiting.appendleft(ticket)
+                self._queue_again(ticket)
         if self._alone in mine:
             self._alone = None
+        self._idle.set()
         self._pump()  # a canary's are main's at once
 
     def judge(self, instance: Instance, *, crashed: bool) -> None:
@@ -225,13 +229,13 @@ class Dispatch:
                 self._again(ticket)
         self._pump()
 
-    def hold(self, why: str) -> None:
-        """Nothing more is sent until `release`; what is accepted waits."""
-        self._held = why
+    def hold(self) -> None:
+        """Nothing more is sent until as many have called `release`; what is accepted waits."""
+        self._holds += 1
 
     def release(self) -> None:
-        """Ends a hold."""
-        self._held = ""
+        """Ends a hold of one's own; others' go on."""
+        self._holds -= 1
         self._pump()
 
     async def drain(self, timeout_s: float) -> bool:
@@ -255,8 +259,9 @@ class Dispatch:
             if ticket.instance is not None:
                 ticket.instance = None
                 ticket.recovered = True
-                self._waiting.appendleft(ticket)
+                self._queue_again(ticket)
         self._diverted.clear()
+        self._alone = None
 
     # --- frames of those who serve
 
@@ -287,6 +292,8 @@ class Dispatch:
                 instance.send(messages.Refused(position=item.position, error=problem), request_id)
                 return
             proposed.append(Proposed(request_id, item.position, item.operation, item.data))
+        if not proposed:
+            return
         if ticket is not None:
             if not ticket.journalled:
                 instance.send(messages.Refused(position=items[0].position, error=LOOKS_ONLY), request_id)
@@ -335,8 +342,11 @@ class Dispatch:
             ticket.state, ticket.error = "failed", str(error)
             ticket.answered(ticket)
             return
+        ticket.kept = True
         self._on_change("chat.request", ticket)
-        if ticket.state == "accepted":
+        if ticket.cancelled:
+            self._end(ticket, False, "", CANCELLED)
+        else:
             self._waiting.append(ticket)
             self._pump()
 
@@ -357,6 +367,13 @@ class Dispatch:
             ticket.state = "quarantined"
             self._on_quarantine(ticket)
             self._end(ticket, False, "", "this request ended two instances and is quarantined")
+        else:
+            self._queue_again(ticket)
+
+    def _queue_again(self, ticket: Ticket) -> None:
+        """It is sent before whatever waits; one that may have ended an instance, when nobody else is at risk."""
+        if ticket.cancelled:
+            self._end(ticket, False, "", CANCELLED)
         elif ticket.crashes:
             self._suspects.append(ticket)
         else:
@@ -364,7 +381,7 @@ class Dispatch:
 
     def _pump(self) -> None:
         main = self._main
-        if main is None or self._held or self._alone is not None:
+        if main is None or self._holds or self._alone is not None:
             return
         # a request that may have ended an instance runs with nobody else at risk
         while self._suspects:
@@ -395,6 +412,7 @@ class Dispatch:
         ticket.sent_ns, ticket.waited_ns = time.monotonic_ns(), 0
         ticket.state = "running"
         ticket.attempts += 1
+        self._journal.mark_running(ticket.request_id)
         # what the last instance proposed is in the writer's queue or in the log: it is not proposed again
         request = messages.ProcessRequest(
             text=ticket.text,
@@ -462,8 +480,10 @@ class Dispatch:
         if problem is not None:
             ticket.ok = False
             ticket.error = f"{problem}; this end of the request is written down as soon as the disk takes it"
-        self._on_change("chat.done", ticket)
-        ticket.answered(ticket)
+        try:
+            self._on_change("chat.done", ticket)
+        finally:
+            ticket.answered(ticket)  # whatever they do who only look on: somebody waits for this
 
 
 def _ignore(_told: object) -> None:

@@ -15,6 +15,7 @@ class Ticket:
     """A request on its way.
 
     Attributes:
+        kept: Its acceptance is durable, or need not be.
         pinned: Only the canary may answer it.
         by: The role of who ended it.
         fault: How the canary failed at it; main was given it then.
@@ -30,6 +31,7 @@ class Ticket:
     time_ns: int
     answered: Callable[[Ticket], None]
     journalled: bool = True
+    kept: bool = False
     started_ns: int = field(default_factory=time.monotonic_ns)
     state: str = "accepted"
     instance: Instance | None = None

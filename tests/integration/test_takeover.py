@@ -94,7 +94,7 @@ async def test_requests_do_not_wait_for_a_cause_that_nobody_can_tell(
         await both_run(guardian)
         main, standby, nursery = fleet.main, fleet.standby, fleet.nursery
         assert main and standby and nursery
-        guardian.dispatch.hold("the test")
+        guardian.dispatch.hold()
         asked = asyncio.create_task(guardian.dispatch.ask("still there?"))
         await until(lambda: guardian.dispatch.in_flight == 1)
         ticket = guardian.dispatch.tickets()[0]

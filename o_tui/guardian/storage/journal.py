@@ -106,16 +106,6 @@ class Journal:
         row = (request.number, state, text, error, float(elapsed_ms), int(recovered), time.time_ns())
         self._database.put(self._answers, row, ended, 1, len(text) + len(error) + 128)
 
-    async def attempt(self, request_id: str) -> int:
-        """Counts one more delivery of an open request, durably before it is sent again; returns which one it is."""
-        request = self._open.get(request_id)
-        if request is None:
-            raise NotFoundError(f"request {request_id} is not open")
-        request.attempts += 1
-        row = request.row()
-        await self._database.write(lambda connection: self._database.replace(connection, REQUESTS, row))
-        return request.attempts
-
     def mark_running(self, request_id: str) -> None:
         """The request was sent to an instance (kept in memory only: after a crash it is sent again anyway)."""
         if request_id in self._open:

@@ -6,11 +6,12 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, cast, get_args
 
 from o_tui.config import Config
-from o_tui.guardian.checkpointing import Checkpointing
+from o_tui.guardian import checkpointing
+from o_tui.guardian.beside import Beside
 from o_tui.guardian.dispatch import Dispatch
 from o_tui.guardian.effects import Effects
 from o_tui.guardian.evolving.holding import Holding
@@ -72,12 +73,13 @@ class Guardian:
         self.loop_monitor = LoopMonitor()
         self.health = HealthMonitor(config.health.heartbeat_s, config.health.death_s, self._dead)
         self.pulse = Pulse(self._alive, self._dead, config.health.death_s)
+        self.beside = Beside(self.event)
         self.effects = Effects(
             paths,
             lambda: self.config.brain,
             stores.brokered,
             self.health,
-            spawn=self.spawn,
+            spawn=self.beside.spawn,
             publish=self.publish,
             log=self.log,
         )
@@ -91,7 +93,6 @@ class Guardian:
         self._served = asyncio.Event()
         self._lost_ns = 0
         self._last_failure = "it gave no reason"
-        self._tasks: set[asyncio.Task[None]] = set()
         self.metrics = Metrics()
         self.holding = Holding(stores.learning, self._held)
         self.perception = Perception(self._perceived)
@@ -123,7 +124,7 @@ class Guardian:
             config.health.heartbeat_s,
             stores.database.epoch,
         )
-        self.checkpoints = Checkpointing(
+        self.checkpoints = checkpointing.Checkpointing(
             stores,
             self.fleet,
             self.dispatch,
@@ -176,8 +177,9 @@ class Guardian:
         self.loop_monitor.start()
         self.health.start()
         self.pulse.start()
-        for work in (self.checkpoints.run(), self._tell_telemetry(), self._upkeep()):
-            self.spawn(work)
+        self.beside.every(checkpointing.LOOK_S, "a checkpoint could not be seen to", self.checkpoints.look)
+        self.beside.every(TELEMETRY_S, "what goes on could not be seen to", self._look_around)
+        self.beside.every(UPKEEP_S, "old rows could not be removed", self._upkeep)
 
     async def _start_tree(self) -> None:
         hint = "o-tui doctor; the event log says what happened"
@@ -206,8 +208,7 @@ class Guardian:
         self.dispatch.hold()  # for good
         await self.dispatch.drain(2.0)
         await self.lifecycle.enter("terminated")
-        for task in self._tasks:
-            task.cancel()
+        await self.beside.stop()
         self.tree.stop()
         await self.tree.exited
         self.loop_monitor.stop()
@@ -222,13 +223,6 @@ class Guardian:
     def publish(self, topic: str, data: dict[str, Any]) -> None:
         """A notice to the views that follow."""
         self.sink(topic, data)
-
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Runs a coroutine beside everything else, until the guardian stops; its failure is an event."""
-        task: asyncio.Task[Any] = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_ended)
-        return task
 
     def event(self, source: str, kind: str, level: Level, text: str, data: dict[str, Any] | None = None) -> None:
         """A row of the event log, and a notice of it."""
@@ -339,7 +333,7 @@ class Guardian:
         self._last_failure = f"{who}: {message.text}"
         self.event(who, f"failed.{message.what}", "error", message.text, {"seq": message.seq})
         if message.what == "reduce" and message.seq:
-            self.spawn(self._poison.failed(message.seq, message.text))
+            self.beside.spawn(self._poison.failed(message.seq, message.text))
 
     def look_at(self, instance: Instance) -> None:
         """Whether the sandbox has refused an instance something since the last look."""
@@ -356,7 +350,7 @@ class Guardian:
         self.event("sandbox", "violation", "warning", text, data | {"refused": refused})
         for each in found:
             self.metrics.refused(each.layer)
-        self.spawn(self.stores.violations.add(instance.identity(), found))
+        self.beside.spawn(self.stores.violations.add(instance.identity(), found))
 
     def log(self, who: str, message: messages.Log) -> None:
         """A line of a process."""
@@ -386,7 +380,7 @@ class Guardian:
             self.event("supervisor", happened.change, level, text, {"pid": happened.pid, "restarts": happened.restarts})
         group = happened.path.removeprefix("guardian/")
         if happened.change == "exited" and group in get_args(Group) and not self.stopping.is_set():
-            self.spawn(self.ladder.fell(cast(Group, group)))
+            self.beside.spawn(self.ladder.fell(cast(Group, group)))
         if self.followers():
             self.publish("instance", {"instances": self.instance_rows()})
             self.publish("tree", self.tree.tree())
@@ -444,14 +438,12 @@ class Guardian:
     async def _upkeep(self) -> None:
         """Keeps what only grows within its limits."""
         stores = self.stores
-        while True:
-            await asyncio.sleep(UPKEEP_S)
-            removed = await stores.journal.prune() + await stores.events.prune() + await stores.brokered.prune()
-            removed += await stores.violations.prune()
-            if removed:
-                self.event("storage", "prune", "info", f"{removed} old rows were removed")
-            if await stores.brokered.learn():
-                self.event("storage", "dictionary", "info", "recorded effects are kept smaller from now on")
+        removed = await stores.journal.prune() + await stores.events.prune() + await stores.brokered.prune()
+        removed += await stores.violations.prune()
+        if removed:
+            self.event("storage", "prune", "info", f"{removed} old rows were removed")
+        if await stores.brokered.learn():
+            self.event("storage", "dictionary", "info", "recorded effects are kept smaller from now on")
 
     def _held(self, text: str, row: dict[str, Any]) -> None:
         self.publish("telemetry", {"hold": row})
@@ -460,18 +452,12 @@ class Guardian:
     def _found(self, finding: Finding) -> None:
         self.event("storage", finding.kind, finding.level, finding.text, finding.data)
 
-    async def _tell_telemetry(self) -> None:
-        while True:
-            await asyncio.sleep(TELEMETRY_S)
-            for instance in self._alive():
-                self.look_at(instance)
-            if self.followers():
-                self.publish("telemetry", self.telemetry())
-            await self._look_around()
-            await self._perceptions.keep()
-
     async def _look_around(self) -> None:
-        """What main uses; and what has been seen, when there is time for it."""
+        """What instances were refused, what views show, what main uses; and what has been seen, when there is time."""
+        for instance in self._alive():
+            self.look_at(instance)
+        if self.followers():
+            self.publish("telemetry", self.telemetry())
         main = self.fleet.main
         if main is not None and main.alive:
             self.perception.used(main.pid, main.requests, main.cpu_ns(), main.resident_bytes())
@@ -479,6 +465,7 @@ class Guardian:
             await self.initiative.look(self.dispatch.in_flight)
         if self.red_team is not None:
             self.red_team.look(self.dispatch.in_flight)
+        await self._perceptions.keep()
 
     def feedback(self, row: dict[str, Any]) -> None:
         """An operator has judged an answer."""
@@ -510,11 +497,6 @@ class Guardian:
             self.dispatch.write_again()
         self.publish("storage", {"read_only": read_only, "text": text})
         self.event("storage", "state", "error" if read_only else "info", text)
-
-    def _task_ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.event("guardian", "defect", "error", f"{type(error).__name__}: {error}")
 
 
 async def _nothing() -> None:

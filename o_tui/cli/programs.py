@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import math
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -61,6 +62,8 @@ def evolve(context: Context) -> int:
 
     args, folder = context.args, context.paths.programs
     wish = _wish(args)
+    if args.out:
+        _can_be_written(Path(args.out).expanduser())
     if args.approve:
         return _approve(context, folder)
     if not args.plain and not context.out.json and all(stream.isatty() for stream in (sys.stdin, sys.stdout)):
@@ -106,6 +109,15 @@ def _wish(args: argparse.Namespace) -> Wish | None:
     return Wish(program, evaluator, config, args.budget, args.time, args.seed)
 
 
+def _can_be_written(file: Path) -> None:
+    """Said before a run, not behind it. Raises UsageError."""
+    file = Path(os.path.realpath(file))
+    if file.exists() and not file.is_file():
+        raise UsageError(f"--out {file} is no file")
+    if not os.access(file.parent, os.W_OK):
+        raise UsageError(f"--out {file}: nothing can be written to the folder {file.parent}")
+
+
 def _tell_views(context: Context) -> None:
     """A guardian that is there looks at the runs when it is asked for the history, and shows what is new; none does."""
     from o_tui.client import running
@@ -121,6 +133,7 @@ def _go(context: Context, run: Run) -> None:
     from o_tui.evolution import run_notes
 
     name = run.store.folder.name
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run.go()
     except KeyboardInterrupt:
@@ -238,12 +251,15 @@ class Show:
         self._from = sum(1 for _ in run.store.rows())
         plan, store = run.plan, run.store
         about = {"evolution": store.fact("id"), "budget": plan.budget, "seed": plan.seed, "tier": store.fact("tier")}
+        unused = [] if self._from else store.fact("unused", [])
         if self._out.json:
             more = _of_page(run) if self._for_page else {}
-            self._out.value({"event": "begun", **about, "done": self._from, **more})
+            self._out.value({"event": "begun", **about, "done": self._from, "unused": unused, **more})
         else:
             already = f", {self._from} are done" if self._from else ""
             self._out.line(f"{about['evolution']}: {plan.budget} evaluations{already}, seed {plan.seed}")
+            if unused:
+                self._out.note(f"of the config these say nothing here: {', '.join(unused)}")
             if missing := cma.missing(plan.budget):
                 self._out.note(missing)
 
@@ -283,6 +299,8 @@ class Show:
 
     def end(self, value: Mapping[str, Any]) -> int:
         """The outcome; the exit code."""
+        from o_tui.programs.convention import OBJECTIVE
+
         done = value["outcome"] in ("improved", "pending")
         if self._out.json:
             self._out.value(dict(value))
@@ -296,9 +314,10 @@ class Show:
         if value.get("reason"):
             self._out.line(value["reason"])
         if best["path"]:
+            word = "score" if value["objective"] == OBJECTIVE else f"score ({value['objective']})"
             for when, key in (("", ("initial", "claimed")), (", measured again", ("initial_again", "measured_again"))):
                 before, after = (_figure(best[name]) for name in key)
-                self._out.line(f"score {before} -> {after}{when}")
+                self._out.line(f"{word} {before} -> {after}{when}")
             self._out.line(f"best program: {best['path']}")
         if value.get("approve"):
             self._out.line(f"{value['out']} is as it was; to replace it: {value['approve']}")

@@ -24,7 +24,7 @@ from o_tui.evolution import population
 from o_tui.evolution.credit import Credit
 from o_tui.evolution.operators import OPERATORS, RESTART, cma
 from o_tui.evolution.operators.kinds import kind_of
-from o_tui.evolution.operators.module import Module, Region, kept, parse
+from o_tui.evolution.operators.module import Module, kept, parse
 from o_tui.evolution.operators.operator import Change, Memory, Operator, Result
 from o_tui.evolution.population import Island, Population, Scored
 
@@ -67,19 +67,15 @@ class Proposal:
 class Portfolio:
     """The operators, what they have learned, and what was proposed."""
 
-    def __init__(self, seed: int, *, region: Region | None = None, state: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, seed: int, *, state: Mapping[str, Any] | None = None) -> None:
         """Begins a search, or goes on with one.
 
         Args:
             seed: Of all chance.
-            region: The first and the last line that may change in the first member of the archive, from 1. None: the
-                lines between `# EVOLVE-BLOCK-START` and `# EVOLVE-BLOCK-END`, all lines where there are none.
             state: What `state()` gave.
         """
         state = json.loads(json.dumps(state)) if state else {}
         self._seed = seed
-        self._region = region
-        self._tail: int | None = state.get("tail")
         self._count: int = state.get("count", 0)
         self._learned: int = state.get("learned", 0)
         self._credit = Credit(state.get("credit"))
@@ -154,7 +150,6 @@ class Portfolio:
                     "count": self._count,
                     "learned": self._learned,
                     "climb": self._climb,
-                    "tail": self._tail,
                     "credit": self._credit.earned,
                     "memories": self._memories,
                     "seen": list(self._seen),
@@ -266,11 +261,9 @@ class Portfolio:
             self._modules[source] = found = self._modules.pop(source)  # the last used is the last in the row
             return found
         try:
-            module = parse(source, self._region, self._tail)
+            module = parse(source)
         except (ValueError, RecursionError, MemoryError):
             module = None
-        if module is not None and self._region is not None and self._tail is None:
-            self._tail = len(module.lines) - self._region[1]
         self._keep(source, module)
         return module
 

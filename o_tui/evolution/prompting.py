@@ -86,8 +86,8 @@ def extract(answer: str, gene: str, source: str = "") -> str:
 
 def splice(source: str, functions: str) -> str:
     """A module in which functions are replaced by others of the same name; new ones are added at the end."""
-    for name, text in _pieces(functions):
-        pieces = dict(_pieces(source))
+    for name, text in pieces_of(functions):
+        pieces = dict(pieces_of(source))
         if name in pieces:
             source = source.replace(pieces[name].rstrip("\n"), text.rstrip("\n"), 1)
         else:
@@ -111,8 +111,8 @@ def _best_block(text: str, gene: str) -> str:
     return text[start.start() :] if start and _DEFINITION.search(text) else ""
 
 
-def _pieces(source: str) -> list[tuple[str, str]]:
-    """The functions at the top level, each with its decorators, up to the next line that is not indented."""
+def pieces_of(source: str) -> list[tuple[str, str]]:
+    """The functions at the top level by name, each with its decorators, up to the next line that is not indented."""
     lines = source.split("\n")
     found: list[tuple[str, str]] = []
     for at, line in enumerate(lines):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import Annotated
 
@@ -92,13 +93,15 @@ def change(folder: Path, **fields: object) -> None:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all. Raises PeerError."""
+    """Writes a file whole or not at all; who may read and run it stays as it was. Raises PeerError."""
     other = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with other.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+            with contextlib.suppress(FileNotFoundError):
+                os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
         other.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):

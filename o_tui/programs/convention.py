@@ -56,8 +56,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
-def settings_of(text: str, name: str = "the config") -> Settings:
-    """Reads a YAML config; keys that are not ours (OpenEvolve has many) are left alone.
+_READ = {"objective": "objective", "minimize": "smaller", "max_iterations": "budget", "random_seed": "seed"}
+_READ_OF_EVALUATOR = {"timeout": "timeout_s", "cascade_evaluation": "cascade", "cascade_thresholds": "thresholds"}
+"""What of a config counts, and as which setting."""
+
+
+def settings_of(text: str, name: str = "the config") -> tuple[Settings, tuple[str, ...]]:
+    """Reads a YAML config; the settings, and the names in it that say nothing to us (OpenEvolve has many).
 
     Raises:
         UsageError: It is no YAML, or a value is not what it must be.
@@ -72,22 +77,17 @@ def settings_of(text: str, name: str = "the config") -> Settings:
     if not isinstance(found, dict) or not isinstance(found.get("evaluator") or {}, dict):
         raise UsageError(f"{name} must be names and values")
     evaluator = found.get("evaluator") or {}
-    values = {
-        "objective": found.get("objective"),
-        "smaller": found.get("minimize"),
-        "budget": found.get("max_iterations"),
-        "seed": found.get("random_seed"),
-        "timeout_s": evaluator.get("timeout"),
-        "cascade": evaluator.get("cascade_evaluation"),
-        "thresholds": evaluator.get("cascade_thresholds"),
-    }
+    values = {setting: found.get(key) for key, setting in _READ.items()}
+    values |= {setting: evaluator.get(key) for key, setting in _READ_OF_EVALUATOR.items()}
+    unused = [str(key) for key in found if key not in _READ and key != "evaluator"]
+    unused += [f"evaluator.{key}" for key in evaluator if key not in _READ_OF_EVALUATOR]
     try:
         settings = msgspec.convert({key: value for key, value in values.items() if value is not None}, Settings)
     except msgspec.ValidationError as error:
         raise UsageError(f"{name}: {error}", hint="objective, minimize, max_iterations, evaluator.timeout …") from error
     if not settings.objective or not 0 < settings.timeout_s <= 86400 or (settings.budget or 1) < 1:
         raise UsageError(f"{name}: objective, evaluator.timeout or max_iterations is out of range")
-    return settings
+    return settings, tuple(unused)
 
 
 def kind_of(source: bytes, settings: Settings, name: str = "the evaluator") -> Kind:
@@ -131,13 +131,7 @@ _OPENING = frozenset({"read_text", "read_bytes", "open", "copy", "copyfile"})
 def _opens(node: ast.AST, paths: set[str]) -> bool:
     if not isinstance(node, ast.Call):
         return False
-    if isinstance(node.func, ast.Attribute) and node.func.attr in (
-        "read_text",
-        "read_bytes",
-        "open",
-        "copy",
-        "copyfile",
-    ):
+    if isinstance(node.func, ast.Attribute) and node.func.attr in _OPENING:
         within: Sequence[ast.AST] = [node]
     elif isinstance(node.func, ast.Name) and node.func.id == "open":
         within = node.args[:1]
@@ -152,9 +146,8 @@ def result_of(value: Any) -> Result:
     if not isinstance(value, Mapping):
         metrics, artifacts = getattr(value, "metrics", None), getattr(value, "artifacts", None)
         if not isinstance(metrics, Mapping):
-            return Result(
-                error=f"the evaluator returned a {type(value).__name__}, not a dict or an object with metrics"
-            )
+            what = "nothing" if value is None else f"a {type(value).__name__}"
+            return Result(error=f"the evaluator returned {what}, not a dict or an object with metrics")
         value = metrics
     numbers_, texts = {}, {}
     for key, item in list(value.items())[:METRICS]:
@@ -210,16 +203,27 @@ def score(result: Result, settings: Settings) -> tuple[float, str]:
         return -math.inf, f"{name} is {result.artifacts[name][:60]!r}, which is no finite number"
     if not result.metrics:
         return -math.inf, f"the evaluator returned no {name}"
-    others = ", ".join(sorted(result.metrics)[:6])
-    return -math.inf, f"the evaluator returned no {name}, but {others}: their mean would mix unlike things"
+    others = sorted(result.metrics)
+    why = "" if len(others) == 1 else " (their mean would mix unlike things)"
+    return -math.inf, (
+        f"the evaluator returned no {name}, but {', '.join(others[:6])}{why}; which one counts says "
+        f"`objective: {others[0]}` in --config"
+    )
 
 
 def passes(result: Result, settings: Settings, stage: int) -> bool:
-    """Whether the next stage of a cascade follows after `stage` (from 1)."""
+    """Whether the next stage of a cascade follows after `stage` (from 1): the objective reaches its threshold.
+
+    Where a smaller objective is better it must not be above it. A stage that says one other thing instead (`runs: 1.0`)
+    is judged by that.
+    """
     if stage > len(settings.thresholds):
-        return True
+        return not result.error
+    threshold = settings.thresholds[stage - 1]
+    if not result.error and settings.objective not in result.metrics and len(result.metrics) == 1:
+        return next(iter(result.metrics.values())) >= threshold  # a first look has a figure of its own
     value, problem = score(result, settings)
-    return not problem and value >= settings.thresholds[stage - 1]
+    return not problem and value >= (-threshold if settings.smaller else threshold)
 
 
 def merged(before: Result, after: Result) -> Result:

@@ -207,7 +207,8 @@ def said(error: BaseException, file: str) -> str:
         text = "?"
     places = [f"line {line} of the evaluator"] if line else []
     places += [note for note in getattr(error, "__notes__", ()) if isinstance(note, str)][:2]
-    return f"{type(error).__name__}: {text}" + (f" ({', '.join(places)})" if places else "")
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return what + (f" ({', '.join(places)})" if places else "")
 
 
 def _text(path: Path) -> str | None:

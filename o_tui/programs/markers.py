@@ -1,10 +1,15 @@
-"""What of a program may change: the lines between `# EVOLVE-BLOCK-START` and `# EVOLVE-BLOCK-END`, to the byte."""
+"""What of a program may change: the lines between `# EVOLVE-BLOCK-START` and `# EVOLVE-BLOCK-END`, to the byte.
+
+A program may have several such blocks; the text before, between and behind them stays as it is.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
 import warnings
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from o_tui.protocol.errors import UsageError
@@ -17,43 +22,53 @@ _HINT = "put the lines `# EVOLVE-BLOCK-START` and `# EVOLVE-BLOCK-END` around wh
 
 
 class Parts(NamedTuple):
-    """A program cut at its markers; `before` and `after` keep the marker lines."""
+    """A program cut at its markers.
 
-    before: bytes
-    block: bytes
-    after: bytes
+    Attributes:
+        outside: What stays, marker lines and all: before, between and behind the blocks.
+        blocks: What may change.
+    """
+
+    outside: tuple[bytes, ...]
+    blocks: tuple[bytes, ...]
+
+    def joined(self, blocks: Sequence[bytes]) -> bytes:
+        """The program with other blocks."""
+        return self.outside[0] + b"".join(block + after for block, after in zip(blocks, self.outside[1:], strict=True))
 
 
 def split(program: bytes, name: str = "the program") -> Parts:
-    """Cuts a program at its one pair of markers.
+    """Cuts a program at its pairs of markers.
 
     Raises:
-        UsageError: There is no pair, or more than one; says which lines.
+        UsageError: There is none, or one that is no pair; says which lines.
     """
-    at, starts, ends = 0, [], []
+    at, edges, paired = 0, [0], True
+    lines: list[int] = []
     for number, line in enumerate(_LINE.findall(program), 1):
-        if _START.match(line):
-            starts.append((number, at + len(line)))
-        elif _END.match(line):
-            ends.append((number, at))
+        start, end = _START.match(line), _END.match(line)
+        if start or end:
+            paired = paired and bool(end) == len(lines) % 2
+            edges.append(at + len(line) if start else at)
+            lines.append(number)
         at += len(line)
-    if not starts and not ends:
+    if not lines:
         raise UsageError(f"{name} has no EVOLVE-BLOCK: nothing says what may change", hint=_HINT)
-    if len(starts) != 1 or len(ends) != 1 or ends[0] < starts[0]:
-        lines = ", ".join(str(number) for number, _ in sorted(starts + ends))
+    if not paired or len(lines) % 2:
+        told = ", ".join(map(str, lines))
         raise UsageError(
-            f"{name} must have one EVOLVE-BLOCK-START and one EVOLVE-BLOCK-END behind it; its markers: lines {lines}",
-            hint="one pair around everything that may change",
+            f"each EVOLVE-BLOCK-START of {name} must have one EVOLVE-BLOCK-END behind it; its markers: lines {told}",
+            hint="one pair around each part that may change",
         )
-    start, end = starts[0][1], ends[0][1]
-    return Parts(program[:start], program[start:end], program[end:])
+    pieces = [program[start:end] for start, end in pairwise([*edges, len(program)])]
+    return Parts(tuple(pieces[::2]), tuple(pieces[1::2]))
 
 
 def read(program: bytes, name: str = "the program") -> Parts:
     """The parts of a program that somebody begins with.
 
     Raises:
-        UsageError: It is too long, not UTF-8, does not compile, or has no one block.
+        UsageError: It is too long, not UTF-8, does not compile, or has no block.
     """
     if len(program) > SOURCE_LIMIT_BYTES:
         raise UsageError(f"{name} has {len(program)} bytes; a program has at most {SOURCE_LIMIT_BYTES}")
@@ -75,7 +90,7 @@ def compiles(text: str) -> str:
         try:
             ast.parse(text.removeprefix("\ufeff"))
         except SyntaxError as error:
-            return f"line {error.lineno}: {error.msg}"
+            return f"line {error.lineno}: {error.msg}" if error.lineno else f"it cannot be read as Python: {error.msg}"
         except (ValueError, RecursionError, MemoryError) as error:
             return f"it cannot be read as Python: {error}"
     return ""
@@ -90,6 +105,6 @@ def objection(original: Parts, candidate: bytes) -> str:
         text = candidate.decode("utf-8")
     except (UsageError, UnicodeDecodeError) as error:
         return str(error)
-    if found.before != original.before or found.after != original.after:
+    if found.outside != original.outside:
         return "it changes lines outside the EVOLVE-BLOCK"
     return compiles(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 from o_tui.evolution import run_notes
 from o_tui.evolution.run_notes import write
 from o_tui.programs import run as running
+from o_tui.programs.convention import OBJECTIVE
 from o_tui.programs.starting import digest
 from o_tui.programs.store import Row, Store
-from o_tui.protocol.errors import NotFoundError, RefusedError
+from o_tui.protocol.errors import NotFoundError, RefusedError, UsageError
 
 BEST, HISTORY, INITIAL = "best.py", "history.jsonl", "initial.py"
 
@@ -27,8 +29,10 @@ def finish(store: Store) -> dict[str, Any]:
     best = next((row for row in rows if row.number == champion.get("number")), None)
     held = champion.get("measured_again")
     better = best is not None and best.number > 1 and running.improved(champion.get("initial_again"), held)
+    settings = (store.fact("setup") or {}).get("settings", {})
     value: dict[str, Any] = {
         "evolution": store.fact("id"),
+        "objective": ("-" if settings.get("smaller") else "") + settings.get("objective", OBJECTIVE),
         "outcome": "improved" if better else "no_improvement" if best is not None else "failed",
         "best": {"metrics": {}, "path": "", "revision": ""},
         "evaluations": len(rows),
@@ -69,15 +73,24 @@ def _best(store: Store, row: Row) -> dict[str, Any]:
 
 
 def offer(store: Store, file: Path) -> str:
-    """The best program as `file`: written where there was none ("written"), else "pending" until `approve`."""
-    file = file.absolute()
+    """The best program as `file`: written where there was none ("written"), else "pending" until `approve`.
+
+    A link stands for what it leads to.
+
+    Raises:
+        UsageError: It cannot be read; PeerError: it cannot be written.
+    """
+    file = Path(os.path.realpath(file))
     best = _champion(store)
-    if not file.exists() and not file.is_symlink():
+    try:
+        base = file.read_bytes()
+    except FileNotFoundError:
         write(file, best)
         store.decide(digest(best), str(file), "", "written", "")
         store.commit()
         return "written"
-    base = file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file} cannot be replaced: {error.strerror}") from error
     if base == best:
         return "written"
     store.decide(digest(best), str(file), digest(base), "pending", "")

@@ -114,7 +114,8 @@ def _plan(store: Store, wish: Wish) -> Plan:
     program, evaluator = _read(wish.program), _read(wish.evaluator)
     settings = convention.Settings()
     if wish.config is not None:
-        settings = convention.settings_of(_text(wish.config), str(wish.config))
+        settings, unused = convention.settings_of(_text(wish.config), str(wish.config))
+        store.set(unused=unused)
     parts = markers.read(program, str(wish.program))
     kind = convention.kind_of(evaluator, settings, str(wish.evaluator))
     setup = Setup(
@@ -141,7 +142,7 @@ def _plan(store: Store, wish: Wish) -> Plan:
 
 
 def _run(store: Store, plan: Plan, report: Report) -> Run:
-    initial = b"".join(plan.parts).decode("utf-8")
+    initial = plan.parts.joined(plan.parts.blocks).decode("utf-8")
     maker: Callable[[dict[str, Any] | None], search.Proposer] = search.operators(plan.seed)
     return Run(store, plan, search.Search(initial, maker), report)
 

@@ -1,7 +1,7 @@
 """A model writes candidates beside the operators: asked in the background, taken when it has answered.
 
-It is shown the best program and what failed, and answers with SEARCH/REPLACE blocks, the whole block, or whole
-functions. What it answers is put between the markers; everything else of the program stays as it is.
+It is shown the best program and what failed, and answers with SEARCH/REPLACE blocks, the whole block, whole functions
+or the whole program. What it answers is put between the markers; everything else of the program stays as it is.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from o_tui.protocol.errors import OError
 Ask = Callable[[list[dict[str, str]]], str]
 """The guardian's model: messages in, text out. Raises OError."""
 _THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
+_DEFINED = re.compile(r"(?m)^def (\w+)")
 _TEXT_CHARS = 400
 _ANSWER_CHARS = 1024 * 1024
 
@@ -87,9 +88,11 @@ class ModelWriter:
 
 def question_of(best: Scored, failures: list[str]) -> list[dict[str, str]]:
     """What a model is asked."""
+    several = len(markers.split(best.source.encode()).blocks) > 1
+    block, whole = ("blocks", "program") if several else ("block", "block")
     system = (
-        "You improve the marked block of a Python program so that its score rises. Answer with SEARCH/REPLACE blocks "
-        "(<<<<<<< SEARCH, =======, >>>>>>> REPLACE) or with the whole new block in one ```python block."
+        f"You improve the marked {block} of a Python program so that its score rises. Answer with SEARCH/REPLACE "
+        f"blocks (<<<<<<< SEARCH, =======, >>>>>>> REPLACE) or with the whole new {whole} in one ```python block."
     )
     parts = [f"The program (score {best.score:g}):\n```python\n{best.source.rstrip()}\n```"]
     parts.append("Only what stands between EVOLVE-BLOCK-START and EVOLVE-BLOCK-END may change.")
@@ -99,41 +102,61 @@ def question_of(best: Scored, failures: list[str]) -> list[dict[str, str]]:
 
 
 def candidate_of(answer: str, source: str) -> str:
-    """The program with what a model answered in its block.
+    """The program with what a model answered in its blocks.
 
     Raises:
         ValueError: It is prose, half a diff, or a diff that does not apply; says which.
     """
-    before, block, after = (part.decode() for part in markers.split(source.encode()))
-    newline = "\r\n" if "\r\n" in block else "\n"
-    text, old = _THINKING.sub("", answer[:_ANSWER_CHARS]).replace("\r\n", "\n"), block.replace("\r\n", "\n")
-    if "<<<<" in text:
-        new = _replaced(old, text)
-    else:
-        fences = _fenced(text)
-        if not any(each.strip() for each in fences):
-            raise ValueError("there is no code in it")
-        new = _inside(max(fences, key=len))
-        if markers.compiles(new):
-            raise ValueError(f"its code is no Python: {markers.compiles(new)}")
-        if _only_functions(new, old):
-            new = prompting.splice(old, new)
-    new = new if new.endswith("\n") else new + "\n"
+    parts = markers.split(source.encode())
+    old = [block.decode().replace("\r\n", "\n") for block in parts.blocks]
+    text = _THINKING.sub("", answer[:_ANSWER_CHARS]).replace("\r\n", "\n")
+    new = _replaced(old, text) if "<<<<" in text else _written(old, text)
+    new = [block if not block or block.endswith("\n") else block + "\n" for block in new]
     if new == old:
         raise ValueError("it changes nothing")
-    if not new.isascii() and any("\ud800" <= each <= "\udfff" for each in new):
+    if any("\ud800" <= each <= "\udfff" for block in new if not block.isascii() for each in block):
         raise ValueError("it is not UTF-8 text")
-    return before + new.replace("\n", newline) + after
+    ends = ["\r\n" if b"\r\n" in (block or parts.outside[0]) else "\n" for block in parts.blocks]
+    program = parts.joined([block.replace("\n", end).encode() for block, end in zip(new, ends, strict=True)]).decode()
+    if problem := markers.compiles(program):
+        raise ValueError(f"its code is no Python: {problem}")
+    return program
 
 
-def _replaced(block: str, text: str) -> str:
+def _replaced(blocks: list[str], text: str) -> list[str]:
+    """The blocks after SEARCH/REPLACE; what is searched for must be there once, in any of them."""
+    new = list(blocks)
     for search, replace in _pairs(text):
-        if not search.strip() or block.count(search) != 1:
-            raise ValueError(
-                f"a diff that does not apply: {search.strip()[:60]!r} is there {block.count(search)} times"
-            )
-        block = block.replace(search, replace, 1)
-    return block
+        times = [block.count(search) for block in new]
+        if not search.strip() or sum(times) != 1:
+            raise ValueError(f"a diff that does not apply: {search.strip()[:60]!r} is there {sum(times)} times")
+        at = times.index(1)
+        new[at] = new[at].replace(search, replace, 1)
+    return new
+
+
+def _written(blocks: list[str], text: str) -> list[str]:
+    """The blocks as an answer writes them: a whole program with its markers, functions, or the one block itself."""
+    code = max(_fenced(text), key=len, default="")
+    if not code.strip():
+        raise ValueError("there is no code in it")
+    given = _blocks_of(code)
+    if given and len(given) != len(blocks):
+        raise ValueError(f"it has {len(given)} EVOLVE-BLOCKs, the program {len(blocks)}")
+    if not given and _only_functions(code, blocks):
+        return _spliced(blocks, code)
+    if not given and len(blocks) > 1:
+        raise ValueError(f"it does not say which of the {len(blocks)} EVOLVE-BLOCKs it is: their markers are missing")
+    return given or [code]
+
+
+def _spliced(blocks: list[str], code: str) -> list[str]:
+    """Each function where one of its name stands; a new one in the block of the one before it."""
+    new, at = list(blocks), 0
+    for name, text in prompting.pieces_of(code):
+        at = next((n for n, block in enumerate(blocks) if name in dict(prompting.pieces_of(block))), at)
+        new[at] = prompting.splice(new[at], text)
+    return new
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
@@ -178,15 +201,15 @@ def _fenced(text: str) -> list[str]:
     return found if inside is None else [*found, "".join(inside)]
 
 
-def _inside(code: str) -> str:
-    """A whole program's block, or the code itself where it has no markers."""
+def _blocks_of(code: str) -> list[str]:
+    """A whole program's blocks; none where it has no markers."""
     try:
-        return markers.split(code.encode()).block.decode()
+        return [block.decode() for block in markers.split(code.encode()).blocks]
     except OError:
-        return code
+        return []
 
 
-def _only_functions(code: str, block: str) -> bool:
-    """Whether a part of the block's functions came back, and not the whole block."""
-    names = set(re.findall(r"(?m)^def (\w+)", code))
-    return bool(names) and not set(re.findall(r"(?m)^def (\w+)", block)) <= names
+def _only_functions(code: str, blocks: list[str]) -> bool:
+    """Whether functions came back, and not the whole of the one block."""
+    names = set(_DEFINED.findall(code))
+    return bool(names) and (len(blocks) > 1 or not set(_DEFINED.findall(blocks[0])) <= names)

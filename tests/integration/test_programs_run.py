@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import select
 import signal
 import sqlite3
@@ -135,7 +136,11 @@ def test_a_file_that_changed_meanwhile_is_not_replaced(folder: Path) -> None:
 
 BAD = {
     "no block": (PROGRAM.replace("EVOLVE-", ""), EVALUATOR, "no EVOLVE-BLOCK"),
-    "two blocks": (PROGRAM + PROGRAM, EVALUATOR, "its markers: lines 3, 10, 13, 20"),
+    "a block in a block": (
+        PROGRAM.replace("A = 3.0", "# EVOLVE-BLOCK-START"),
+        EVALUATOR,
+        "its markers: lines 3, 4, 10",
+    ),
     "no Python": (PROGRAM.replace("def score():", "def score(:"), EVALUATOR, "line 8"),
     "no evaluate": (PROGRAM, "x = 1\n", "has no evaluate(program_path)"),
     "an evaluator that is no Python": (PROGRAM, "def evaluate(:\n", "does not compile"),
@@ -205,6 +210,58 @@ def test_crlf_tabs_and_names_in_utf8_stay_to_the_byte(folder: Path) -> None:
     best = Path(value["best"]["path"]).read_bytes()
     assert best.count(b"\r\n") == best.count(b"\n") and "größe 尺寸".encode() in best and b"\treturn" in best
     run.store.close()
+
+
+def test_several_blocks_evolve_and_what_stands_between_them_stays(folder: Path) -> None:
+    start, end = "# EVOLVE-BLOCK-START\n", "# EVOLVE-BLOCK-END\n"
+    score = "\ndef score():\n    return min(A, LIMIT) + min(B, LIMIT)\n"
+    program = f"{start}A = 3.0\n{end}LIMIT = 7.0\n{start}B = 2.0\n{end}{score}"
+    run = go(folder, starting.Wish(*files(folder / "p", program), budget=60))
+    assert outcome.finish(run.store)["best"]["claimed"] == 14.0
+    for row in run.store.rows():
+        pieces = re.split("(?<=START\n)(?s:.)*?(?=# EVOLVE-BLOCK-END)", run.store.source(row.sha256).decode())
+        assert pieces[:2] == [start, f"{end}LIMIT = 7.0\n{start}"] and pieces[2] == end + score
+    run.store.close()
+
+
+def test_where_the_best_goes_is_looked_at_before_the_run(folder: Path) -> None:
+    program, evaluator = files(folder / "p")
+    (folder / "there").mkdir()
+    for out, why in ((folder / "there", "is no file"), (folder / "nowhere" / "x.py", "nothing can be written")):
+        said = evolve(folder, program, evaluator, "--budget", "5", "--out", out, code=2)[0]["said"]
+        assert why in said and said.count("\n") == 1
+    assert not (folder / "w" / "programs").exists()
+
+
+def test_a_link_stands_for_its_file_which_stays_as_readable_as_it_was(folder: Path) -> None:
+    program, evaluator = files(folder / "p")
+    program.chmod(0o750)
+    (folder / "link.py").symlink_to(program)
+    (folder / "new.py").symlink_to(folder / "target.py")
+    last = evolve(folder, program, evaluator, "--budget", "15", "--out", folder / "link.py")[-1]
+    evolve(folder, "--resume", last["evolution"], "--approve", last["best"]["revision"])
+    assert digest_of(program.read_bytes()) == last["best"]["revision"] and (folder / "link.py").is_symlink()
+    assert program.stat().st_mode & 0o777 == 0o750
+    evolve(folder, "--resume", last["evolution"], "--out", folder / "new.py")
+    assert digest_of((folder / "target.py").read_bytes()) == last["best"]["revision"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_asked_to_stop_says_how_to_go_on(folder: Path, number: signal.Signals) -> None:
+    program, evaluator = files(folder / "p")
+    with subprocess.Popen(
+        command(folder, program, evaluator, "--budget", "100000"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        run = json.loads(process.stdout.readline())["evolution"]
+        process.stdout.readline()
+        process.send_signal(number)
+        said = process.communicate()[1]
+    assert process.returncode == 130
+    assert said.endswith(f"go on with o-tui evolve --resume {run}\n") and said.startswith("stopped after ")
 
 
 def test_the_program_and_the_evaluator_may_go_while_it_runs(folder: Path) -> None:

@@ -67,6 +67,8 @@ class Shape:
 
 print(judge(places()))  # outside, 7
 '''
+BETWEEN = "# EVOLVE-BLOCK-END\nLIMIT = 9\n# EVOLVE-BLOCK-START\n"
+TWO = f"# EVOLVE-BLOCK-START\nFIRST = 1.5\n{BETWEEN}SECOND = 2.5\n# EVOLVE-BLOCK-END\n"
 OTHER = PROGRAM.replace("0.3 * math.cos", "0.25 * math.sin").replace("total += x", "y = y * 2  # more\n\t\ttotal += x")
 NUMBERS = PROGRAM.replace("0.5", "0.625").replace("1.5", "2.5")
 GENE = (shipped("data") / "genome" / "recall.py").read_text("utf-8")
@@ -75,6 +77,7 @@ SOURCES = [
     PROGRAM.replace("\n", "\r\n"),
     "\ufeff" + PROGRAM,
     PROGRAM.rstrip("\n"),
+    PROGRAM.replace("\n\n\nclass Shape", "\n# EVOLVE-BLOCK-END\nLIMIT = LIMIT + 1\n# EVOLVE-BLOCK-START\nclass Shape"),
     OTHER,
     NUMBERS,
     GENE,
@@ -114,10 +117,7 @@ def test_what_is_made_compiles_and_keeps_all_that_must_stay(operator: Operator, 
     twin = {PROGRAM: OTHER, OTHER: PROGRAM, NUMBERS: PROGRAM}.get(source, source)
     for before, after in changes(operator, source, seed, 6, [twin, NUMBERS]):
         child = parse(after)
-        first, last = before.region
-        assert child.lines[: first - 1] == before.lines[: first - 1]
-        tail = len(before.lines) - last
-        assert not tail or child.lines[-tail:] == before.lines[-tail:]
+        assert child.outside == before.outside
         signatures = {name: ast.dump(node.args) for name, node in child.functions()}
         assert {name: ast.dump(node.args) for name, node in before.functions()}.items() <= signatures.items()
         assert after.startswith("\ufeff") == source.startswith("\ufeff")
@@ -160,11 +160,29 @@ def test_what_breaks_a_promise_is_not_kept() -> None:
     assert kept(module, PROGRAM.replace("WEIGHT = 0.5", "WEIGHT = 0.75")) is not None
 
 
-def test_half_a_block_or_two_are_refused() -> None:
-    for text in ("# EVOLVE-BLOCK-START\nx = 1\n", PROGRAM + PROGRAM, "# EVOLVE-BLOCK-END\n# EVOLVE-BLOCK-START\n"):
-        with pytest.raises(ValueError, match="one block"):
-            marked(text.splitlines())
-    assert marked(["x = 1", "y = 2"]) == (1, 2)
+def test_markers_without_a_partner_are_refused() -> None:
+    start, end = "# EVOLVE-BLOCK-START", "# EVOLVE-BLOCK-END"
+    for lines in ([start, "x = 1"], [end, start], [start, start, end, end], [start, end, end], [start, end, start]):
+        with pytest.raises(ValueError, match="must have one EVOLVE-BLOCK-END"):
+            marked(lines)
+    assert marked(["x = 1", "y = 2"]) == ((1, 2),)
+    assert marked([start, "x = 1", end, "y = 2", start, end]) == ((2, 2), (6, 5))
+
+
+def test_what_stands_between_two_blocks_is_not_changed_and_both_are() -> None:
+    module = parse(TWO)
+    assert module.outside == (
+        ("# EVOLVE-BLOCK-START\n",),
+        tuple(BETWEEN.splitlines(keepends=True)),
+        (TWO.splitlines(keepends=True)[-1],),
+    )
+    assert {each.name for each in literals(module)} == {"FIRST", "SECOND"}
+    assert kept(module, TWO.replace("LIMIT = 9", "LIMIT = 8")) is None
+    assert kept(module, TWO.replace("FIRST = 1.5\n", "")) is not None
+    assert (
+        kept(module, TWO.replace(BETWEEN, "")) is None
+        and kept(module, TWO.replace("# EVOLVE-BLOCK-END", "", 1)) is None
+    )
 
 
 # --- numbers

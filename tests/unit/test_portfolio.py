@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, SupportsIndex, overload
@@ -108,15 +109,16 @@ def test_an_archive_of_failures_proposes_nothing_and_a_broken_member_does_no_har
     assert all((made := portfolio.propose(archive)) is None or made.parents[0] == "0" for _ in range(20))
 
 
-def test_lines_outside_of_the_region_stay_in_every_generation() -> None:
-    source = "HEAD = 1.0\nA = 2.0\nB = 3.0\nTAIL = 4.0\n"
-    portfolio = Portfolio(1, region=(2, 3))
+def test_lines_outside_of_the_blocks_stay_in_every_generation() -> None:
+    start, end = "# EVOLVE-BLOCK-START\n", "# EVOLVE-BLOCK-END\n"
+    source = f"HEAD = 1.0\n{start}A = 2.0\n{end}MIDDLE = 5.0\n{start}B = 3.0\n{end}TAIL = 4.0\n"
+    portfolio = Portfolio(1)
     archive = [Scored("0", source, 0.0)]
     for number in range(1, 40):
         proposal = portfolio.propose(archive)
         assert proposal is not None
-        lines = proposal.source.splitlines()
-        assert (lines[0], lines[-1]) == ("HEAD = 1.0", "TAIL = 4.0")
+        pieces = re.split("(?<=START\n)(?s:.)*?(?=# EVOLVE-BLOCK-END)", proposal.source)
+        assert pieces == [f"HEAD = 1.0\n{start}", f"{end}MIDDLE = 5.0\n{start}", f"{end}TAIL = 4.0\n"]
         archive.append(Scored(str(number), proposal.source, float(number)))
         portfolio.learn(proposal, float(number), 0.0)
 

@@ -33,8 +33,8 @@ def test_what_stands_outside_the_markers_stays(before: bytes, block: bytes, end:
     before = b"#" + before.replace(b"\n", b"").replace(b"\r", b"") + end
     program = before + start + b"x = 1" + end + stop + before
     parts = markers.split(program)
-    assert (parts.before, parts.block, parts.after) == (before + start, b"x = 1" + end, stop + before)
-    candidate = parts.before + b"y = " + repr(block).encode() + end + parts.after
+    assert parts == ((before + start, stop + before), (b"x = 1" + end,))
+    candidate = parts.joined([b"y = " + repr(block).encode() + end])
     try:
         before.decode()
     except UnicodeDecodeError:
@@ -44,12 +44,38 @@ def test_what_stands_outside_the_markers_stays(before: bytes, block: bytes, end:
         assert not markers.objection(parts, candidate)
     assert "outside" in markers.objection(parts, b"#" + candidate)
     assert markers.objection(parts, candidate + b"#")
-    assert markers.objection(parts, parts.before + start + parts.after)
+    assert markers.objection(parts, parts.joined([start]))
+
+
+@given(st.lists(st.sampled_from([b"x = 1\n", b"\r\n", b"# EVOLVE-BLOCK\r"]), min_size=1, max_size=4), st.data())
+def test_what_stands_before_between_and_behind_several_blocks_stays(texts: list[bytes], data: st.DataObject) -> None:
+    start, stop = b"  # EVOLVE-BLOCK-START: one\n", b"#EVOLVE-BLOCK-END"
+    program = b"\n".join(text + start + text + stop for text in texts) + b"\n"
+    parts = markers.read(program.replace(b"  #", b"#"))
+    assert len(parts.blocks) == len(texts) == len(parts.outside) - 1
+    assert parts.joined(parts.blocks) == program.replace(b"  #", b"#") and list(parts.blocks) == texts
+    at = data.draw(st.integers(0, len(texts) - 1))
+    changed = [*parts.blocks[:at], b"y = 2\n", *parts.blocks[at + 1 :]]
+    assert not markers.objection(parts, parts.joined(changed))
+    beside = parts.outside[at + 1].replace(b"END\n", b"END\ny = 2\n")
+    outside = (*parts.outside[: at + 1], beside, *parts.outside[at + 2 :])
+    assert "outside" in markers.objection(parts, markers.Parts(outside, parts.blocks).joined(changed))
+    assert "outside" in markers.objection(
+        parts, parts.joined([*parts.blocks[:at], stop + b"\n" + start, *changed[at + 1 :]])
+    )
 
 
 def test_half_a_block_is_refused_with_its_lines() -> None:
     with pytest.raises(UsageError, match="its markers: lines 2"):
         markers.read(b"x = 1\n# EVOLVE-BLOCK-START\n")
+    for wrong in (b"SSEE", b"SEE", b"ES", b"SES"):
+        text = b"".join(
+            {ord("S"): b"# EVOLVE-BLOCK-START\n", ord("E"): b"# EVOLVE-BLOCK-END\n"}[each] for each in wrong
+        )
+        with pytest.raises(UsageError, match="its markers: lines 1, 2"):
+            markers.read(text)
+    with pytest.raises(UsageError, match="null bytes"):
+        markers.read(b"# EVOLVE-BLOCK-START\nx = '\0'\n# EVOLVE-BLOCK-END\n")
     with pytest.raises(UsageError, match="not UTF-8 text: byte 1"):
         markers.read(b"#\xff\n")
 
@@ -84,7 +110,27 @@ def test_an_object_with_metrics_and_artifacts() -> None:
     result = convention.result_of(EvaluationResult({"speed": 2, "note": "é"}, {"log": b"x", "more": [1]}))
     assert result.metrics == {"speed": 2.0} and result.artifacts == {"note": "é", "log": "x", "more": "[1]"}
     assert convention.score(result, Settings(objective="speed")) == (2.0, "")
+    assert "`objective: speed`" in convention.score(result, Settings())[1]
+    result = convention.result_of({"speed": 2, "beauty": 3})
     assert "mix unlike things" in convention.score(result, Settings())[1]
+
+
+def test_a_stage_of_a_cascade_passes_by_the_objective_or_by_the_one_thing_that_it_says() -> None:
+    loss = Settings(objective="loss", smaller=True, thresholds=(0.5,))
+    cases: list[tuple[dict[str, Any], Settings, bool]] = [
+        ({"combined_score": 0.5}, Settings(), True),
+        ({"combined_score": 0.4}, Settings(), False),
+        ({"loss": 0.4}, loss, True),
+        ({"loss": 0.6}, loss, False),
+        ({"runs": 1.0}, loss, True),
+        ({"runs": 0.0}, Settings(), False),
+        ({"runs": 1.0, "other": 1.0}, Settings(), False),
+        ({}, Settings(), False),
+    ]
+    for metrics, wanted, expected in cases:
+        assert convention.passes(convention.result_of(metrics), wanted, 1) is expected, metrics
+    failed = convention.Result(metrics={"combined_score": 1.0}, error="x")
+    assert not convention.passes(failed, Settings(), 1) and not convention.passes(failed, Settings(), 9)
 
 
 def test_a_config_of_openevolve() -> None:
@@ -92,7 +138,9 @@ def test_a_config_of_openevolve() -> None:
         "max_iterations: 30\nrandom_seed: 4\nllm: {primary_model: x}\n"
         "evaluator: {timeout: 5, cascade_thresholds: [0.2], parallel_evaluations: 3}\n"
     )
-    assert convention.settings_of(text) == Settings(budget=30, seed=4, timeout_s=5.0, thresholds=(0.2,))
+    settings, unused = convention.settings_of(text)
+    assert settings == Settings(budget=30, seed=4, timeout_s=5.0, thresholds=(0.2,))
+    assert unused == ("llm", "evaluator.parallel_evaluations")
     for bad in ("a: [", "- 1\n", "evaluator: 3\n", "max_iterations: many\n", "evaluator: {timeout: -1}\n"):
         with pytest.raises(UsageError):
             convention.settings_of(bad)
@@ -444,6 +492,65 @@ NO_ANSWERS = {
 def test_a_models_answer_goes_between_the_markers(name: str, end: str) -> None:
     source = PROGRAM.replace("\n", end)
     assert writing.candidate_of(ANSWERS[name], source) == source.replace("A = 3.0", "A = 1.5")
+
+
+SEVERAL = """\
+# EVOLVE-BLOCK-START
+A = 3.0
+# EVOLVE-BLOCK-END
+LIMIT = 1
+
+
+def outer():
+    # EVOLVE-BLOCK-START
+    b = 2.0
+    # EVOLVE-BLOCK-END
+    return b
+
+
+# EVOLVE-BLOCK-START
+def score():
+    return A
+# EVOLVE-BLOCK-END
+"""
+MORE = "def helped():\n    return 1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "changes"),
+    [
+        (
+            "```python\n" + SEVERAL.replace("3.0", "4.0").replace("b = 2.0", "b = 5.0") + "```",
+            [("3.0", "4.0"), ("2.0", "5.0")],
+        ),
+        (DIFF + DIFF.replace("A = 3.0", "    b = 2.0").replace("A = 1.5", "    b = 7"), [("3.0", "1.5"), ("2.0", "7")]),
+        (
+            "```\ndef score():\n    return helped()\n\n\n" + MORE + "```",
+            [("return A\n", "return helped()\n\n\n" + MORE)],
+        ),
+        ("```\n" + SEVERAL.replace("LIMIT = 1", "LIMIT = 9").replace("3.0", "4.0") + "```", [("3.0", "4.0")]),
+    ],
+    ids=["the program", "a diff", "functions", "also outside, which stays"],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_models_answer_goes_into_the_block_where_it_belongs(
+    answer: str, changes: list[tuple[str, str]], end: str
+) -> None:
+    expected = SEVERAL
+    for old, new in changes:
+        expected = expected.replace(old, new)
+    assert writing.candidate_of(answer, SEVERAL.replace("\n", end)) == expected.replace("\n", end)
+
+
+def test_an_answer_that_names_no_block_of_several_says_so() -> None:
+    for answer, why in (
+        ("```\nA = 4.0\n```", "which of the 3"),
+        ("```\n" + PROGRAM + "```", "it has 1 EVOLVE-BLOCKs, the program 3"),
+        (DIFF.replace("A = 3.0", "LIMIT = 1"), "is there 0 times"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            writing.candidate_of(answer, SEVERAL)
+    assert "whole new program" in writing.question_of(Scored("1", SEVERAL, 1.0), [])[0]["content"]
 
 
 @pytest.mark.parametrize("name", list(NO_ANSWERS))

@@ -53,7 +53,7 @@ class Cma(Operator):
             memory["vain"] += 1
             return None
         memory["given"] += 1
-        base = parse(memory["text"], tuple(memory["region"]))
+        base = parse(memory["text"])
         found = _polished(base)
         pairs = zip(found, generation[at], strict=True)
         text = base.edited((*each.span, written(_moved(each, by))) for each, by in pairs)
@@ -79,13 +79,13 @@ class Cma(Operator):
     def _begin(self, module: Module, random: Random, memory: Memory) -> None:
         seed = random.randrange(2**31)
         memory.clear()
-        memory |= {"skeleton": module.skeleton, "text": module.text, "region": list(module.region), "seed": seed}
+        memory |= {"skeleton": module.skeleton, "text": module.text, "seed": seed}
         memory |= {"told": [], "given": 0, "got": {}, "vain": 0, "count": 0, "trace": _trace(module.text, [seed])}
 
     def _strategy(self, memory: Memory) -> tuple[Any, list[list[float]]]:
         """The strategy, and the generation that it asks for."""
         if memory["trace"] not in self._live:
-            count = len(_polished(parse(memory["text"], tuple(memory["region"]))))
+            count = len(_polished(parse(memory["text"])))
             strategy = _new(count, memory["seed"])
             for row in memory["told"]:
                 strategy.tell(_asked(strategy), _costs(row))

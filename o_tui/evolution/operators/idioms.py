@@ -236,6 +236,8 @@ def _imported(module: Module, name: str, before: ast.stmt) -> list[Edit]:
         for node in imports
     ):
         return []
-    ours = [node for node in imports if module.inside(node) and stands_alone(module, node)]
+    ours = [
+        node for node in imports if node.lineno < before.lineno and module.inside(node) and stands_alone(module, node)
+    ]
     at = module.line_span(ours[-1])[1] if ours else module.line_span(before)[0]
     return [(at, at, f"import {name}{module.newline}")]

@@ -10,7 +10,7 @@ import ast
 import hashlib
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -21,15 +21,15 @@ from o_tui.protocol.contracts import FoundFunction
 if TYPE_CHECKING:
     import libcst
 
-START = re.compile(r"[ \t]*#[ \t]*EVOLVE-BLOCK-START\b")
-END = re.compile(r"[ \t]*#[ \t]*EVOLVE-BLOCK-END\b")
+_START = re.compile(r"[ \t]*#[ \t]*EVOLVE-BLOCK-START\b")
+_MARKER = re.compile(r"[ \t]*#[ \t]*EVOLVE-BLOCK-(?:START|END)\b")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _BOM = "\ufeff"
 LARGEST = 1e15
 """Numbers from here on are not stepped."""
 
 Region = tuple[int, int]
-"""The first and the last line that may change, from 1; the last before the first: none may."""
+"""The first and the last line of a part that may change, from 1; the last before the first: it is empty."""
 Edit = tuple[int, int, str]
 """Characters `start` to `end` of the text become these."""
 Found = TypeVar("Found")
@@ -42,14 +42,14 @@ class Module:
 
     text: str
     tree: ast.Module
-    region: Region
+    regions: tuple[Region, ...]
     lines: tuple[str, ...]
     starts: tuple[int, ...]
 
     def inside(self, node: ast.AST) -> bool:
-        """Whether all of a node may change."""
-        first, last = self.region
-        return first <= getattr(node, "lineno", 0) and (getattr(node, "end_lineno", None) or last + 1) <= last
+        """Whether all of a node may change: it stands in one region."""
+        first, last = getattr(node, "lineno", 0), getattr(node, "end_lineno", None) or len(self.lines) + 1
+        return any(start <= first and last <= end for start, end in self.regions)
 
     def span(self, node: ast.expr | ast.stmt) -> tuple[int, int]:
         """Where a node stands."""
@@ -119,6 +119,12 @@ class Module:
 
         return libcst.parse_module(self.text)
 
+    @cached_property
+    def outside(self) -> tuple[tuple[str, ...], ...]:
+        """The lines that must stay: those before, between and behind the regions."""
+        edges = [0, *(edge for first, last in self.regions for edge in (first - 1, last)), len(self.lines)]
+        return tuple(self.lines[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True))
+
     def functions(self) -> Iterator[tuple[str, Function]]:
         """The functions of the module and of its classes, by their dotted names."""
         yield from _functions(self.tree.body, "")
@@ -138,16 +144,11 @@ def _without_number(found: re.Match[str]) -> str:
     return "Constant(0)" if size < LARGEST else found[0]
 
 
-def parse(text: str, region: Region | None = None, tail: int | None = None) -> Module:
-    """Reads a source.
-
-    Args:
-        text: The whole module.
-        region: The lines that may change; without it those between the markers, and all where there are none.
-        tail: How many lines follow the region: where a source has grown or shrunk, this counts and not the last line.
+def parse(text: str) -> Module:
+    """Reads a source, a whole module; what stands between its markers may change, and all where there are none.
 
     Raises:
-        ValueError: It does not compile, or markers are not one pair in order.
+        ValueError: It does not compile, or its markers are not pairs.
         RecursionError, MemoryError: It is nested too deeply.
     """
     bare = text.removeprefix(_BOM)
@@ -163,40 +164,31 @@ def parse(text: str, region: Region | None = None, tail: int | None = None) -> M
             compile(tree, "<candidate>", "exec", dont_inherit=True)
         except SyntaxError as error:
             raise ValueError(f"line {error.lineno}: {error.msg}") from error
-    if region is None:
-        region = marked(lines)
-    elif tail is not None:
-        region = (region[0], len(lines) - tail)
-    return Module(text, tree, region, lines, tuple(starts))
+    return Module(text, tree, marked(lines), lines, tuple(starts))
 
 
-def marked(lines: Iterable[str]) -> Region:
-    """The lines between the markers, or all lines where there are no markers.
+def marked(lines: Sequence[str]) -> tuple[Region, ...]:
+    """The lines between the markers, pair by pair, or all lines where there are no markers.
 
     Raises:
-        ValueError: There is more than one block, or half a block.
+        ValueError: A marker has no partner.
     """
-    lines = list(lines)
-    first = [number for number, line in enumerate(lines, 1) if START.match(line)]
-    last = [number for number, line in enumerate(lines, 1) if END.match(line)]
-    if not first and not last:
-        return 1, len(lines)
-    if len(first) != 1 or len(last) != 1 or last[0] < first[0]:
-        raise ValueError("one block is wanted: one EVOLVE-BLOCK-START, and one EVOLVE-BLOCK-END behind it")
-    return first[0] + 1, last[0] - 1
+    found = [(number, bool(_START.match(line))) for number, line in enumerate(lines, 1) if _MARKER.match(line)]
+    if not found:
+        return ((1, len(lines)),)
+    if [is_start for _number, is_start in found] != [True, False] * (len(found) // 2):
+        raise ValueError("each EVOLVE-BLOCK-START must have one EVOLVE-BLOCK-END behind it")
+    numbers = [number for number, _is_start in found]
+    return tuple((start + 1, end - 1) for start, end in zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def kept(parent: Module, text: str) -> Module | None:
     """A child of `parent` with this text; None unless it compiles and keeps the rest and the signatures."""
-    first, last = parent.region
-    tail = len(parent.lines) - last
     try:
-        child = parse(text, parent.region, tail)
+        child = parse(text)
     except (ValueError, RecursionError, MemoryError):
         return None
-    if child.lines[: first - 1] != parent.lines[: first - 1] or text.startswith(_BOM) != parent.text.startswith(_BOM):
-        return None
-    if len(child.lines) < first - 1 + tail or (tail and child.lines[-tail:] != parent.lines[-tail:]):
+    if child.outside != parent.outside or text.startswith(_BOM) != parent.text.startswith(_BOM):
         return None
     after = child.once(_signatures)
     if any(after.get(name) != signature for name, signature in parent.once(_signatures).items()):

@@ -124,9 +124,8 @@ def _commented(module: Module) -> _Found:
     """Values with a comment behind them, or on the line above."""
     if not _COMMENT.search(module.text):
         return
-    first, last = module.region
     values = list(_values(module.tree))
-    for number in range(first, last + 1):
+    for number in (number for first, last in module.regions for number in range(first, last + 1)):
         line = module.lines[number - 1]
         match = _COMMENT.search(line)
         if match is None:

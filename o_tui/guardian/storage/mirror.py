@@ -253,6 +253,7 @@ class RowMirror:
         self._fd = -1
         self._size = 0
         self._pending: list[bytes] = []
+        self._settled = 0
 
     def continue_in(self, path: Path) -> None:
         """Goes on at the end of an existing file."""
@@ -264,9 +265,13 @@ class RowMirror:
         payload = _encode((commit, table, values))
         self._pending.append(_ROW.pack(len(payload), zlib.crc32(payload)) + payload)
 
+    def settle(self) -> None:
+        """The transaction is durable: its rows are not forgotten any more, even if they cannot be written now."""
+        self._settled = len(self._pending)
+
     def forget(self) -> None:
         """The transaction was taken back."""
-        self._pending.clear()
+        del self._pending[self._settled :]
 
     def mark(self) -> int:
         """How many rows are remembered."""
@@ -290,9 +295,13 @@ class RowMirror:
             raise
         self._size += len(raw)
         self._pending.clear()
+        self._settled = 0
 
     def _rotate(self) -> None:
-        path = self.folder / f"rows_{time.time_ns():020d}.log"
+        # newer than the last one by its name too, whatever has become of the clock: the oldest names are removed
+        names = (path.stem.removeprefix("rows_") for path in row_paths(self.folder))
+        last_ns = max((int(name) for name in names if name.isdecimal()), default=0)
+        path = self.folder / f"rows_{max(time.time_ns(), last_ns + 1):020d}.log"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         if self._fd >= 0:
             os.close(self._fd)

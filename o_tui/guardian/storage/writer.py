@@ -148,7 +148,7 @@ class Writer(threading.Thread):
             self._dirty = False
             try:
                 self._hooks.idle()
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, this thread must not end of it
                 self._turn_read_only(error)
 
     def _commit(self, batch: list[tuple[Sink, Any, Done, int, int]]) -> None:
@@ -209,12 +209,11 @@ class Writer(threading.Thread):
 
     def _after_commit(self, sinks: Sequence[Sink] | dict[Sink, Any]) -> None:
         """From here on it is durable in the database: a mirror that cannot be written must not take that back."""
-        try:
-            for sink in sinks:
-                sink.committed()
-            self._hooks.committed()
-        except OSError as error:
-            self._turn_read_only(error)
+        for step in (*(sink.committed for sink in sinks), self._hooks.committed):
+            try:
+                step()
+            except Exception as error:  # noqa: BLE001 - raised from here, it would all be written a second time
+                self._turn_read_only(error)
 
     def _roll_back(self, sinks: Sequence[Sink] | dict[Sink, Any]) -> None:
         if self._connection.in_transaction:
@@ -272,6 +271,9 @@ class Writer(threading.Thread):
             self._error = BusyError(
                 f"the database is locked by {who}", hint="close the other program; O goes on by itself"
             )
+        elif not is_disk_error(error):
+            text = f"what is kept beside the database cannot be written: {error}"
+            self._error = PeerError(text, hint="what was acknowledged is in the database; run: o-tui doctor")
         else:
             hint = "free space or mend the disk: O goes on by itself"
             self._error = PeerError(f"the disk takes nothing: {error}", hint=hint)

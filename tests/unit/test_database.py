@@ -17,6 +17,7 @@ from o_tui.guardian.storage import backup, schema
 from o_tui.guardian.storage import database as module
 from o_tui.guardian.storage.database import Database
 from o_tui.guardian.storage.journal import Journal, Request
+from o_tui.guardian.storage.mirror import segment_paths
 from o_tui.guardian.storage.rows import TABLES
 from o_tui.guardian.storage.vault import Vault
 from o_tui.guardian.storage.wal import Wal
@@ -324,3 +325,18 @@ async def test_a_damaged_file_is_a_typed_error_for_longer_reads_too(workspace: P
 
         with pytest.raises(CorruptError, match=r"o\.db is damaged"):
             await database.call_reader(damaged)
+
+
+async def test_a_mirror_that_a_kill_has_cut_off_in_an_entry_goes_on_without_a_word(workspace: Paths) -> None:
+    async with opened(workspace) as database:
+        await Wal(database).append_one("a", 0, "turn_add", bytes(100))
+    (segment,) = segment_paths(workspace.mirror)
+    whole = segment.read_bytes()
+    for cut in (1, 3, 4, 60, len(whole) - 1):
+        segment.write_bytes(whole[:cut])
+        async with opened(workspace) as database:
+            assert database.findings == []
+        assert segment.read_bytes() == whole
+    segment.write_bytes(whole[:59] + b"x")
+    async with opened(workspace) as database:
+        assert [finding.kind for finding in database.findings] == ["mirror"]

@@ -233,7 +233,7 @@ class Database:
             raise self._typed(error) from error
 
     async def call_reader(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs a longer reading job in a thread, with a connection of its own; raises as `read`, and what `job` does."""
+        """Runs a longer reading job in a thread, on a connection of its own; raises as `read`, and what `job` does."""
 
         def run() -> T:
             try:

@@ -126,6 +126,11 @@ class Segment:
         return digest
 
 
+def framed(entries: Sequence[bytes]) -> bytes:
+    """Entries as they stand in a segment."""
+    return b"".join([part for entry in entries for part in (_SIZE.pack(len(entry)), entry)])
+
+
 def segment_paths(folder: Path) -> list[Path]:
     """The segments of a mirror, oldest first."""
     return sorted(folder.glob("wal_*.log"))
@@ -194,7 +199,7 @@ class Mirror:
             return
         if self._fd < 0 or self._size >= self._limit:
             self._rotate()
-        raw = b"".join([part for entry in entries for part in (_SIZE.pack(len(entry)), entry)])
+        raw = framed(entries)
         try:
             _write_all(self._fd, raw)
         except OSError:
@@ -238,7 +243,7 @@ def write_segment(path: Path, entries: Sequence[bytes]) -> None:
     """Writes a whole segment again, durably."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        _write_all(fd, b"".join([part for entry in entries for part in (_SIZE.pack(len(entry)), entry)]))
+        _write_all(fd, framed(entries))
         os.fsync(fd)
     finally:
         os.close(fd)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from dataclasses import replace
 
 from o_tui.guardian.storage import chainwork
 from o_tui.guardian.storage.findings import Finding, quarantine
-from o_tui.guardian.storage.mirror import Mirror, RowMirror, read_segment, row_paths, rows_whole, segment_paths
+from o_tui.guardian.storage.mirror import (
+    Mirror,
+    RowMirror,
+    Segment,
+    framed,
+    read_segment,
+    row_paths,
+    rows_whole,
+    segment_paths,
+)
 from o_tui.paths import Paths
 from o_tui.protocol.errors import OError
 from o_tui.protocol.operations import GENESIS
@@ -24,6 +35,9 @@ def open_mirror(
         size = segments[-1].stat().st_size
         at, at_digest = segment.last_seq, segment.digest()
         agrees = at <= seq and _digest_or_none(connection, at) == at_digest
+        if agrees and segment.damaged and _torn(connection, segment):
+            os.truncate(segment.path, segment.good_bytes)  # a kill in the middle of a write: nothing is lost by it
+            segment, size = replace(segment, damaged=False), segment.good_bytes
         if agrees and not segment.damaged and size == segment.good_bytes:
             mirror = Mirror(paths.mirror, at, at_digest, segment_bytes=segment_bytes)
             mirror.continue_in(segments[-1])
@@ -45,6 +59,13 @@ def open_mirror(
     mirror = Mirror(paths.mirror, start, start_digest, segment_bytes=segment_bytes)
     extend_mirror(connection, mirror)
     return mirror
+
+
+def _torn(connection: sqlite3.Connection, segment: Segment) -> bool:
+    """Whether what cannot be read at a segment's end is the beginning of the entry that comes next."""
+    rest = segment.path.read_bytes()[segment.good_bytes :]
+    row = connection.execute("SELECT * FROM wal WHERE seq = ?", (segment.last_seq + 1,)).fetchone()
+    return row is not None and framed([chainwork.pack_row(row)]).startswith(rest)
 
 
 def _digest_or_none(connection: sqlite3.Connection, seq: int) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -358,8 +359,12 @@ class Guardian:
 
     # --- inside: the tree
 
-    async def _start_group(self, name: str) -> None:
-        await self.tree.start_child(name)
+    async def _start_group(self, name: str) -> bool:
+        if name == "agents":
+            # not in the tree: while it starts one group it starts no other, and they would wait for each other
+            with contextlib.suppress(PeerError):
+                await self.fleet.wait_nursery()
+        return await self.tree.start_child(name)
 
     def _moves(self, group: str, move: Move) -> None:
         level: Level = "error" if move.action != "again" else "warning"

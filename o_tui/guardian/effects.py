@@ -19,12 +19,14 @@ from o_tui.guardian.supervision.machine import ExitReason
 from o_tui.guardian.ticket import Ticket
 from o_tui.paths import Paths
 from o_tui.protocol import messages
-from o_tui.protocol.errors import PeerError
+from o_tui.protocol.errors import OError, PeerError
 
 SETTLED_S = 5.0
 """How long an operator who has chosen a model waits to hear whether it answers."""
 ALLOWED = frozenset({"llm.chat", "llm.embed", "tool.clock"})
 """What an instance may ask for."""
+EFFECTS_LIMIT = 10_000
+"""How often one request may ask."""
 Deliver = Callable[[messages.BrokerReply], None]
 
 
@@ -167,7 +169,9 @@ class Effects:
                 answer = messages.BrokerReply(call_id=asked.call_id, state=reply.state, data=reply.data)
                 instance.send(answer, ticket.request_id)
 
-        if asked.kind in ALLOWED:
+        if ticket.effects > EFFECTS_LIMIT:
+            deliver(_error(f"a request may ask for {EFFECTS_LIMIT} effects", "refused"))
+        elif asked.kind in ALLOWED:
             self._spawn(self._do(ticket, instance, asked, deliver))
         else:
             deliver(_error(f"an instance may not ask for {asked.kind[:40]!r}", "refused"))
@@ -176,10 +180,16 @@ class Effects:
         digest = digest_arguments(asked.arguments)
         if ticket.attempts > 1:
             # an instance died over this request: what it had been answered already is not asked, or paid for, again
-            known = await self._record.find(ticket.request_id, asked.kind, digest)
+            try:
+                known = await self._record.find(ticket.request_id, asked.kind, digest)
+            except OError as error:
+                deliver(_error(f"what it was answered before cannot be read: {error}", "lost", retryable=True))
+                return
             if known is not None:
                 deliver(messages.BrokerReply(call_id=asked.call_id, state="done", data=known))
                 return
+        if not instance.alive:
+            return  # its next life asks again
         broker = self.broker
         if broker is None or not broker.alive:
             ticket.error_kind = "lost"

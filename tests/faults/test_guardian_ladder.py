@@ -15,6 +15,8 @@ import pytest
 from o_tui.config import Config, HealthConfig
 from o_tui.evolution.genome import Genome as Repository
 from o_tui.guardian.core import Guardian
+from o_tui.guardian.fleet.fleet import NURSERY_WAIT_S
+from o_tui.guardian.fleet.nursery import Nursery
 from o_tui.paths import Paths
 from o_tui.protocol import operations
 from o_tui.protocol.errors import PeerError
@@ -123,6 +125,46 @@ async def test_a_nursery_that_keeps_ending_does_not_end_main(workspace: Paths) -
         assert guardian.fleet.main is main
         assert "again" in await ladder_rows(guardian)
         await until(lambda: guardian.fleet.nursery is not None)
+
+
+async def test_agents_that_cannot_be_forked_for_a_while_come_back(
+    workspace: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_memory(*_: object, **__: object) -> None:
+        raise PeerError("the nursery did not fork: Cannot allocate memory")
+
+    async with running(workspace, STRICT, seed=ECHO) as guardian:
+        assert (await guardian.dispatch.ask('{"text": "a memory"}', "memory.add")).ok
+        moves: list[str] = []
+        monkeypatch.setattr(guardian.ladder, "_tell", lambda group, move: moves.append(group))
+        with monkeypatch.context() as patch:
+            patch.setattr(Nursery, "fork", no_memory)
+            for instance in (guardian.fleet.standby, guardian.fleet.main):
+                if instance is not None:
+                    instance.signal(signal.SIGKILL)
+            await until(lambda: moves == ["agents", "agents"])
+        async with asyncio.timeout(20):
+            assert "a memory" in (await guardian.dispatch.ask("{}", "memory.list")).answer
+        assert guardian.ladder.rung == "newest"
+
+
+async def test_nursery_and_agents_that_give_up_together_do_not_wait_for_each_other(workspace: Paths) -> None:
+    async with running(workspace, STRICT, seed=ECHO) as guardian:
+        assert (await guardian.dispatch.ask('{"text": "a memory"}', "memory.add")).ok
+        fell: set[str] = set()
+        tell = guardian.ladder._tell
+        guardian.ladder._tell = lambda group, move: (fell.add(group), tell(group, move))[1]
+        async with asyncio.timeout(60):
+            while not {"forks", "agents"} <= fell:
+                fleet = guardian.fleet
+                if fleet.nursery is not None:
+                    fleet.nursery.watch.kill()
+                for instance in (fleet.standby, fleet.main):
+                    if instance is not None:
+                        instance.signal(signal.SIGKILL)
+                await asyncio.sleep(0.01)
+        async with asyncio.timeout(NURSERY_WAIT_S / 2):
+            assert "a memory" in (await guardian.dispatch.ask("{}", "memory.list")).answer
 
 
 async def test_without_any_agent_it_does_not_start_and_says_why(

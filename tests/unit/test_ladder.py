@@ -71,3 +71,13 @@ def test_what_is_long_ago_does_not_count() -> None:
 def test_the_falls_of_others_do_not_count() -> None:
     falls = [Fall("effects", 0), Fall("effects", 1), Fall("agents", 2, CRASHED), Fall("forks", 3)]
     assert decide(falls, Standing()).pause_s == PAUSES_S[0]
+
+
+def test_agents_that_could_not_be_started_are_tried_again_after_longer_and_longer() -> None:
+    falls: list[Fall] = []
+    moves = []
+    for at in range(len(PAUSES_S) + 1):
+        falls.append(Fall("agents", at))
+        moves.append(decide(falls, Standing("newest", True)))
+    assert {move.action for move in moves} == {"again"}
+    assert [move.pause_s for move in moves] == [*PAUSES_S, PAUSES_S[-1]]

@@ -76,7 +76,11 @@ class Broker:
                 keep=(theirs.fileno(),),
                 log=self._paths.log,
             )
-        self.channel = await Channel.connect(ours, self._frame, lambda _error: self.watch.kill())
+        try:
+            self.channel = await Channel.connect(ours, self._frame, lambda _error: self.watch.kill())
+        except BaseException:
+            self.watch.kill()
+            raise
         self.watch.exited.add_done_callback(lambda _status: self._closed())
 
     async def ready(self, timeout_s: float = 20.0) -> None:

@@ -250,7 +250,10 @@ class Fleet:
                 ),
                 pending.descriptors,
             )
-            await watch.stop(IDLE_SNAPSHOT_S if idle else SNAPSHOT_S)
+            try:
+                await watch.stop(IDLE_SNAPSHOT_S if idle else SNAPSHOT_S)
+            finally:
+                watch.kill()  # it has ended, unless nobody waits for it any more
         except BaseException:
             await self._vault.abandon(pending)
             raise
@@ -351,7 +354,11 @@ class Fleet:
         told = (on_frame or self._frame, self._ended, self._health.beat)
         instance = Instance(fork, role, *told, self._epoch, evolution)
         self.instances[instance.name] = instance
-        await instance.connect()
+        try:
+            await instance.connect()
+        except BaseException:
+            instance.kill("it was stopped: nobody waits for it any more")
+            raise
         if not instance.alive:
             raise PeerError(f"{instance.name} ended as soon as it was forked")
         return instance
@@ -372,9 +379,10 @@ class Fleet:
                 instance.run_bare()
             if self.genome is not genome and self.genome.revision:
                 await instance.reload(self.genome.revision, self.genome.version, self.genome.files)
-        except OError as error:
-            self._listener.failed(instance.name, messages.Failed(what="genome", text=str(error)))
-            instance.kill(str(error))
+        except Exception as error:  # noqa: BLE001 - one that is neither up nor dead would serve nobody, for ever
+            text = str(error) if isinstance(error, OError) else f"{type(error).__name__}: {error}"
+            self._listener.failed(instance.name, messages.Failed(what="genome", text=text))
+            instance.kill(text)
             return
         self._health.watch(instance.name)
         if instance is self.main:

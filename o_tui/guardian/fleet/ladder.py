@@ -38,7 +38,7 @@ class Fall:
     Attributes:
         at_ns: When (monotonic).
         crashes: Instances that ended by their own fault since the last fall.
-        kills: Instances that somebody else has ended.
+        kills: Instances that somebody else has ended; neither: they could not be started.
     """
 
     group: Group
@@ -82,6 +82,8 @@ def decide(falls: Sequence[Fall], standing: Standing) -> Move:
         if len(recent) >= FALLS_LIMIT and not standing.serving:
             return Move("stop", 0.0, f"{len(recent)} attempts, and no agent runs")
         return Move("again", pause_s, "it is started again")
+    if not last.crashes and not last.kills:
+        return Move("again", pause_s, "the instances could not be started: it is tried again")
     if last.crashes <= last.kills:
         return Move("again", PAUSES_S[0], "the instances were killed by somebody else: the same genome starts again")
     if standing.rung == "newest" and standing.has_previous:
@@ -102,7 +104,7 @@ class Ladder:
         self,
         fleet: Fleet,
         *,
-        start_group: Callable[[str], Awaitable[None]],
+        start_group: Callable[[str], Awaitable[bool]],
         tell: Callable[[str, Move], None],
         give_up: Callable[[str], None],
     ) -> None:
@@ -130,7 +132,13 @@ class Ladder:
         self._kills += not crashed
 
     async def fell(self, group: Group) -> bool:
-        """A supervisor has given up: decides, waits, starts it again; False: nothing is left to try."""
+        """A supervisor has given up: decides, waits, starts it again, until it runs; False: nothing is left to try."""
+        while await self._move(group):
+            if group == "start" or await self._start_group(group):
+                return True
+        return False
+
+    async def _move(self, group: Group) -> bool:
         if group == "agents":
             await asyncio.sleep(VERDICT_S)
         self._falls = [*self._falls[-20:], Fall(group, time.monotonic_ns(), self._crashes, self._kills)]
@@ -149,8 +157,6 @@ class Ladder:
         elif move.action == "safe":
             self._fleet.use(Genome("", "", {}))
         await asyncio.sleep(move.pause_s)
-        if group != "start":
-            await self._start_group(group)
         return True
 
 

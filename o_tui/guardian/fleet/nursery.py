@@ -109,7 +109,13 @@ class Nursery:
         ours.setblocking(False)
         self._control = ours
         asyncio.get_running_loop().add_reader(ours.fileno(), self._received)
-        self.channel = await Channel.connect(stream, self._frame, lambda _error: self.watch.kill())
+        try:
+            self.channel = await Channel.connect(stream, self._frame, lambda _error: self.watch.kill())
+        except BaseException:
+            self.watch.kill()
+            asyncio.get_running_loop().remove_reader(ours.fileno())
+            ours.close()
+            raise
         self.watch.exited.add_done_callback(lambda _status: self._closed())
 
     async def restore(self, message: messages.Restore, descriptors: Sequence[int] = ()) -> messages.Ready:

@@ -151,9 +151,11 @@ class Supervisor:
         await self._command(sv.AddChild(spec))
         return sv.find(self._state, spec.id) is not None
 
-    async def start_child(self, name: str) -> None:
-        """Starts a child that is down; raises ValueError if there is none of that name."""
+    async def start_child(self, name: str) -> bool:
+        """Starts a child that is down; False if it did not start. Raises ValueError if there is none of that name."""
         await self._command(sv.StartChild(name))
+        child = sv.find(self._state, name)
+        return child is not None and child.status == "running"
 
     async def stop_child(self, name: str) -> None:
         """Stops a child and leaves it down; raises ValueError if there is none of that name."""

@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 
 from o_tui.paths import Paths
-from o_tui.protocol.errors import BusyError, RefusedError
+from o_tui.protocol.errors import BusyError, PeerError, RefusedError
 
 Placement = Literal["process", "embedded"]
 _FLOCK = struct.Struct("@hhqqi")
@@ -54,6 +54,7 @@ class GuardianLock:
         Raises:
             BusyError: Another guardian has it; the text names it.
             RefusedError: The lock's file cannot be opened.
+            PeerError: The disk takes nothing; the lock is not held.
         """
         path = paths.lock
         if path in _held:
@@ -69,8 +70,12 @@ class GuardianLock:
             os.close(fd)
             raise _busy(other) from error
         lock = cls(path, fd, Holder(pid=os.getpid(), placement=placement, since_ns=time.time_ns()))
+        try:
+            lock._write()
+        except OSError as error:
+            os.close(fd)
+            raise PeerError(f"cannot write {path}: {error.strerror}", hint="free space or mend the disk") from error
         _held[path] = lock
-        lock._write()
         return lock
 
     @property

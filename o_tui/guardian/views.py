@@ -50,6 +50,7 @@ class ViewServer:
         self._welcome = welcome
         self._on_note = on_note
         self._listener: socket.socket | None = None
+        self._inode = (0, 0)
         self._views: set[View] = set()
         self._arriving: set[asyncio.Task[None]] = set()
         self._telemetry: dict[str, Any] | None = None
@@ -67,19 +68,41 @@ class ViewServer:
         """
         if not lock.held:
             raise RefusedError("only the guardian that holds the lock may listen")
+        self._listen()
+
+    async def look(self) -> None:
+        """Called again and again: listens anew where somebody has removed the socket, or its whole folder.
+
+        Raises:
+            RefusedError: It cannot be done; views that are connected are served on.
+        """
+        if self._listener is None or _inode(self._path) is not None:
+            return
+        self._deaf()
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._listen()
+        self.note("warning", f"{self._path} was removed and is there again")
+
+    def _listen(self) -> None:
         self._listener = _listen(self._path)
+        self._inode = _inode(self._path) or (0, 0)
         asyncio.get_running_loop().add_reader(self._listener.fileno(), self._accept)
+
+    def _deaf(self) -> None:
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener.fileno())
+            self._listener.close()
+        if self._accepting is not None:
+            self._accepting.cancel()
 
     async def close(self, grace_s: float = 1.0) -> None:
         """Ends all views; what was sent to them has `grace_s` to be read."""
         if self._listener is None:
             return
-        asyncio.get_running_loop().remove_reader(self._listener.fileno())
-        if self._accepting is not None:
-            self._accepting.cancel()
-        self._listener.close()
+        self._deaf()
         self._listener = None
-        self._path.unlink(missing_ok=True)
+        if _inode(self._path) == self._inode:  # else it is the next guardian's
+            self._path.unlink(missing_ok=True)
         for view in list(self._views):
             view.close()
         try:
@@ -186,6 +209,15 @@ class ViewServer:
         self._accepting = loop.call_later(ACCEPT_PAUSE_S, loop.add_reader, fd, self._accept)
 
 
+def _inode(path: Path) -> tuple[int, int] | None:
+    """Which file lies there; None: none does."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _listen(path: Path) -> socket.socket:
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
@@ -194,16 +226,19 @@ def _listen(path: Path) -> socket.socket:
     except FileNotFoundError:
         pass
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    # sun_path has 108 bytes, a descriptor's path is always short
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    folder = -1
     try:
+        # sun_path has 108 bytes, a descriptor's path is always short
+        folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         # the new file takes the mode of the unbound socket: it is never open to others, not for a moment
         os.fchmod(listener.fileno(), 0o600)
         listener.bind(f"/proc/self/fd/{folder}/{path.name}")
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise RefusedError(f"cannot listen on {path}: {error.strerror}") from error
+        hint = "the folder has to be there, and writable"
+        raise RefusedError(f"cannot listen on {path}: {error.strerror}", hint=hint) from error
     finally:
-        os.close(folder)
+        if folder >= 0:
+            os.close(folder)
     return listener

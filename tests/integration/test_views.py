@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import stat
 import time
@@ -437,4 +438,42 @@ async def test_close_ends_frozen_views_too(workspace: Paths) -> None:
     assert time.monotonic() - start < 2
     assert stage.server.rows() == [] or all(view["waiting_bytes"] == 0 for view in stage.server.rows())
     frozen.channel.close(drop=True)
+    lock.release()
+
+
+async def test_a_socket_that_somebody_has_removed_is_there_again(workspace: Paths) -> None:
+    lock = GuardianLock.acquire(workspace)
+    stage = Stage(workspace)
+    await stage.server.start(lock)
+    before = await stage.view()
+    await stage.server.look()
+    assert not stage.notes, "nothing was amiss"
+    shutil.rmtree(workspace.run)
+    await stage.server.look()
+    assert stat.S_IMODE(workspace.run.stat().st_mode) == 0o700
+    assert stat.S_IMODE(workspace.socket.stat().st_mode) == 0o600
+    assert (await (await stage.view()).call("echo", text="new")).value == "new"
+    assert (await before.call("echo", text="old")).value == "old"
+    await stage.server.close()
+    assert not workspace.socket.exists()
+    lock.release()
+
+
+async def test_the_socket_of_the_next_guardian_is_left_alone(workspace: Paths) -> None:
+    lock = GuardianLock.acquire(workspace)
+    stage, following = Stage(workspace), Stage(workspace)
+    await stage.server.start(lock)
+    await following.server.start(lock)
+    await stage.server.look()
+    await stage.server.close()
+    assert (await (await following.view()).call("echo", text="mine")).value == "mine"
+    await following.server.close()
+    lock.release()
+
+
+async def test_a_folder_that_is_not_there_is_an_error_with_a_name(workspace: Paths) -> None:
+    lock = GuardianLock.acquire(workspace)
+    shutil.rmtree(workspace.run)
+    with pytest.raises(RefusedError, match=r"cannot listen on .*guardian\.sock: No such file"):
+        await Stage(workspace).server.start(lock)
     lock.release()

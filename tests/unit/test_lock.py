@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from o_tui.guardian import lock
 from o_tui.guardian.lock import GuardianLock
 from o_tui.paths import Paths
-from o_tui.protocol.errors import BusyError
+from o_tui.protocol.errors import BusyError, PeerError
 
 HOLD = """
 import sys
@@ -36,7 +37,7 @@ TRY = """
 import sys
 from o_tui.guardian.lock import GuardianLock, holder
 from o_tui.paths import locate
-from o_tui.protocol.errors import BusyError
+from o_tui.protocol.errors import BusyError, PeerError
 print(holder(locate(sys.argv[1])))
 try:
     GuardianLock.acquire(locate(sys.argv[1]))
@@ -125,3 +126,15 @@ def test_nobody(workspace: Paths) -> None:
     assert lock.holder(workspace) is None
     workspace.lock.touch()
     assert lock.holder(workspace) is None
+
+
+def test_a_disk_that_takes_nothing_does_not_leave_it_held(workspace: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(PeerError, match="No space left"):
+            GuardianLock.acquire(workspace)
+    assert lock.holder(workspace) is None
+    GuardianLock.acquire(workspace).release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import getpass
 import importlib
 import os
@@ -27,6 +28,7 @@ LIST_LIMIT = 1_000
 SAY_LIMIT_BYTES = 128 * 1024
 """Largest message: its turn of the conversation is one operation of the log."""
 _MEMORY = "memory."
+_COUNTS = frozenset({"limit", "n", "k"})
 
 
 class Api:
@@ -36,6 +38,7 @@ class Api:
         self._guardian = guardian
         self._evolutions = evolutions
         self._stores = guardian.stores
+        self._configuring = asyncio.Lock()
         self._feedback = Feedback(
             guardian.stores.learning, guardian.stores.journal, lambda: guardian.fleet.genome.revision, guardian.feedback
         )
@@ -101,7 +104,7 @@ class Api:
             "model.ask": self.model_ask,
             "stop": self.stop,
         }
-        self.methods: Mapping[str, Method] = reading | acting
+        self.methods: Mapping[str, Method] = {name: _bounded(method) for name, method in (reading | acting).items()}
         self.acting = frozenset(acting)
 
     # --- what is
@@ -168,7 +171,7 @@ class Api:
                 words[key] = value
             else:
                 text.append(word)
-        return await self._stores.events.page(before, min(limit, LIST_LIMIT), text=" ".join(text), **words)
+        return await self._stores.events.page(before, limit, text=" ".join(text), **words)
 
     async def doctor(self) -> dict[str, Any]:
         """What is well and what is not."""
@@ -219,7 +222,7 @@ class Api:
 
     async def memory_list(self, kind: str = "", limit: int = 100, before: int = 0) -> dict[str, Any]:
         """The newest memories, older than `before` (time_ns; 0: all)."""
-        arguments = {"kind": kind or None, "limit": min(limit, LIST_LIMIT), "before": before}
+        arguments = {"kind": kind or None, "limit": limit, "before": before}
         value: dict[str, Any] = await self._memory("list", arguments, journalled=False)
         return value
 
@@ -248,7 +251,7 @@ class Api:
 
     async def checkpoint_list(self, limit: int = 200) -> list[dict[str, Any]]:
         """Rows, newest first."""
-        return await self._stores.vault.list(limit=min(limit, LIST_LIMIT))
+        return await self._stores.vault.list(limit=limit)
 
     async def checkpoint_create(self, reason: str = "asked for") -> dict[str, Any]:
         """Takes one now."""
@@ -281,7 +284,7 @@ class Api:
 
     async def wal_tail(self, n: int = 20) -> list[dict[str, Any]]:
         """The last entries, decoded."""
-        return await self._stores.wal.describe(min(n, LIST_LIMIT))
+        return await self._stores.wal.describe(n)
 
     # --- evolution
 
@@ -292,7 +295,7 @@ class Api:
 
     async def violations_list(self, limit: int = 200, evolution: str = "") -> list[dict[str, Any]]:
         """What the sandbox refused, newest first."""
-        return await self._stores.violations.page(min(limit, LIST_LIMIT), evolution)
+        return await self._stores.violations.page(limit, evolution)
 
     async def approve(self, id: str, digest: str, evidence: str = "") -> dict[str, Any]:
         """An operator's yes to the exact diff, and to the exact evidence where its digest is given."""
@@ -375,8 +378,14 @@ class Api:
 
     async def _configure(self, values: dict[str, Any]) -> dict[str, Any]:
         guardian = self._guardian
-        for key, value in values.items():
-            guardian.config = await asyncio.to_thread(settings.set_value, guardian.paths.config_file, key, value)
+        async with self._configuring:  # each reads the file and writes it again: two at once would lose one of them
+            try:
+                for key, value in values.items():
+                    file = guardian.paths.config_file
+                    guardian.config = await asyncio.to_thread(settings.set_value, file, key, value)
+            except OSError as error:
+                text = f"the settings could not be written: {error.strerror}; they are what they were"
+                raise PeerError(text, hint="free space or mend the disk") from error
         self._evolutions.settings = guardian.config.evolution
         if any(key.startswith("brain.") for key in values):
             guardian.effects.configure()
@@ -410,6 +419,21 @@ class Api:
             raise PeerError("there is no model", hint="o-tui brain set PROVIDER MODEL")
         answer = await self._guardian.effects.call("llm.chat", {"messages": messages}, 600.0)
         return {"text": str(answer.get("text", ""))}
+
+
+def _bounded(method: Method) -> Method:
+    """The method, asked for no more rows than `LIST_LIMIT` at once; less than none is a mistake."""
+
+    @functools.wraps(method)
+    async def bounded(**arguments: Any) -> Any:
+        for name in _COUNTS.intersection(arguments):
+            count = arguments[name]
+            if not isinstance(count, int) or count < 0:
+                raise UsageError(f"{name} is a number of rows, not {count!r}"[:200])
+            arguments[name] = min(count, LIST_LIMIT)
+        return await method(**arguments)
+
+    return bounded
 
 
 def _said(ticket: Ticket) -> dict[str, Any]:

@@ -165,6 +165,7 @@ class Guardian:
         Raises:
             OError: It could not be started; what was started is stopped again.
         """
+        self.stores.database.on_fenced = self._fenced
         self.stores.database.start(self._storage_state)
         for finding in self.stores.database.findings:
             self._found(finding)
@@ -376,6 +377,13 @@ class Guardian:
         self.fatal = PeerError(f"the agent cannot be kept alive: {why}: {self._last_failure}", hint=hint)
         self._served.set()
         self.request_stop(str(self.fatal))
+
+    def _fenced(self, error: OError) -> None:
+        """Nothing can be kept any more: whoever is asked to say something to us says it to nobody."""
+        if self.fatal is None:
+            self.fatal = error
+            self._served.set()
+            self.request_stop(str(error))
 
     def _happened(self, happened: Happened) -> None:
         reason = happened.reason.detail if happened.reason is not None else ""

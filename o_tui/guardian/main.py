@@ -32,6 +32,8 @@ from o_tui.protocol import messages
 from o_tui.protocol.errors import OError
 from o_tui.protocol.safe_text import safe
 
+VIEWS_LOOK_S = 5.0
+
 
 def open_genome(place: paths.Paths, seed: Path) -> tuple[Repository, Genome]:
     """The operator's genome, made from the seed at the first start. Blocking."""
@@ -63,87 +65,108 @@ async def run(
     """
     place.prepare()
     lock = GuardianLock.acquire(place, placement)
-    try:
+    async with contextlib.AsyncExitStack() as ends:
+        ends.callback(lock.release)
         stores = await asyncio.to_thread(Stores.open, place)
+        ends.push_async_callback(stores.close)
         lock.set_epoch(stores.database.epoch)
-        try:
-            repository, genome = await asyncio.to_thread(open_genome, place, seed or paths.shipped("data") / "genome")
-        except BaseException:
-            stores.database.close_blocking()
-            raise
+        repository, genome = await asyncio.to_thread(open_genome, place, seed or paths.shipped("data") / "genome")
         guardian = Guardian(place, settings, stores, genome, placement)
-        evolutions = Evolutions(
-            repository,
-            instances=FleetInstances(guardian),
-            checkpoints=VaultCheckpoints(guardian),
-            traffic=FleetTraffic(guardian),
-            recorded=JournalRecorded(guardian),
-            rows=stores.evolutions,
-            learning=stores.learning,
-            attacks=stores.attacks,
-            approvals=stores.audit,
-            surroundings=GuardianSurroundings(guardian),
-            settings=settings.evolution,
-            workload_folders=[place.data / "workloads"],
-            programs=place.programs,
-        )
-        guardian.initiative = Initiative(
-            stores.learning,
-            begin=evolutions.begin,
-            busy=evolutions.busy,
-            settings=lambda: guardian.config.evolution,
-            held=GuardianSurroundings(guardian).held,
-            told=lambda text, data: guardian.event("evolution", "intent", "info", text, data),
-        )
-        red_team = guardian.red_team = RedTeam(
-            stores.attacks,
-            genome=repository,
-            recorded=JournalRecorded(guardian),
-            settings=lambda: guardian.config.evolution,
-            held=GuardianSurroundings(guardian).held,
-            evolving=lambda: evolutions.running,
-            raised=guardian.initiative.raised,
-            told=lambda level, text, data: guardian.event("evolution", "attack", level, text, data),
-        )
+        evolutions = _evolutions(guardian, repository)
+        guardian.initiative = _initiative(guardian, evolutions)
+        red_team = guardian.red_team = _red_team(guardian, evolutions, repository)
         guardian.ladder.previous = lambda: asyncio.to_thread(_previous, repository)
-        api = Api(guardian, evolutions)
-        views = ViewServer(
-            place.socket,
-            api,
-            lambda: messages.Welcome(
-                protocol=messages.PROTOCOL_VERSION,
-                build=__version__,
-                instance=f"guardian-{stores.database.epoch}",
-                epoch=stores.database.epoch,
-                pid=os.getpid(),
-                placement=placement,
-            ),
-            lambda level, text: guardian.event("views", "view", level, text),
-        )
-        guardian.sink = views.publish
-        guardian.followers = lambda: views.followers
-        guardian.hang_up = views.close
-        try:
-            await guardian.start()
-            await guardian.holding.load()
-            await guardian.initiative.load()
-            await evolutions.recover()
-            await views.start(lock)
-            # what lives as long as the guardian is not looked at again by every collection; inside a screen that is
-            # the screen's modules too, or each full collection would keep our loop waiting for tens of milliseconds
-            gc.collect()
-            gc.freeze()
-            ready(guardian)
-            await guardian.stopping.wait()
-            if guardian.fatal is not None:
-                raise guardian.fatal
-        finally:
-            await red_team.close()
-            await evolutions.close()
-            await guardian.stop(guardian.stop_reason or "it was interrupted")
-            await views.close()
-    finally:
-        lock.release()
+        views = _views(guardian, evolutions)
+        # each is ended even where the one before could not be
+        ends.push_async_callback(views.close)
+        ends.push_async_callback(_stop, guardian)
+        ends.push_async_callback(evolutions.close)
+        ends.push_async_callback(red_team.close)
+        await guardian.start()
+        await guardian.holding.load()
+        await guardian.initiative.load()
+        await evolutions.recover()
+        await views.start(lock)
+        guardian.beside.every(VIEWS_LOOK_S, "views cannot connect", views.look)
+        # what lives as long as the guardian is not looked at again by every collection; inside a screen that is
+        # the screen's modules too, or each full collection would keep our loop waiting for tens of milliseconds
+        gc.collect()
+        gc.freeze()
+        ready(guardian)
+        await guardian.stopping.wait()
+        if guardian.fatal is not None:
+            raise guardian.fatal
+
+
+async def _stop(guardian: Guardian) -> None:
+    await guardian.stop(guardian.stop_reason or "it was interrupted")
+
+
+def _evolutions(guardian: Guardian, repository: Repository) -> Evolutions:
+    stores, place = guardian.stores, guardian.paths
+    return Evolutions(
+        repository,
+        instances=FleetInstances(guardian),
+        checkpoints=VaultCheckpoints(guardian),
+        traffic=FleetTraffic(guardian),
+        recorded=JournalRecorded(guardian),
+        rows=stores.evolutions,
+        learning=stores.learning,
+        attacks=stores.attacks,
+        approvals=stores.audit,
+        surroundings=GuardianSurroundings(guardian),
+        settings=guardian.config.evolution,
+        workload_folders=[place.data / "workloads"],
+        programs=place.programs,
+    )
+
+
+def _initiative(guardian: Guardian, evolutions: Evolutions) -> Initiative:
+    return Initiative(
+        guardian.stores.learning,
+        begin=evolutions.begin,
+        busy=evolutions.busy,
+        settings=lambda: guardian.config.evolution,
+        held=GuardianSurroundings(guardian).held,
+        told=lambda text, data: guardian.event("evolution", "intent", "info", text, data),
+    )
+
+
+def _red_team(guardian: Guardian, evolutions: Evolutions, repository: Repository) -> RedTeam:
+    assert guardian.initiative is not None
+    return RedTeam(
+        guardian.stores.attacks,
+        genome=repository,
+        recorded=JournalRecorded(guardian),
+        settings=lambda: guardian.config.evolution,
+        held=GuardianSurroundings(guardian).held,
+        evolving=lambda: evolutions.running,
+        raised=guardian.initiative.raised,
+        told=lambda level, text, data: guardian.event("evolution", "attack", level, text, data),
+    )
+
+
+def _views(guardian: Guardian, evolutions: Evolutions) -> ViewServer:
+    """The socket for views, and the guardian's notices on their way there."""
+    epoch = guardian.stores.database.epoch
+    welcome = messages.Welcome(
+        protocol=messages.PROTOCOL_VERSION,
+        build=__version__,
+        instance=f"guardian-{epoch}",
+        epoch=epoch,
+        pid=os.getpid(),
+        placement=guardian.placement,
+    )
+    views = ViewServer(
+        guardian.paths.socket,
+        Api(guardian, evolutions),
+        lambda: welcome,
+        lambda level, text: guardian.event("views", "view", level, text),
+    )
+    guardian.sink = views.publish
+    guardian.followers = lambda: views.followers
+    guardian.hang_up = views.close
+    return views
 
 
 def main(argv: list[str] | None = None) -> int:

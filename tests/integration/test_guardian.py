@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 from collections.abc import AsyncIterator
 
 import pytest
 
+from o_tui import config
 from o_tui.client import connect
 from o_tui.guardian.core import Guardian
+from o_tui.guardian.storage.database import FencedError
 from o_tui.paths import Paths
 from o_tui.protocol import operations
 from o_tui.protocol.errors import BusyError, NotFoundError, UsageError
+from tests.support.guardian_process import Link
 from tests.support.guardians import running, until
 
 
@@ -229,3 +233,37 @@ async def test_what_instances_count_is_in_status_and_metrics(guardian: Guardian)
     text = guardian.metrics.read(guardian.telemetry()).prometheus()
     assert f'o_instance_requests{{instance="{row["name"]}",role="main"}} {row["requests"]}' in text
     assert f'o_instance_p99_ms{{instance="{row["name"]}",role="main"}} {row["p99_ms"]:g}' in text
+
+
+async def test_a_guardian_that_another_one_has_fenced_ends_and_says_so(workspace: Paths) -> None:
+    with pytest.raises(FencedError, match="no longer the newest"):
+        async with running(workspace) as guardian:
+            # its folder was removed, and its lock with it: somebody else could become guardian
+            with sqlite3.connect(workspace.database) as other:
+                other.execute("UPDATE epoch SET epoch = epoch + 1 WHERE id = 1")
+            ticket = await guardian.dispatch.ask("remember the gate is green")
+            assert not ticket.ok and "no longer the newest" in ticket.error
+            async with asyncio.timeout(5):
+                await guardian.stopping.wait()
+
+
+async def test_settings_that_are_changed_at_once_are_all_kept(workspace: Paths) -> None:
+    async with running(workspace) as guardian:
+        client = await Link.connect(workspace)
+        values = {"vault.keep": 33, "vault.operations": 4_444, "health.death_s": 7.0, "evolution.intents_per_day": 1}
+        await asyncio.gather(*(client.call("config.set", key=key, value=value) for key, value in values.items()))
+        kept = config.load(workspace.config_file)
+        assert guardian.config == kept
+        assert (kept.vault.keep, kept.vault.operations, kept.health.death_s) == (33, 4_444, 7.0)
+        assert kept.evolution.intents_per_day == 1
+        await client.close()
+
+
+@pytest.mark.parametrize("method", ["requests.list", "events.list", "checkpoint.list", "violations.list"])
+async def test_a_list_has_an_end_whatever_is_asked_for(guardian: Guardian, workspace: Paths, method: str) -> None:
+    client = await Link.connect(workspace)
+    for count in (-1, "many", None):
+        with pytest.raises(UsageError, match="number of rows"):
+            await client.call(method, limit=count)
+    assert isinstance(await client.call(method, limit=10**12), list)
+    await client.close()

@@ -31,6 +31,10 @@ _NOT_THE_CALLER = frozenset({5, 6, 7, 10, 11, 14, 26})
 __all__ = ["Database", "FencedError", "Finding"]
 
 
+def _ignore_fence(error: FencedError) -> None:
+    """Whoever writes hears of it."""
+
+
 def _ignore_state(read_only: bool, text: str) -> None:
     """Nobody wants to know."""
 
@@ -42,6 +46,8 @@ class Database:
         epoch: This guardian's; every entry carries it.
         findings: What opening found and did; the caller puts it into the event log.
         on_state: Called on the loop with (read_only, text) when the disk stops or starts taking entries.
+        on_fenced: Set before `start`. Called on the loop, perhaps again and again, when a newer guardian owns the
+            workspace: this one can write nothing any more.
     """
 
     def __init__(self, paths: Paths, connection: sqlite3.Connection, opened: repair.Opened, epoch: int) -> None:
@@ -49,6 +55,7 @@ class Database:
         self.epoch = epoch
         self.findings: list[Finding] = opened.findings
         self.on_state: Callable[[bool, str], None] = _ignore_state
+        self.on_fenced: Callable[[FencedError], None] = _ignore_fence
         self.opened = opened
         self.mirror: Mirror = opened.mirror
         self._rows: RowMirror = opened.rows
@@ -63,6 +70,7 @@ class Database:
         self._open_readers: list[sqlite3.Connection] = []
         self._position = (opened.seq, opened.digest)
         self._mirror_behind = False
+        self._finished = False
 
     # --- life
 
@@ -108,7 +116,8 @@ class Database:
         """Starts the writer thread for the running loop. Until then nothing can be written."""
         if on_state is not None:
             self.on_state = on_state
-        self._writer = Writer(self._connection, self, asyncio.get_running_loop(), self._tell_state)
+        loop = asyncio.get_running_loop()
+        self._writer = Writer(self._connection, self, loop, self._tell_state, self.on_fenced)
         self._writer.start()
 
     def _tell_state(self, read_only: bool, text: str) -> None:
@@ -123,7 +132,7 @@ class Database:
         if writer is not None:
             writer.stop()
             await asyncio.to_thread(writer.join)
-            await asyncio.to_thread(self._finish, not writer.read_only)
+        await asyncio.to_thread(self._finish, writer is None or not writer.read_only)
 
     def close_blocking(self) -> None:
         """Closes a database that was never started."""
@@ -131,6 +140,9 @@ class Database:
             self._finish(True)
 
     def _finish(self, clean: bool) -> None:
+        if self._finished:
+            return
+        self._finished = True
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             if clean:

@@ -53,6 +53,7 @@ class Writer(threading.Thread):
         hooks: Hooks,
         loop: asyncio.AbstractEventLoop,
         on_state: Callable[[bool, str], None],
+        on_fenced: Callable[[FencedError], None],
     ) -> None:
         super().__init__(name="storage", daemon=True)
         self.read_only = False
@@ -62,6 +63,7 @@ class Writer(threading.Thread):
         self._hooks = hooks
         self._loop = loop
         self._on_state = on_state
+        self._on_fenced = on_fenced
         self._queue: queue.SimpleQueue[tuple[Sink, Any, Done, int, int] | None] = queue.SimpleQueue()
         self._slices: deque[tuple[Job, Done]] = deque()
         self._jobs = Jobs(hooks)
@@ -261,6 +263,8 @@ class Writer(threading.Thread):
         if is_disk_error(error):
             self._turn_read_only(error)
             return self._error
+        if isinstance(error, FencedError):
+            self._loop_call(self._on_fenced, error)
         if isinstance(error, sqlite3.DatabaseError) and getattr(error, "sqlite_errorcode", 0) & 0xFF in (11, 26):
             return CorruptError(f"the database is damaged: {error}", hint="stop O and run: o-tui doctor")
         return error

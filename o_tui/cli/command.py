@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,8 @@ CODES = {
 """Exit codes are API (docs/COMMANDS.md)."""
 SOURCE_LIMIT_BYTES = 4 * 1024 * 1024
 """The largest source file that a command reads."""
+MOST = 10**15
+"""The largest number that is counted to: every part of O can hold it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +173,19 @@ def positive(text: str) -> int:
         number = int(text)
     except ValueError:
         number = 0
-    if number < 1:
+    if not 1 <= number <= MOST:
         raise argparse.ArgumentTypeError(f"a whole number from 1 is wanted, not {text!r}")
+    return number
+
+
+def amount(text: str) -> float:
+    """An argument that measures something: a finite number from 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"a number from 0 is wanted, not {text!r}")
     return number
 
 

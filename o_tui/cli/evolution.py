@@ -1,30 +1,27 @@
-"""`evolve`, `pending`, `show`, `approve`, `shadow`, `reject`, `rollback`: a change of the agent's own code."""
+"""`evolve`: a change of the agent's own code, followed to its outcome."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from o_tui.cli import programs
-from o_tui.cli.command import Command, Context, positive
-from o_tui.cli.output import short, when, with_time
+from o_tui.cli import changes, programs
+from o_tui.cli.command import Command, Context, amount, positive
 from o_tui.cli.progress import Progress
 from o_tui.protocol.errors import NotFoundError, UsageError
-from o_tui.protocol.refusals import in_words
 
-_ROW = ("id", "gene", "base", "revision", "state", "diff_sha256", "evidence", "verdict", "by")
 SOURCE_LIMIT_BYTES = 1024 * 1024
-_OPEN = 999.0
-"""An interval that reaches from 0 to here says nothing."""
-_GOOD = ("promoted", "pending")
+_OF_GENES = ("from", "goal", "source", "metric", "candidates", "repair")
+"""Options that a program has no use for."""
 _BUDGETS: tuple[tuple[str, Callable[[str], float], str], ...] = (
     ("budget", positive, "requests that shadows get; of a program: evaluations"),
-    ("budget-cpu", float, "CPU seconds"),
+    ("budget-cpu", amount, "CPU seconds"),
     ("budget-tokens", positive, "tokens of the model"),
-    ("budget-money", float, "money for the model, by evolution.price"),
+    ("budget-money", amount, "money for the model, by evolution.price"),
 )
 _LIMITS = {
     "budget": "requests",
@@ -53,7 +50,7 @@ def _evolve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metric",
         choices=("any", "latency", "errors", "quality"),
-        default="any",
+        default="",
         help="what must get better; for quality time may be paid (default: any)",
     )
     parser.add_argument("--candidates", type=positive, default=0, metavar="N", help="how many are made and measured")
@@ -70,43 +67,13 @@ def _evolve(parser: argparse.ArgumentParser) -> None:
     programs.configure(parser)
 
 
-def _id(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", help="an evolution's id, or the beginning of it")
-
-
-def _approve(parser: argparse.ArgumentParser) -> None:
-    _id(parser)
-    parser.add_argument("--digest", required=True, metavar="D", help="diff_sha256 of the diff that you have read")
-    parser.add_argument(
-        "--evidence", default="", metavar="E", help="evidence_sha256 of the evidence that you have read"
-    )
-
-
-def _shadow(parser: argparse.ArgumentParser) -> None:
-    _id(parser)
-    parser.add_argument("--digest", default="", metavar="D", help="diff_sha256 of the diff that you mean")
-
-
-def _reject(parser: argparse.ArgumentParser) -> None:
-    _id(parser)
-    parser.add_argument("--reason", required=True, metavar="R", help="why; the agent learns from it")
-
-
-def _rollback(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("revision", metavar="REV", nargs="?", default="", help="default: the one before")
-    parser.add_argument(
-        "--state", action="store_true", help="the agent's state too: as it was before the change that is undone"
-    )
-
-
-# --- evolve
-
-
 def evolve(context: Context) -> int:
     """Begins one, and follows it to its outcome."""
     args = context.args
     if programs.wanted(args):
+        programs.check_alone(args, "a program", (*_OF_GENES, *(name for name, _of, _what in _BUDGETS[1:])))
         return programs.evolve(context)
+    programs.check_alone(args, "a gene", programs.OF_PROGRAMS)
     if not args.gene:
         raise UsageError("a gene is wanted, or a program and its evaluator", hint="see o-tui evolve --help")
     if not args.file and not args.goal and not args.repair and args.source not in ("operators", "others", "auto"):
@@ -115,7 +82,7 @@ def evolve(context: Context) -> int:
     params: dict[str, Any] = {"gene": args.gene, "goal": args.goal, "origin": origin}
     params["source"] = _source(args.file) if args.file else ""
     params["candidates"] = args.candidates
-    params["metric"] = args.metric
+    params["metric"] = args.metric or "any"
     params["repair"] = args.repair
     limits = {key: getattr(args, name) for name, key in _LIMITS.items()}
     params["budget"] = {key: value for key, value in limits.items() if value is not None}
@@ -131,7 +98,7 @@ def evolve(context: Context) -> int:
             if notice.topic == "evolution" and notice.data.get("id") == evolution:
                 progress.tell(notice.data)
         row: dict[str, Any] = answers.value
-    return _outcome(context, row, time.monotonic() - start)
+    return changes.outcome(context, row, time.monotonic() - start)
 
 
 def _somebody_finishes_it(context: Context) -> None:
@@ -147,13 +114,17 @@ def _source(file: str) -> str:
     import sys
 
     try:
-        raw = sys.stdin.buffer.read() if file == "-" else Path(file).expanduser().read_bytes()
+        with contextlib.ExitStack() as stack:
+            opened = sys.stdin.buffer if file == "-" else stack.enter_context(Path(file).expanduser().open("rb"))
+            raw = opened.read(SOURCE_LIMIT_BYTES + 1)
     except FileNotFoundError as error:
         raise NotFoundError(f"there is no file {file}") from error
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}") from error
     if len(raw) > SOURCE_LIMIT_BYTES:
-        raise UsageError(f"{file} has {len(raw)} bytes; a gene has at most {SOURCE_LIMIT_BYTES}")
+        raise UsageError(f"{file} has more than {SOURCE_LIMIT_BYTES} bytes, and no gene has")
+    if not raw:
+        raise UsageError(f"{'standard input' if file == '-' else file} is empty", hint="--from names a whole module")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -167,176 +138,6 @@ def _begun(context: Context, evolution: str) -> int:
         context.out.line(f"begun: {evolution}")
         context.out.note(f"see o-tui show {evolution}")
     return 0
-
-
-def outcome_of(row: dict[str, Any]) -> str:
-    """promoted, pending, rejected, no_evidence or failed."""
-    if row["state"] == "rejected" and (row.get("verdict") or row.get("evidence", {}).get("decision")) == "no_evidence":
-        return "no_evidence"
-    return str(row["state"])
-
-
-def _outcome(context: Context, row: dict[str, Any], elapsed_s: float) -> int:
-    outcome = outcome_of(row)
-    if context.out.json:
-        best = {"metrics": row.get("evidence", {}), "path": "", "revision": row.get("revision", "")}
-        evaluations = len(row.get("race") or []) + bool(row.get("evidence"))
-        last = {"evolution": row["id"], "outcome": outcome, "best": best, "evaluations": evaluations}
-        context.out.value(last | {"elapsed_s": round(elapsed_s, 3), "row": row})
-    else:
-        _evidence(context, row)
-        (context.out.good if outcome in _GOOD else context.out.bad)(f"{row['id']}: {outcome}. {row.get('reason', '')}")
-        if outcome == "pending":
-            context.out.line(f"read it:    o-tui show {row['id']}")
-            context.out.line(f"approve it: o-tui approve {row['id']} --digest {row['diff_sha256']}")
-    return 0 if outcome in _GOOD else 1
-
-
-# --- looking
-
-
-def pending(context: Context) -> int:
-    """Prints what waits for an operator."""
-    return listed(context, "pending", context.call("pending"), "nothing waits for you")
-
-
-def listed(context: Context, key: str, rows: list[dict[str, Any]], empty: str) -> int:
-    """Prints evolutions, one a line."""
-    rows = [with_time(row) for row in rows]
-    if context.out.json:
-        context.out.value({key: rows})
-        return 0
-    cells = [(row["id"], when(row.get("time_ns", 0)), row["gene"], row["state"], _why(row)) for row in rows]
-    context.out.table(("ID", "TIME", "GENE", "STATE", "GOAL OR REASON"), cells, empty)
-    return 0
-
-
-def _why(row: dict[str, Any]) -> str:
-    first, second = ("reason", "goal") if row["state"] in ("failed", "rejected", "rolled_back") else ("goal", "reason")
-    return str(row.get(first) or row.get(second) or "")
-
-
-def show(context: Context) -> int:
-    """Prints one change with diff and evidence."""
-    row = with_time(context.call("evolution.show", id=context.args.id))
-    if context.out.json:
-        context.out.value(row)
-        return 0
-    context.out.pairs(
-        [(key, row.get(key)) for key in ("id", "gene", "state", "reason", "goal", "hypothesis", "origin")]
-    )
-    context.out.pairs([(key, row.get(key)) for key in ("base", "revision", "version", "next_version", "by")])
-    _evidence(context, row)
-    _violations(context, row.get("violations", []))
-    if row.get("diff"):
-        context.out.line()
-        _flag(context, row["diff"])
-        context.out.diff(row["diff"])
-        context.out.line()
-        context.out.line(f"diff_sha256 {row['diff_sha256']}")
-    if row["state"] == "pending":
-        context.out.line(f"approve it: o-tui approve {row['id']} --digest {row['diff_sha256']}")
-        context.out.line(f"reject it:  o-tui reject {row['id']} --reason TEXT")
-    return 0
-
-
-def _flag(context: Context, diff: str) -> None:
-    from o_tui.protocol.safe_text import hidden
-
-    found = sorted({name for _, name in hidden("\n".join(line[1:] for line in diff.splitlines()))})
-    if found:
-        context.out.bad(
-            f"WARNING: the diff has characters that cannot be seen or are not what they seem: {', '.join(found)}"
-        )
-
-
-def _evidence(context: Context, row: dict[str, Any]) -> None:
-    evidence = row.get("evidence") or {}
-    if not evidence:
-        return
-    context.out.title(f"evidence: {evidence.get('pairs', 0)} pairs")
-    for name in ("latency", "cpu"):
-        if ratio := evidence.get(name):
-            context.out.line(f"  {name:<8} {compared(ratio)}")
-    errors, answers, effects = (evidence.get(key) or {} for key in ("errors", "answers", "effects"))
-    context.out.line(f"  errors   {errors.get('main', 0)} -> {errors.get('candidate', 0)}")
-    context.out.line(f"  answers  {answers.get('same', 0)} same, {answers.get('different', 0)} different")
-    context.out.line(f"  effects  {effects.get('recorded', 0)} recorded, {effects.get('diverged', 0)} diverged")
-    if sandbox := evidence.get("sandbox"):
-        context.out.line(f"  sandbox  {in_words(sandbox.get('candidate', []))}")
-    for reason in evidence.get("reasons", []):
-        context.out.line(f"  {reason}")
-
-
-def _violations(context: Context, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        context.out.line()
-        context.out.title("refused by the sandbox")
-        cells = [(when(row["time_ns"]), row["instance"], row["layer"], row["what"]) for row in rows]
-        context.out.table(("TIME", "INSTANCE", "LAYER", "WHAT"), cells)
-
-
-def compared(ratio: dict[str, Any]) -> str:
-    """Main's figure, the candidate's and their ratio; what was not measured is not a number."""
-    before, after = ratio.get("main_p50_ms") or 0.0, ratio.get("candidate_p50_ms") or 0.0
-    if not before or not after:
-        return "not measured"
-    low, high = ratio.get("ci_low") or 0.0, ratio.get("ci_high") or 0.0
-    text = f"{before:.3f} -> {after:.3f} ms, "
-    if low <= 0.0 or high >= _OPEN:
-        return text + "too few pairs"
-    return text + f"ratio {ratio.get('ratio_median') or 0.0:.3f} ({low:.3f}-{high:.3f})"
-
-
-# --- deciding
-
-
-def approve(context: Context) -> int:
-    """An operator's yes to the exact diff."""
-    args = context.args
-    return _decided(context, context.call("approve", id=args.id, digest=args.digest, evidence=args.evidence))
-
-
-def shadow(context: Context) -> int:
-    """Another shadow run of a change that waits."""
-    start = time.monotonic()
-    with context.guardian() as client:
-        digest = context.args.digest or client.call("evolution.show", id=context.args.id)["diff_sha256"]
-        asked = client.call("evolution.measure", id=context.args.id, digest=digest)
-        row = client.call("evolution.wait", id=asked["evolution"])
-    return _outcome(context, row, time.monotonic() - start)
-
-
-def reject(context: Context) -> int:
-    """An operator's no."""
-    row = context.call("reject", id=context.args.id, reason=context.args.reason)
-    if context.out.json:
-        context.out.value(row)
-    else:
-        context.out.line(f"{row.get('id', context.args.id)}: rejected")
-    return 0
-
-
-def rollback(context: Context) -> int:
-    """Back to an earlier revision."""
-    value = context.call("rollback", revision=context.args.revision, state=context.args.state)
-    if context.out.json:
-        context.out.value(value)
-    else:
-        context.out.good(f"rolled back to {value.get('version', '')} {short(value.get('revision'))}".replace("  ", " "))
-    return 0
-
-
-def _decided(context: Context, row: dict[str, Any]) -> int:
-    done = row.get("state", "promoted") == "promoted"
-    if context.out.json:
-        context.out.value(row)
-    elif done:
-        version = row.get("next_version") or row.get("version", "")
-        context.out.good(f"{row['id']}: promoted, version {version} ({short(row.get('revision'))})")
-    else:
-        context.out.bad(f"{row.get('id', context.args.id)}: {row.get('state')}. {row.get('reason', '')}")
-    return 0 if done else 1
 
 
 COMMANDS = (
@@ -357,58 +158,5 @@ COMMANDS = (
         codes=(1, 3, 4, 5, 69),
         keys=("evolution", "outcome", "best", "evaluations", "elapsed_s"),
         notes="With --json one event a line; the last line has the outcome. Exit code 1 if it was not good enough.",
-    ),
-    Command(
-        "pending",
-        "The changes that wait for an operator.",
-        pending,
-        examples=(("pending", "then o-tui show ID"),),
-        keys=("pending",),
-    ),
-    Command(
-        "show",
-        "One change with its diff and evidence.",
-        show,
-        _id,
-        examples=(("show e3f2", "the beginning of an id is enough"), ("show e3f2 --json | jq -r .diff", "the diff")),
-        codes=(3, 5),
-        keys=(*_ROW, "diff", "stages", "violations"),
-    ),
-    Command(
-        "approve",
-        "Approve the exact diff of a change: it is loaded into the agent that runs.",
-        approve,
-        _approve,
-        examples=(("approve e3f2 --digest 9c1b…", "the digest is the last line of o-tui show"),),
-        codes=(1, 3, 4, 5),
-        keys=_ROW,
-    ),
-    Command(
-        "shadow",
-        "Measure a change that waits once more, on fresh forks and other requests.",
-        shadow,
-        _shadow,
-        examples=(("shadow e3f2", "the new evidence takes the place of the old one"),),
-        codes=(1, 3, 4, 5, 69),
-        keys=("evolution", "outcome", "best", "evaluations", "elapsed_s"),
-        notes="It waits for your decision again afterwards, unless it was shown to do harm.",
-    ),
-    Command(
-        "reject",
-        "Reject a change, with a reason.",
-        reject,
-        _reject,
-        examples=(("reject e3f2 --reason 'it forgets names'", "the agent learns from the reason"),),
-        codes=(3, 4, 5),
-        keys=_ROW,
-    ),
-    Command(
-        "rollback",
-        "Go back to an earlier revision of the genome; no request is lost.",
-        rollback,
-        _rollback,
-        examples=(("rollback", "to the one before"), ("rollback 9f3c1e", "to a certain one")),
-        codes=(1, 3, 4, 5),
-        keys=("revision", "version"),
     ),
 )

@@ -7,11 +7,14 @@ import time
 from datetime import datetime
 from typing import Any
 
+from o_tui.cli.changes import listed
 from o_tui.cli.command import Command, Context, positive
-from o_tui.cli.evolution import listed
 from o_tui.cli.output import when, with_time
 from o_tui.protocol.errors import UsageError
 
+_DIGITS = 10
+_LATEST_S = 9_000_000_000
+"""Seconds that still fit as 64 bits of nanoseconds; the year 2255."""
 _HOLD = ("held", "who", "reason", "time_ns")
 
 
@@ -107,9 +110,8 @@ def history(context: Context) -> int:
     if args.statistics:
         return _statistics(context, context.call("evolution.statistics"))
     filters = {"gene": args.gene, "state": args.state, "source": args.source, "since_ns": _since(args.since)}
-    return listed(
-        context, "evolutions", context.call("history", limit=args.limit, **filters), "nothing has changed yet"
-    )
+    empty = "nothing like that has been" if any(filters.values()) else "nothing has changed yet"
+    return listed(context, "evolutions", context.call("history", limit=args.limit, **filters), empty)
 
 
 def _since(text: str) -> int:
@@ -117,11 +119,11 @@ def _since(text: str) -> int:
     if not text:
         return 0
     span = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}.get(text[-1])
-    if span and text[:-1].isascii() and text[:-1].isdigit():
-        return time.time_ns() - int(text[:-1]) * span * 1_000_000_000
+    if span and text[:-1].isascii() and text[:-1].isdigit() and len(text) < _DIGITS:
+        return max(0, time.time_ns() - int(text[:-1]) * span * 1_000_000_000)
     try:
-        return int(datetime.fromisoformat(text).astimezone().timestamp() * 1e9)
-    except ValueError as error:
+        return min(max(0, int(datetime.fromisoformat(text).astimezone().timestamp())), _LATEST_S) * 1_000_000_000
+    except (ValueError, OverflowError) as error:
         raise UsageError(f"{text[:40]!r} is no time", hint="3h, 2d, or a date like 2026-11-28") from error
 
 

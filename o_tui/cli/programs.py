@@ -51,6 +51,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--for-page", action="store_true", help=argparse.SUPPRESS)
 
 
+OF_PROGRAMS = ("config", "seed", "llm", "out", "plain")
+"""Options that only a program has a use for."""
+
+
+def check_alone(args: argparse.Namespace, what: str, foreign: tuple[str, ...]) -> None:
+    """Options that say nothing about what is evolved are refused, not left alone. Raises UsageError."""
+    for option in foreign:
+        name = "file" if option == "from" else option.replace("-", "_")
+        if getattr(args, name) not in (None, "", 0, False):
+            raise UsageError(f"--{option} says nothing about {what}", hint="see o-tui evolve --help")
+
+
 def wanted(args: argparse.Namespace) -> bool:
     """Whether a program is meant and not a gene."""
     return bool(args.evaluator or args.resume is not None or args.approve or (args.gene or "").endswith(".py"))

@@ -122,10 +122,10 @@ async def test_what_an_instance_asks_for_is_tried_when_it_is_quiet(
 
 
 def test_the_commands(workspace: Paths) -> None:
-    def run(*words: str) -> str:
+    def run(*words: str, code: int = 0) -> str:
         command = [sys.executable, "-m", "o_tui", *words, "--data-dir", str(workspace.data)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == code, done.stderr
         return done.stdout
 
     client.start_guardian(workspace)
@@ -136,6 +136,9 @@ def test_the_commands(workspace: Paths) -> None:
         assert "medium risk" in run("policy", "recall", "auto", "--risk", "medium")
         assert "recall" in run("policy") and "nothing was seen" in run("history", "--intents")
         assert "until decided" in run("history", "--statistics")
+        run("evolve", "recall", "--source", "others", code=1)
+        assert "no_evidence" in run("history", "--state", "no_evidence", "--since", "1d")
+        assert "nothing like that" in run("history", "--since", "9999-12-31")
         run("say", "hello")
         assert "was bad" in run("feedback", "bad", "too", "short")
     finally:

@@ -78,6 +78,16 @@ def test_every_error_has_a_documented_exit_code() -> None:
         ("wal tail -n -1", "a whole number from 1"),
         ("memory search x -k 0", "a whole number from 1"),
         ("history -n -3", "a whole number from 1"),
+        ("history -n 99999999999999999999999", "a whole number from 1"),
+        ("history --since 99999999999999d", "is no time"),
+        ("history --since 0001-01-01", "is no time"),
+        ("evolve recall --source operators --budget-cpu inf", "a number from 0"),
+        ("evolve recall --source operators --budget-money nan", "a number from 0"),
+        ("evolve recall --from x.py --seed 3", "--seed says nothing about a gene"),
+        ("evolve program.py evaluator.py --goal faster", "--goal says nothing about a program"),
+        ("evolve program.py evaluator.py --metric any", "--metric says nothing about a program"),
+        ("evolve recall --from /dev/null", "/dev/null is empty"),
+        ("evolve recall --from /dev/zero", "more than 1048576 bytes"),
         ("checkpoint restore 3f2a", "--yes"),
         ("memory add --kind eternal x", "invalid choice"),
         ("config get brain.modle", "did you mean brain.model?"),
@@ -192,7 +202,7 @@ def test_the_demo_needs_a_terminal_for_its_screen(workspace: Paths, capsys: pyte
 
 
 def test_what_was_not_measured_is_no_number() -> None:
-    from o_tui.cli.evolution import compared
+    from o_tui.cli.changes import compared
 
     ratio = {"main_p50_ms": 2.0, "candidate_p50_ms": 1.0, "ratio_median": 0.5, "ci_low": 0.4, "ci_high": 0.6}
     assert compared(ratio) == "2.000 -> 1.000 ms, ratio 0.500 (0.400-0.600)"
@@ -202,8 +212,8 @@ def test_what_was_not_measured_is_no_number() -> None:
 
 def test_columns_for_people() -> None:
     from o_tui.cli.brain import state_of
+    from o_tui.cli.changes import _why
     from o_tui.cli.demo import _short as said
-    from o_tui.cli.evolution import _why
     from o_tui.cli.log import request
 
     assert (request("~tools.0.179012"), request("a.b")) == ("~tools", "a.b")

@@ -12,6 +12,7 @@ from o_tui.guardian.evolving.sourcing import told
 
 LOOKED_AT = 10_000
 """The newest rows that are counted."""
+NO_EVIDENCE = "no_evidence"
 DECIDED = ("promoted", "rejected", "failed", "rolled_back")
 Rows = Sequence[Mapping[str, Any]]
 
@@ -21,12 +22,13 @@ def source_of(row: Mapping[str, Any]) -> str:
     return str(row.get("source", {}).get("origin") or row.get("origin", ""))
 
 
-def pick(rows: Rows, gene: str = "", source: str = "", since_ns: int = 0) -> list[Mapping[str, Any]]:
-    """Those of a gene, a source, begun since then."""
+def pick(rows: Rows, gene: str = "", state: str = "", source: str = "", since_ns: int = 0) -> list[Mapping[str, Any]]:
+    """Those of a gene, a state (or outcome), a source, begun since then."""
     return [
         row
         for row in rows
         if (not gene or row["gene"] == gene)
+        and (not state or state in (row["state"], outcome(row)))
         and (not source or source_of(row) == source)
         and int(row.get("time_ns", 0)) >= since_ns
     ]
@@ -34,8 +36,8 @@ def pick(rows: Rows, gene: str = "", source: str = "", since_ns: int = 0) -> lis
 
 def outcome(row: Mapping[str, Any]) -> str:
     """promoted, pending, rejected, no_evidence, failed or rolled_back."""
-    if row["state"] == "rejected" and row.get("verdict") == "no_evidence":
-        return "no_evidence"
+    if row["state"] == "rejected" and row.get("verdict") == NO_EVIDENCE:
+        return NO_EVIDENCE
     return str(row["state"])
 
 

@@ -104,7 +104,10 @@ class Book:
         """One row; raises NotFoundError."""
         row = await self._rows.get(evolution)
         if row is None:
-            raise NotFoundError(f"there is no evolution {evolution[:40]!r}", hint="`o-tui history` lists them")
+            raise NotFoundError(
+                f"there is no evolution {evolution[:40]!r}, or more than one that begins so",
+                hint="`o-tui history` lists them",
+            )
         return row
 
     async def page(self, limit: int, states: Sequence[str] = ()) -> list[dict[str, Any]]:

@@ -261,10 +261,10 @@ class Evolutions:
         """The newest evolutions and runs of programs, newest first, without diffs; of a gene, state, source, since."""
         if self._programs is not None:
             await self._programs.look()
-        rows = await self._book.page(
-            chronicle.LOOKED_AT if gene or source or since_ns else max(1, min(limit, 1_000)), (state,) if state else ()
-        )
-        found = chronicle.pick(rows, gene, source, since_ns)
+        looked_at = chronicle.LOOKED_AT if gene or state or source or since_ns else max(1, min(limit, 1_000))
+        states = ("rejected" if state == chronicle.NO_EVIDENCE else state,) if state else ()
+        rows = await self._book.page(looked_at, states)
+        found = chronicle.pick(rows, gene, state, source, since_ns)
         found.sort(key=lambda row: int(row["time_ns"]), reverse=True)  # a run may have been read later than it began
         return [light(row) for row in found[: max(1, min(limit, 1_000))]]
 

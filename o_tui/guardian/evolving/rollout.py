@@ -153,7 +153,8 @@ class Rollout:
             self._twins(row, old, new, ()),
             expected=_approved_ratio(row),
             pairs=pairs,
-            seconds=self._limits.seconds - (time.time_ns() - began_ns) / 1e9,
+            # a clock that was put back must not make it longer
+            seconds=min(self._limits.seconds, self._limits.seconds - (time.time_ns() - began_ns) / 1e9),
             requests=self._limits.requests,
             keep=keep,
             held=self._surroundings.held,

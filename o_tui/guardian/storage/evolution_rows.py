@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -68,7 +69,8 @@ class EvolutionRows:
         """The newest rows, newest first; only those in `states`, where given."""
         where = f"WHERE state IN ({','.join('?' * len(states))})" if states else ""
         sql = f"SELECT {_COLUMNS} FROM evolutions {where} ORDER BY number DESC LIMIT ?"
-        return [_public(row) for row in await self._database.read(sql, [*states, limit])]
+        rows = await self._database.read(sql, [*states, limit])
+        return await asyncio.to_thread(lambda: [_public(row) for row in rows])  # thousands take longer than a tick
 
     async def pending(self) -> Rows:
         """The rows that wait for an operator, newest first."""

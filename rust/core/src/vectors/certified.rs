@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::codes::{CodedQuery, Codes};
-use super::kernels::{BLOCK, Dots, Kernel, Part, QUERIES, Reaching, STRETCH, Tiles};
+use super::kernels::{BLOCK, Dots, Kernel, Part, QUERIES, Reaching, STRETCH};
 use super::matrix::Matrix;
 use super::top::Top;
 
@@ -241,7 +241,6 @@ thread_local! {
 /// Queries that are compared with the codes together.
 struct Party<'a> {
     hunts: Vec<Hunt<'a>>,
-    tiles: Option<Tiles>,
     /// Both halves of the queries are compared at once.
     whole: bool,
 }
@@ -250,15 +249,10 @@ impl<'a> Party<'a> {
     /// A party of some of `all` queries.
     fn new(queries: &[&'a [f32]], all: usize, k: usize, kernel: Kernel) -> Self {
         let hunts = queries.iter().map(|query| Hunt::new(query, k, kernel));
-        let mut party = Party {
+        Party {
             hunts: hunts.collect(),
-            tiles: None,
             whole: kernel.whole(all),
-        };
-        if kernel.tiled(all) {
-            party.tiles = Some(Tiles::of(&party.words()));
         }
-        party
     }
 
     /// The codes of all queries, then those of what they leave out.
@@ -298,9 +292,6 @@ impl<'a> Party<'a> {
     }
 
     fn compare(&self, kernel: Kernel, blocks: &[u8], dots: &mut [Dots]) {
-        if let Some(tiles) = &self.tiles {
-            return kernel.tile_dots(blocks, tiles, dots);
-        }
         let mut words = self.words();
         if words.len() > 2 {
             // As many as there is a loop for.
@@ -324,9 +315,7 @@ pub(super) fn search(
         .chunks(size)
         .map(|some| Party::new(some, queries.len(), k, matrix.kernel))
         .collect();
-    let tiles = parties.iter().filter_map(|party| party.tiles.as_ref());
-    let room = tiles.map(Tiles::padded).max();
-    let room = room.unwrap_or(if size == 1 { 2 } else { QUERIES });
+    let room = if size == 1 { 2 } else { QUERIES };
     // Kept for the next search, because to fill so much with zeros each time takes as long as to compare.
     let mut dots = DOTS.take();
     dots.resize(room.max(dots.len()), [0; STRETCH]);

@@ -4,6 +4,7 @@
 //! `shortlist` and a plain scan are the ways to search, and `search` chooses among them.
 
 mod aligned;
+mod batch;
 mod binary;
 mod certified;
 mod codes;
@@ -101,16 +102,19 @@ fn floats(bytes: &[u8], dimensions: usize) -> Result<Vec<f32>, VectorError> {
         return Err(VectorError::Size { expected, got });
     }
     let numbers: Vec<f32> = le_floats(bytes).collect();
-    match numbers.iter().all(|number| number.is_finite()) {
+    // Without stopping at the first one: so it is done for many at once.
+    let finite = numbers
+        .iter()
+        .fold(true, |all, number| all & number.is_finite());
+    match finite {
         true => Ok(numbers),
         false => Err(VectorError::NotFinite),
     }
 }
 
 fn le_floats(bytes: &[u8]) -> impl ExactSizeIterator<Item = f32> + '_ {
-    bytes
-        .chunks_exact(4)
-        .map(|number| f32::from_le_bytes([number[0], number[1], number[2], number[3]]))
+    let (numbers, _) = bytes.as_chunks();
+    numbers.iter().map(|number| f32::from_le_bytes(*number))
 }
 
 /// Longer vectors are refused where lengths are kept: no product of two overflows.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::thread;
 
+use super::batch;
 use super::certified;
 use super::index::VectorIndex;
 use super::kernels::{BLOCK, STRETCH};
@@ -88,23 +89,27 @@ impl VectorIndex {
                 got: queries.len(),
             });
         }
-        let queries = queries
-            .chunks_exact(size)
-            .map(|query| self.vector(query))
-            .collect::<Result<Vec<_>, _>>()?;
-        let queries: Vec<&[f32]> = queries.iter().map(Vec::as_slice).collect();
+        let queries = self.vectors(queries, queries.len() / size)?;
+        let queries: Vec<&[f32]> = queries.chunks_exact(self.dimensions()).collect();
         let tops = self.find(&queries, search)?;
         Ok(tops.into_iter().map(Top::finish).collect())
     }
 
     /// Reads a vector as this index keeps it.
     pub(super) fn vector(&self, bytes: &[u8]) -> Result<Vec<f32>, VectorError> {
-        let mut vector = floats(bytes, self.dimensions())?;
-        match self.metric() {
-            Metric::Cosine => normalise(&mut vector),
-            Metric::Dot => super::check_length(&vector)?,
+        self.vectors(bytes, 1)
+    }
+
+    /// Reads so many vectors as this index keeps them, one after the other.
+    fn vectors(&self, bytes: &[u8], count: usize) -> Result<Vec<f32>, VectorError> {
+        let mut vectors = floats(bytes, count * self.dimensions())?;
+        for vector in vectors.chunks_exact_mut(self.dimensions()) {
+            match self.metric() {
+                Metric::Cosine => normalise(vector),
+                Metric::Dot => super::check_length(vector)?,
+            }
         }
-        Ok(vector)
+        Ok(vectors)
     }
 
     fn find(&self, queries: &[&[f32]], search: &Search<'_>) -> Result<Vec<Top>, VectorError> {
@@ -185,6 +190,9 @@ impl VectorIndex {
         rows: Range<usize>,
     ) -> Vec<Top> {
         let codebook = match pass {
+            FirstPass::Certified if matrix.kernel.tiled(queries.len()) => {
+                return batch::search(matrix, &self.codes, queries, k, rows);
+            }
             FirstPass::Certified => {
                 return certified::search(matrix, &self.codes, queries, k, rows);
             }

@@ -288,6 +288,37 @@ fn a_batch_finds_what_each_of_its_queries_finds() {
     }
 }
 
+/// Also without tiles: the loops are then plain ones.
+#[test]
+fn a_party_by_tiles_finds_what_a_plain_scan_finds() {
+    let mut dice = Dice(18);
+    for (name, make) in HARD {
+        for (size, count, k) in [(3, 1100, 10), (17, 70, 3), (70, 90, 70)] {
+            let rows: Vec<Vec<f32>> = (0..count).map(|n| make(&mut dice, n, size)).collect();
+            let mask: Vec<u8> = (0..count).map(|_| u8::from(dice.roll(3) != 0)).collect();
+            let mut queries: Vec<Vec<f32>> = (0..34).map(|n| make(&mut dice, n, size)).collect();
+            queries[1] = rows[count / 2].clone();
+            queries[2] = vec![0.0; size];
+            queries[3].iter_mut().for_each(|number| *number *= 1e-30);
+            queries[4].iter_mut().for_each(|number| *number *= 1e15);
+            for kernel in [Kernel::Portable, Kernel::detect()] {
+                let index = index_of(kernel, Metric::Dot, &rows);
+                for mask in [None, Some(&mask[..])] {
+                    let matrix = index.matrix(mask);
+                    let queries: Vec<&[f32]> = queries.iter().map(Vec::as_slice).collect();
+                    let found = batch::search(&matrix, &index.codes, &queries, k, 0..count);
+                    for (query, top) in queries.iter().zip(found) {
+                        let mut right = top::Top::new(k);
+                        matrix.scan(query, 0..count, &mut right);
+                        let (found, right) = (top.finish(), right.finish());
+                        assert_eq!(found, right, "{name} {kernel:?} {size} {count}");
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn threads_find_what_one_finds() {
     let mut dice = Dice(15);

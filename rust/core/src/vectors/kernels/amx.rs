@@ -6,11 +6,11 @@
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
 
-use super::tiles::{PAIR, Tiles, WORDS};
-use super::{BLOCK, Dots, GROUP, STRETCH};
+use super::tiles::{Margins, PARTY, Scores, Sums, Tiles, WIDTH};
+use super::{BLOCK, avx512};
 
 /// Bytes of a row of a tile, and of a tile.
-const ROW: usize = 64;
+const ROW: usize = WIDTH;
 const TILE: usize = 16 * ROW;
 
 /// All eight tiles are sixteen rows of 64 bytes.
@@ -60,33 +60,61 @@ macro_rules! step {
 #[repr(C, align(64))]
 struct Rest([[u8; TILE]; 2]);
 
+/// The sums of two blocks by one half of the queries' codes, then by the other.
+#[repr(C, align(64))]
+struct Pairs([[Sums; 2]; 2]);
+
 /// # Safety
 /// [`allowed`] has said so.
-pub(super) unsafe fn tile_dots(blocks: &[u8], tiles: &Tiles, out: &mut [Dots]) {
-    let size = tiles.groups() * GROUP * BLOCK;
+pub(super) unsafe fn scores(
+    blocks: &[u8],
+    tiles: &Tiles,
+    queries: usize,
+    rows: Margins<'_>,
+    lanes: &mut [Scores],
+    out: &mut [Scores],
+) {
+    let size = tiles.block_bytes();
     let count = blocks.len() / size;
-    assert!(count <= STRETCH / BLOCK && out.len() >= tiles.padded());
+    let factors = &tiles.factors[..queries.min(PARTY)];
+    let (scales, under) = (rows.scales.as_chunks().0, rows.under.as_chunks().0);
     let mut rest = Rest([[0; TILE]; 2]);
+    let mut sums = Pairs([[[[0; BLOCK]; PARTY]; 2]; 2]);
     // SAFETY: the shape is a valid one of 64 bytes.
     unsafe { asm!("ldtilecfg [{}]", in(reg) &SHAPE, options(nostack, readonly, preserves_flags)) };
     for at in (0..count).step_by(2) {
-        let first = &blocks[at * size..][..size];
-        // An odd one is multiplied twice: what comes of it is written where no block is.
-        let second = if at + 1 < count { at + 1 } else { at };
-        let second = &blocks[second * size..][..size];
-        for (pair, out) in tiles.pairs().zip(out.chunks_exact_mut(PAIR)) {
-            // SAFETY: tiles are allowed and shaped; `out` has 32 rows of eight blocks, and `at` is even and below eight.
-            unsafe { multiply(pair, [first, second], &mut rest, out, at * BLOCK) };
+        // An odd one is multiplied twice, and looked at once.
+        let both = [at, (at + 1).min(count - 1)];
+        let pair = both.map(|block| &blocks[block * size..][..size]);
+        for (number, (half, out)) in tiles.halves().into_iter().zip(&mut sums.0).enumerate() {
+            // SAFETY: tiles are allowed and shaped.
+            unsafe { multiply(half, pair, pair[number], &mut rest, out) };
+        }
+        let [high, low] = &sums.0;
+        for (block, (high, low)) in (at..count).zip(high.iter().zip(low)) {
+            let lanes = &mut lanes[block % lanes.len()];
+            let (scales, under) = (&scales[block], &under[block]);
+            // SAFETY: who has AMX has AVX-512.
+            unsafe { avx512::settle([high, low], factors, scales, under, lanes, &mut out[block]) };
         }
     }
     // SAFETY: nobody needs the tiles any more. With it they need not be saved when the process is switched.
     unsafe { asm!("tilerelease", options(nostack, nomem, preserves_flags)) };
 }
 
+/// Multiplies two blocks with one half of the queries' codes; what lies four blocks behind `fetched` is fetched meanwhile
+/// (measured: into the second cache; to fetch into the first one takes longer than it saves).
+///
 /// # Safety
-/// Tiles are allowed and shaped, `out` has [`PAIR`] rows, and two blocks from row `at` on lie in a stretch.
+/// Tiles are allowed and shaped.
 #[inline]
-unsafe fn multiply(pair: &[i32], blocks: [&[u8]; 2], rest: &mut Rest, out: &mut [Dots], at: usize) {
+unsafe fn multiply(
+    (codes, starts): (&[u8], &[i32]),
+    blocks: [&[u8]; 2],
+    fetched: &[u8],
+    rest: &mut Rest,
+    out: &mut [Sums; 2],
+) {
     let steps = blocks[0].len() / TILE;
     let whole = steps * TILE;
     let left = blocks[0].len() - whole;
@@ -95,27 +123,28 @@ unsafe fn multiply(pair: &[i32], blocks: [&[u8]; 2], rest: &mut Rest, out: &mut 
             rest[..left].copy_from_slice(&block[whole..]);
         }
     }
-    debug_assert!(out.len() >= PAIR && pair.len() >= blocks[0].len().div_ceil(TILE) * PAIR * WORDS);
-    let sums = out.as_mut_ptr().cast::<i32>().wrapping_add(at);
-    // SAFETY: each step reads two tiles of `pair` and one of each block, and there are as many as steps; then, where
-    // something is left, once more of `pair` and of `rest`. Four tiles are written into the rows of `out`.
+    debug_assert!(codes.len() >= blocks[0].len().div_ceil(TILE) * 2 * TILE);
+    debug_assert!(starts.len() == PARTY * BLOCK && blocks[0].len() == blocks[1].len());
+    // SAFETY: each step reads two tiles of `codes` and one of each block, and there are as many as steps; then, where
+    // something is left, once more of `codes` and of `rest`. The sums begin at the two tiles of `starts`, and `out` is
+    // the four tiles they are written to.
     unsafe {
         asm!(
-            "tilezero tmm0",
-            "tilezero tmm1",
-            "tilezero tmm2",
-            "tilezero tmm3",
+            "tileloadd tmm0, [{starts} + {row}]",
+            "tileloadd tmm1, [{starts} + {row}]",
+            "tileloadd tmm2, [{starts} + {row} + 1024]",
+            "tileloadd tmm3, [{starts} + {row} + 1024]",
             "test {steps}, {steps}",
             "jz 3f",
             "2:",
             ".irp at, 0, 64, 128, 192, 256, 320, 384, 448, 512, 576, 640, 704, 768, 832, 896, 960",
-            "prefetcht0 [{first} + {ahead} + \\at]",
-            "prefetcht0 [{second} + {ahead} + \\at]",
+            "prefetcht1 [{fetched} + \\at]",
             ".endr",
             step!(),
             "add {queries}, 2048",
             "add {first}, 1024",
             "add {second}, 1024",
+            "add {fetched}, 1024",
             "dec {steps}",
             "jnz 2b",
             "3:",
@@ -125,22 +154,20 @@ unsafe fn multiply(pair: &[i32], blocks: [&[u8]; 2], rest: &mut Rest, out: &mut 
             "lea {second}, [{rest} + 1024]",
             step!(),
             "4:",
-            "tilestored [{out} + {line}], tmm0",
-            "tilestored [{out} + {line} + 64], tmm1",
-            "add {out}, {half}",
-            "tilestored [{out} + {line}], tmm2",
-            "tilestored [{out} + {line} + 64], tmm3",
+            "tilestored [{out} + {row}], tmm0",
+            "tilestored [{out} + {row} + 1024], tmm2",
+            "tilestored [{out} + {row} + 2048], tmm1",
+            "tilestored [{out} + {row} + 3072], tmm3",
             steps = inout(reg) steps => _,
-            queries = inout(reg) pair.as_ptr() => _,
+            queries = inout(reg) codes.as_ptr() => _,
             first = inout(reg) blocks[0].as_ptr() => _,
             second = inout(reg) blocks[1].as_ptr() => _,
-            out = inout(reg) sums => _,
+            fetched = inout(reg) fetched.as_ptr().wrapping_add(4 * blocks[0].len()) => _,
+            starts = in(reg) starts.as_ptr(),
+            out = in(reg) out.as_mut_ptr(),
             rest = in(reg) &*rest,
             left = in(reg) left,
             row = in(reg) ROW,
-            line = in(reg) size_of::<Dots>(),
-            ahead = in(reg) 2 * blocks[0].len(),
-            half = const { PAIR / 2 * size_of::<Dots>() },
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
             out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack),

@@ -2,20 +2,24 @@
 
 use std::arch::x86_64::{
     __m256i, __m512, __m512i, _CMP_GE_OQ, _MM_HINT_T0, _mm_prefetch, _mm256_castpd_ps,
-    _mm256_loadu_si256, _mm512_abs_ps, _mm512_add_pd, _mm512_add_ps, _mm512_castps_pd,
-    _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_castsi512_si256, _mm512_cmp_ps_mask,
-    _mm512_cvtepi32_pd, _mm512_cvtepi32_ps, _mm512_cvtepu16_epi32, _mm512_cvtph_ps,
-    _mm512_cvtps_epi32, _mm512_cvtps_pd, _mm512_dpbusd_epi32, _mm512_extractf64x4_pd,
-    _mm512_extracti64x4_epi64, _mm512_fmadd_pd, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_loadu_si512, _mm512_mask_cvtepi32_storeu_epi8, _mm512_maskz_loadu_ps, _mm512_max_ps,
-    _mm512_mul_pd, _mm512_mul_ps, _mm512_reduce_add_pd, _mm512_reduce_add_ps, _mm512_reduce_max_ps,
-    _mm512_set1_epi32, _mm512_set1_pd, _mm512_set1_ps, _mm512_setzero_pd, _mm512_setzero_ps,
-    _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512,
-    _mm512_sub_epi32, _mm512_sub_pd, _mm512_sub_ps,
+    _mm256_loadu_si256, _mm512_abs_ps, _mm512_add_epi32, _mm512_add_pd, _mm512_add_ps,
+    _mm512_castps_pd, _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_castsi512_si256,
+    _mm512_cmp_ps_mask, _mm512_cvtepi32_pd, _mm512_cvtepi32_ps, _mm512_cvtepu16_epi32,
+    _mm512_cvtph_ps, _mm512_cvtps_epi32, _mm512_cvtps_pd, _mm512_dpbusd_epi32,
+    _mm512_extractf64x4_pd, _mm512_extracti64x4_epi64, _mm512_fmadd_pd, _mm512_fmadd_ps,
+    _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_cvtepi32_storeu_epi8, _mm512_maskz_loadu_ps,
+    _mm512_max_ps, _mm512_mul_pd, _mm512_mul_ps, _mm512_reduce_add_epi32, _mm512_reduce_add_pd,
+    _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_set1_epi32, _mm512_set1_pd, _mm512_set1_ps,
+    _mm512_setzero_pd, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32,
+    _mm512_srai_epi32, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_sub_pd,
+    _mm512_sub_ps,
 };
 
 use super::super::half::Kind;
-use super::{BLOCK, Facts, Part, QUERIES, Quantised, Reaching, STRETCH, TINY, WORD_LANES, plain};
+use super::tiles::{Halved, PARTY, Scores, Sums, WIDTH};
+use super::{
+    BLOCK, Facts, Part, QUERIES, Quantised, Reaching, STRETCH, TINY, WORD_LANES, many, plain,
+};
 
 const LANES: usize = 16;
 const BYTES: usize = 64;
@@ -216,6 +220,67 @@ pub(super) fn lowest<const PARTS: usize>(
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub(super) fn halve(query: &[f32], levels: f32, high: &mut [u8], low: &mut [u8]) -> Halved {
+    let (mut most, mut squares) = (_mm512_setzero_ps(), _mm512_setzero_ps());
+    for at in (0..query.len()).step_by(LANES) {
+        let numbers = load_tail(query, at);
+        most = _mm512_max_ps(most, _mm512_abs_ps(numbers));
+        squares = _mm512_fmadd_ps(numbers, numbers, squares);
+    }
+    let (scale, by) = plain::step(_mm512_reduce_max_ps(most), levels);
+    let by = _mm512_set1_ps(by);
+    let (mut sum, mut highs) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+    let half = _mm512_set1_epi32(128);
+    for at in (0..query.len()).step_by(LANES) {
+        let numbers = _mm512_cvtps_epi32(_mm512_mul_ps(load_tail(query, at), by));
+        let above = _mm512_srai_epi32::<8>(_mm512_add_epi32(numbers, half));
+        let place = at / WIDTH * PARTY * WIDTH + at % WIDTH;
+        for (out, codes) in [(&mut *high, above), (&mut *low, numbers)] {
+            let out = &mut out[place..place + LANES];
+            // SAFETY: `out` has room for sixteen bytes, and the store needs no alignment.
+            unsafe { _mm512_mask_cvtepi32_storeu_epi8(out.as_mut_ptr().cast(), !0, codes) };
+        }
+        sum = _mm512_add_epi32(sum, numbers);
+        highs = _mm512_add_epi32(highs, above);
+    }
+    Halved {
+        scale,
+        length: _mm512_reduce_add_ps(squares).sqrt() * many::UP,
+        highs: _mm512_reduce_add_epi32(highs),
+        numbers: _mm512_reduce_add_epi32(sum),
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub(super) fn settle(
+    sums: [&Sums; 2],
+    factors: &[f32],
+    scales: &[f32; BLOCK],
+    under: &[f32; BLOCK],
+    lanes: &mut Scores,
+    out: &mut Scores,
+) {
+    many::settle(sums, factors, scales, under, lanes, out);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub(super) fn reaching_of_many(
+    scores: &Scores,
+    over: &[f32; BLOCK],
+    floors: &[f32],
+    out: &mut [u16; PARTY],
+) -> u32 {
+    let over = load(over, 0);
+    let mut any = 0;
+    for (query, ((scores, floor), word)) in scores.0.iter().zip(floors).zip(out).enumerate() {
+        let most = _mm512_add_ps(load(scores, 0), over);
+        *word = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(most, _mm512_set1_ps(*floor));
+        any |= u32::from(*word != 0) << query;
+    }
+    any
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 pub(super) fn left(row: &[f32], codes: &[i8], scale: f32, out: &mut [f32]) {
     plain::left(row, codes, scale, out)
 }
@@ -238,7 +303,7 @@ pub(super) fn quantise(row: &[f32], levels: i8, out: &mut [i8]) -> Quantised {
     for at in (0..row.len()).step_by(LANES) {
         most = _mm512_max_ps(most, _mm512_abs_ps(load_tail(row, at)));
     }
-    let (scale, steps) = plain::step(_mm512_reduce_max_ps(most), levels);
+    let (scale, steps) = plain::step(_mm512_reduce_max_ps(most), f32::from(levels));
     let (by, wide) = (_mm512_set1_ps(steps), _mm512_set1_pd(f64::from(scale)));
     let mut sums = [[_mm512_setzero_pd(); 3]; 2];
     let out = &mut out[..row.len()];

@@ -9,6 +9,7 @@ mod amx;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod many;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod plain;
@@ -23,7 +24,7 @@ use std::sync::OnceLock;
 use super::half::Kind;
 
 pub(super) use plain::{Quantised, WORD_LANES};
-pub(super) use tiles::Tiles;
+pub(super) use tiles::{Margins, PARTY, Scores, Tiles};
 
 /// Rows whose codes lie side by side: four dimensions of row 0, of row 1, … of row 15, then the next four dimensions.
 /// So a register of 64 bytes holds sixteen rows, and no sum has to be added up across it.
@@ -37,9 +38,6 @@ pub(super) const QUERIES: usize = 8;
 /// From so many queries on it pays to do eight, or a tile of them.
 #[cfg(target_arch = "x86_64")]
 const WORTH_MANY: usize = 3;
-/// Queries that are put into tiles together.
-#[cfg(target_arch = "x86_64")]
-const PARTY_OF_TILES: usize = 32;
 
 /// A set of instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,8 +186,6 @@ impl Kernel {
     pub fn party(self, queries: usize) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Kernel::Amx if queries >= WORTH_MANY => PARTY_OF_TILES,
-            #[cfg(target_arch = "x86_64")]
             Kernel::Amx | Kernel::Avx512 if queries < WORTH_MANY => 1,
             _ => QUERIES,
         }
@@ -200,14 +196,12 @@ impl Kernel {
     pub fn whole(self, queries: usize) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Kernel::Amx => true,
-            #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 => queries < WORTH_MANY,
+            Kernel::Amx | Kernel::Avx512 => queries < WORTH_MANY,
             _ => false,
         }
     }
 
-    /// So many queries are compared by [`Kernel::tile_dots`].
+    /// So many queries are better compared by [`Kernel::scores`].
     pub fn tiled(self, queries: usize) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -265,14 +259,51 @@ impl Kernel {
         }
     }
 
-    /// Dot products of the codes of whole blocks with those of all `tiles`: `out[query][row]`, with room for
-    /// [`Tiles::padded`] queries. Only for a kernel that is [`Kernel::tiled`].
-    pub fn tile_dots(self, blocks: &[u8], tiles: &Tiles, out: &mut [Dots]) {
+    /// The scores that the codes of whole blocks give for so many queries of `tiles`: `out[block][query][row]`. For each
+    /// query `lanes` is raised to what rows of these blocks score at least, each lane by rows of its own.
+    pub fn scores(
+        self,
+        blocks: &[u8],
+        tiles: &Tiles,
+        queries: usize,
+        rows: Margins<'_>,
+        lanes: &mut [Scores],
+        out: &mut [Scores],
+    ) {
         match self {
             // SAFETY: `detect` gives this kernel only where the processor has its instructions, and where they are allowed.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Amx => unsafe { amx::tile_dots(blocks, tiles, out) },
-            _ => tiles::portable(blocks, tiles, out),
+            Kernel::Amx => unsafe { amx::scores(blocks, tiles, queries, rows, lanes, out) },
+            _ => many::scores(blocks, tiles, queries, rows, lanes, out),
+        }
+    }
+
+    /// Which rows of a block may reach each query's floor, and, a bit a query, for which there are any.
+    #[inline]
+    pub fn reaching_of_many(
+        self,
+        scores: &Scores,
+        over: &[f32; BLOCK],
+        floors: &[f32],
+        out: &mut [u16; PARTY],
+    ) -> u32 {
+        match self {
+            // SAFETY: `detect` gives this kernel only where the processor has its instructions.
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 | Kernel::Amx => unsafe {
+                avx512::reaching_of_many(scores, over, floors, out)
+            },
+            _ => many::reaching(scores, over, floors, out),
+        }
+    }
+
+    /// A query's codes of two bytes for [`Tiles`].
+    fn halve(self, query: &[f32], levels: f32, high: &mut [u8], low: &mut [u8]) -> tiles::Halved {
+        match self {
+            // SAFETY: `detect` gives this kernel only where the processor has its instructions.
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::halve(query, levels, high, low) },
+            _ => many::halve(query, levels, high, low),
         }
     }
 

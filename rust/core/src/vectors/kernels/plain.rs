@@ -132,7 +132,7 @@ pub(super) fn differing(rows: &[u64], query: &[u64]) -> [u64; WORD_LANES] {
 pub(super) fn quantise(row: &[f32], levels: i8, out: &mut [i8]) -> Quantised {
     /// Added to a small number, it leaves the nearest whole number in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
-    let (scale, steps) = step(largest(row), levels);
+    let (scale, steps) = step(largest(row), f32::from(levels));
     for (code, number) in out.iter_mut().zip(row) {
         *code = (number * steps + ROUND).to_bits() as u8 as i8;
     }
@@ -141,8 +141,7 @@ pub(super) fn quantise(row: &[f32], levels: i8, out: &mut [i8]) -> Quantised {
 
 /// What a code of 1 stands for where `most` is the largest number, and by what a number is multiplied to get its code.
 #[inline(always)]
-pub(super) fn step(most: f32, levels: i8) -> (f32, f32) {
-    let levels = f32::from(levels);
+pub(super) fn step(most: f32, levels: f32) -> (f32, f32) {
     // A step of 0 (all zeros, or all but) leaves everything to the error.
     let scale = most / levels;
     let steps = if scale > 0.0 { levels / most } else { 0.0 };

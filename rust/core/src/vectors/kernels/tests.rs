@@ -118,34 +118,82 @@ fn codes_leave_out_no_more_than_they_say() {
 }
 
 #[test]
-fn tiles_multiply_what_the_portable_loops_multiply() {
+fn scores_of_many_are_those_of_the_numbers_their_codes_stand_for() {
     let mut dice = Dice(6);
-    for size in [1, 4, 5, 63, 64, 65, 100, 128, 200] {
-        let groups = usize::div_ceil(size, GROUP);
-        for (blocks, queries) in [(1, 3), (2, 17), (3, 33), (8, if size < 5 { 64 } else { 3 })] {
+    for size in [1usize, 4, 5, 63, 64, 65, 100, 128, 200] {
+        for (blocks, count) in [(1, 3), (2, 17), (3, 32), (8, 9)] {
             // No more than the blocks: behind them is nothing that may be read.
-            let mut bytes = Vec::with_capacity(blocks * groups * GROUP * BLOCK);
-            bytes.extend((0..blocks * groups * GROUP * BLOCK).map(|_| dice.roll(256) as u8));
-            let mut code = || dice.code(127) as u8;
-            let queries: Vec<Vec<i32>> = (0..queries)
-                .map(|_| {
-                    let word = |_| i32::from_le_bytes([code(), code(), code(), code()]);
-                    (0..groups).map(word).collect()
-                })
-                .collect();
-            let queries: Vec<&[i32]> = queries.iter().map(Vec::as_slice).collect();
-            let tiles = Tiles::of(&queries);
-            let mut right = vec![[0; STRETCH]; queries.len()];
-            portable::code_dots(&bytes, &queries, &mut right);
+            let cells = blocks * size.next_multiple_of(GROUP) * BLOCK;
+            let mut bytes = Vec::with_capacity(cells);
+            bytes.extend((0..cells).map(|_| dice.roll(256) as u8));
+            let queries: Vec<Vec<f32>> = (0..count).map(|_| dice.vector(size)).collect();
+            let queries: Vec<&[f32]> = queries.iter().map(Vec::as_slice).collect();
+            let mut facts = || -> Vec<f32> { dice.vector(blocks * BLOCK) };
+            let (scales, under) = (facts(), facts());
+            let rows = Margins {
+                scales: &scales,
+                under: &under,
+            };
             for kernel in Kernel::available() {
-                let mut found = vec![[0; STRETCH]; tiles.padded()];
-                kernel.tile_dots(&bytes, &tiles, &mut found);
-                for (found, right) in found.iter().zip(&right) {
-                    let rows = ..blocks * BLOCK;
-                    assert_eq!(found[rows], right[rows], "{kernel:?} {size} {blocks}");
+                let tiles = Tiles::of(&queries, kernel);
+                let mut lanes = vec![Scores([[f32::MIN; BLOCK]; PARTY]); 2];
+                let mut found = vec![Scores([[0.0; BLOCK]; PARTY]); blocks];
+                kernel.scores(&bytes, &tiles, count, rows, &mut lanes, &mut found);
+                for (query, numbers) in queries.iter().enumerate() {
+                    let length = f64::from(tiles.lengths[query]);
+                    let squares: f64 = numbers.iter().map(|n| f64::from(*n).powi(2)).sum();
+                    assert!(length >= squares.sqrt() && length <= 1.01 * squares.sqrt());
+                    let mut best = [f32::MIN; 2 * BLOCK];
+                    for row in 0..blocks * BLOCK {
+                        let code = |at: usize| {
+                            let block = row / BLOCK * size.next_multiple_of(GROUP) * BLOCK;
+                            let group = block + at / GROUP * GROUP * BLOCK;
+                            f64::from(bytes[group + row % BLOCK * GROUP + at % GROUP]) - 128.0
+                        };
+                        let numbers = numbers.iter().enumerate();
+                        let right: f64 = numbers.map(|(at, n)| f64::from(*n) * code(at)).sum();
+                        let right = right / length * f64::from(scales[row]);
+                        let score = found[row / BLOCK].0[query][row % BLOCK];
+                        let wrong = (f64::from(score) - right).abs();
+                        // Half a step of the query for each number: its largest is 1 at most, 32512 steps.
+                        let allowed = size as f64 * 128.0 / length / 60_000.0 + 1e-4;
+                        assert!(wrong <= allowed, "{kernel:?} {size} {blocks}: {wrong}");
+                        let lane = row % (2 * BLOCK);
+                        best[lane] = best[lane].max(score - under[row]);
+                    }
+                    let lanes = [lanes[0].0[query], lanes[1].0[query]].concat();
+                    for (lane, best) in lanes.iter().zip(best) {
+                        assert!((lane - best).abs() <= 1e-4 || *lane == best);
+                    }
                 }
             }
         }
+    }
+}
+
+#[test]
+fn many_queries_have_the_same_rows_reach_their_floors() {
+    let mut dice = Dice(8);
+    let mut scores = Scores([[0.0; BLOCK]; PARTY]);
+    for numbers in &mut scores.0 {
+        numbers.copy_from_slice(&dice.vector(BLOCK));
+    }
+    let mut over: [f32; BLOCK] = std::array::from_fn(|_| dice.number().abs());
+    over[3] = f32::NEG_INFINITY;
+    let mut floors: [f32; PARTY] = std::array::from_fn(|_| 2.0 * dice.number());
+    floors[..3].copy_from_slice(&[f32::MIN, f32::INFINITY, scores.0[2][5] + over[5]]);
+    for kernel in Kernel::available() {
+        let mut words = [7; PARTY];
+        let any = kernel.reaching_of_many(&scores, &over, &floors, &mut words);
+        for query in 0..PARTY {
+            for (row, over) in over.iter().enumerate() {
+                let reaches = scores.0[query][row] + over >= floors[query];
+                assert_eq!(words[query] >> row & 1 == 1, reaches, "{kernel:?} {query}");
+            }
+            assert_eq!(any >> query & 1 == 1, words[query] != 0);
+        }
+        assert_eq!((words[0], words[1]), (0xfff7, 0));
+        assert_eq!(words[2] >> 5 & 1, 1);
     }
 }
 

@@ -1,72 +1,156 @@
-//! Queries as tiles: sixteen of them by 64 dimensions, the other side of what a block of rows already is.
+//! Many queries as tiles: sixteen of them by 64 dimensions, the other side of what a block of rows already is.
+//!
+//! A query's number is one of 16 bits, in two codes of one byte: a high and a low one. Both are multiplied with the rows'
+//! codes, and the two sums are put together in float32. So the query leaves next to nothing out, and what the bounds
+//! allow for is almost only what the rows' codes leave out.
 
 use super::super::aligned::Aligned;
-use super::{BLOCK, Dots, GROUP};
+use super::{BLOCK, GROUP, Kernel, TINY};
 
-/// Words of one query in a tile: 64 dimensions.
-pub(super) const WORDS: usize = 16;
-/// Queries of two tiles, which are multiplied with two blocks in one go.
-pub(super) const PAIR: usize = 32;
+/// Bytes of one query in a tile: 64 dimensions.
+pub(super) const WIDTH: usize = 64;
+/// Queries that are compared together: those of two tiles, which are multiplied with two blocks in one go.
+pub(in super::super) const PARTY: usize = 32;
+/// Largest number of a query: the high code of it is 127.
+const LEVELS: f32 = 127.0 * 256.0;
+/// Shorter queries are not compared by codes: what may be lost to denormal numbers would be much beside their scores.
+const SHORTEST: f32 = 1e-12;
+/// What the rows' codes have added to them.
+const OFFSET: i32 = 128;
 
-/// The codes of some queries: pairs of tiles, one pair after the other for all their dimensions, filled up with zeros.
+/// Sums of a block's rows for each query of a party.
+pub(super) type Sums = [[i32; BLOCK]; PARTY];
+
+/// Scores of a block's rows for each query of a party.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(in super::super) struct Scores(pub [[f32; BLOCK]; PARTY]);
+
+/// What is known of a query beside its codes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Halved {
+    /// What a number of 1 stands for; 0 where the codes say nothing.
+    pub scale: f32,
+    /// At least the length of the query.
+    pub length: f32,
+    /// The sums of the high codes, and of the numbers of 16 bits.
+    pub highs: i32,
+    pub numbers: i32,
+}
+
+/// What is known of a stretch's rows: their steps, and by how much a query of length 1 can score less than the codes say;
+/// by infinity where the row may not be found.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Margins<'a> {
+    pub scales: &'a [f32],
+    pub under: &'a [f32],
+}
+
+/// Some queries as codes, [`PARTY`] at most. Scores by them are those of queries of length 1.
 pub(in super::super) struct Tiles {
-    words: Aligned<i32>,
-    /// Words of a query.
+    /// The high codes, then the low ones: two tiles of queries one step of dimensions after the other.
+    halves: [Aligned<u8>; 2],
+    /// What the sums begin at, so that the rows' offset is gone at the end.
+    starts: [Aligned<i32>; 2],
     groups: usize,
-    queries: usize,
+    /// By what each query's sums are multiplied.
+    pub(super) factors: [f32; PARTY],
+    /// The lengths that the queries have; 0 where one cannot be compared by codes.
+    pub lengths: [f32; PARTY],
+    /// By how much a score may be wrong for each of a row's length, and at all.
+    per_length: f32,
+    tiny: f32,
 }
 
 impl Tiles {
     /// Tiles of queries of the same length.
-    pub fn of(queries: &[&[i32]]) -> Self {
-        let groups = queries.first().map_or(0, |words| words.len());
-        let steps = groups.div_ceil(WORDS);
-        let mut words = Aligned::new();
-        words.resize(queries.len().div_ceil(PAIR) * steps * PAIR * WORDS, 0);
+    pub fn of(queries: &[&[f32]], kernel: Kernel) -> Self {
+        let dimensions = queries.first().map_or(0, |query| query.len());
+        let bytes = dimensions.div_ceil(WIDTH) * WIDTH * PARTY;
+        let zeros = || {
+            let mut cells = Aligned::new();
+            cells.resize(bytes, 0);
+            cells
+        };
+        let mut tiles = Tiles {
+            halves: [zeros(), zeros()],
+            starts: [Aligned::new(), Aligned::new()],
+            groups: dimensions.div_ceil(GROUP),
+            factors: [0.0; PARTY],
+            lengths: [0.0; PARTY],
+            per_length: 0.0,
+            tiny: 0.0,
+        };
         for (number, query) in queries.iter().enumerate() {
-            let first = number / PAIR * steps * PAIR + number % PAIR;
-            for (step, part) in query.chunks(WORDS).enumerate() {
-                let at = (first + step * PAIR) * WORDS;
-                words[at..at + part.len()].copy_from_slice(part);
-            }
+            let [high, low] = &mut tiles.halves;
+            let at = number * WIDTH;
+            let halved = kernel.halve(query, LEVELS, &mut high[at..], &mut low[at..]);
+            tiles.note(number, halved, dimensions);
         }
-        Tiles {
-            words,
-            groups,
-            queries: queries.len(),
+        for starts in &mut tiles.starts {
+            starts.resize(PARTY * BLOCK, 0);
         }
+        tiles
     }
 
-    /// Queries that there is room for.
-    pub fn padded(&self) -> usize {
-        self.queries.next_multiple_of(PAIR)
+    /// With row = s·c + e and query = t·p + f the exact product differs from s·t·(c·p) by e·query + s·c·f, at most
+    /// |e|·|query| + |s·c|·|f|, as in `CodedQuery`. Here all is divided by |query|. No number of f is more than half a
+    /// step and what is rounded on the way, so |f| is at most 0.51·t·√n. A float32 score differs from the product
+    /// by γ·|row|·|query| at most; what is done with the codes' sums rounds a few times more, each time by u times at
+    /// most twice the lengths.
+    fn note(&mut self, number: usize, halved: Halved, dimensions: usize) {
+        const ROUNDING: f32 = f32::EPSILON / 2.0;
+        const STEPS: usize = 64;
+        let sums = [halved.highs, halved.numbers - 256 * halved.highs];
+        for (starts, sum) in self.starts.iter_mut().zip(sums) {
+            let before = number * BLOCK;
+            starts.resize(before, 0);
+            starts.resize(before + BLOCK, -OFFSET * sum);
+        }
+        if halved.length < SHORTEST || halved.scale == 0.0 {
+            return;
+        }
+        let left = 0.51 * halved.scale * (dimensions as f32).sqrt() / halved.length;
+        let rounding = (dimensions + STEPS) as f32 * ROUNDING;
+        let rounding = rounding / (1.0 - rounding) * (1.0 + left);
+        self.factors[number] = halved.scale / halved.length;
+        self.lengths[number] = halved.length;
+        self.per_length = self
+            .per_length
+            .max((left + rounding) * (1.0 + 8.0 * ROUNDING));
+        self.tiny = self.tiny.max(TINY / halved.length);
     }
 
-    /// Groups of four dimensions.
-    pub(super) fn groups(&self) -> usize {
-        self.groups
+    /// By how much a row with this error and of this length can score more than its codes say, or less.
+    #[inline(always)]
+    pub fn slack(&self, error: f32, length: f32) -> f32 {
+        error * (1.0 + 4.0 * f32::EPSILON) + (self.per_length * length + self.tiny)
     }
 
-    /// The pairs, each of them `steps` times two tiles.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = &[i32]> {
-        let steps = self.groups.div_ceil(WORDS);
-        self.words.chunks_exact((steps * PAIR * WORDS).max(1))
+    /// Bytes of a block.
+    pub(super) fn block_bytes(&self) -> usize {
+        self.groups * GROUP * BLOCK
+    }
+
+    /// The high codes, and what their sums begin at; then the low ones.
+    pub(super) fn halves(&self) -> [(&[u8], &[i32]); 2] {
+        [0, 1].map(|half: usize| (&self.halves[half][..], &self.starts[half][..]))
     }
 }
 
-/// What [`super::Kernel::tile_dots`] does, without instructions for tiles.
-pub(super) fn portable(blocks: &[u8], tiles: &Tiles, out: &mut [Dots]) {
-    for (pair, out) in tiles.pairs().zip(out.chunks_mut(PAIR)) {
-        for (query, out) in out.iter_mut().enumerate() {
-            let words: Vec<i32> = pair
-                .chunks_exact(PAIR * WORDS)
-                .flat_map(|step| &step[query * WORDS..][..WORDS])
-                .copied()
-                .take(tiles.groups())
-                .collect();
-            let size = tiles.groups() * GROUP * BLOCK;
-            let blocks = &blocks[..blocks.len() / size * size];
-            super::portable::code_dots(blocks, &[&words], std::slice::from_mut(out));
+/// The sums of one block, without instructions for tiles.
+pub(super) fn sums(block: &[u8], (codes, starts): (&[u8], &[i32]), out: &mut Sums) {
+    for (query, (sums, start)) in out.iter_mut().zip(starts.chunks_exact(BLOCK)).enumerate() {
+        sums.copy_from_slice(start);
+        let steps = codes.chunks_exact(PARTY * WIDTH);
+        let codes = steps.flat_map(|step| step[query * WIDTH..][..WIDTH].as_chunks::<GROUP>().0);
+        for (cells, codes) in block.chunks_exact(GROUP * BLOCK).zip(codes) {
+            for (sum, cells) in sums.iter_mut().zip(cells.as_chunks::<GROUP>().0) {
+                let products = cells.iter().zip(codes);
+                *sum += products
+                    .map(|(cell, code)| i32::from(*cell) * i32::from(*code as i8))
+                    .sum::<i32>();
+            }
         }
     }
 }

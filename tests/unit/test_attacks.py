@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import random
 from typing import Any
@@ -14,6 +15,8 @@ from o_tui.evolution import attack_requests
 from o_tui.evolution.arbiter import Arbiter, Policy
 from o_tui.evolution.attacks import Attack, Ways, attack, distinct
 from o_tui.evolution.probe.case import Call, Case, decode, encode
+from o_tui.evolution.probe.harvest import harvest
+from o_tui.evolution.probe.properties import breach
 from o_tui.evolution.samples import Pair, RecordedRequest, Side
 from o_tui.guardian.storage.attack_rows import AttackRows
 from o_tui.paths import Paths
@@ -34,6 +37,21 @@ def test_attacks_that_show_the_same_are_one_and_the_smallest_is_kept() -> None:
     assert sorted(each.found_by for each in kept) == ["r2", "r3", "r4"]
     assert [each.kind for each in found] == ["raises", "raises", "raises", "property"]
     assert kept[0].case() == CASE
+
+
+def test_a_choice_that_a_tool_does_not_offer_is_no_attack_on_it() -> None:
+    """The kernel holds whoever calls a tool to its hints; only an input that can come breaks a contract."""
+    tree = ast.parse("def change(text: str, how: Literal['upper', 'lower'] = 'upper') -> str: ...")
+    functions = harvest(tree).functions
+    raised: list[Any] = ["calls", ["raises", "KeyError", False]]
+    for call, expected in (
+        (Call("change", ["a", "upper"]), "raises KeyError"),
+        (Call("change", ["a"], {"how": "lower"}), "raises KeyError"),
+        (Call("change", ["a", ""]), ""),
+        (Call("change", ["a"], {"how": "sideways"}), ""),
+        (Call("other", [""]), "raises KeyError"),
+    ):
+        assert breach("tools/text", Case("calls", [call]), raised, functions) == expected, call
 
 
 _leaf = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=8) | st.floats(allow_nan=False)

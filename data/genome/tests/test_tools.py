@@ -42,6 +42,7 @@ def test_dates() -> None:
     )
     assert dates.answer("What day is 3 May 2027?", NOW) == "Monday, 3 May 2027 (in 163 days)."
     assert dates.answer("in 3 weeks", NOW) == "Saturday, 12 December 2026 (in 21 days)."
+    assert dates.find("yesterday", dates.dt.date.min) is None
 
 
 def test_what_is_not_about_dates_alone_is_left_to_others() -> None:

@@ -137,8 +137,8 @@ def find(text: str, today: dt.date, past: bool = False) -> dt.date | None:
     text = text.lower()
     try:
         return _iso(text) or _written(text, today, past) or _relative(text, today)
-    except ValueError:
-        return None  # 30 February
+    except (OverflowError, ValueError):
+        return None  # 30 February, or a day outside of the calendar
 
 
 def _iso(text: str) -> dt.date | None:

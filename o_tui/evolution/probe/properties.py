@@ -10,11 +10,12 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from o_tui.evolution.probe.case import Call, Case
 from o_tui.evolution.probe.compare import brief
-from o_tui.evolution.probe.harvest import Harvest
+from o_tui.evolution.probe.harvest import Function, Harvest
 from o_tui.protocol import contracts
 
 _WORD = re.compile(r"\w+")
@@ -50,15 +51,17 @@ def fault(gene: str, case: Case, reference: Any, candidate: Any) -> str:
     return ""
 
 
-def breach(gene: str, case: Case, observation: Any) -> str:
+def breach(gene: str, case: Case, observation: Any, functions: Mapping[str, Function]) -> str:
     """What is wrong with a gene's answers by its contract alone, whatever another version says; empty: nothing.
 
-    A tool may refuse by a `raise` of its own.
+    A tool may refuse by a `raise` of its own. `functions` are the gene's, by name.
     """
     if observation[0] != "calls":
         return ""
     for call, found in zip(case.calls, observation[1:], strict=False):
-        if not isinstance(found, list) or found[0] not in ("value", "raises") or _is_outside(gene, call):
+        if not isinstance(found, list) or found[0] not in ("value", "raises"):
+            return ""
+        if _is_outside(gene, call) or _is_no_choice(call, functions.get(call.name)):
             return ""
         if found[0] == "raises":
             if found[1] == "hang":
@@ -73,6 +76,15 @@ def breach(gene: str, case: Case, observation: Any) -> str:
 def _is_outside(gene: str, call: Call) -> bool:
     """An input that nobody gives: a choice among nothing, or from outcomes that are no rows of the guardian's."""
     return (gene, call.name) == ("strategy", "choose") and (call.args[:1] != [["list"]] or ["list"] in call.args[1:2])
+
+
+def _is_no_choice(call: Call, function: Function | None) -> bool:
+    """An argument that is none of those that its `Literal` names: whoever calls a gene is held to them."""
+    given = zip(function.parameters, call.args, strict=False) if function is not None else ()
+    named = (
+        ((each, call.kwargs[each.name]) for each in function.parameters if each.name in call.kwargs) if function else ()
+    )
+    return any(each.type.kind == "literal" and value not in each.type.values for each, value in chain(given, named))
 
 
 def of_search(asked: Mapping[str, Any], answer: str, main: str | None = None) -> str:

@@ -259,7 +259,7 @@ class Prober:
         return None
 
     def _breach(self, case: Case, seen: Seen) -> str:
-        return seen.ended or properties.breach(self._order.gene, case, seen.observation)
+        return seen.ended or properties.breach(self._order.gene, case, seen.observation, self._harvest.functions)
 
     def _shown(self, cases: Sequence[Case]) -> frozenset[str]:
         """The signatures of the faults that these cases show in the candidate as it is."""

@@ -8,13 +8,76 @@ from typing import Any
 import pytest
 
 from o_tui.evolution.genome import Genome
+from o_tui.guardian.evolving import evolution_book
 from o_tui.guardian.evolving.seams import Fault
 from o_tui.guardian.storage.evolution_rows import EvolutionRows
-from o_tui.protocol.errors import OError, RefusedError
+from o_tui.protocol.errors import OError, PeerError, RefusedError
 from tests.support import desk as desks
 from tests.support.desk import ANN, Desk, KilledError, World, source
 
 database, seed, world, desk, read_only = desks.database, desks.seed, desks.world, desks.desk, desks.read_only
+
+
+# --- a full disk
+
+
+async def until(desk: Desk, evolution: str, state: str) -> dict[str, Any]:
+    """The row, once it says so."""
+    while (row := await desk.evolutions.show(evolution))["state"] != state:
+        await asyncio.sleep(0.01)
+    return row
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["the first run", "another run"])
+async def test_a_disk_that_is_full_in_the_middle_is_one_line_at_once_and_a_row_when_there_is_room(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    monkeypatch.setattr(evolution_book, "AGAIN_S", 0.02)
+    if again:
+        world.gate.set()
+        row = await desk.evolve("gate")
+        world.gate.clear()
+        world.at_gate.clear()
+        begun = await desk.evolutions.measure_again(row["id"], row["diff_sha256"], ANN)
+    else:
+        begun = await desk.evolutions.evolve("recall", source("gate"))
+    waiting = asyncio.create_task(desk.evolutions.wait(begun["evolution"]))
+    await world.at_gate.wait()
+
+    async def full(_job: Any) -> Any:
+        raise PeerError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.database, "write", full)
+        world.gate.set()
+        with pytest.raises(PeerError, match=r"the disk is full.*\(to be recorded when that is possible"):
+            await asyncio.wait_for(waiting, 20)
+        assert (await desk.evolutions.show(begun["evolution"]))["state"] == "shadow"
+    row = await asyncio.wait_for(until(desk, begun["evolution"], "pending" if again else "failed"), 20)
+    assert "the disk is full" in row["reason"]
+    assert not await desk.evolutions.busy("recall") or again
+    assert (await desk.evolve("fast"))["state"] == "pending"
+
+
+async def test_a_promotion_that_the_disk_does_not_take_is_told_as_done_and_recorded_later(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evolution_book, "AGAIN_S", 0.02)
+    row = await desk.evolve("fast")
+    real = desk.database.write
+    with monkeypatch.context() as patch:
+
+        async def full(job: Any) -> Any:
+            if world.reloads:
+                raise PeerError("the disk is full")
+            return await real(job)
+
+        patch.setattr(desk.database, "write", full)
+        promoted = await desk.evolutions.approve(row["id"], row["diff_sha256"], ANN)
+        assert promoted["state"] == "promoted"
+        assert (await desk.evolutions.show(row["id"]))["state"] == "canary"
+    assert (await asyncio.wait_for(until(desk, row["id"], "promoted"), 20))["deployed"] == desk.genome.head()
+    assert await desk.verdicts() == [("approved", row["id"])]
 
 
 # --- the guardian's death

@@ -29,7 +29,7 @@ async def measure(
                 row, row["revision"], settings, pairs=settings.pairs, again=1 + row["again"]
             )
     except GenomeLoadError as error:
-        await book.change(row, state="rejected", verdict="reject", reason=str(error))
+        await book.end(row, state="rejected", verdict="reject", reason=str(error))
     except OError as error:
         await put_back(book, row, str(error))
     except asyncio.CancelledError as error:
@@ -42,7 +42,7 @@ async def measure(
         plain, decision = {**found.evidence, "run": 1 + row["again"]}, found.decision
         refused = decision.verdict == "reject"
         spent = Cost(**row["budget"].get("spent", {})) + found.cost
-        await book.change(
+        await book.end(
             row,
             state="rejected" if refused else "pending",
             reason="; ".join(decision.reasons) if refused else decision.reasons[0],
@@ -56,4 +56,4 @@ async def measure(
 async def put_back(book: Book, row: dict[str, Any], why: str) -> None:
     """It waits as before, with the evidence that it had."""
     reason = f"another shadow run was not finished ({why}); the evidence is the one from before"
-    await book.change(row, state="pending", reason=reason)
+    await book.end(row, state="pending", reason=reason)

@@ -224,7 +224,7 @@ class Deploying:
             raise OError(f"{row['id']} was approved and did not work, {row['reason']}") from error
         await self._rollout.end_canary()
         canary = {**(row.get("canary") or {}), "state": "watching"}
-        await self._book.change(
+        await self._book.end(
             row, state="promoted", version=done.version, reason="", deployed=done.revision, canary=canary
         )
         self._event("info", f"{row['gene']} is promoted: v{done.version} runs, approved by {row['by']}", row)
@@ -265,7 +265,7 @@ class Deploying:
         except OError as error:
             self._event("error", f"{row['id']} ({row['gene']}) could not be taken back: {error}; {harm}", row)
             return
-        await self._book.change(row, state="rolled_back", reason=reason)
+        await self._book.end(row, state="rolled_back", reason=reason)
         self._event("error", f"{row['gene']} v{row['version']} was taken back, v{done.version} runs: {harm}", row)
 
     async def _stopped(self, operator: Operator) -> dict[str, Any]:
@@ -318,7 +318,7 @@ class Deploying:
                 reason = f"rolled back to the code of {row['base'][:12]}: {reason}"
             except OError as second:
                 reason = f"{reason}; and back again failed too: {second}"
-        await self._book.change(row, state=state, reason=reason)
+        await self._book.end(row, state=state, reason=reason)
         self._event("error", f"{row['id']} ({row['gene']}) did not work: {reason}", row)
 
     async def _is_open(self, row: dict[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -11,12 +12,14 @@ from typing import Any
 from o_tui.evolution import arbiter
 from o_tui.evolution.samples import Side, Trial
 from o_tui.guardian.evolving.seams import Rows, Surroundings
-from o_tui.protocol.errors import NotFoundError
+from o_tui.protocol.errors import BusyError, NotFoundError, PeerError
 
 RUNNING = ("intent", "checkpoint", "generate", "validate", "shadow")
 """States in which a task works on it."""
 SETTLED = ("pending", "promoted", "rejected", "failed", "rolled_back")
 """States in which it waits for somebody, or has ended."""
+AGAIN_S = 2.0
+"""After which it is tried again to write down what the disk did not take."""
 _HEAVY = ("diff",)
 
 EMPTY: dict[str, Any] = {
@@ -59,6 +62,8 @@ class Book:
         self._told = settled
         self._surroundings = surroundings
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._late: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._catching_up: asyncio.Task[None] | None = None
 
     async def add(self, evolution: str, gene: str, origin: str, goal: str, **more: Any) -> dict[str, Any]:
         """A new row in state `intent`; `more` are keys that are not empty."""
@@ -82,6 +87,41 @@ class Book:
             for future in self._waiting.pop(row["id"], []):
                 if not future.done():
                     future.set_result(None)
+
+    async def end(self, row: dict[str, Any], **fields: Any) -> str:
+        """`change` into a state in which it rests; where the disk takes nothing, as soon as it does.
+
+        Who waits for it hears of that at once. Returns why it is not durable yet; "": it is.
+        """
+        before = dict(row)
+        try:
+            await self.change(row, **fields)
+        except (PeerError, BusyError) as error:
+            first, earlier = self._late.get(row["id"], (before, {}))
+            self._late[row["id"]] = first, earlier | fields
+            row.update(fields)
+            self._catching_up = self._catching_up or asyncio.create_task(self._catch_up(), name="late rows")
+            late = f"{row['id']}: {row['state']}: {row['reason']} (to be recorded when that is possible: {error})"
+            for future in self._waiting.pop(row["id"], []):
+                if not future.done():
+                    future.set_exception(PeerError(late))
+            return str(error)
+        return ""
+
+    async def _catch_up(self) -> None:
+        while self._late:
+            await asyncio.sleep(AGAIN_S)
+            for evolution, (row, fields) in list(self._late.items()):
+                with contextlib.suppress(PeerError, BusyError):
+                    await self.change(row, **fields)
+                    del self._late[evolution]
+        self._catching_up = None
+
+    async def close(self) -> None:
+        """What is late by now is for the next guardian to end."""
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+            await asyncio.gather(self._catching_up, return_exceptions=True)
 
     async def candidate(self, row: dict[str, Any], **fields: Any) -> None:
         """A row has a (further) candidate."""

@@ -350,6 +350,7 @@ class Evolutions:
             task.cancel(msg="the guardian was stopped")
         await self._deploying.close()
         await asyncio.gather(*tasks, *self._acting, return_exceptions=True)
+        await self._book.close()
 
     # --- inside
 
@@ -414,9 +415,10 @@ class Evolutions:
     async def _end(self, row: dict[str, Any], state: str, reason: str, verdict: str = "reject") -> None:
         verdict = verdict if state == "rejected" else row["verdict"]
         try:
-            await self._book.change(row, state=state, reason=reason, verdict=verdict)
-        except OError as error:  # the disk takes nothing: `recover` ends it at the next start
-            reason = f"{reason} (not recorded: {error})"
+            late = await self._book.end(row, state=state, reason=reason, verdict=verdict)
+        except OError as error:  # its row is damaged, or another guardian's by now
+            late = str(error)
+        reason += f" (not recorded yet: {late})" if late else ""
         self._event(
             "info" if state == "rejected" else "warning", f"{row['id']} ({row['gene']}): {state}: {reason}", row
         )

@@ -5,6 +5,7 @@ Imports neither asyncio nor Textual: a command must not cost more than it does.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import select
@@ -197,7 +198,7 @@ def connect(paths: Paths, *, follow: bool = False, viewer: bool = False, metrics
 
     Raises:
         UnreachableError: None runs, or it does not answer.
-        RefusedError: The socket is another user's, or its guardian speaks another protocol.
+        RefusedError: The socket is another user's, too many views are connected, or it speaks another protocol.
     """
     from o_tui import __version__
 
@@ -206,11 +207,14 @@ def connect(paths: Paths, *, follow: bool = False, viewer: bool = False, metrics
         _dial(peer, paths)
         client = Client(peer, paths)
         version = messages.PROTOCOL_VERSION
-        client.send(
-            messages.Hello(protocol=version, build=__version__, follow=follow, viewer=viewer, metrics_hz=metrics_hz)
-        )
+        with contextlib.suppress(UnreachableError):  # one that turns us away has said why, and closed, already
+            client.send(
+                messages.Hello(protocol=version, build=__version__, follow=follow, viewer=viewer, metrics_hz=metrics_hz)
+            )
         deadline_s = time.monotonic() + CONNECT_S
         welcome = client.receive(deadline_s)
+        if isinstance(welcome, messages.Result):
+            raise RefusedError(welcome.error, hint=welcome.hint)
         if not isinstance(welcome, messages.Welcome):
             raise PeerError("what listens there is not a guardian")
         client.welcome = welcome

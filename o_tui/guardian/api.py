@@ -131,7 +131,7 @@ class Api:
             "lifecycle": guardian.lifecycle.state,
             "usage": guardian.effects.usage.row(),
             "in_flight": guardian.dispatch.in_flight,
-            "recovery_ms": guardian.last_recovery_ms,
+            "recovery_ms": guardian.listening.last_recovery_ms,
             "hold": guardian.holding.row(),
         }
 

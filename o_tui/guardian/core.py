@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal, cast, get_args
 
 from o_tui.config import Config
@@ -22,34 +21,29 @@ from o_tui.guardian.evolving.perception_rows import PerceptionRows
 from o_tui.guardian.evolving.red_team import RedTeam
 from o_tui.guardian.fleet.fleet import Fleet, Genome
 from o_tui.guardian.fleet.health import HealthMonitor
-from o_tui.guardian.fleet.instances import Instance, death_cause
+from o_tui.guardian.fleet.instances import Instance
 from o_tui.guardian.fleet.ladder import Group, Ladder, Move
 from o_tui.guardian.fleet.lifecycle import Lifecycle
 from o_tui.guardian.fleet.poison import Poison
 from o_tui.guardian.fleet.pulse import Pulse
 from o_tui.guardian.fleet.replication import Replication
+from o_tui.guardian.listening import Listening
 from o_tui.guardian.metrics import Metrics
 from o_tui.guardian.storage.eventlog import Level
 from o_tui.guardian.storage.findings import Finding
 from o_tui.guardian.storage.stores import Stores
-from o_tui.guardian.storage.wal import Proposed
 from o_tui.guardian.supervision.runner import Happened, StartError
 from o_tui.guardian.telemetry import LoopMonitor
 from o_tui.guardian.ticket import Ticket
 from o_tui.guardian.tree import new_tree
 from o_tui.paths import Paths
-from o_tui.protocol import frames, messages, refusals
+from o_tui.protocol import messages
 from o_tui.protocol.errors import OError, PeerError
-from o_tui.protocol.refusals import Refusal
 
 Placement = Literal["process", "embedded"]
 TELEMETRY_S = 0.5
 UPKEEP_S = 3600.0
 SERVE_S = 30.0
-JUDGE_S = 0.5
-"""How long to wait for the cause of a death."""
-NO_FAULT = ("drill", "it was stopped", "the state was restored", "a standby took over")
-"""How the reasons begin for which the guardian itself ends a sound instance."""
 
 
 class Guardian:
@@ -72,8 +66,8 @@ class Guardian:
         self.sink: Callable[[str, dict[str, Any]], None] = lambda _topic, _data: None
         self.followers: Callable[[], int] = lambda: 0
         self.loop_monitor = LoopMonitor()
-        self.health = HealthMonitor(config.health.heartbeat_s, config.health.death_s, self._dead)
-        self.pulse = Pulse(self._alive, self._dead, config.health.death_s)
+        self.health = HealthMonitor(config.health.heartbeat_s, config.health.death_s, self._silent)
+        self.pulse = Pulse(self._alive, self._silent, config.health.death_s)
         self.beside = Beside(self.event)
         self.effects = Effects(
             paths,
@@ -82,9 +76,8 @@ class Guardian:
             self.health,
             spawn=self.beside.spawn,
             publish=self.publish,
-            log=self.log,
+            log=self._log,
         )
-        self.last_recovery_ms = 0.0
         self.stopped = asyncio.Event()
         self.stopping = asyncio.Event()
         self.stop_reason = ""
@@ -92,17 +85,16 @@ class Guardian:
         self.hang_up: Callable[[], Awaitable[None]] = _nothing
         self.finished: list[Callable[[Ticket], None]] = []
         self._served = asyncio.Event()
-        self._lost_ns = 0
-        self._last_failure = "it gave no reason"
         self.metrics = Metrics()
         self.holding = Holding(stores.learning, self._held)
         self.perception = Perception(self._perceived)
         self._perceptions = PerceptionRows(stores.database, self.perception)
         self.initiative: Initiative | None = None
         self.red_team: RedTeam | None = None
-        self.lifecycle = Lifecycle(self.append_own, lambda state: self.publish("telemetry", {"lifecycle": state}))
         self.replication = Replication(stores.wal, {})
-        self._poison = Poison(stores.wal, self.replication, self.event)
+        self.lifecycle = Lifecycle(
+            self.replication.append, lambda state: self.publish("telemetry", {"lifecycle": state})
+        )
         self.dispatch = Dispatch(
             stores.journal,
             stores.wal,
@@ -114,13 +106,14 @@ class Guardian:
             brain=self.effects.model,
             embedder=self.effects.embedder,
         )
+        self.listening = self._listen()
         self.fleet = Fleet(
             paths,
             stores.wal,
             stores.vault,
             self.replication,
             genome,
-            self,
+            self.listening,
             self.health,
             config.health.heartbeat_s,
             stores.database.epoch,
@@ -141,6 +134,21 @@ class Guardian:
             give_up=self._give_up,
         )
         self.tree = new_tree(self.fleet, self.effects, self.config.health, self._happened)
+
+    def _listen(self) -> Listening:
+        return Listening(
+            lambda: self.fleet,
+            self.dispatch,
+            self.effects,
+            Poison(self.stores.wal, self.replication, self.event),
+            self.stores.violations,
+            self.metrics,
+            self.beside,
+            self.event,
+            intent=self._asked,
+            died=lambda crashed: self.ladder.died(crashed=crashed),
+            served=self._served,
+        )
 
     @property
     def pid(self) -> int:
@@ -190,7 +198,7 @@ class Guardian:
                 await self.tree.start()
                 break
             except StartError as error:
-                self._last_failure = str(error)
+                self.listening.last_failure = str(error)
                 if not await self.ladder.fell("start"):
                     raise PeerError(f"the agent could not be started: {error}", hint=hint) from error
                 self.tree = new_tree(self.fleet, self.effects, self.config.health, self._happened)
@@ -198,7 +206,8 @@ class Guardian:
             async with asyncio.timeout(SERVE_S):
                 await self._served.wait()
         except TimeoutError as error:
-            raise PeerError(f"main did not serve within {SERVE_S:.0f} s: {self._last_failure}", hint=hint) from error
+            why = self.listening.last_failure
+            raise PeerError(f"main did not serve within {SERVE_S:.0f} s: {why}", hint=hint) from error
         if self.fatal is not None:
             raise self.fatal
 
@@ -234,130 +243,6 @@ class Guardian:
             return  # the storage is closed: too late for a row
         self.publish("event", row)
 
-    async def append_own(self, name: str, data: bytes) -> None:
-        """An operation of the guardian's own: durable, and sent to every replica in its place.
-
-        Raises:
-            OError: The disk does not take it.
-        """
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def committed(result: list[bytes] | OError) -> None:
-            if isinstance(result, OError):
-                future.set_exception(result)
-                return
-            self.replication.add(result)
-            future.set_result(None)
-
-        self.stores.wal.append([Proposed("", 0, name, data)], committed)
-        await future
-
-    # --- the fleet tells (fleet.Listener)
-
-    def frame(self, instance: Instance, frame: frames.Frame) -> None:
-        """A frame of main or the canary."""
-        data, request_id = frame.data, frame.metadata.request_id
-        kind = type(data)
-        if kind is messages.Event:
-            self.dispatch.event(instance, request_id, data)
-        elif kind is messages.Done:
-            self.dispatch.done(instance, request_id, data)
-        elif kind is messages.OperationProposal:
-            self.dispatch.propose(instance, request_id, [data])
-        elif kind is messages.OperationProposals:
-            self.dispatch.propose(instance, request_id, data.items)
-        elif kind is messages.BrokerRequest:
-            self.dispatch.effect(instance, request_id, data)
-        elif kind is messages.Log:
-            self.log(instance.name, data)
-        elif kind is messages.Ready:
-            if instance.role == "main":
-                self._took_over(instance)
-        elif kind is messages.EvolutionIntent:
-            if self.initiative is not None:
-                self.initiative.asked(data.gene.raw, data.reason.raw, data.hypothesis.raw)
-        elif kind is not messages.Metrics:
-            instance.offend(f"it sent a {frame.type}, which is not an instance's to send")
-
-    def serving(self, main: Instance, promoted: bool) -> None:
-        """Requests go to this instance from now on."""
-        self.dispatch.serve(main)
-        self._served.set()
-        if self._lost_ns and not promoted:
-            self._took_over(main)
-
-    def _took_over(self, main: Instance) -> None:
-        """The first word of a new main: how long nobody served."""
-        if self._lost_ns:
-            self.last_recovery_ms = (time.monotonic_ns() - self._lost_ns) / 1e6
-            self.metrics.recovered(time.monotonic_ns() - self._lost_ns)
-            self._lost_ns = 0
-            how = "a fork of the nursery" if main.name.startswith("main") else "the standby"
-            self.event("fleet", "recovered", "info", f"{main.name} serves: {how}, {self.last_recovery_ms:.1f} ms")
-
-    def ended(self, instance: Instance) -> None:
-        """An instance has ended."""
-        exceeded = [instance.exceeded] if instance.exceeded is not None else []
-        self._refused(instance, instance.refused.look() + instance.refused.add(exceeded))
-        if instance.offence:
-            self.event(
-                "fleet", "offence", "error", f"{instance.name} (pid {instance.pid}) was killed: {instance.offence}"
-            )
-        if instance.role == "main":
-            self._lost_ns = time.monotonic_ns()
-            self.dispatch.lost(instance)
-            # where the nursery has died too, nobody says why
-            wait_s = JUDGE_S if self.fleet.nursery is not None else 0.0
-            asyncio.get_running_loop().call_later(wait_s, lambda: self.dispatch.judge(instance, crashed=False))
-        elif instance.role == "canary":
-            self.dispatch.lost(instance)
-            self.dispatch.judge(instance, crashed=False)  # it is its code that is to blame, no request
-        self.effects.forget(instance)
-
-    def nursery_ended(self) -> None:
-        """The nursery has ended: the causes that are not known by now never will be."""
-        self.dispatch.judge_rest()
-
-    def reaped(self, instance: Instance, status: int) -> None:
-        """The exit status is known. A SIGKILL that was not ours is no request's fault."""
-        self.metrics.died(instance.role)
-        self._refused(instance, instance.refused.look(status))
-        if not instance.killed_by_us:
-            self.event("fleet", "died", "warning", f"{instance.name} (pid {instance.pid}) {death_cause(status)}")
-        on_purpose = instance.killed_by_us.startswith(NO_FAULT)
-        crashed = status not in (0, -signal.SIGKILL) or bool(instance.killed_by_us and not on_purpose)
-        self.dispatch.judge(instance, crashed=crashed)
-        if instance.role in ("main", "standby") and (crashed or not instance.killed_by_us):
-            self.ladder.died(crashed=crashed)
-
-    def failed(self, who: str, message: messages.Failed) -> None:
-        """An instance or the nursery could not do something: a row, and the ladder where it happens again."""
-        self._last_failure = f"{who}: {message.text}"
-        self.event(who, f"failed.{message.what}", "error", message.text, {"seq": message.seq})
-        if message.what == "reduce" and message.seq:
-            self.beside.spawn(self._poison.failed(message.seq, message.text))
-
-    def look_at(self, instance: Instance) -> None:
-        """Whether the sandbox has refused an instance something since the last look."""
-        self._refused(instance, instance.refused.look())
-
-    def _refused(self, instance: Instance, found: Sequence[Refusal]) -> None:
-        """The sandbox refused an instance something new: rows, and an event."""
-        if not found:
-            return
-        name, role, revision, evolution = instance.identity()
-        data = {"instance": name, "role": role, "revision": revision, "evolution": evolution}
-        refused = [{"layer": each.layer, "what": each.what} for each in found]
-        text = f"{name} (pid {instance.pid}): sandbox: {refusals.summary(found)}"
-        self.event("sandbox", "violation", "warning", text, data | {"refused": refused})
-        for each in found:
-            self.metrics.refused(each.layer)
-        self.beside.spawn(self.stores.violations.add(instance.identity(), found))
-
-    def log(self, who: str, message: messages.Log) -> None:
-        """A line of a process."""
-        self.event(who, "log", message.level, message.text.raw, message.data)
-
     # --- inside: the tree
 
     async def _start_group(self, name: str) -> bool:
@@ -374,7 +259,7 @@ class Guardian:
 
     def _give_up(self, why: str) -> None:
         hint = "o-tui doctor; the event log says what happened"
-        self.fatal = PeerError(f"the agent cannot be kept alive: {why}: {self._last_failure}", hint=hint)
+        self.fatal = PeerError(f"the agent cannot be kept alive: {why}: {self.listening.last_failure}", hint=hint)
         self._served.set()
         self.request_stop(str(self.fatal))
 
@@ -436,24 +321,10 @@ class Guardian:
 
     # --- inside: what runs beside
 
-    def _dead(self, name: str, silence_s: float) -> None:
-        """Somebody was silent for too long: killed, so that the tree starts it anew."""
-        why = f"silent for {silence_s:.1f} s" if silence_s >= 1 else f"silent for {silence_s * 1000:.0f} ms"
-        self.event("health", "silent", "warning", f"{name} was {why} and is killed", {"name": name})
-        instance = self.fleet.instances.get(name)
-        if instance is not None:
-            instance.kill(why)
-        elif name == "nursery" and self.fleet.nursery is not None:
-            self.fleet.nursery.watch.kill()
-        elif name == "broker" and self.effects.broker is not None:
-            self.effects.broker.watch.kill()
-
     async def _upkeep(self) -> None:
         """Keeps what only grows within its limits."""
         stores = self.stores
-        removed = await stores.journal.prune() + await stores.events.prune() + await stores.brokered.prune()
-        removed += await stores.violations.prune()
-        if removed:
+        if removed := await stores.prune():
             self.event("storage", "prune", "info", f"{removed} old rows were removed")
         if await stores.brokered.learn():
             self.event("storage", "dictionary", "info", "recorded effects are kept smaller from now on")
@@ -468,7 +339,7 @@ class Guardian:
     async def _look_around(self) -> None:
         """What instances were refused, what views show, what main uses; and what has been seen, when there is time."""
         for instance in self._alive():
-            self.look_at(instance)
+            self.listening.look_at(instance)
         if self.followers():
             self.publish("telemetry", self.telemetry())
         main = self.fleet.main
@@ -484,6 +355,16 @@ class Guardian:
         """An operator has judged an answer."""
         self.perception.judged(row["request_id"], row["verdict"], row["text"])
         self.event("operator", "feedback", "info", f"{row['who']} found an answer {row['verdict']}: {row['text']}", row)
+
+    def _silent(self, name: str, silence_s: float) -> None:
+        self.listening.silent(name, silence_s)
+
+    def _log(self, who: str, message: messages.Log) -> None:
+        self.listening.log(who, message)
+
+    def _asked(self, gene: str, reason: str, hypothesis: str) -> None:
+        if self.initiative is not None:
+            self.initiative.asked(gene, reason, hypothesis)
 
     def _perceived(self, intent: Intent) -> None:
         if self.initiative is not None:
@@ -501,7 +382,7 @@ class Guardian:
             "lifecycle": self.lifecycle.state,
             "usage": self.effects.usage.row(),
             "in_flight": self.dispatch.in_flight,
-            "recovery_ms": self.last_recovery_ms,
+            "recovery_ms": self.listening.last_recovery_ms,
             "hold": self.holding.row(),
         }
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from o_tui.evolution.samples import RecordedReply, RecordedRequest
-from o_tui.guardian.core import NO_FAULT, Guardian
+from o_tui.guardian.core import Guardian
 from o_tui.guardian.evolving.seams import Fault, GenomeLoadError, Served
 from o_tui.guardian.fleet.fleet import Genome
 from o_tui.guardian.fleet.instances import GenomeError, Instance
+from o_tui.guardian.listening import NO_FAULT
 from o_tui.guardian.ticket import Ticket
 from o_tui.protocol import refusals
 from o_tui.protocol.errors import OError
@@ -51,7 +52,7 @@ class FleetTraffic:
         canary = self._canary
         if canary is None:
             return Fault("there is no canary", blame=False)
-        self._guardian.look_at(canary)
+        self._guardian.listening.look_at(canary)
         found = [refusal for refusal in canary.refused.all if refusal.layer != "limits"]
         if found:
             return Fault(f"the sandbox refused it {refusals.summary(found)}")

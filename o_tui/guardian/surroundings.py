@@ -52,7 +52,7 @@ class FleetInstances:
         except GenomeError as error:
             raise GenomeLoadError(str(error)) from error
         name, data = operations.pack(operations.GenomeSwitch(revision=revision, version=version, reason=reason))
-        await self._guardian.append_own(name, data)
+        await self._guardian.replication.append(name, data)
         self._guardian.event("genome", "switch", "info", f"the agent runs v{version} ({revision[:12]}): {reason}")
 
     async def verify(self, revision: str, timeout_s: float) -> None:

@@ -7,6 +7,7 @@ it to every view that follows; see `view.py` for what happens to one that does n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -56,6 +57,7 @@ class ViewServer:
         self._telemetry: dict[str, Any] | None = None
         self._telemetry_packed = b""
         self._gone = asyncio.Event()
+        self._full = False
         self._accepting: asyncio.TimerHandle | None = None
 
     # --- life
@@ -187,15 +189,24 @@ class ViewServer:
             peer.close()
             return
         if len(self._views) >= VIEWS_LIMIT:
-            self.note("warning", f"more than {VIEWS_LIMIT} views: pid {pid} was turned away")
-            peer.close()
+            self._turn_away(peer, pid)
             return
+        self._full = False
         peer.setblocking(False)
         view = View(self, pid)
         self._views.add(view)
         task = asyncio.get_running_loop().create_task(view.connect(peer))
         self._arriving.add(task)
         task.add_done_callback(self._arrived)
+
+    def _turn_away(self, peer: socket.socket, pid: int) -> None:
+        text, hint = f"{VIEWS_LIMIT} views are connected already", "close one of them"
+        if not self._full:  # told once, however many come
+            self.note("warning", f"{text}: pid {pid} was turned away, as is whoever comes before one has gone")
+        self._full = True
+        with peer, contextlib.suppress(OSError):
+            refusal = messages.Result(id=0, ok=False, error=text, code=RefusedError.code, hint=hint)
+            peer.send(chunks.encode(refusal), socket.MSG_DONTWAIT)
 
     def _arrived(self, task: asyncio.Task[None]) -> None:
         self._arriving.discard(task)

@@ -37,7 +37,9 @@ async def guardian(workspace: Paths) -> AsyncIterator[Guardian]:
 
 
 async def rows(guardian: Guardian, **words: str) -> list[str]:
-    await guardian.append_own(*operations.pack(operations.Skip(digest="", reason="a commit: events are durable")))
+    await guardian.replication.append(
+        *operations.pack(operations.Skip(digest="", reason="a commit: events are durable"))
+    )
     return [row["text"] for row in await guardian.stores.events.page(0, 200, **words)]
 
 
@@ -234,7 +236,7 @@ async def test_a_kill_by_somebody_else_is_no_fault_of_the_request(guardian: Guar
 async def test_an_entry_that_no_replica_can_apply_is_skipped_and_named(guardian: Guardian) -> None:
     assert (await guardian.dispatch.ask("remember before")).ok
     await until(lambda: guardian.fleet.standby is not None and guardian.fleet.standby.state == "running")
-    await guardian.append_own("memory_add", b"\xc1")
+    await guardian.replication.append("memory_add", b"\xc1")
     poison = guardian.stores.wal.seq
     async with asyncio.timeout(20):
         ticket = await guardian.dispatch.ask("remember after")
@@ -254,7 +256,7 @@ async def test_an_entry_that_no_replica_can_apply_is_skipped_and_named(guardian:
 async def test_a_poisoned_log_is_survived_by_the_next_guardian(workspace: Paths) -> None:
     async with running(workspace, HASTY, seed=UNRULY) as guardian:
         assert (await guardian.dispatch.ask("remember before")).ok
-        await guardian.append_own("memory_add", b"\xc1")
+        await guardian.replication.append("memory_add", b"\xc1")
         assert (await guardian.dispatch.ask("remember after")).ok
     async with asyncio.timeout(30), running(workspace, HASTY) as guardian:
         blocks = (await guardian.dispatch.ask('{"limit": 100}', "memory.list", journalled=False)).answer

@@ -47,7 +47,7 @@ def deploy(paths: Paths, gene: str, source: str) -> str:
 
 async def ladder_rows(guardian: Guardian) -> list[str]:
     # events are durable with the next commit
-    await guardian.append_own(*operations.pack(operations.Skip(digest="", reason="a commit")))
+    await guardian.replication.append(*operations.pack(operations.Skip(digest="", reason="a commit")))
     return [row["kind"] for row in reversed(await guardian.stores.events.page(0, 200, source="ladder"))]
 
 

@@ -9,7 +9,7 @@ import signal
 
 import pytest
 
-from o_tui.guardian import core
+from o_tui.guardian import listening
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.dispatch import Ticket
 from o_tui.guardian.fleet.instances import LOAD_S
@@ -88,7 +88,7 @@ async def test_a_standby_that_still_comes_up_takes_the_new_genome_too(workspace:
 async def test_requests_do_not_wait_for_a_cause_that_nobody_can_tell(
     workspace: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(core, "JUDGE_S", 600.0)
+    monkeypatch.setattr(listening, "JUDGE_S", 600.0)
     async with running(workspace, PATIENT, ECHO) as guardian:
         fleet = guardian.fleet
         await both_run(guardian)

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from o_tui.client import connect
+from o_tui.guardian import views
 from o_tui.guardian.fleet.channel import Channel
 from o_tui.guardian.lock import GuardianLock
 from o_tui.guardian.telemetry import LoopMonitor
@@ -476,4 +478,26 @@ async def test_a_folder_that_is_not_there_is_an_error_with_a_name(workspace: Pat
     shutil.rmtree(workspace.run)
     with pytest.raises(RefusedError, match=r"cannot listen on .*guardian\.sock: No such file"):
         await Stage(workspace).server.start(lock)
+    lock.release()
+
+
+async def test_one_view_too_many_is_told_why_and_the_events_are_told_once(
+    workspace: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "VIEWS_LIMIT", 2)
+    lock = GuardianLock.acquire(workspace)
+    stage = Stage(workspace)
+    await stage.server.start(lock)
+    one, _two = await stage.view(), await stage.view()
+    for _ in range(5):
+        with pytest.raises(RefusedError, match="2 views are connected already"):
+            await asyncio.to_thread(connect, workspace)
+    assert len(stage.notes) == 1, stage.notes
+    one.channel.close()
+    await one.channel.wait_closed()
+    async with asyncio.timeout(5):
+        while len(stage.server.rows()) > 1:
+            await asyncio.sleep(0)
+    assert (await (await stage.view()).call("echo", text="room again")).value == "room again"
+    await stage.server.close()
     lock.release()

@@ -9,8 +9,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
-from o_tui.guardian.storage.wal import Wal
+from o_tui.guardian.storage.database import resolve
+from o_tui.guardian.storage.wal import Proposed, Wal
 from o_tui.protocol import frames, messages, operations
+from o_tui.protocol.errors import OError
 
 BATCH_BYTES = 192 * 1024
 """Entries in one frame; the rest of the frame is for what wraps them."""
@@ -44,6 +46,22 @@ class Replication:
         if not self._pending:
             asyncio.get_running_loop().call_soon(self._flush)
         self._pending.extend(entries)
+
+    async def append(self, name: str, data: bytes) -> None:
+        """An operation of the guardian's own: durable, and sent to every replica in its place.
+
+        Raises:
+            OError: The disk does not take it.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def committed(result: list[bytes] | OError) -> None:
+            if not isinstance(result, OError):
+                self.add(result)  # also where nobody waits any more
+            resolve(future, result if isinstance(result, OError) else None)
+
+        self._wal.append([Proposed("", 0, name, data)], committed)
+        await future
 
     async def attach(self, replica: Replica) -> None:
         """Sends what a replica misses, then everything that follows."""

@@ -53,6 +53,11 @@ class Stores:
             AttackRows(database),
         )
 
+    async def prune(self) -> int:
+        """Keeps what only grows within its limits; returns how many rows were removed. Raises PeerError, BusyError."""
+        removed = await self.journal.prune() + await self.events.prune() + await self.brokered.prune()
+        return removed + await self.violations.prune()
+
     async def close(self) -> None:
         """Writes what is queued and closes."""
         await self.database.close()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from o_tui.guardian.core import Guardian
+from o_tui.guardian.fleet.nursery import Nursery
 from o_tui.paths import Paths
+from o_tui.protocol import messages
 from o_tui.protocol.errors import OError
 from tests.support.guardian_process import Link, guardian_process, pids
 from tests.support.guardians import running, until
@@ -105,3 +107,26 @@ async def test_the_guardian_is_killed_while_a_checkpoint_is_restored(workspace: 
         assert (await link.call("checkpoint.verify"))["usable"]
         assert (await link.call("checkpoint.verify"))["ok"]
         assert await process.stop() == 0
+
+
+async def test_a_checkpoint_that_every_nursery_dies_of_is_passed_over(
+    workspace: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(workspace) as guardian:
+        for number in range(2):
+            assert (await guardian.dispatch.ask(f"remember fact{number} is kept")).ok
+            bad = (await guardian.checkpoints.take("test"))["id"]
+        assert (await guardian.dispatch.ask("remember fact2 is kept")).ok
+    restore = Nursery.restore
+
+    async def deadly(self: Nursery, message: messages.Restore, descriptors: Sequence[int] = ()) -> messages.Ready:
+        if message.checkpoint_id == bad:
+            self.watch.kill()
+        return await restore(self, message, descriptors)
+
+    monkeypatch.setattr(Nursery, "restore", deadly)
+    async with asyncio.timeout(40), running(workspace) as guardian:
+        memories = await kept(guardian)
+        assert all(f"fact{number}" in memories for number in range(3))
+        rows = await guardian.stores.events.page(0, 200, kind="failed.restore")
+        assert [row for row in rows if bad[:8] in row["text"]], rows

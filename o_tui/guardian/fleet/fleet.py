@@ -10,18 +10,17 @@ import asyncio
 import contextlib
 import itertools
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from o_tui.guardian.fleet.handles import InstanceHandle, InstanceReplica, Listener, NurseryReplica, exit_reason
+from o_tui.guardian.fleet.handles import InstanceHandle, InstanceReplica, Listener, exit_reason
 from o_tui.guardian.fleet.health import HealthMonitor
 from o_tui.guardian.fleet.instances import GenomeError, Instance
 from o_tui.guardian.fleet.nursery import Fork, Nursery
 from o_tui.guardian.fleet.replication import Replication
+from o_tui.guardian.fleet.states import States
 from o_tui.guardian.storage.vault import Vault
-from o_tui.guardian.storage.vault_files import Pending
 from o_tui.guardian.storage.wal import Wal
 from o_tui.guardian.supervision.machine import ExitReason
 from o_tui.paths import Paths
@@ -30,9 +29,6 @@ from o_tui.protocol.errors import OError, PeerError, RefusedError
 
 NURSERY_WAIT_S = 20.0
 UNCONFINED = "this system lets no process confine itself (tier X), so no candidate is run; chat goes on"
-SNAPSHOT_S = 60.0
-IDLE_SNAPSHOT_S = 5.0
-"""How long a checkpoint may be written with what others leave of the cores."""
 STANDBY_WAIT_S = 0.1
 """How long the fork of a standby may wait for a new main's first word."""
 RESTORED = "the state was restored"
@@ -82,8 +78,8 @@ class Fleet:
         self._nursery_ready = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._handles: dict[str, asyncio.Future[ExitReason]] = {}
-        self._restoring: messages.Restore | None = None
-        self._states = 0
+        self._states = States(vault, wal, replication, listener)
+        self._replaced = 0
         self._main_answers = asyncio.Event()
 
     # --- the supervisor's children
@@ -94,8 +90,8 @@ class Fleet:
         nursery = self.spare_nursery()
         await nursery.spawn()
         try:
-            await self._restore(nursery)
-            if self._restoring is not None:
+            await self._states.restore(nursery)
+            if self._states.planned is not None:
                 raise PeerError("another state was restored meanwhile")
         except BaseException:
             nursery.watch.kill()
@@ -227,42 +223,19 @@ class Fleet:
             OError: No nursery, or the disk does not take it.
         """
         # a loop that wakes takes the core from an idle process at once; for a nice one it waits milliseconds
-        pending = await self._written(reason, idle=True)
-        if pending.unfinished:
-            await self._vault.abandon(pending)
-            pending = await self._written(reason, idle=False)
+        for idle in (True, False):
+            number, revision = next(self._numbers), self.genome.revision
+            pending = await self._states.written(await self.wait_nursery(), number, revision, reason, idle=idle)
+            if idle and pending.unfinished:
+                await self._vault.abandon(pending)
+                continue
+            break
         return await self._vault.commit(pending)
-
-    async def _written(self, reason: str, *, idle: bool) -> Pending:
-        """What a fork of the nursery has written when it ends, or when its time is over."""
-        nursery = await self.wait_nursery()
-        checkpoint_id = uuid.uuid4()
-        pending = await self._vault.begin(checkpoint_id, reason, over_base=True)
-        try:
-            watch, _seq = await nursery.snapshot(
-                messages.Snapshot(
-                    instance=f"checkpoint-{next(self._numbers)}",
-                    checkpoint_id=str(checkpoint_id),
-                    time_ns=time.time_ns(),
-                    revision=self.genome.revision,
-                    after_seq=self._wal.seq,
-                    idle=idle,
-                ),
-                pending.descriptors,
-            )
-            try:
-                await watch.stop(IDLE_SNAPSHOT_S if idle else SNAPSHOT_S)
-            finally:
-                watch.kill()  # it has ended, unless nobody waits for it any more
-        except BaseException:
-            await self._vault.abandon(pending)
-            raise
-        return pending
 
     async def replace_all(self, restore: messages.Restore) -> None:
         """The state becomes another one: nursery, main and standby are started anew from it; a canary ends."""
-        self._restoring = restore
-        self._states += 1
+        self._states.planned = restore
+        self._replaced += 1
         old = [instance for instance in (self.main, self.standby, self.canary) if instance is not None]
         self.main = self.standby = self.canary = None
         self._nursery_ready.clear()
@@ -277,39 +250,6 @@ class Fleet:
         await self.wait_nursery()
 
     # --- inside
-
-    async def _restore(self, nursery: Nursery) -> None:
-        plan = self._restoring
-        if plan is None:
-            await self._restore_newest(nursery)
-        else:
-            try:
-                descriptors = await self._vault.open_fds(plan.checkpoint_id)
-            except OError:
-                self._restoring = None  # no nursery will ever load it: the next one takes the best that there is
-                raise
-            await nursery.restore(plan, descriptors)
-            if self._restoring is plan:
-                self._restoring = None
-        await self.replication.attach(NurseryReplica(nursery, nursery.seq))
-
-    async def _restore_newest(self, nursery: Nursery) -> None:
-        """The newest good checkpoint, then older ones, then the empty state."""
-        for plan in await self._vault.recovery_plans():
-            message = messages.Restore(checkpoint_id=plan.checkpoint_id, seq=plan.seq, digest=plan.digest)
-            try:
-                descriptors = await self._vault.open_fds(plan.checkpoint_id) if plan.checkpoint_id else []
-                await nursery.restore(message, descriptors)
-            except OError as error:
-                text = f"checkpoint {plan.checkpoint_id[:8]} could not be loaded: {error}"
-                self._listener.failed("nursery", messages.Failed(what="restore", text=text))
-                if not nursery.alive:
-                    raise
-                continue
-            if plan.problem:
-                self._listener.failed("nursery", messages.Failed(what="restore", text=plan.problem))
-            return
-        await nursery.restore(messages.Restore())
 
     async def wait_nursery(self) -> Nursery:
         """The nursery, once there is one; raises PeerError."""
@@ -331,10 +271,10 @@ class Fleet:
         name: str = "",
         evolution: str = "",
     ) -> Instance:
-        nursery, states = await self.wait_nursery(), self._states
+        nursery, replaced = await self.wait_nursery(), self._replaced
         fork = await nursery.fork(f"{name or role}-{next(self._numbers)}", role, self._wal.seq if name else 0)
         instance = await self.adopt(fork, role, on_frame, evolution)
-        if states != self._states:
+        if replaced != self._replaced:
             instance.kill(RESTORED)
             raise PeerError("another state was restored meanwhile")
         return instance

@@ -126,12 +126,11 @@ class Vault:
         where = "1" if deleted else "deleted_ns = 0"
         sql = f"SELECT * FROM checkpoints WHERE {where} ORDER BY time_ns DESC, seq DESC LIMIT ?"
         rows = await self._database.read(sql, [limit])
-        return await asyncio.to_thread(lambda: [self._public(row) for row in rows])
+        return await asyncio.to_thread(lambda: [vault_files.public(self._folder, row) for row in rows])
 
     async def get(self, id: str) -> dict[str, Any]:
         """One row by its id or the start of it; raises NotFoundError, UsageError (several begin so)."""
-        (row,) = await asyncio.to_thread(lambda found: [self._public(found)], await self._row(id))
-        return row
+        return await asyncio.to_thread(vault_files.public, self._folder, await self._row(id))
 
     async def show(self, id: str) -> dict[str, Any]:
         """A row with its `sections` [{name, size_bytes}] and digests; raises CorruptError if no copy is good."""
@@ -385,24 +384,6 @@ class Vault:
         if not CHECKPOINTS.intact(rows[0]):
             raise CorruptError(f"the row of checkpoint {id} is damaged", hint="run: o-tui doctor")
         return rows[0]
-
-    def _public(self, row: tuple[Any, ...]) -> dict[str, Any]:
-        values = CHECKPOINTS.as_dict(row)
-        path = vault_files.file_of(self._folder, values["id"], values["origin"])
-        try:
-            file_ok = path.stat().st_size == values["size_bytes"]
-        except OSError:
-            file_ok = False
-        keys = ("id", "seq", "time_ns", "reason", "revision", "kind", "size_bytes", "uncompressed_bytes", "origin")
-        return {
-            **{key: values[key] for key in keys},
-            "digest": values["digest"].hex(),
-            "pinned": bool(values["pinned"]),
-            "deleted": bool(values["deleted_ns"]),
-            "proven": bool(values["proven_ns"]),
-            "file_ok": file_ok,
-            "rows_ok": values["parts"] > 0,
-        }
 
 
 def _disk(error: OSError) -> PeerError:

@@ -85,6 +85,25 @@ def row_of(header: Header, reason: str, origin: str) -> tuple[Any, ...]:
     )
 
 
+def public(folder: Path, row: tuple[Any, ...]) -> dict[str, Any]:
+    """What views are shown of a row, and whether its copies are there."""
+    values = CHECKPOINTS.as_dict(row)
+    try:
+        file_ok = file_of(folder, values["id"], values["origin"]).stat().st_size == values["size_bytes"]
+    except OSError:
+        file_ok = False
+    keys = ("id", "seq", "time_ns", "reason", "revision", "kind", "size_bytes", "uncompressed_bytes", "origin")
+    return {
+        **{key: values[key] for key in keys},
+        "digest": values["digest"].hex(),
+        "pinned": bool(values["pinned"]),
+        "deleted": bool(values["deleted_ns"]),
+        "proven": bool(values["proven_ns"]),
+        "file_ok": file_ok,
+        "rows_ok": values["parts"] > 0,
+    }
+
+
 def check(file: IO[bytes], checkpoint_id: str = "") -> Header:
     """Verifies a whole file, also that it ends where it says and is the one that was asked for; raises CorruptError."""
     header = checkpoint.verify(file)

@@ -8,9 +8,7 @@ children while a start or a stop is under way waits in a queue, as it would in a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from o_tui.guardian.supervision.terms import (
     INTENSITY_EXCEEDED,
@@ -45,6 +43,10 @@ from o_tui.guardian.supervision.terms import (
     SupervisorSpec,
     Tick,
     Transition,
+    deadline_ns,
+    describe,
+    find,
+    idle,
     nested,
 )
 
@@ -103,21 +105,6 @@ def initial(spec: SupervisorSpec) -> State:
     if spec.max_restarts < 0 or spec.max_seconds <= 0:
         raise ValueError("a restart intensity is max_restarts >= 0 in max_seconds > 0")
     return State(spec, children=tuple(Child(child) for child in spec.children))
-
-
-def find(state: State, name: str) -> Child | None:
-    """The child of that name."""
-    return next((child for child in state.children if child.spec.id == name), None)
-
-
-def deadline_ns(state: State) -> int | None:
-    """When `Tick` is due next; None: nothing waits for time."""
-    return min((child.kill_at_ns for child in state.children if child.kill_at_ns is not None), default=None)
-
-
-def idle(state: State) -> bool:
-    """Nothing is under way: every event has been dealt with."""
-    return not state.plan and not state.waiting
 
 
 def step(state: State, event: Event, now_ns: int) -> tuple[State, tuple[Action, ...]]:
@@ -388,18 +375,3 @@ class _Work:
 
 def _concerns(event: Event, child: Child) -> bool:
     return isinstance(event, Exited) and event.id == child.spec.id and event.generation == child.generation
-
-
-def describe(children: Iterable[Child]) -> list[dict[str, Any]]:
-    """The children as plain data, without pids (which only a driver knows)."""
-    return [
-        {
-            "id": child.spec.id,
-            "type": child.spec.type,
-            "state": child.status,
-            "restart": child.spec.restart,
-            "restarts": child.restarts,
-            "started_ns": child.started_ns,
-        }
-        for child in children
-    ]

@@ -1,4 +1,4 @@
-"""The driver of `supervision.py` on asyncio: starts, stops and watches, and tells what happened.
+"""The driver of `machine.py` on asyncio: starts, stops and watches, and tells what happened.
 
 A child is started by an async function that returns a *handle*; its end is `handle.exited`. Everything runs on one
 loop; nothing here blocks it. `Supervisor.tree()` is what the Events pane shows.

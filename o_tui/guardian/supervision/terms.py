@@ -1,8 +1,8 @@
-"""The words of supervision: specs, state, events and actions (`supervision.py` is the machine over them)."""
+"""The words of supervision: specs, state, events and actions (`machine.py` is what works on them)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -254,3 +254,36 @@ class Transition:
 
 
 Action: TypeAlias = Start | Stop | Kill | Ready | Ended | Transition
+
+
+# --- questions
+
+
+def find(state: State, name: str) -> Child | None:
+    """The child of that name."""
+    return next((child for child in state.children if child.spec.id == name), None)
+
+
+def deadline_ns(state: State) -> int | None:
+    """When `Tick` is due next; None: nothing waits for time."""
+    return min((child.kill_at_ns for child in state.children if child.kill_at_ns is not None), default=None)
+
+
+def idle(state: State) -> bool:
+    """Nothing is under way: every event has been dealt with."""
+    return not state.plan and not state.waiting
+
+
+def describe(children: Iterable[Child]) -> list[dict[str, Any]]:
+    """The children as plain data, without pids (which only a driver knows)."""
+    return [
+        {
+            "id": child.spec.id,
+            "type": child.spec.type,
+            "state": child.status,
+            "restart": child.spec.restart,
+            "restarts": child.restarts,
+            "started_ns": child.started_ns,
+        }
+        for child in children
+    ]

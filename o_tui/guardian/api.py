@@ -14,14 +14,14 @@ from typing import Any
 
 import msgspec
 
-from o_tui import config as settings
+from o_tui.guardian.configuring import Configuring
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.evolving.evolutions import Evolutions
 from o_tui.guardian.evolving.feedback import Feedback
 from o_tui.guardian.evolving.seams import Operator
 from o_tui.guardian.imports import parts, read_locomo
 from o_tui.guardian.ticket import Ticket
-from o_tui.protocol.errors import NotFoundError, OError, PeerError, UsageError
+from o_tui.protocol.errors import NotFoundError, OError, UsageError
 
 Method = Callable[..., Awaitable[Any]]
 LIST_LIMIT = 1_000
@@ -38,7 +38,7 @@ class Api:
         self._guardian = guardian
         self._evolutions = evolutions
         self._stores = guardian.stores
-        self._configuring = asyncio.Lock()
+        self._configuring = Configuring(guardian, evolutions)
         self._feedback = Feedback(
             guardian.stores.learning, guardian.stores.journal, lambda: guardian.fleet.genome.revision, guardian.feedback
         )
@@ -69,9 +69,9 @@ class Api:
             "genome.show": evolutions.genome_show,
             "doctor": self.doctor,
             "metrics": self.metrics,
-            "config.get": self.config_get,
-            "brain.detect": self.brain_detect,
-            "brain.models": self.brain_models,
+            "config.get": self._configuring.config_get,
+            "brain.detect": self._configuring.brain_detect,
+            "brain.models": self._configuring.brain_models,
         }
         acting: dict[str, Method] = {
             "say": self.say,
@@ -98,10 +98,10 @@ class Api:
             "rollback": self.rollback,
             "kill": self.kill,
             "backup": self.backup,
-            "config.set": self.config_set,
-            "brain.set": self.brain_set,
-            "brain.key": self.brain_key,
-            "model.ask": self.model_ask,
+            "config.set": self._configuring.config_set,
+            "brain.set": self._configuring.brain_set,
+            "brain.key": self._configuring.brain_key,
+            "model.ask": self._configuring.model_ask,
             "stop": self.stop,
         }
         self.methods: Mapping[str, Method] = {name: _bounded(method) for name, method in (reading | acting).items()}
@@ -113,27 +113,16 @@ class Api:
         """The state of everything, as `o-tui status` prints it."""
         guardian, stores = self._guardian, self._stores
         newest = await stores.vault.list(limit=1)
-        return {
-            "guardian": {
-                "pid": guardian.pid,
-                "epoch": stores.database.epoch,
-                "placement": guardian.placement,
-                "uptime_s": round((time.monotonic_ns() - guardian.started_ns) / 1e9, 1),
-            },
-            "instances": guardian.instance_rows(),
-            "wal": guardian.telemetry()["wal"],
-            "checkpoint": {key: newest[0][key] for key in ("id", "seq", "time_ns")} if newest else {},
-            "pending": len(await self._evolutions.pending()),
-            "brain": guardian.effects.row(),
-            "genome": {"revision": guardian.fleet.genome.revision, "version": guardian.fleet.genome.version},
-            "loop": guardian.loop_monitor.summary(),
-            "tier": guardian.tier,
-            "lifecycle": guardian.lifecycle.state,
-            "usage": guardian.effects.usage.row(),
-            "in_flight": guardian.dispatch.in_flight,
-            "recovery_ms": guardian.listening.last_recovery_ms,
-            "hold": guardian.holding.row(),
+        process = {
+            "pid": guardian.pid,
+            "epoch": stores.database.epoch,
+            "placement": guardian.placement,
+            "uptime_s": round((time.monotonic_ns() - guardian.started_ns) / 1e9, 1),
         }
+        checkpoint = {key: newest[0][key] for key in ("id", "seq", "time_ns")} if newest else {}
+        pending = len(await self._evolutions.pending())
+        more = {"checkpoint": checkpoint, "pending": pending, "tier": guardian.tier}
+        return {"guardian": process} | guardian.telemetry() | more
 
     async def tree(self) -> dict[str, Any]:
         """The supervision tree."""
@@ -157,7 +146,7 @@ class Api:
             "pending": await self._evolutions.pending(),
             "shadows": self._evolutions.shadow_rows(),
             "brain": self._guardian.effects.row(),
-            "config": await self.config_get(),
+            "config": await self._configuring.config_get(),
             "tree": await self.tree(),
         }
 
@@ -364,61 +353,6 @@ class Api:
         backup = await asyncio.to_thread(importlib.import_module, "o_tui.guardian.storage.backup")
         made: dict[str, Any] = await backup.backup(self._stores.database, self._guardian.paths, path)
         return made
-
-    # --- settings and the brain
-
-    async def config_get(self) -> dict[str, Any]:
-        """All settings."""
-        values: dict[str, Any] = msgspec.to_builtins(self._guardian.config)
-        return values
-
-    async def config_set(self, key: str, value: Any) -> dict[str, Any]:
-        """Changes one."""
-        return await self._configure({key: value})
-
-    async def _configure(self, values: dict[str, Any]) -> dict[str, Any]:
-        guardian = self._guardian
-        async with self._configuring:  # each reads the file and writes it again: two at once would lose one of them
-            try:
-                for key, value in values.items():
-                    file = guardian.paths.config_file
-                    guardian.config = await asyncio.to_thread(settings.set_value, file, key, value)
-            except OSError as error:
-                text = f"the settings could not be written: {error.strerror}; they are what they were"
-                raise PeerError(text, hint="free space or mend the disk") from error
-        self._evolutions.settings = guardian.config.evolution
-        if any(key.startswith("brain.") for key in values):
-            guardian.effects.configure()
-        found = await self.config_get()
-        guardian.publish("config", found)
-        return found
-
-    async def brain_detect(self) -> dict[str, Any]:
-        """Keys and local models that are there."""
-        return await self._guardian.effects.call("brain.detect", {}, 10.0)
-
-    async def brain_models(self) -> dict[str, Any]:
-        """The models that the provider offers."""
-        return await self._guardian.effects.call("llm.models", {}, 20.0)
-
-    async def brain_set(self, provider: str, model: str = "", base_url: str = "") -> dict[str, Any]:
-        """Chooses the brain, for good; returns when it is known whether it answers, or after a while."""
-        chosen = {"provider": provider, "model": model, "base_url": base_url, "onboarded": True}
-        await self._configure({f"brain.{key}": value for key, value in chosen.items()})
-        await self._guardian.effects.settled()
-        return self._guardian.effects.row()
-
-    async def brain_key(self, provider: str, key: str, base_url: str = "") -> dict[str, Any]:
-        """Gives the broker a key to keep (0600), for a provider or an endpoint; it is not kept here."""
-        arguments = {"provider": provider, "key": key, "base_url": base_url}
-        return await self._guardian.effects.call("brain.key", arguments, 10.0)
-
-    async def model_ask(self, messages: list[dict[str, str]]) -> dict[str, Any]:
-        """What the model answers to a conversation that is not the agent's."""
-        if self._guardian.config.brain.provider == "offline":
-            raise PeerError("there is no model", hint="o-tui brain set PROVIDER MODEL")
-        answer = await self._guardian.effects.call("llm.chat", {"messages": messages}, 600.0)
-        return {"text": str(answer.get("text", ""))}
 
 
 def _bounded(method: Method) -> Method:

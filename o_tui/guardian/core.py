@@ -388,7 +388,7 @@ class Guardian:
 
     def _storage_state(self, read_only: bool, text: str) -> None:
         if not read_only:
-            self.dispatch.write_again()
+            self.dispatch.endings.write_again()
         self.publish("storage", {"read_only": read_only, "text": text})
         self.event("storage", "state", "error" if read_only else "info", text)
 

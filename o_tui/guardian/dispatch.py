@@ -10,19 +10,20 @@ import asyncio
 import itertools
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from o_tui.guardian import proposals
+from o_tui.guardian.endings import Endings
 from o_tui.guardian.evolving.traffic import takes
 from o_tui.guardian.fleet.instances import Instance
 from o_tui.guardian.fleet.replication import Replication
-from o_tui.guardian.storage.journal import Journal, Outcome, Request
-from o_tui.guardian.storage.wal import Proposed, Wal
-from o_tui.guardian.ticket import Ticket
+from o_tui.guardian.proposals import Proposals
+from o_tui.guardian.storage.journal import Journal, Request
+from o_tui.guardian.storage.wal import Wal
+from o_tui.guardian.ticket import Ticket, nobody
+from o_tui.guardian.waiting import Waiting
 from o_tui.protocol import messages
-from o_tui.protocol.errors import BusyError, OError, PeerError, RefusedError
+from o_tui.protocol.errors import OError, RefusedError
 
 QUEUE_LIMIT = 10_000
 """Requests that may wait; more are refused."""
@@ -31,7 +32,6 @@ CRASHES_LIMIT = 2
 DEATHS_LIMIT = 20  # the same for deaths of any cause, somebody else's SIGKILL too
 OWN_WORK = "~"
 """What an id begins with when main works for itself: it makes its tools known, consolidates memory."""
-LOOKS_ONLY = "this request may only look"
 CANCELLED = "cancelled by the operator"
 
 
@@ -59,8 +59,7 @@ class Dispatch:
         embedder: Callable[[], str],
     ) -> None:
         self._journal = journal
-        self._wal = wal
-        self._replication = replication
+        self._proposals = Proposals(wal, replication, lambda ticket, error: self._end(ticket, False, "", error))
         self._on_event = on_event
         self._on_change = on_change
         self._on_effect = on_effect
@@ -75,11 +74,9 @@ class Dispatch:
         self._share = 0.0
         self._diverted: dict[str, Ticket] = {}
         self._tickets: dict[str, Ticket] = {}
-        self._waiting: deque[Ticket] = deque()
-        self._suspects: deque[Ticket] = deque()
-        self._alone: Ticket | None = None
+        self._waiting = Waiting()
         self._dying: dict[str, list[Ticket]] = {}
-        self._unwritten: list[Callable[[], None]] = []
+        self.endings = Endings(journal, lambda ticket: on_change("chat.done", ticket))
         self._holds = 0
         self._idle: asyncio.Event = asyncio.Event()
         self._idle.set()
@@ -113,12 +110,12 @@ class Dispatch:
         if len(self._tickets) >= QUEUE_LIMIT:
             raise RefusedError(f"{QUEUE_LIMIT} requests wait already", hint="try again when some have ended")
         request_id = f"{self._prefix}{next(self._numbers):06x}"
-        ticket = Ticket(request_id, text, kind, session, time.time_ns(), answered or _ignore, journalled)
+        ticket = Ticket(request_id, text, kind, session, time.time_ns(), answered or nobody, journalled)
         ticket.pinned = pinned
-        self._enter(ticket)
+        self._tickets[ticket.request_id] = ticket
         if not journalled:
             ticket.kept = True
-            self._waiting.append(ticket)
+            self._waiting.add(ticket)
             self._pump()
             return ticket
         request = Request(request_id, text, kind, session, ticket.time_ns)
@@ -147,14 +144,14 @@ class Dispatch:
                 request.kind,
                 request.session,
                 request.time_ns,
-                _ignore,
+                nobody,
                 attempts=request.attempts,
                 proposed=request.committed,
                 recovered=True,
                 kept=True,
             )
-            self._enter(ticket)
-            self._waiting.append(ticket)
+            self._tickets[ticket.request_id] = ticket
+            self._waiting.add(ticket)
         self._pump()
 
     def cancel(self, request_id: str) -> bool:
@@ -201,12 +198,11 @@ class Dispatch:
             ticket.instance = None
             ticket.recovered = True
             ticket.deaths += 1
+            self._waiting.over(ticket)
             if ticket.pinned:
                 self._end(ticket, False, "", "the canary ended over it")
             elif ticket.deaths == 1:
                 self._queue_again(ticket)
-        if self._alone in mine:
-            self._alone = None
         self._idle.set()
         self._pump()  # a canary's are main's at once
 
@@ -240,7 +236,7 @@ class Dispatch:
 
     async def drain(self, timeout_s: float) -> bool:
         """Waits until nothing is at an instance; False if that took too long."""
-        return await self._until(lambda: not any(ticket.instance for ticket in self._tickets.values()), timeout_s)
+        return await self._until(lambda: not self._busy(), timeout_s)
 
     async def _until(self, done: Callable[[], bool], timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
@@ -261,7 +257,6 @@ class Dispatch:
                 ticket.recovered = True
                 self._queue_again(ticket)
         self._diverted.clear()
-        self._alone = None
 
     # --- frames of those who serve
 
@@ -280,37 +275,9 @@ class Dispatch:
 
     def propose(self, instance: Instance, request_id: str, items: list[messages.OperationProposal]) -> None:
         """Changes of state: checked, made durable, then sent to every replica."""
-        ticket = None
-        if not (request_id.startswith(OWN_WORK) and instance is self._main):
-            ticket = self._of(instance, request_id)
-            if ticket is None:
-                return
-        proposed: list[Proposed] = []
-        for item in items:
-            problem = proposals.problem(item, None if ticket is None else ticket.proposed + len(proposed))
-            if problem:
-                instance.send(messages.Refused(position=item.position, error=problem), request_id)
-                return
-            proposed.append(Proposed(request_id, item.position, item.operation, item.data))
-        if not proposed:
-            return
-        if ticket is not None:
-            if not ticket.journalled:
-                instance.send(messages.Refused(position=items[0].position, error=LOOKS_ONLY), request_id)
-                return
-            ticket.proposed += len(proposed)
-
-        asked_ns = time.monotonic_ns()
-
-        def committed(result: list[bytes] | OError) -> None:
-            if ticket is not None:
-                ticket.waited_ns += time.monotonic_ns() - asked_ns
-            if isinstance(result, OError):
-                self._not_kept(ticket, instance, request_id, items[0].position, str(result))
-                return
-            self._replication.add(result)
-
-        self._wal.append(proposed, committed)
+        ticket = self._of(instance, request_id)
+        if ticket is not None or (request_id.startswith(OWN_WORK) and instance is self._main):
+            self._proposals.take(ticket, instance, request_id, items)
 
     def done(self, instance: Instance, request_id: str, data: messages.Done) -> None:
         """The end of a request, as the instance sees it."""
@@ -329,12 +296,9 @@ class Dispatch:
         """The canary failed at it: nobody who asks is to bear that, so the old code is given it under the same id."""
         self._diverted.pop(ticket.request_id, None)
         ticket.fault, ticket.recovered, ticket.instance = error, True, None
-        self._waiting.appendleft(ticket)
+        self._waiting.again(ticket)
         self._idle.set()
         self._pump()
-
-    def _enter(self, ticket: Ticket) -> None:
-        self._tickets[ticket.request_id] = ticket
 
     def _accepted(self, ticket: Ticket, error: OError | None) -> None:
         if error is not None:
@@ -347,18 +311,8 @@ class Dispatch:
         if ticket.cancelled:
             self._end(ticket, False, "", CANCELLED)
         else:
-            self._waiting.append(ticket)
+            self._waiting.add(ticket)
             self._pump()
-
-    def _not_kept(
-        self, ticket: Ticket | None, instance: Instance, request_id: str, position: int, problem: str
-    ) -> None:
-        """The disk did not take operations; the request's next instance may have been told that they are there."""
-        current = instance if ticket is None else ticket.instance
-        if current is not None:
-            current.send(messages.Refused(position=position, error=problem), request_id)
-        elif ticket is not None:
-            self._end(ticket, False, "", f"an operation was refused: {problem}")
 
     def _again(self, ticket: Ticket) -> None:
         if ticket.request_id not in self._tickets:
@@ -371,30 +325,24 @@ class Dispatch:
             self._queue_again(ticket)
 
     def _queue_again(self, ticket: Ticket) -> None:
-        """It is sent before whatever waits; one that may have ended an instance, when nobody else is at risk."""
+        """Nobody sends again what nobody wants any more."""
         if ticket.cancelled:
             self._end(ticket, False, "", CANCELLED)
-        elif ticket.crashes:
-            self._suspects.append(ticket)
         else:
-            self._waiting.appendleft(ticket)
+            self._waiting.again(ticket)
 
     def _pump(self) -> None:
         main = self._main
-        if main is None or self._holds or self._alone is not None:
+        if main is None or self._holds:
             return
-        # a request that may have ended an instance runs with nobody else at risk
-        while self._suspects:
-            if any(ticket.instance for ticket in self._tickets.values()):
-                return
-            ticket = self._suspects.popleft()
-            if ticket.request_id in self._tickets:
-                self._alone = ticket
-                self._send(main, ticket)
-                return
-        while self._waiting:
-            ticket = self._waiting.popleft()
-            self._send(self._target(main, ticket), ticket)
+        while (ticket := self._waiting.next(self._busy)) is not None:
+            if ticket.request_id in self._tickets and ticket.instance is None:
+                self._send(self._target(main, ticket), ticket)
+            else:
+                self._waiting.over(ticket)
+
+    def _busy(self) -> bool:
+        return any(ticket.instance for ticket in self._tickets.values())
 
     def _target(self, main: Instance, ticket: Ticket) -> Instance:
         """Main, or the canary for its share; what has failed once is main's, and so is a probe of the state."""
@@ -404,8 +352,6 @@ class Dispatch:
         return canary if ticket.pinned or takes(ticket.request_id, self._share) else main
 
     def _send(self, instance: Instance, ticket: Ticket) -> None:
-        if ticket.request_id not in self._tickets or ticket.instance is not None:
-            return
         if instance is self._canary:
             self._divert(ticket)
         ticket.instance = instance
@@ -446,45 +392,7 @@ class Dispatch:
             ticket.by, ticket.active_ns = ticket.instance.role, now_ns - ticket.sent_ns - ticket.waited_ns
         self._diverted.pop(ticket.request_id, None)
         ticket.instance = None
-        if ticket is self._alone:
-            self._alone = None
-        if not ticket.journalled:
-            ticket.state = "done" if ok else "failed"
-            ticket.answered(ticket)
-            self._idle.set()
-            self._pump()
-            return
-        outcome: Outcome = "quarantined" if ticket.state == "quarantined" else "done" if ok else "failed"
-        ticket.state = outcome
-        self._write_end(ticket, outcome, answer, error, lambda problem: self._finished(ticket, problem))
+        self._waiting.over(ticket)
+        self.endings.end(ticket)
         self._idle.set()
         self._pump()
-
-    def _write_end(
-        self, ticket: Ticket, outcome: Outcome, answer: str, error: str, done: Callable[[OError | None], None]
-    ) -> None:
-        def written(problem: OError | None) -> None:
-            if isinstance(problem, PeerError | BusyError):
-                self._unwritten.append(lambda: self._write_end(ticket, outcome, answer, error, _ignore))
-            done(problem)
-
-        self._journal.finish(ticket.request_id, outcome, answer, error, ticket.elapsed_ms, ticket.recovered, written)
-
-    def write_again(self) -> None:
-        """The disk takes something again: the ends of requests that it did not take are written now."""
-        again, self._unwritten = self._unwritten, []
-        for write in again:
-            write()
-
-    def _finished(self, ticket: Ticket, problem: OError | None) -> None:
-        if problem is not None:
-            ticket.ok = False
-            ticket.error = f"{problem}; this end of the request is written down as soon as the disk takes it"
-        try:
-            self._on_change("chat.done", ticket)
-        finally:
-            ticket.answered(ticket)  # whatever they do who only look on: somebody waits for this
-
-
-def _ignore(_told: object) -> None:
-    """Nobody waits for this, or whoever did has been told already."""

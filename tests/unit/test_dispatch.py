@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from o_tui.guardian import proposals
 from o_tui.guardian.dispatch import CANCELLED, Dispatch
 from o_tui.guardian.fleet.instances import Instance
 from o_tui.guardian.fleet.replication import Replication
@@ -16,7 +17,7 @@ from o_tui.guardian.storage.journal import Journal
 from o_tui.guardian.storage.wal import Wal
 from o_tui.guardian.ticket import Ticket
 from o_tui.paths import Paths
-from o_tui.protocol import messages
+from o_tui.protocol import messages, operations
 from tests.support.storage import opened
 
 
@@ -24,7 +25,7 @@ class Played:
     """An instance that remembers what it was sent."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.role, self.alive, self.requests = name, "main", True, 0
+        self.name, self.role, self.alive, self.requests, self.unwritten_bytes = name, "main", True, 0, 0
         self.sent: list[tuple[messages.Message, str]] = []
 
     def send(self, message: messages.Message, request_id: str = "") -> None:
@@ -41,7 +42,7 @@ class Desk:
     def __init__(self, database: Database) -> None:
         self.wal = Wal(database)
         self.journal = Journal(database, self.wal)
-        self.told: list[tuple[str, str]] = []
+        self.broken: set[str] = set()
         self.dispatch = Dispatch(
             self.journal,
             self.wal,
@@ -55,7 +56,8 @@ class Desk:
         )
 
     def changed(self, topic: str, ticket: Ticket) -> None:
-        self.told.append((topic, ticket.text))
+        if topic in self.broken:
+            raise RuntimeError("an onlooker has a defect")
 
     def serve(self, name: str) -> tuple[Played, Instance]:
         played = Played(name)
@@ -169,11 +171,7 @@ async def test_a_request_that_is_cancelled_before_it_is_durable_never_comes_back
 
 
 async def test_an_answer_that_is_durable_is_given_whatever_its_onlookers_do(desk: Desk) -> None:
-    def broken(topic: str, ticket: Ticket) -> None:
-        if topic == "chat.done":
-            raise RuntimeError("an onlooker has a defect")
-
-    desk.dispatch._on_change = broken
+    desk.broken.add("chat.done")
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
     played, main = desk.serve("main-1")
     asked = ask(desk, "still?")
@@ -197,4 +195,24 @@ async def test_an_empty_list_of_operations_is_nothing(desk: Desk) -> None:
     before = len(played.sent)
     desk.dispatch.propose(main, ticket.request_id, [])
     assert len(played.sent) == before
+    asked.cancel()
+
+
+async def test_what_an_instance_may_have_waiting_for_the_disk_has_an_end(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proposals, "WAITING_BYTES", 1_000)
+    played, main = desk.serve("main-1")
+    asked = ask(desk, "remember")
+    ticket = await desk.given(played, "remember")
+    data = operations.pack(operations.Skip(digest="", reason="x" * 300))[1]
+    monkeypatch.setattr(operations, "GUARDIAN_ONLY", frozenset())
+    for position in range(4):
+        item = messages.OperationProposal(position=position, operation="skip", data=data)
+        desk.dispatch.propose(main, ticket.request_id, [item])
+    (refused,) = (message for message, _id in played.sent if isinstance(message, messages.Refused))
+    assert refused.position == 3 and "wait for the disk" in refused.error
+    async with asyncio.timeout(5):
+        while desk.wal.seq < 3 or played.unwritten_bytes:
+            await asyncio.sleep(0)
     asked.cancel()

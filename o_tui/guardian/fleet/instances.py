@@ -53,6 +53,7 @@ class Instance:
         exceeded: The limit for which it is killed, if it is.
         counters: What it counts in shared memory: shown, never trusted.
         offence: What it did against the protocol; empty if nothing.
+        unwritten_bytes: What it has proposed that is not durable yet.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Instance:
         self.heard_ns = self.started_ns
         self.last = messages.Heartbeat()
         self.requests = 0
+        self.unwritten_bytes = 0
         self.cause = ""
         self.killed_by_us = ""
         self.offence = ""
@@ -133,6 +135,10 @@ class Instance:
             raise GenomeError(f"revision {revision[:12]} was not loaded within {LOAD_S:.0f} s") from error
         self.revision, self.version = revision, version
         self.state = "running"
+
+    async def up(self, timeout_s: float) -> None:
+        """Returns when it has a genome, has ended, or has had its time."""
+        await asyncio.wait([self._loaded], timeout=timeout_s)
 
     async def confined(self) -> bool:
         """Whether it is confined, as it says and as the kernel says; False too where it has ended."""

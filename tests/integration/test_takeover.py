@@ -107,3 +107,20 @@ async def test_requests_do_not_wait_for_a_cause_that_nobody_can_tell(
         assert (await asyncio.wait_for(asked, 20)).answer == "still there?"
         # one more where the standby took over before its own death was heard of
         assert ticket.deaths in (2, 3)
+
+
+async def test_a_standby_that_hangs_while_it_comes_up_is_overtaken_when_it_is_main(workspace: Paths) -> None:
+    async with running(workspace, PATIENT, ECHO) as guardian:
+        fleet = guardian.fleet
+        await both_run(guardian)
+        main, standby = fleet.main, fleet.standby
+        assert main and standby
+        standby.kill("drill: the next one is to hang")
+        await until(lambda: fleet.standby is not None and fleet.standby is not standby)
+        hanging = fleet.standby
+        assert hanging is not None and hanging.state != "running"
+        hanging.signal(signal.SIGSTOP)
+        main.kill("drill: the hanging one is main now")
+        async with asyncio.timeout(LOAD_S / 2):
+            assert (await guardian.dispatch.ask("still there?")).ok
+        assert not hanging.alive

@@ -31,6 +31,8 @@ NURSERY_WAIT_S = 20.0
 UNCONFINED = "this system lets no process confine itself (tier X), so no candidate is run; chat goes on"
 STANDBY_WAIT_S = 0.1
 """How long the fork of a standby may wait for a new main's first word."""
+OVERTAKE_S = 1.0
+"""How long a standby that is up lets a main come up that is older."""
 RESTORED = "the state was restored"
 FORGET_S = 5.0
 """How long an instance that has ended is known, for whoever says how."""
@@ -328,6 +330,14 @@ class Fleet:
         if instance is self.main:
             self._listener.serving(instance, False)
             self._main_answers.set()
+        elif instance is self.standby and self.main is not None and self.main.state != "running":
+            await self._overtake(instance, self.main)
+
+    async def _overtake(self, standby: Instance, main: Instance) -> None:
+        """A main that hangs while it comes up is not waited for as long as one that nobody could stand in for."""
+        await main.up(OVERTAKE_S)
+        if self.standby is standby and self.main is main and main.state != "running":
+            main.kill("a standby took over: it came up later and is up")
 
     def _promote(self) -> None:
         """The standby is main from now on; one that still comes up serves as soon as it is up."""

@@ -130,10 +130,12 @@ class Listening:
 
     def failed(self, who: str, message: messages.Failed) -> None:
         """An instance or the nursery could not do something: a row, and the ladder where it happens again."""
+        if not self._heard(who):
+            return
         self.last_failure = f"{who}: {message.text}"
         self.tell(who, f"failed.{message.what}", "error", message.text, {"seq": message.seq})
         if message.what == "reduce" and message.seq:
-            self.beside.spawn(self.poison.failed(message.seq, message.text))
+            self.beside.spawn(self.poison.failed(who, message.seq, message.text))
 
     def look_at(self, instance: Instance) -> None:
         """Whether the sandbox has refused an instance something since the last look."""
@@ -154,7 +156,17 @@ class Listening:
 
     def log(self, who: str, message: messages.Log) -> None:
         """A line of a process."""
-        self.tell(who, "log", message.level, message.text.raw, message.data)
+        if self._heard(who):
+            self.tell(who, "log", message.level, message.text.raw, message.data)
+
+    def _heard(self, who: str) -> bool:
+        """Whether what a process says becomes a row; an instance that says too much fills no disk."""
+        instance = self.fleet().instances.get(who)
+        if instance is None or instance.words.take():
+            return True
+        if instance.words.refused == 1:
+            self.tell("fleet", "talk", "warning", f"{who} says too much: some of its lines are not kept")
+        return False
 
     def silent(self, name: str, silence_s: float) -> None:
         """Somebody was silent for too long: killed, so that the tree starts it anew."""

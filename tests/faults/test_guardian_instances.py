@@ -23,6 +23,7 @@ from o_tui.guardian.fleet.nursery import Fork
 from o_tui.guardian.fleet.processes import spawn
 from o_tui.paths import Paths
 from o_tui.protocol import frames, messages, operations
+from o_tui.protocol.safe_text import Untrusted
 from tests.support.guardians import running, until
 
 UNRULY = Path(__file__).parent.parent / "data" / "genomes" / "unruly"
@@ -251,6 +252,32 @@ async def test_an_entry_that_no_replica_can_apply_is_skipped_and_named(guardian:
     os.kill(main.pid, signal.SIGKILL)
     assert "remember after" in (await guardian.dispatch.ask('{"limit": 9}', "memory.list", journalled=False)).answer
     assert (await guardian.checkpoints.take("it can be taken"))["seq"] > poison
+
+
+async def test_what_instances_say_alone_makes_no_entry_be_skipped(guardian: Guardian) -> None:
+    assert (await guardian.dispatch.ask("remember before")).ok
+    seq = guardian.stores.wal.seq
+    claim = messages.Failed(what="reduce", seq=seq, text=f"entry {seq} cannot be applied: so I say")
+    for instance in (guardian.fleet.main, guardian.fleet.standby, guardian.fleet.main):
+        if instance is not None:
+            guardian.listening.failed(instance.name, claim)
+    await guardian.checkpoints.take("what was spawned has run, and events are durable")
+    assert await rows(guardian, kind="quarantine") == []
+    main = guardian.fleet.main
+    assert main is not None
+    os.kill(main.pid, signal.SIGKILL)
+    assert "remember before" in (await guardian.dispatch.ask('{"limit": 9}', "memory.list", journalled=False)).answer
+
+
+async def test_an_instance_that_talks_without_end_fills_no_disk(guardian: Guardian) -> None:
+    main = guardian.fleet.main
+    assert main is not None
+    for number in range(5_000):
+        guardian.listening.log(main.name, messages.Log(level="info", text=Untrusted(f"line {number}")))
+    await guardian.checkpoints.take("events are durable with the next commit")
+    lines = await guardian.stores.events.page(0, 10_000, source=main.name, kind="log")
+    assert 100 <= len(lines) <= 1_000
+    assert len(await rows(guardian, kind="talk")) == 1
 
 
 async def test_a_poisoned_log_is_survived_by_the_next_guardian(workspace: Paths) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from o_tui import _native
+from o_tui.guardian.fleet.allowance import Allowance
 from o_tui.guardian.fleet.channel import Channel
 from o_tui.guardian.fleet.confined import CONFINED, lacks
 from o_tui.guardian.fleet.nursery import Fork
@@ -21,6 +22,8 @@ from o_tui.protocol.refusals import Refusal
 InstanceState = Literal["starting", "loading", "running", "stopping", "ended"]
 LOAD_S = 10.0
 REAPED_S = 0.5
+WORDS = (200, 20.0)
+"""Lines of the event log that an instance may fill at once, and each second from then on."""
 
 
 class GenomeError(OError):
@@ -53,6 +56,7 @@ class Instance:
         exceeded: The limit for which it is killed, if it is.
         counters: What it counts in shared memory: shown, never trusted.
         offence: What it did against the protocol; empty if nothing.
+        words: How many lines of the event log it may fill.
         unwritten_bytes: What it has proposed that is not durable yet.
     """
 
@@ -84,6 +88,7 @@ class Instance:
         self.last = messages.Heartbeat()
         self.requests = 0
         self.unwritten_bytes = 0
+        self.words = Allowance(*WORDS)
         self.cause = ""
         self.killed_by_us = ""
         self.offence = ""

@@ -119,7 +119,7 @@ class Arbiter:
         self._stalls.add(bounded(stall, self.policy.blow_up_share))
         judged = self._quality.add(pair)
         # same, different and judged, different and not judged
-        self._answers[0 if main.text == candidate.text else 1 if judged else 2] += 1
+        self._answers[0 if main.answer == candidate.answer else 1 if judged else 2] += 1
 
     def observed(self, main_peak_bytes: int, candidate_peak_bytes: int, refused: Sequence[Refusal]) -> None:
         """What is known of the processes so far: peak memory (0: unknown), what the sandbox refused the candidate."""

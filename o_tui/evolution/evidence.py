@@ -70,7 +70,7 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
-    """The texts of the answers compared, over the pairs that both answered."""
+    """The answers compared, and what memory would hold of them, over the pairs that both answered."""
 
     same: int = 0
     different: int = 0
@@ -276,12 +276,19 @@ def _quality(both: Sequence[Pair]) -> Quality:
 
 
 def _answers(both: Sequence[Pair]) -> Answers:
-    different = [pair for pair in both if pair.main.text != pair.candidate.text]
+    different = [pair for pair in both if pair.main.answer != pair.candidate.answer]
     examples = [
-        Example(request=_short(p.request.text), main=_short(p.main.text), candidate=_short(p.candidate.text))
+        Example(request=_short(p.request.text), main=_told(p.main, p.candidate), candidate=_told(p.candidate, p.main))
         for p in different[:_EXAMPLES]
     ]
     return Answers(same=len(both) - len(different), different=len(different), examples=examples)
+
+
+def _told(side: Side, other: Side) -> str:
+    """Its answer; where that is the other's too, what it would keep of the request."""
+    if side.text != other.text:
+        return _short(side.text)
+    return f"(the same answer, but another memory of it: {side.operations} operations)"
 
 
 def _effects(pairs: Sequence[Pair]) -> Effects:

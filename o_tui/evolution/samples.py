@@ -68,7 +68,8 @@ class Outcome:
         text: The answer.
         error: One line, empty when `ok`.
         wall_ns: From the frame's sending to `done`, taken by the guardian (monotonic).
-        operations: What it proposed, in order: (name, packed data); kept out of the log.
+        operations: How many it proposed; they are kept out of the log.
+        wrote: SHA-256 over all of them, in order: what it would have done to the agent's memory.
         effects: Effects answered from the record.
         diverged: Effects that main was not recorded to have asked for like this, one line each.
         would_have: How many of them main had not asked for at all: they were refused.
@@ -79,7 +80,8 @@ class Outcome:
     text: str = ""
     error: str = ""
     wall_ns: int = 0
-    operations: tuple[tuple[str, bytes], ...] = ()
+    operations: int = 0
+    wrote: bytes = b""
     effects: int = 0
     diverged: tuple[str, ...] = ()
     would_have: int = 0
@@ -101,13 +103,19 @@ class Side:
     effects: int = 0
     diverged: tuple[str, ...] = ()
     would_have: int = 0
-    operations: tuple[tuple[str, bytes], ...] = ()
+    operations: int = 0
+    wrote: bytes = b""
     quality: float | None = None
 
     @property
     def ok(self) -> bool:
         """Whether the request was answered."""
         return self.ending == "answered"
+
+    @property
+    def answer(self) -> tuple[str, bytes]:
+        """All that comes of the request for who asked: the text, and what memory would hold."""
+        return self.text, self.wrote
 
 
 @dataclass(frozen=True, slots=True)

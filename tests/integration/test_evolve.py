@@ -208,6 +208,20 @@ async def test_shadows_leave_no_trace_in_the_agents_state(operator: Operator) ->
     assert kept.ok and "shadow" not in kept.answer
 
 
+async def test_who_answers_the_same_and_remembers_otherwise_is_for_the_operator_to_judge(operator: Operator) -> None:
+    """Memory is what an agent answers from tomorrow; the same code writes the same."""
+    same = (await operator.evolve(SAME + "# the same\n"))["evidence"]["answers"]
+    assert (same["same"], same["different"]) == (12, 0)
+    other = SAME.replace("Say,", "Record, Say,").replace(
+        "    yield Say", "    yield Record('user', text)\n    yield Say"
+    )
+    row = await operator.evolve(other)
+    answers = row["evidence"]["answers"]
+    assert (answers["same"], answers["different"]) == (0, 12), row["reason"]
+    assert answers["examples"][0]["candidate"] == "(the same answer, but another memory of it: 1 operations)"
+    assert row["state"] == "pending" and "answers differ" in row["reason"]
+
+
 async def test_no_shadow_outlives_its_evolution(operator: Operator) -> None:
     pids: list[int] = []
     real: Callable[..., Any] = operator.guardian.fleet.fork_shadow

@@ -177,4 +177,4 @@ def light(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sample(side: Side) -> list[Any]:
-    return [side.ending, side.wall_ns, side.cpu_ns, len(side.operations), side.effects, len(side.diverged)]
+    return [side.ending, side.wall_ns, side.cpu_ns, side.operations, side.effects, len(side.diverged)]

@@ -291,6 +291,7 @@ class Measurement:
             diverged=outcome.diverged,
             would_have=outcome.would_have,
             operations=outcome.operations,
+            wrote=outcome.wrote,
             quality=quality.score(request.expect, outcome.text) if outcome.ok else None,
         )
 

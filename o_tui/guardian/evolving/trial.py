@@ -7,6 +7,7 @@ effects are answered from what main was answered. Time is taken here, never ther
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import time
 from collections.abc import Sequence
@@ -30,7 +31,13 @@ class _Running:
     request_id: str
     replay: Replay
     future: asyncio.Future[messages.Done]
-    operations: list[tuple[str, bytes]] = field(default_factory=list)
+    operations: int = 0
+    wrote: Any = field(default_factory=hashlib.sha256)
+
+    def take(self, name: str, data: bytes) -> None:
+        """One operation: counted and digested, not kept, since a shadow may propose without end."""
+        self.operations += 1
+        self.wrote.update(f"{name} {len(data)}\n".encode() + data)
 
 
 class Trial:
@@ -74,7 +81,8 @@ class Trial:
             text=done.text,
             error=done.error,
             wall_ns=time.monotonic_ns() - started_ns,
-            operations=tuple(running.operations),
+            operations=running.operations,
+            wrote=running.wrote.digest(),
             effects=running.replay.effects,
             diverged=tuple(running.replay.diverged),
             would_have=running.replay.would_have,
@@ -121,9 +129,10 @@ class Trial:
             if not running.future.done():
                 running.future.set_result(data)
         elif isinstance(data, messages.OperationProposal):
-            running.operations.append((data.operation, data.data))
+            running.take(data.operation, data.data)
         elif isinstance(data, messages.OperationProposals):
-            running.operations.extend((item.operation, item.data) for item in data.items)
+            for item in data.items:
+                running.take(item.operation, item.data)
         elif isinstance(data, messages.BrokerRequest):
             self._answer(running, data)
 

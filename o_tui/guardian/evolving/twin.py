@@ -147,6 +147,7 @@ class Twins:
             effects=outcome.effects,
             diverged=outcome.diverged,
             operations=outcome.operations,
+            wrote=outcome.wrote,
         )
 
     async def _fork(self, name: Name) -> ShadowInstance:

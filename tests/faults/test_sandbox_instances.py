@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -228,7 +229,10 @@ def test_a_thousand_shadows_leave_nothing(nursery: NurseryProcess) -> None:
     before = traces(nursery.process.pid)
     for _ in range(0, SHADOWS, TOGETHER):
         shadows_die(nursery, TOGETHER)
-    assert traces(nursery.process.pid) == before
+    after = traces(nursery.process.pid)
+    # what it prepares in its quiet beats is a few; what each of a thousand would leave is not
+    assert after.pop("mappings") < before.pop("mappings") + 20
+    assert after == before
 
 
 def shadows_die(nursery: NurseryProcess, count: int) -> None:
@@ -248,7 +252,7 @@ def shadows_die(nursery: NurseryProcess, count: int) -> None:
         os.close(nursery._descriptors.pop())
 
 
-def traces(pid: int) -> dict[str, object]:
+def traces(pid: int) -> dict[str, Any]:
     """What shadows could leave behind: descriptors, children, mounts, mappings, files."""
     return {
         "ours": len(list(Path("/proc/self/fd").iterdir())),

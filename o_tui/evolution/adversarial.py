@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from o_tui.evolution import attack_writing
 from o_tui.evolution.probe import stage
 from o_tui.evolution.probe.case import Call, Case, Recipe
 
-Way = Literal["contract", "regression"]
-WAYS: tuple[Way, ...] = ("contract", "regression")
-"""Judged by the gene's contract alone; beside the version that was deployed before."""
+Way = Literal["contract", "regression", "model"]
+"""Judged by the gene's contract alone; beside the version that was deployed before; by the contract, from inputs that a
+model has written."""
 BLUE_S = 3_600.0
 """The blue team's turn, if the gene does not change sooner."""
 REST_S = 86_400.0
@@ -50,6 +51,31 @@ class Round:
     number: int
 
 
+def ways_of(gene: str, versions: Versions, *, model: bool) -> tuple[Way, ...]:
+    """The ways to attack a gene, in their order; `model`: there is one that may be asked."""
+    found: list[Way] = ["contract"]
+    found += ["regression"] if versions.before else []
+    found += ["model"] if model and attack_writing.writable(gene) else []
+    return tuple(found)
+
+
+class Day:
+    """How much of something was used within the last day."""
+
+    def __init__(self) -> None:
+        self._used: deque[tuple[float, float]] = deque()
+
+    def add(self, amount: float, now_s: float) -> None:
+        """So much was used now."""
+        self._used.append((now_s, amount))
+
+    def total(self, now_s: float) -> float:
+        """What was used within the last day."""
+        while self._used and now_s - self._used[0][0] >= DAY_S:
+            self._used.popleft()
+        return sum(amount for _at, amount in self._used)
+
+
 @dataclass(slots=True)
 class _Turn:
     digest: str
@@ -63,9 +89,9 @@ class Rounds:
 
     def __init__(self) -> None:
         self._turns: dict[str, _Turn] = {}
-        self._costs: deque[tuple[float, float]] = deque()
+        self._cpu = Day()
 
-    def next(self, genes: Mapping[str, Versions], now_s: float) -> Round | None:
+    def next(self, genes: Mapping[str, Versions], now_s: float, *, model: bool = False) -> Round | None:
         """The next round: of the genes whose turn it is, the one with the fewest; None: red rests."""
         for gene, versions in genes.items():
             turn = self._turns.get(gene)
@@ -76,9 +102,9 @@ class Rounds:
         ready = [(turn.rounds, gene) for gene, turn in self._turns.items() if gene in genes and not turn.until_s]
         for _rounds, gene in sorted(ready):
             turn = self._turns[gene]
-            ways = [way for way in WAYS if way not in turn.quiet and (way == "contract" or genes[gene].before)]
-            if ways:
-                return Round(gene, ways[0], turn.rounds)
+            for way in ways_of(gene, genes[gene], model=model):
+                if way not in turn.quiet:
+                    return Round(gene, way, turn.rounds)
         return None
 
     def ended(self, round_: Round, *, found: bool, ways: int, cpu_s: float, now_s: float) -> bool:
@@ -97,13 +123,11 @@ class Rounds:
 
     def cost(self, cpu_s: float, now_s: float) -> None:
         """What was used counts, whether or not anything came of it."""
-        self._costs.append((now_s, cpu_s))
+        self._cpu.add(cpu_s, now_s)
 
     def spent_s(self, now_s: float) -> float:
         """CPU seconds within the last day."""
-        while self._costs and now_s - self._costs[0][0] >= DAY_S:
-            self._costs.popleft()
-        return sum(cpu_s for _at, cpu_s in self._costs)
+        return self._cpu.total(now_s)
 
 
 def seeds(gene: str, texts: Sequence[str]) -> list[Case]:

@@ -19,6 +19,7 @@ from o_tui import __version__, config, paths
 from o_tui.evolution.genome import Genome as Repository
 from o_tui.guardian.api import Api
 from o_tui.guardian.core import Guardian, Placement
+from o_tui.guardian.evolving.attack_writer import Writer
 from o_tui.guardian.evolving.evolutions import Evolutions
 from o_tui.guardian.evolving.initiative import Initiative
 from o_tui.guardian.evolving.red_team import RedTeam
@@ -143,6 +144,12 @@ def _red_team(guardian: Guardian, evolutions: Evolutions, repository: Repository
         evolving=lambda: evolutions.running,
         raised=guardian.initiative.raised,
         told=lambda level, text, data: guardian.event("evolution", "attack", level, text, data),
+        writer=Writer(
+            GuardianSurroundings(guardian).ask_model,
+            model=guardian.effects.model,
+            tokens=lambda: guardian.config.evolution.red_team_tokens,
+            told=lambda level, text: guardian.event("evolution", "attack", level, text),
+        ),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from o_tui.config import EvolutionConfig
@@ -20,6 +20,7 @@ from o_tui.evolution.attacks import Attack, attack
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.probe.case import Case, show
 from o_tui.guardian.evolving import blue
+from o_tui.guardian.evolving.attack_writer import Writer
 from o_tui.guardian.evolving.perception import Intent
 from o_tui.guardian.evolving.prober import Prober
 from o_tui.guardian.evolving.probing import Order, Report
@@ -53,6 +54,7 @@ class RedTeam:
         evolving: Callable[[], bool],
         raised: Callable[[Intent], None],
         told: Callable[[Level, str, dict[str, Any]], None],
+        writer: Writer,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begins with nothing looked at.
@@ -66,6 +68,7 @@ class RedTeam:
             evolving: An evolution runs: its measurements want the machine for themselves.
             raised: Told of each new attack (Initiative.raised).
             told: Level, sentence and data for the events.
+            writer: The model that writes inputs too.
             clock: Monotonic seconds.
         """
         self.rounds = Rounds()
@@ -77,6 +80,7 @@ class RedTeam:
         self._evolving = evolving
         self._raised = raised
         self._told = told
+        self._writer = writer
         self._clock = clock
         self._since_s = clock()
         self._task: asyncio.Task[None] | None = None
@@ -111,6 +115,7 @@ class RedTeam:
         return self._settings().red_team_cpu_s - self.rounds.spent_s(self._clock())
 
     def _stop(self) -> None:
+        self._writer.stop()
         if self._prober is not None:
             self._prober.kill()
 
@@ -130,13 +135,16 @@ class RedTeam:
     async def _round(self) -> bool:
         """One round; whether there may be another."""
         genes, files = await asyncio.to_thread(self._genes)
-        chosen = self.rounds.next(genes, self._clock())
+        writes = self._writer.may_write(self._clock())
+        chosen = self.rounds.next(genes, self._clock(), model=writes)
         if chosen is None:
             return False
         versions = genes[chosen.gene]
-        known = [each.case() for each in await self._attacks.of(chosen.gene)]
-        texts = [request.text for request in await self._recorded.requests(_RECORDED)]
-        order = self._order(chosen, versions, files, known, texts)
+        known = await self._attacks.of(chosen.gene)
+        seeds = await self._seeds(chosen, versions, known)
+        if seeds is None:
+            return False
+        order = self._order(chosen, versions, files, [each.case() for each in known], seeds)
         begun_s = self._clock()
         report = await asyncio.to_thread(self._run, order)
         if report is None:
@@ -146,13 +154,20 @@ class RedTeam:
             self._told("warning", f"the red team cannot work: {report.refused}", {})
             return False
         found = await self._keep(chosen, report)
-        ways = 2 if versions.before else 1
+        ways = len(adversarial.ways_of(chosen.gene, versions, model=writes))
         rests = self.rounds.ended(chosen, found=found, ways=ways, cpu_s=report.cpu_s, now_s=self._clock())
         if rests:
             figures = {"gene": chosen.gene, "inputs": report.cases, "cpu_s": report.cpu_s, "ways": ways}
             text = f"the red team finds nothing new in {chosen.gene}: {report.cases:,} inputs in its last round"
             self._told("info", text, figures)
         return True
+
+    async def _seeds(self, chosen: Round, versions: Versions, known: Sequence[Attack]) -> list[Case] | None:
+        """What the round begins with; None: it was stopped."""
+        if chosen.way == "model":
+            return await self._writer.write(chosen.gene, versions.source, known)
+        texts = [request.text for request in await self._recorded.requests(_RECORDED)]
+        return adversarial.seeds(chosen.gene, texts)
 
     def _genes(self) -> tuple[dict[str, Versions], Mapping[str, str]]:
         """Every gene in service beside its deployed version before, and the files of the genome."""
@@ -168,9 +183,9 @@ class RedTeam:
         return genes, files
 
     def _order(
-        self, chosen: Round, versions: Versions, files: Mapping[str, str], known: list[Case], texts: list[str]
+        self, chosen: Round, versions: Versions, files: Mapping[str, str], known: list[Case], seeds: list[Case]
     ) -> Order:
-        contract = chosen.way == "contract"
+        contract = chosen.way != "regression"
         return Order(
             reference=versions.source if contract else versions.before,
             candidate=versions.source,
@@ -178,7 +193,7 @@ class RedTeam:
             files=dict(files),
             strict=False,
             contract=contract,
-            seeds=adversarial.seeds(chosen.gene, texts),
+            seeds=seeds,
             known=known,
             nice=_NICE,
             seed=_SEED + chosen.number,
@@ -201,7 +216,8 @@ class RedTeam:
         if finding is None or finding.case.kind == "large":
             return False
         text = finding.text.replace("main", "the version before") if chosen.way == "regression" else finding.text
-        made = attack(chosen.gene, finding.case, text, "red team", finding.where)
+        by = f"red team, {self._writer.name()}" if chosen.way == "model" else "red team"
+        made = attack(chosen.gene, finding.case, text, by, finding.where)
         if not await self._attacks.add(made, again=True):
             return False
         self._raise(made, show(finding.case), report)

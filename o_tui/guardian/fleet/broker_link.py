@@ -135,6 +135,9 @@ class Broker:
         except TimeoutError as error:
             self.cancel(call_id)
             raise PeerError(f"the broker did not answer {kind} within {timeout_s:.0f} s") from error
+        except asyncio.CancelledError:
+            self.cancel(call_id)  # nobody reads on, and a model would go on writing
+            raise
         if reply.state == "error":
             raise PeerError(str(reply.data.get("error", "it failed")), hint=str(reply.data.get("hint", "")))
         return reply.data

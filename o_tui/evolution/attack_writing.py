@@ -7,8 +7,6 @@ the gene's contract and changed further like all others; what is no input is lef
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,8 +23,6 @@ TEXT_CHARS = 4_000
 _MEMORIES = 12
 _TURNS = 2
 _K = 1_000_000
-_DEPTH = 6
-_WHOLE = 2**53
 _TORN = 50
 """So many beginnings of an object that is none are looked at."""
 _KNOWN = 5
@@ -38,17 +34,17 @@ class _Form:
 
     example: str
     promise: str
-    case: Callable[[Mapping[str, Any], str], Call | None]
+    case: Callable[[Mapping[str, Any]], Call | None]
 
 
 def writable(gene: str) -> bool:
-    """Whether there is a form for inputs of this gene: what nobody asks of it from outside has none."""
-    return _form(gene) is not None
+    """Whether there is a form for inputs of this gene: for a tool's arguments, which have to fit its hints, is none."""
+    return gene in _FORMS
 
 
 def question(gene: str, source: str, known: Sequence[str]) -> list[dict[str, str]]:
     """What a model is asked; `known` are faults that were found already, in words. Only for a `writable` gene."""
-    form = _form(gene)
+    form = _FORMS.get(gene)
     if form is None:
         raise ValueError(f"nobody writes inputs of {gene}")
     system = (
@@ -69,12 +65,14 @@ def question(gene: str, source: str, known: Sequence[str]) -> list[dict[str, str
     return [{"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(parts)}]
 
 
-def read(answer: str, gene: str, source: str) -> list[Case]:
+def read(answer: str, gene: str) -> list[Case]:
     """The inputs in an answer, each once, at most `MOST`; empty where there is none."""
-    form = _form(gene)
+    form = _FORMS.get(gene)
     found: dict[str, Case] = {}
-    for value in _objects(prompting.without_thoughts(answer[:ANSWER_CHARS])) if form is not None else ():
-        call = form.case(value, source) if form is not None else None
+    if form is None:
+        return []
+    for value in _objects(prompting.without_thoughts(answer[:ANSWER_CHARS])):
+        call = form.case(value)
         if call is not None:
             case = Case("calls", [call])
             found.setdefault(encode(case), case)
@@ -86,7 +84,7 @@ def read(answer: str, gene: str, source: str) -> list[Case]:
 # --- forms
 
 
-def _recall(value: Mapping[str, Any], _source: str) -> Call | None:
+def _recall(value: Mapping[str, Any]) -> Call | None:
     query, k = value.get("query"), value.get("k")
     if not isinstance(query, str):
         return None
@@ -94,33 +92,17 @@ def _recall(value: Mapping[str, Any], _source: str) -> Call | None:
     return Call("recall", [_text(query), ["stage", "Search", _memories(value), "", _TURNS], wanted, stage.NOW_NS])
 
 
-def _remember(value: Mapping[str, Any], _source: str) -> Call | None:
-    text, kind = value.get("text"), value.get("kind")
-    if not isinstance(text, str):
-        return None
-    return Call("importance", [_text(text), _text(kind)]) if isinstance(kind, str) else Call("chunk", [_text(text)])
+def _remember(value: Mapping[str, Any]) -> Call | None:
+    text = value.get("text")
+    return Call("chunk", [_text(text)]) if isinstance(text, str) else None
 
 
-def _respond(value: Mapping[str, Any], _source: str) -> Call | None:
+def _respond(value: Mapping[str, Any]) -> Call | None:
     text = value.get("text")
     if not isinstance(text, str):
         return None
     asked: Recipe = ["new", "Request", ["r", _text(text)], {}]
     return Call("respond", [asked, ["stage", "Context", _memories(value), "", _TURNS]])
-
-
-def _tool(value: Mapping[str, Any], source: str) -> Call | None:
-    name, arguments = value.get("function"), value.get("arguments")
-    if not isinstance(name, str) or not isinstance(arguments, list | dict):
-        return None
-    if not name.isidentifier() or not re.search(rf"(?m)^def {name}\(", source):
-        return None
-    try:
-        if isinstance(arguments, list):
-            return Call(name, [_recipe(item) for item in arguments])
-        return Call(name, [], {_text(key): _recipe(item) for key, item in arguments.items()})
-    except ValueError:
-        return None
 
 
 _FORMS = {
@@ -140,16 +122,6 @@ _FORMS = {
         _respond,
     ),
 }
-_TOOL = _Form(
-    '{"function": "name_of_it", "arguments": ["a text", 3]}',
-    "each function ends, and raises nothing but what it says of its own accord with raise.",
-    _tool,
-)
-
-
-def _form(gene: str) -> _Form | None:
-    return _TOOL if gene.startswith("tools/") else _FORMS.get(gene)
-
 
 # --- reading
 
@@ -175,18 +147,3 @@ def _memories(value: Mapping[str, Any]) -> list[str]:
 def _text(text: str) -> str:
     """As much of it as is tried, without halves of characters: those are in no frame."""
     return text[:TEXT_CHARS].encode("utf-8", "replace").decode()
-
-
-def _recipe(value: Any, depth: int = _DEPTH) -> Recipe:
-    """Plain data as a recipe; raises ValueError: it is too deep or too large."""
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, list | dict):
-        if not depth:
-            raise ValueError("too deep")
-        if isinstance(value, list):
-            return ["list", *(_recipe(item, depth - 1) for item in value)]
-        return ["dict", *([_text(key), _recipe(item, depth - 1)] for key, item in value.items())]
-    if isinstance(value, int | float) and not (math.isfinite(value) and abs(value) <= _WHOLE):
-        raise ValueError("too large a number")
-    return value

@@ -79,6 +79,6 @@ class Writer:
             self._asked.cancel()
             self._asked = None
             self.used.add(cost, self._clock())
-        found = await asyncio.to_thread(attack_writing.read, answer.text, gene, source)
+        found = await asyncio.to_thread(attack_writing.read, answer.text, gene)
         self._told("info", f"{answer.model or 'the model'} wrote {len(found)} inputs for {gene} ({cost:,} tokens)")
         return found

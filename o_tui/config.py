@@ -87,8 +87,12 @@ class EvolutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Meta(ge=0, description="CPU seconds a day, while the agent is idle, for inputs that break its genes; 0: none."),
     ] = 300.0
     red_team_tokens: Annotated[
-        int, Meta(ge=0, description="Tokens a day for inputs that your model writes to break genes; 0: it writes none.")
-    ] = 20_000
+        int,
+        Meta(
+            ge=0,
+            description="Tokens a day for inputs that your model writes to break genes, while idle; 0: it writes none.",
+        ),
+    ] = 0
 
 
 class ScreenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

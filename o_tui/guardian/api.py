@@ -25,6 +25,8 @@ from o_tui.protocol.errors import NotFoundError, OError, UsageError
 
 Method = Callable[..., Awaitable[Any]]
 LIST_LIMIT = 1_000
+PAGE_BYTES = 1 << 20
+"""Texts and answers of one page: it is packed in one piece, and packing more would keep the loop waiting."""
 SAY_LIMIT_BYTES = 128 * 1024
 """Largest message: its turn of the conversation is one operation of the log."""
 _MEMORY = "memory."
@@ -45,7 +47,7 @@ class Api:
         reading: dict[str, Method] = {
             "status": self.status,
             "tree": self.tree,
-            "requests.list": self._stores.journal.page,
+            "requests.list": self.requests_list,
             "events.list": self.events_list,
             "checkpoint.list": self.checkpoint_list,
             "checkpoint.show": self._stores.vault.show,
@@ -132,7 +134,7 @@ class Api:
         """All that a view shows when it comes."""
         status, requests, checkpoints, events, history = await asyncio.gather(
             self.status(),
-            self._stores.journal.page("", 100),
+            self.requests_list(),
             self.checkpoint_list(200),
             self.events_list(limit=200),
             self._evolutions.history(50),
@@ -149,6 +151,10 @@ class Api:
             "config": await self._configuring.config_get(),
             "tree": await self.tree(),
         }
+
+    async def requests_list(self, before: str = "", limit: int = 100) -> list[dict[str, Any]]:
+        """Request rows, newest first, older than the request `before`; fewer where their texts are long."""
+        return await self._stores.journal.page(before, limit, PAGE_BYTES)
 
     async def events_list(self, before: int = 0, limit: int = 200, filter: str = "") -> list[dict[str, Any]]:
         """Event rows, newest first; `filter` is part of their text, or `level:` and `source:` words."""

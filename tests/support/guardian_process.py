@@ -139,8 +139,8 @@ class Link:
     def _frame(self, frame: frames.Frame) -> None:
         data = frame.data
         if isinstance(data, messages.Result):
-            future = self._calls.pop(data.id)
-            if future.done():
+            future = self._calls.pop(data.id, None)
+            if future is None or future.done():
                 return
             if data.ok:
                 future.set_result(data.value)

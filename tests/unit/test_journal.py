@@ -196,3 +196,16 @@ async def test_evolutions_come_back_as_they_were_saved(workspace: Paths) -> None
         assert [c["revision"] for c in await rows.candidates("abc")] == ["f00"]
         assert [s["data"] for s in await rows.samples("abc")] == [[{"ms": 1.0}]]
         assert [d["verdict"] for d in await rows.decisions("abc")] == ["promote"]
+
+
+async def test_a_page_of_long_texts_is_short_and_the_next_one_goes_on(workspace: Paths) -> None:
+    async with opened(workspace) as database:
+        journal = Journal(database, Wal(database))
+        names = [f"r{number:02}" for number in range(30)]
+        for name in names:
+            await accept(journal, Request(name, "x" * 100_000))
+        seen: list[str] = []
+        while rows := await journal.page(seen[-1] if seen else "", 1_000, 1_000_000):
+            assert len(rows) == 10
+            seen += [row["request_id"] for row in rows]
+        assert seen == names[::-1]

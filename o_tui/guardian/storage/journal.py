@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -119,13 +120,19 @@ class Journal:
                 self._open[request_id].committed = count
         return sorted(self._open.values(), key=lambda request: request.number)
 
-    async def page(self, before: str = "", limit: int = 100) -> list[dict[str, Any]]:
-        """Request rows, newest first, older than the request `before` (empty: from the newest)."""
+    async def page(self, before: str = "", limit: int = 100, size_bytes: int = sys.maxsize) -> list[dict[str, Any]]:
+        """Request rows, newest first, older than the request `before` (empty: from the newest).
+
+        At most `limit`, and at most `size_bytes` of texts and answers, but one in any case.
+        """
         where, params = "", []
         if before:
             where = " WHERE r.number < (SELECT number FROM requests WHERE request_id = ?)"
             params = [before]
-        rows = await self._database.read(f"{_PAGE}{where} ORDER BY r.number DESC LIMIT ?", [*params, limit])
+        sql = f"{_PAGE}{where} ORDER BY r.number DESC LIMIT ?"
+        rows = await self._database.call_reader(
+            lambda connection: _page(connection.execute(sql, [*params, limit]), size_bytes)
+        )
         return [self._public(row) for row in rows]
 
     async def get(self, request_id: str) -> dict[str, Any]:
@@ -163,6 +170,17 @@ class Journal:
             removed += part
             if part < _PRUNE_ROWS:
                 return removed
+
+
+def _page(found: Iterable[tuple[Any, ...]], size_bytes: int) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = []
+    size = 0
+    for row in found:
+        size += len(row[4]) + len(row[9] or "")
+        if rows and size > size_bytes:
+            break
+        rows.append(row)
+    return rows
 
 
 _PRUNE_ROWS = 1_000

@@ -76,7 +76,11 @@ class Checkpointing:
             report = await self._stores.vault.verify(row["id"])
             if not report["usable"]:
                 raise OError(f"checkpoint {name} is damaged: {report['problems'][0]}", hint="choose another one")
-            await self.take(f"before restoring {name}")
+            try:
+                await self.take(f"before restoring {name}")
+            except OError as error:
+                text = f"nothing was changed, because the present state could not be kept first: {error}"
+                raise PeerError(text, hint=error.hint or "try again") from error
             self._dispatch.hold()
             try:
                 await self._replace(row)

@@ -12,7 +12,10 @@ import pytest
 
 from o_tui.config import BrainConfig, Config, HealthConfig
 from o_tui.guardian.core import Guardian
+from o_tui.guardian.ticket import Ticket, nobody
 from o_tui.paths import Paths
+from o_tui.protocol import messages
+from o_tui.protocol.errors import CorruptError
 from tests.support.fake_llm import HANG, answer, delta, event, fake_server, stream
 from tests.support.guardians import running, until
 
@@ -94,3 +97,22 @@ async def test_an_instance_that_dies_while_the_model_answers_is_answered_anew(wo
         ticket = await asyncio.wait_for(asked, 10)
         assert ticket.ok and ticket.recovered and ticket.answer == "whole now"
         await asyncio.wait_for(fake.requests[0].gone.wait(), 5)  # nobody pays for an answer that nobody hears
+
+
+async def test_a_record_that_cannot_be_read_leaves_no_instance_waiting(
+    workspace: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def damaged(*_: object) -> None:
+        raise CorruptError("the recorded answer of an effect is damaged")
+
+    async with running(workspace) as guardian:
+        main = guardian.fleet.main
+        assert main is not None
+        sent: list[messages.BrokerReply] = []
+        monkeypatch.setattr(guardian.stores.brokered, "find", damaged)
+        monkeypatch.setattr(main, "send", lambda message, request_id: sent.append(message))
+        ticket = Ticket("again", "what time is it?", "chat", "main", 0, nobody, attempts=2)
+        guardian.effects.ask(ticket, main, messages.BrokerRequest(call_id="c1", kind="tool.clock", arguments={}))
+        await until(lambda: sent)
+        assert (sent[0].call_id, sent[0].state) == ("c1", "error") and "damaged" in sent[0].data["error"]
+        monkeypatch.undo()

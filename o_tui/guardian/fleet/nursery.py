@@ -188,8 +188,13 @@ class Nursery:
         try:
             async with asyncio.timeout(START_S):
                 return await future
-        except TimeoutError as error:
-            raise PeerError("the nursery does not answer") from error
+        except BaseException as error:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                for descriptor in future.result()[1]:  # it came in the moment in which nobody waited any more
+                    os.close(descriptor)
+            if isinstance(error, TimeoutError):
+                raise PeerError("the nursery does not answer") from error
+            raise
         finally:
             self._forks.pop(instance, None)
 

@@ -43,12 +43,13 @@ def open_genome(place: paths.Paths, seed: Path) -> tuple[Repository, Genome]:
     return repository, Genome(head, repository.version(head), repository.files(head))
 
 
-def _previous(repository: Repository) -> Genome | None:
+def previous_genome(repository: Repository) -> Genome | None:
+    """The revision before the genome's head; None: there is none, or it cannot be read. Blocking."""
     try:
         revision = repository.previous()
+        return Genome(revision, repository.version(revision), repository.files(revision))
     except OError:
         return None
-    return Genome(revision, repository.version(revision), repository.files(revision))
 
 
 async def run(
@@ -76,7 +77,7 @@ async def run(
         evolutions = _evolutions(guardian, repository)
         guardian.initiative = _initiative(guardian, evolutions)
         red_team = guardian.red_team = _red_team(guardian, evolutions, repository)
-        guardian.ladder.previous = lambda: asyncio.to_thread(_previous, repository)
+        guardian.ladder.previous = lambda: asyncio.to_thread(previous_genome, repository)
         views = _views(guardian, evolutions)
         # each is ended even where the one before could not be
         ends.push_async_callback(views.close)

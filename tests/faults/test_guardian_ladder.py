@@ -17,9 +17,10 @@ from o_tui.evolution.genome import Genome as Repository
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.fleet.fleet import NURSERY_WAIT_S
 from o_tui.guardian.fleet.nursery import Nursery
+from o_tui.guardian.main import previous_genome
 from o_tui.paths import Paths
 from o_tui.protocol import operations
-from o_tui.protocol.errors import PeerError
+from o_tui.protocol.errors import CorruptError, PeerError
 from tests.support.guardian_process import Link, Process, settle
 from tests.support.guardians import ECHO, running, until
 
@@ -97,6 +98,20 @@ async def test_it_goes_down_while_it_serves_and_loses_nothing(workspace: Paths) 
             async with asyncio.timeout(20):
                 while not guardian.stopping.is_set():
                     await crash(guardian)
+
+
+def test_a_revision_that_cannot_be_read_is_none(workspace: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = Repository.open(workspace.genome, ECHO)
+    assert previous_genome(repository) is None, "there is nothing before the first"
+    before = deploy(workspace, "recall", (ECHO / "recall.py").read_text() + "\n# harmless\n")
+    found = previous_genome(repository)
+    assert found is not None and found.revision == before
+
+    def damaged(_revision: str) -> dict[str, str]:
+        raise CorruptError("the genome's repository is damaged")
+
+    monkeypatch.setattr(repository, "files", damaged)
+    assert previous_genome(repository) is None
 
 
 async def test_killing_by_hand_is_not_the_genomes_fault(workspace: Paths) -> None:

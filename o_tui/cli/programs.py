@@ -74,6 +74,8 @@ def evolve(context: Context) -> int:
 
     args, folder = context.args, context.paths.programs
     wish = _wish(args)
+    if args.resume is not None:
+        check_alone(args, "a run that goes on: it keeps its own", ("config", "seed"))
     if args.out:
         _can_be_written(Path(args.out).expanduser())
     if args.approve:
@@ -85,7 +87,7 @@ def evolve(context: Context) -> int:
     start = time.monotonic()
     show = Show(context)
     if args.resume is not None:
-        run = starting.resume(folder, args.resume, wish, show.event, args.budget)
+        run = starting.resume(folder, args.resume, wish, show.event, args.budget, args.time)
     elif wish is not None:
         context.paths.prepare()
         run = starting.begin(folder, wish, show.event)

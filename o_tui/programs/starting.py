@@ -69,8 +69,15 @@ def begin(folder: Path, wish: Wish, report: Report) -> Run:
         raise
 
 
-def resume(folder: Path, name: str, wish: Wish | None, report: Report, budget: int | None = None) -> Run:
-    """A run that stopped: by its name, or the newest of that program and evaluator.
+def resume(
+    folder: Path,
+    name: str,
+    wish: Wish | None,
+    report: Report,
+    budget: int | None = None,
+    time_s: float | None = None,
+) -> Run:
+    """A run that stopped: by its name, or the newest of that program and evaluator; with another budget and time.
 
     Raises:
         NotFoundError: There is none.
@@ -87,7 +94,7 @@ def resume(folder: Path, name: str, wish: Wish | None, report: Report, budget: i
         parts=markers.read(initial),
         seed=store.fact("seed"),
         budget=budget or store.fact("budget"),
-        time_s=wish.time_s if wish is not None else None,
+        time_s=time_s,
     )
     store.set(budget=plan.budget)
     store.commit()

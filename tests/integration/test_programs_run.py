@@ -104,9 +104,13 @@ def test_a_run_that_is_killed_loses_nothing_and_ends_in_the_same_population(fold
 def test_a_finished_run_goes_on_with_a_larger_budget(folder: Path) -> None:
     program, evaluator = files(folder / "p")
     run = evolve(folder, program, evaluator, "--budget", "20")[-1]["evolution"]
+    assert evolve(folder, "--resume", run, "--budget", "4000", "--time", "0.5")[-1]["evaluations"] < 4000
+    for given in ("--seed=3", "--config=x.yaml"):
+        assert "it keeps its own" in evolve(folder, "--resume", run, given, code=2)[0]["said"]
+    run = evolve(folder, program, evaluator, "--budget", "20", "--seed", "5")[-1]["evolution"]
     more = evolve(folder, "--resume", program, evaluator, "--budget", "30")
     assert more[0]["evolution"] == run and more[0]["done"] == 20 and more[-1]["evaluations"] == 30
-    other = evolve(folder, program, evaluator, "--budget", "30")[-1]
+    other = evolve(folder, program, evaluator, "--budget", "30", "--seed", "5")[-1]
     assert population(folder, other["evolution"]) == population(folder, run)
 
 

@@ -1,10 +1,12 @@
 """How a model is asked for a gene, and how whole functions or modules are found in what it says (blocks: answers.py).
 
-Small models give an applicable whole function nearly always, and search/replace blocks hardly ever: both are offered.
+Small models give an applicable whole function nearly always, and search/replace blocks hardly ever: functions are
+asked for, blocks are allowed. What is to be done comes last: small models forget what stands before a long module.
 """
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Sequence
 
@@ -16,7 +18,16 @@ _FENCE = re.compile(
 )
 _CODE_LINE = re.compile(r'(?m)^(?:from |import |def |class |@|async def |"""|[A-Za-z_]\w* *(?::[^\n]*)?= *\S)')
 _DEFINITION = re.compile(r"(?m)^(?:async )?def (\w+)")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_TOP = re.compile(r"(?m)^(?:async def |def |class )?([A-Za-z_]\w*)(?:\(| *[=:])")
+_IMPORTED = re.compile(r"(?m)^from \S+ import (\([^)]*\)|[^\n]*)$")
+_CONSTANT = re.compile(r"(?m)^([A-Z_][A-Z0-9_]*)\b(?: *:[^\n=]*)? *= *[\w.\"'+-]+ *$")
 _IMPORT = re.compile(r"(?m)^(?:from|import) ")
+_CHANGE = (
+    "Write every function that has to change, whole, from its def to its end, as it must be; keep its name and "
+    "parameters. Leave out the functions that stay as they are. Other lines may be changed by blocks instead: a line "
+    "<<<<<<< SEARCH, lines exactly as they stand in the module, a line =======, the new lines, a line >>>>>>> REPLACE."
+)
 _FAILURES = 5
 _FAILURE_CHARS = 600
 
@@ -31,18 +42,16 @@ def ask(gene: str, source: str, goal: str, failures: Sequence[str] = ()) -> list
         failures: What was wrong with earlier tries, oldest first.
     """
     system = (
-        "You improve one Python module of an agent. Answer with the whole new module, or with whole functions of it, "
-        "in one ```python block and nothing else. Where the module is long and the change is small you may answer with "
-        "blocks instead: a line <<<<<<< SEARCH, lines exactly as they stand in the module, a line =======, the lines "
-        "that take their place, a line >>>>>>> REPLACE. Keep what works; change only what the goal needs."
+        "You are a careful Python programmer and change one module of an agent. Answer with Python code in one "
+        "```python block and nothing else. Keep what works; change only what the goal needs."
     )
-    parts = [f"Goal: {goal.strip()}", f"Rules:\n{rules(gene)}"]
-    if source:
-        parts.append(f"The module {contracts.path_of(gene)}:\n```python\n{source.rstrip()}\n```")
+    parts = [f"The module {contracts.path_of(gene)}:\n```python\n{source.rstrip()}\n```"] if source else []
+    parts.append(f"Rules:\n{rules(gene)}")
     if failures:
         tries = "\n".join(f"- {text[:_FAILURE_CHARS]}" for text in failures[-_FAILURES:])
         parts.append(f"Earlier tries failed:\n{tries}\nDo not repeat these.")
-    parts.append("Answer now.")
+    how = _CHANGE if source else "Write the whole module."
+    parts.append(f"Goal: {goal.strip()}\n{how}")
     return [{"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(parts)}]
 
 
@@ -71,17 +80,37 @@ def without_thoughts(answer: str) -> str:
 def extract(answer: str, gene: str, source: str = "") -> str:
     """The module in a model's answer; "" where there is no code in it.
 
-    Where the answer holds only functions (no imports, though the module has some), they take the place of the
-    functions of the same name in `source`.
+    Where the answer is a part of the module (no imports, though the module has some; or it uses what only the module
+    defines), its functions take the place of those of the same name in `source`, its one-line constants too.
     """
     text = without_thoughts(answer).replace("\r\n", "\n")
     code = _best_block(text, gene)
     if not code.strip():
         return ""
     code = code.strip("\n") + "\n"
-    if source and _IMPORT.search(source) and not _IMPORT.search(code) and _DEFINITION.search(code):
-        return splice(source, code)
+    if source and _DEFINITION.search(code) and _is_part(code, source):
+        return splice(_constants(source, code), code)
     return code
+
+
+def _is_part(code: str, source: str) -> bool:
+    if _IMPORT.search(source) and not _IMPORT.search(code):
+        return True
+    missing = _names(source) - _names(code)
+    return not missing.isdisjoint(_NAME.findall(code))
+
+
+def _names(module: str) -> set[str]:
+    """What a module defines or imports at its top level, as far as single lines tell."""
+    imported = (name for match in _IMPORTED.finditer(module) for name in _NAME.findall(match[1]))
+    return {*(match[1] for match in _TOP.finditer(module)), *imported}.difference(keyword.kwlist)
+
+
+def _constants(source: str, code: str) -> str:
+    """The module with the one-line constants that a part of it has anew."""
+    for match in _CONSTANT.finditer(code):
+        source = re.sub(rf"(?m)^{match[1]}\b[^\n(=]*=[^\n]*$", match[0], source, count=1)
+    return source
 
 
 def splice(source: str, functions: str) -> str:

@@ -187,6 +187,15 @@ def test_a_lone_function_takes_its_place_in_the_module() -> None:
     compile(found, "recall.py", "exec")
 
 
+def test_a_part_with_imports_of_its_own_is_put_into_the_module_too() -> None:
+    """It uses what only the module defines: small models write the imports anew, and not what stands between."""
+    answer = "```python\nimport o_tui\n\nLIMIT = 5\n\ndef weight(hit):\n    return math.sqrt(LIMIT) + last()\n```"
+    found = prompting.extract(answer, "recall", SOURCE)
+    assert "import math" in found and "LIMIT = 5" in found and "LIMIT = 3" not in found
+    assert "return math.sqrt(LIMIT) + last()" in found and "def recall(" in found and "import o_tui" not in found
+    compile(found, "recall.py", "exec")
+
+
 @given(st.text(alphabet=st.sampled_from("`~ \n\rdefpython:import<>think()x=")))
 def test_no_answer_makes_extraction_raise(answer: str) -> None:
     prompting.extract(answer, "recall", SOURCE)

@@ -163,7 +163,7 @@ def _go(context: Context, run: Run) -> None:
 def _writer(context: Context, name: str) -> Any:
     """A writer that asks the guardian's model, each time by a connection of its own."""
     from o_tui.client import connect, running
-    from o_tui.programs.writing import ModelWriter
+    from o_tui.programs.writing import ModelWriter, Written
 
     client = running(context.paths)
     if client is None:
@@ -178,9 +178,10 @@ def _writer(context: Context, name: str) -> Any:
             hint=f"o-tui brain set {' '.join(name.split(':', 1))}",
         )
 
-    def ask(messages: list[dict[str, str]]) -> str:
+    def ask(messages: list[dict[str, str]]) -> Written:
         with connect(context.paths) as mine:
-            return str(mine.call("model.ask", messages=messages, wait_s=_ASK_S)["text"])
+            answer = mine.call("model.ask", messages=messages, wait_s=_ASK_S)
+        return Written(str(answer["text"]), int(answer.get("tokens", 0)))
 
     return ModelWriter(ask, context.out.note, name)
 

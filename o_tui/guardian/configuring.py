@@ -68,8 +68,10 @@ class Configuring:
         return await self._guardian.effects.call("brain.key", arguments, 10.0)
 
     async def model_ask(self, messages: list[dict[str, str]]) -> dict[str, Any]:
-        """What the model answers to a conversation that is not the agent's."""
+        """What the model answers to a conversation that is not the agent's: {text, tokens}."""
         if self._guardian.config.brain.provider == "offline":
             raise PeerError("there is no model", hint="o-tui brain set PROVIDER MODEL")
         answer = await self._guardian.effects.call("llm.chat", {"messages": messages}, 600.0)
-        return {"text": str(answer.get("text", ""))}
+        used = answer.get("usage") or {}
+        tokens = sum(int(used.get(name) or 0) for name in ("input_tokens", "output_tokens"))
+        return {"text": str(answer.get("text", "")), "tokens": tokens}

@@ -6,9 +6,12 @@ or the whole program. What it answers is put between the markers; everything els
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from dataclasses import dataclass
 from threading import Thread
 
 from o_tui.evolution import prompting
@@ -17,8 +20,17 @@ from o_tui.programs import markers
 from o_tui.programs.search import MODEL
 from o_tui.protocol.errors import OError
 
-Ask = Callable[[list[dict[str, str]]], str]
-"""The guardian's model: messages in, text out. Raises OError."""
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a model has answered, and how many tokens the question and it took; 0: it does not say."""
+
+    text: str
+    tokens: int = 0
+
+
+Ask = Callable[[list[dict[str, str]]], Written]
+"""The guardian's model: messages in, its answer out. Raises OError."""
 _THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
 _DEFINED = re.compile(r"(?m)^def (\w+)")
 _TEXT_CHARS = 400
@@ -32,36 +44,40 @@ class ModelWriter:
         self._ask = ask
         self._note = note
         self._name = f"{MODEL} {model}"
-        self._asked: tuple[Scored, Future[str]] | None = None
+        self._asked: tuple[Scored, str, Future[Written]] | None = None
         self._failures: list[str] = []
         self._tried: set[str] = set()
+        self.tokens = 0
         self._silent = False
 
     @property
     def busy(self) -> bool:
         """See `run.Writer`."""
-        return self._asked is not None and not self._asked[1].done()
+        return self._asked is not None and not self._asked[-1].done()
 
     def wait(self, timeout_s: float) -> None:
         """See `run.Writer`."""
         if self._asked is not None:
-            wait([self._asked[1]], timeout_s)
+            wait([self._asked[-1]], timeout_s)
 
     def look(self, best: Scored, failures: list[str]) -> None:
         """See `run.Writer`."""
         if self._asked is None and not self._silent:
             question = question_of(best, [*failures, *self._failures[-3:]])
-            self._asked = best, Future()
+            digest = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
+            self._asked = best, digest, Future()
             # no pool: its threads are waited for when the command ends, and a model may take minutes
-            Thread(target=self._answer, args=(question, self._asked[1]), daemon=True, name="model").start()
+            Thread(target=self._answer, args=(question, self._asked[-1]), daemon=True, name="model").start()
 
     def take(self) -> Proposal | None:
         """See `run.Writer`; an answer that is no candidate is noted, and told to the model the next time."""
-        if self._asked is None or not self._asked[1].done():
+        if self._asked is None or not self._asked[-1].done():
             return None
-        (parent, answer), self._asked = self._asked, None
+        (parent, digest, answer), self._asked = self._asked, None
         try:
-            source = candidate_of(answer.result(), parent.source)
+            written = answer.result()
+            self.tokens += written.tokens
+            source = candidate_of(written.text, parent.source)
             if source in self._tried:
                 raise ValueError("it was tried before")
         except OError as error:
@@ -73,13 +89,16 @@ class ModelWriter:
             self._note(f"the model's answer was no candidate: {error}")
             return None
         self._tried.add(source)
-        return Proposal(source, self._name, (parent.id,), "written by a model")
+        detail = f"written by a model: {written.tokens:,} tokens, prompt {digest[:12]}"
+        return Proposal(source, self._name, (parent.id,), detail)
 
     def close(self) -> None:
         """See `run.Writer`."""
+        if not self._silent and self.tokens:
+            self._note(f"the model has used {self.tokens:,} tokens")
         self._silent = True
 
-    def _answer(self, question: list[dict[str, str]], future: Future[str]) -> None:
+    def _answer(self, question: list[dict[str, str]], future: Future[Written]) -> None:
         try:
             future.set_result(self._ask(question))
         except Exception as error:  # noqa: BLE001 - it is raised where the answer is taken

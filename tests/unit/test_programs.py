@@ -565,10 +565,10 @@ def test_a_writer_takes_answers_tells_failures_and_falls_silent() -> None:
     notes: list[str] = []
     answers = iter(["prose", DIFF])
 
-    def ask(messages: list[dict[str, str]]) -> str:
+    def ask(messages: list[dict[str, str]]) -> writing.Written:
         asked.append(messages)
         try:
-            return next(answers)
+            return writing.Written(next(answers), 100)
         except StopIteration:
             raise PeerError("it is down") from None
 
@@ -577,10 +577,11 @@ def test_a_writer_takes_answers_tells_failures_and_falls_silent() -> None:
     for _ in range(4):
         writer.look(Scored("7", PROGRAM, 1.0), ["number 3: ZeroDivisionError"])
         if writer._asked is not None:
-            writer._asked[1].exception(timeout=5)
+            writer._asked[-1].exception(timeout=5)
         taken.append(writer.take())
     writer.close()
     assert [each and each.parents for each in taken] == [None, ("7",), None, None]
     assert taken[1] is not None and taken[1].source == PROGRAM.replace("A = 3.0", "A = 1.5")
+    assert taken[1].detail.startswith("written by a model: 100 tokens, prompt ") and writer.tokens == 200
     assert "ZeroDivisionError" in asked[0][1]["content"] and "no code" in asked[1][1]["content"]
     assert len(asked) == 3 and "writes nothing more: it is down" in notes[-1]

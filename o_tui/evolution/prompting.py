@@ -88,9 +88,12 @@ def extract(answer: str, gene: str, source: str = "") -> str:
     if not code.strip():
         return ""
     code = code.strip("\n") + "\n"
-    if source and _DEFINITION.search(code) and _is_part(code, source):
-        return splice(_constants(source, code), code)
-    return code
+    return joined(source, code) if source else code
+
+
+def joined(source: str, code: str) -> str:
+    """A module with a part of it put in: its functions and one-line constants; the code itself where it is whole."""
+    return splice(_constants(source, code), code) if _DEFINITION.search(code) and _is_part(code, source) else code
 
 
 def _is_part(code: str, source: str) -> bool:

@@ -166,7 +166,7 @@ def _written(blocks: list[str], text: str) -> list[str]:
         return _spliced(blocks, code)
     if not given and len(blocks) > 1:
         raise ValueError(f"it does not say which of the {len(blocks)} EVOLVE-BLOCKs it is: their markers are missing")
-    return given or [code]
+    return given or [prompting.joined(blocks[0], code)]
 
 
 def _spliced(blocks: list[str], code: str) -> list[str]:

@@ -120,6 +120,7 @@ async def test_a_program_is_evolved_with_it(operator: Operator, model: str, tmp_
     assert process.returncode in (0, 1) and "Traceback" not in said, said
     assert events[-1]["evaluations"] == 40, "N of N, whatever the model writes"
     by_model = [event for event in events if str(event.get("operator", "")).startswith("llm")]
+    assert all(" tokens, prompt " in event["detail"] for event in by_model)
     assert by_model or "the model's answer was no candidate: " in said or "the model writes nothing more: " in said
     assert operator.guardian.effects.usage.row()["output_tokens"] > before["output_tokens"], "counted"
 

@@ -560,6 +560,12 @@ def test_what_is_no_answer_says_why(name: str) -> None:
         writing.candidate_of(answer, PROGRAM)
 
 
+def test_a_function_that_uses_the_rest_of_the_block_does_not_take_its_place() -> None:
+    block = "# EVOLVE-BLOCK-START\nA = 1.0\nB = 2.0\n\n\ndef score():\n    return A\n# EVOLVE-BLOCK-END\n"
+    made = writing.candidate_of("```python\nB = 3.0\n\ndef score():\n    return A * B\n```", block)
+    assert made == block.replace("B = 2.0", "B = 3.0").replace("return A", "return A * B")
+
+
 def test_a_writer_takes_answers_tells_failures_and_falls_silent() -> None:
     asked: list[list[dict[str, str]]] = []
     notes: list[str] = []

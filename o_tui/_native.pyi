@@ -318,6 +318,21 @@ class VectorIndex:
     ) -> list[list[tuple[int, float]]]:
         """`search` for several queries, one after the other in `queries`: the rows are read once for all of them."""
 
+    def search_arrays(
+        self,
+        queries: Buffer,
+        k: int = 10,
+        *,
+        mask: Buffer | None = None,
+        first_pass: Literal["auto", "exact", "certified", "int8", "bfloat16", "float16", "binary"] = "auto",
+        threads: int = 0,
+    ) -> tuple[memoryview, memoryview]:
+        """`search_batch` with its answer in two arrays instead of tuples: ids (uint64) and scores (float32).
+
+        Both have a row for each query, and as many columns as the query that found most has found; where one has found
+        fewer, the id is 0 and the score minus infinity. One-dimensional and empty where nothing was found.
+        """
+
     def rows(self) -> VectorArray:
         """The rows as a two-dimensional array of float32, as they are stored."""
 

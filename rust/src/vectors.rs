@@ -110,6 +110,34 @@ pub struct VectorIndex {
 }
 
 type Found = Vec<(u64, f32)>;
+type Arrays<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+/// What some queries have found as two arrays, the ids and the scores, a row a query; what one has not found has id 0 and a
+/// score of minus infinity.
+fn arrays<'py>(py: Python<'py>, found: &[Found]) -> PyResult<Arrays<'py>> {
+    let width = found.iter().map(Vec::len).max().unwrap_or(0);
+    let nothing = (0, f32::NEG_INFINITY);
+    let cells: Vec<(u64, f32)> = found
+        .iter()
+        .flat_map(|found| {
+            let missing = std::iter::repeat_n(nothing, width - found.len());
+            found.iter().copied().chain(missing)
+        })
+        .collect();
+    let ids: Vec<u8> = cells.iter().flat_map(|(id, _)| id.to_ne_bytes()).collect();
+    let scores: Vec<u8> = (cells.iter())
+        .flat_map(|(_, score)| score.to_ne_bytes())
+        .collect();
+    let shaped = |bytes: Vec<u8>, format: &str| {
+        let view = PyMemoryView::from(&PyBytes::new(py, &bytes))?;
+        match cells.is_empty() {
+            // A memoryview cannot have two dimensions and nothing in it.
+            true => view.call_method1("cast", (format,)),
+            false => view.call_method1("cast", (format, (found.len(), width))),
+        }
+    };
+    Ok((shaped(ids, "Q")?, shaped(scores, "f")?))
+}
 
 impl VectorIndex {
     fn of(index: vectors::VectorIndex) -> Self {
@@ -296,6 +324,21 @@ impl VectorIndex {
             ..Search::default()
         };
         self.find(py, &queries, ids, mask, search)
+    }
+
+    /// The `k` nearest of each of several queries, as arrays of ids and of scores.
+    #[pyo3(signature = (queries, k=10, *, mask=None, first_pass="auto", threads=0))]
+    fn search_arrays<'py>(
+        &self,
+        py: Python<'py>,
+        queries: &Bound<'py, PyAny>,
+        k: usize,
+        mask: Option<&Bound<'py, PyAny>>,
+        first_pass: &str,
+        threads: usize,
+    ) -> PyResult<Arrays<'py>> {
+        let found = self.search_batch(py, queries, k, None, mask, first_pass, threads)?;
+        arrays(py, &found)
     }
 
     /// The rows as a read-only array, not copied.

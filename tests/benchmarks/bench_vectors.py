@@ -86,6 +86,7 @@ def of_size(found: dict[str, Any]) -> list[Figure]:
         Figure("… near-duplicates", slowed["certified"]["p50"] / slowed["exact"]["p50"], "of a plain scan", 1.1),
         Figure("… batch of 32", p50["numpy batch"] / p50["ours batch"], "times numpy", 8, "min"),
         Figure("… p50", p50["ours batch"], "ms", None, "max", "numpy, ms", p50["numpy batch"]),
+        Figure("… as tuples", p50["ours batch, tuples"], "ms"),
         Figure("… mask of 1 %", p50["ours mask of 1 %"], "ms", 0.2 if rows <= 100_000 and size <= 384 else None),
         Figure("… add", found["add_us"], "us", 10 if size <= 384 else None),
     ]

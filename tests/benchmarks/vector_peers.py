@@ -121,7 +121,8 @@ def main() -> None:
     calls |= {
         "ours two threads": lambda: index.search(query, K, threads=2),
         "ours mask of 1 %": lambda: index.search(query, K, mask=mask, threads=1),
-        "ours batch": lambda: index.search_batch(queries, K, threads=1),
+        "ours batch": lambda: index.search_arrays(queries, K, threads=1),
+        "ours batch, tuples": lambda: index.search_batch(queries, K, threads=1),
         "numpy": lambda: best_of(matrix @ query),
         "numpy batch": lambda: batch_of_numpy(matrix, queries),
         "simsimd": lambda: best_of(np.asarray(simsimd.dot(matrix, query))),
@@ -144,7 +145,9 @@ def main() -> None:
     recall["faiss SQ8"] = sum(len(good & set(ids.tolist())) for good, ids in zip(right, found, strict=True)) / (
         K * QUERIES
     )
-    assert index.search_batch(queries, K) == [index.search(each, K, first_pass="exact") for each in queries]
+    ids, scores = index.search_arrays(queries, K)
+    pairs = [list(zip(*found, strict=True)) for found in zip(ids.tolist(), scores.tolist(), strict=True)]
+    assert pairs == index.search_batch(queries, K) == [index.search(each, K, first_pass="exact") for each in queries]
     times = by_turns(calls | reading(matrix))
     result = {
         "rows": rows,

@@ -126,9 +126,23 @@ def test_a_certified_search_is_a_plain_scan_to_the_bit(metric: str, spread: floa
     assert [index.search(query, 20, first_pass="certified") for query in queries] == plain
     assert [index.search(query, 20) for query in queries] == plain
     assert index.search_batch(queries, 20) == plain
+    ids, scores = index.search_arrays(queries, 20)
+    assert [list(zip(*found, strict=True)) for found in zip(ids.tolist(), scores.tolist(), strict=True)] == plain
     assert [len(found) for found in plain] == [20] * 12
     ordered = [sorted(found, key=lambda one: (-one[1], one[0])) for found in plain]
     assert ordered == plain
+
+
+def test_arrays_of_a_batch_have_the_shape_of_what_was_found() -> None:
+    index = filled(np.eye(6, 8, dtype="<f4"))
+    queries = np.eye(3, 8, dtype="<f4")
+    ids, scores = index.search_arrays(queries, 10)
+    assert (ids.shape, ids.format, scores.shape, scores.format) == ((3, 6), "Q", (3, 6), "f")
+    assert np.asarray(ids)[:, 0].tolist() == [0, 1, 2]
+    masked, _ = index.search_arrays(queries, 10, mask=np.array([0, 1, 0, 0, 1, 0], dtype="u1"))
+    assert masked.tolist() == [[1, 4], [1, 4], [1, 4]]
+    for nothing in (index.search_arrays(b""), index.search_arrays(queries, 0), VectorIndex(8).search_arrays(queries)):
+        assert [len(array) for array in nothing] == [0, 0]
 
 
 def test_approximate_first_passes_give_exact_scores_and_most_of_the_best() -> None:

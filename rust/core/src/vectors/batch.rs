@@ -86,27 +86,19 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// Scores what may be among the best, the most promising first.
-    fn finish(mut self, matrix: &Matrix<'_>) -> Top {
-        let floor = self.floor;
+    /// Scores what may be among the best: first the k most promising, then those that may still be better than the worst
+    /// of these.
+    fn finish(mut self, matrix: &Matrix<'_>, k: usize) -> Top {
         let mut candidates = std::mem::take(&mut self.candidates);
+        let most: Vec<f32> = candidates.iter().map(|(most, _)| *most).collect();
+        let promising = matrix.kernel.kth(&most, k).max(self.floor);
+        let first = candidates.extract_if(.., |(most, _)| *most >= promising);
+        let first: Vec<u32> = first.map(|(_, row)| row).collect();
+        matrix.scan_places(self.query, &first, &mut self.best);
+        let floor = self.floor.max(self.reached());
         candidates.retain(|(most, _)| *most >= floor);
-        candidates.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-        let row = |number: usize| {
-            let number = number.min(candidates.len() - 1);
-            matrix.row(candidates[number].1 as usize)
-        };
-        for (number, four) in candidates.chunks(4).enumerate() {
-            if four[0].0 < self.reached() {
-                break;
-            }
-            let rows = std::array::from_fn::<_, 4, _>(|at| row(4 * number + at));
-            let next = std::array::from_fn(|at| row(4 * number + 4 + at));
-            let scores = matrix.kernel.dots(rows, next, self.query);
-            for (score, (_, row)) in scores.into_iter().zip(four) {
-                self.best.offer(score, matrix.ids[*row as usize]);
-            }
-        }
+        let rest: Vec<u32> = candidates.iter().map(|(_, row)| *row).collect();
+        matrix.scan_places(self.query, &rest, &mut self.best);
         self.best
     }
 }
@@ -194,19 +186,19 @@ impl<'a> Party<'a> {
         let blocks = field.codes.blocks(rows.start, rows.len());
         let (count, lanes) = (self.asked.len(), &mut self.lanes);
         kernel.scores(blocks, &self.tiles, count, margins, lanes, &mut room.scores);
-        self.raise(field.k);
+        self.raise(field.k, kernel);
         self.collect(field, rows, room, &compared);
     }
 
     /// Raises each query's floor to what k rows are known to reach.
-    fn raise(&mut self, k: usize) {
+    fn raise(&mut self, k: usize, kernel: Kernel) {
         let mut values = [LOWEST; STRETCH];
         for (query, asked) in self.asked.iter_mut().enumerate() {
             let values = &mut values[..BLOCK * self.lanes.len()];
             for (values, lanes) in values.chunks_exact_mut(BLOCK).zip(&self.lanes) {
                 values.copy_from_slice(&lanes.0[query]);
             }
-            asked.floor = asked.floor.max(asked.reached()).max(kth(values, k));
+            asked.floor = asked.floor.max(asked.reached()).max(kernel.kth(values, k));
         }
     }
 
@@ -252,16 +244,6 @@ impl<'a> Party<'a> {
     }
 }
 
-/// The `k`-th best of some values.
-fn kth(values: &mut [f32], k: usize) -> f32 {
-    if k > values.len() {
-        return LOWEST;
-    }
-    *values
-        .select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a))
-        .1
-}
-
 /// The `k` best of `rows` for each query; `rows` begins at a stretch.
 pub(super) fn search(
     matrix: &Matrix<'_>,
@@ -287,5 +269,5 @@ pub(super) fn search(
     }
     ROOM.set(Some(room));
     let asked = parties.into_iter().flat_map(|party| party.asked);
-    asked.map(|asked| asked.finish(matrix)).collect()
+    asked.map(|asked| asked.finish(matrix, k)).collect()
 }

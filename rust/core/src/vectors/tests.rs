@@ -1,6 +1,6 @@
 //! What the tests share, and the searches against one another.
 
-use super::kernels::{Kernel, STRETCH};
+use super::kernels::{BLOCK, Kernel, Margins, PARTY, STRETCH, Scores, Tiles};
 use super::*;
 
 pub(super) fn bytes(numbers: &[f32]) -> Vec<u8> {
@@ -286,6 +286,46 @@ fn a_batch_finds_what_each_of_its_queries_finds() {
             }
         }
     }
+}
+
+#[test]
+fn scores_by_tiles_are_no_more_wrong_than_they_say() {
+    let mut dice = Dice(19);
+    let mut tightest = 0f64;
+    for (name, make) in HARD {
+        for size in [1, 3, 17, 70] {
+            let rows: Vec<Vec<f32>> = (0..48).map(|n| make(&mut dice, n, size)).collect();
+            let mut queries: Vec<Vec<f32>> = (0..8).map(|n| make(&mut dice, n, size)).collect();
+            queries[0] = rows[7].clone();
+            for kernel in Kernel::available() {
+                let index = index_of(kernel, Metric::Dot, &rows);
+                let queries: Vec<&[f32]> = queries.iter().map(Vec::as_slice).collect();
+                let tiles = Tiles::of(&queries, kernel);
+                let facts = index.codes.facts(0, rows.len());
+                let margins = Margins {
+                    scales: facts.scales,
+                    under: &[0.0; 48],
+                };
+                let mut lanes = [Scores([[f32::MIN; BLOCK]; PARTY])];
+                let mut found = [Scores([[0.0; BLOCK]; PARTY]); 3];
+                let blocks = index.codes.blocks(0, rows.len());
+                kernel.scores(blocks, &tiles, 8, margins, &mut lanes, &mut found);
+                for (number, query) in queries.iter().enumerate() {
+                    let length = f64::from(tiles.lengths[number]);
+                    for (row, numbers) in rows.iter().enumerate().filter(|_| length > 0.0) {
+                        let right = f64::from(kernel.dot(numbers, query)) / length;
+                        let score = f64::from(found[row / BLOCK].0[number][row % BLOCK]);
+                        let slack = f64::from(tiles.slack(facts.errors[row], facts.lengths[row]));
+                        let wrong = (right - score).abs();
+                        assert!(wrong <= slack, "{name} {kernel:?} {size}: {wrong} {slack}");
+                        tightest = tightest.max(wrong / slack);
+                    }
+                }
+            }
+        }
+    }
+    // It is a bound that is met, not one that holds because it is far away.
+    assert!(tightest > 0.5, "{tightest}");
 }
 
 /// Also without tiles: the loops are then plain ones.

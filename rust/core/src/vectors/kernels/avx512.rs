@@ -251,6 +251,28 @@ pub(super) fn halve(query: &[f32], levels: f32, high: &mut [u8], low: &mut [u8])
     }
 }
 
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,popcnt")]
+pub(super) fn kth(values: &[f32], k: usize) -> f32 {
+    if values.len() > many::FEW {
+        return many::kth(values, k);
+    }
+    // The largest than which k of them are not smaller: quicker than to sort, for nothing waits for a comparison.
+    let mut all = [f32::NEG_INFINITY; many::FEW];
+    all[..values.len()].copy_from_slice(values);
+    let count = values.len().div_ceil(LANES);
+    let mut kth = f32::NEG_INFINITY;
+    for value in values {
+        let one = _mm512_set1_ps(*value);
+        let sixteens = all.chunks_exact(LANES).take(count);
+        let above = sixteens
+            .map(|some| _mm512_cmp_ps_mask::<_CMP_GE_OQ>(load(some, 0), one).count_ones() as usize);
+        if k > 0 && above.sum::<usize>() >= k && *value > kth {
+            kth = *value;
+        }
+    }
+    kth
+}
+
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 pub(super) fn settle(
     sums: [&Sums; 2],

@@ -4,6 +4,8 @@
 use super::tiles::{self, Halved, Margins, PARTY, Scores, Sums, Tiles, WIDTH};
 use super::{BLOCK, plain};
 
+/// Of so many values at most each is compared with all.
+pub(super) const FEW: usize = 64;
 /// More than float32 can lose of a length while all its squares are added up.
 pub(super) const UP: f32 = 1.002;
 
@@ -110,4 +112,14 @@ pub(super) fn scores(
             &mut out[at],
         );
     }
+}
+
+/// The `k`-th largest of some values.
+pub(super) fn kth(values: &[f32], k: usize) -> f32 {
+    if k == 0 || k > values.len() {
+        return f32::NEG_INFINITY;
+    }
+    let mut values = values.to_vec();
+    let by_size = |a: &f32, b: &f32| b.total_cmp(a);
+    *values.select_nth_unstable_by(k - 1, by_size).1
 }

@@ -297,6 +297,16 @@ impl Kernel {
         }
     }
 
+    /// The `k`-th largest of some values, none of them NaN; minus infinity where there are not so many.
+    pub fn kth(self, values: &[f32], k: usize) -> f32 {
+        match self {
+            // SAFETY: `detect` gives this kernel only where the processor has its instructions.
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::kth(values, k) },
+            _ => many::kth(values, k),
+        }
+    }
+
     /// A query's codes of two bytes for [`Tiles`].
     fn halve(self, query: &[f32], levels: f32, high: &mut [u8], low: &mut [u8]) -> tiles::Halved {
         match self {

@@ -198,6 +198,24 @@ fn many_queries_have_the_same_rows_reach_their_floors() {
 }
 
 #[test]
+fn the_kth_largest_is_that_of_the_sorted_values() {
+    let mut dice = Dice(9);
+    for count in [0, 1, 2, 15, 16, 17, 32, 63, 64, 65, 200] {
+        let mut values: Vec<f32> = dice.vector(count);
+        values.extend_from_within(..count / 3);
+        let mut sorted = values.clone();
+        sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+        for kernel in Kernel::available() {
+            assert_eq!(kernel.kth(&values, 0), f32::NEG_INFINITY);
+            assert_eq!(kernel.kth(&values, values.len() + 1), f32::NEG_INFINITY);
+            for (place, right) in sorted.iter().enumerate() {
+                assert_eq!(kernel.kth(&values, place + 1), *right, "{kernel:?} {count}");
+            }
+        }
+    }
+}
+
+#[test]
 fn squares_are_the_same_bits_from_every_kernel() {
     let mut dice = Dice(7);
     for size in SIZES {

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from o_tui.ui.app import OApp
 
 
+OPEN = "   F4 open "
+
+
 def pane_classes() -> tuple[type[Pane], ...]:
     """The panes besides the chat. Imported when the first frame is out: they need a quarter of the start's time."""
     from o_tui.ui.panes.events import EventsPane
@@ -147,7 +150,6 @@ class Frame(boundary.Guarded, Screen[None]):
 
     def focus_pane(self) -> None:
         """Gives the keys to the pane in front."""
-        self._going = False
         pane = self.panes[self.active]
         target = pane.focus_target() if pane.failure is None else next(iter(pane.query(ErrorCard)), None)
         if target is not None and self.is_current:
@@ -159,9 +161,16 @@ class Frame(boundary.Guarded, Screen[None]):
         self.active = pane_id
         pane = self.panes[pane_id]
         pane.present(self.view.model, frozenset())
-        self.call_after_refresh(self.focus_pane)
+        # at once: what is typed right behind the key that goes there is meant for it
+        self.focus_pane()
+        self.call_after_refresh(self._arrive)
         if argument:
             self.call_after_refresh(pane.attempt, pane.show_item, argument)
+
+    def _arrive(self) -> None:
+        self._going = False
+        if not self.panes[self.active].has_focus_within:
+            self.focus_pane()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """The pane that has the keys is the one in front."""
@@ -212,11 +221,12 @@ class Frame(boundary.Guarded, Screen[None]):
         if waiting:
             row = waiting[0]
             more = f", {len(waiting) - 1} more" if len(waiting) > 1 else ""
-            text = Text(no_wrap=True, overflow="ellipsis")
+            text = Text(no_wrap=True)
             text.append(f" ! Review {safe_line(str(row['id']), 20)}", self.view.role_style("warning"))
             words = outcome.verdict(row) or "waits for your decision"
             text.append(f"  {safe_line(str(row.get('gene', '')), 30)}: {words}{more}")
-            text.append("   F4 open", self.view.role_style("key"))
+            text.truncate(self.app.size.width - len(OPEN), overflow="ellipsis")
+            text.append(OPEN, self.view.role_style("key"))
             line.show(text)
 
     def footer_actions(self) -> list[tuple[Action, str]]:

@@ -7,7 +7,7 @@ nothing but a `Text`, so nothing is ever read as markup. Rich's and Textual's ow
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from rich.cells import cell_len
@@ -123,3 +123,15 @@ class LastDoor(LineFilter):
 
 
 LAST_DOOR = LastDoor()
+
+
+def flow(items: Sequence[Text], width: int) -> list[Text]:
+    """Items one behind the other, broken between them where `width` ends."""
+    lines = [Text()]
+    for item in items:
+        if lines[-1].cell_len and lines[-1].cell_len + 2 + item.cell_len > width:
+            lines.append(Text())
+        elif lines[-1].cell_len:
+            lines[-1].append("  ")
+        lines[-1].append_text(item)
+    return lines

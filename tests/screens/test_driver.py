@@ -117,6 +117,7 @@ def test_a_terminals_second_descriptor_does_not_make_the_first_one_non_blocking(
         ("\x1b[A", "\x1b[A"),
         ("\x1b", "\x1b"),
         ("\x1b\x1b", "\x1b\x1b"),
+        ("\x1b/evolve", "\x1b[27u/evolve"),
         ("plain 1 2 3\r", "plain 1 2 3\r"),
     ],
 )

@@ -21,7 +21,7 @@ from o_tui.ui.screens.confirm import ConfirmScreen
 from o_tui.ui.screens.part import PartScreen
 from o_tui.ui.screens.reject_reason import RejectScreen
 from tests.support import scripted_data
-from tests.support.panes import SIZES, THEMES, Opened, diff_text, evolution, opened, with_evolutions
+from tests.support.panes import OLD, SIZES, THEMES, Opened, diff_text, evolution, opened, with_evolutions
 from tests.support.scripted_link import ScriptedGuardian
 
 VERSION = "0.1.1"
@@ -82,10 +82,22 @@ async def test_looks(workspace: Paths, size: tuple[int, int], theme: str, snapsh
         assert await view.settled(pane) == snapshot
 
 
+async def test_what_hides_is_told_beside_long_numbers_too(workspace: Paths) -> None:
+    latency = {"ratio_median": 1.03, "ci_low": 0.863, "ci_high": 1.125}
+    found = evolution(diff_text(OLD, OLD.replace("One.", "O\u200bne.")))
+    found["evidence"] = found["evidence"] | {"latency": found["evidence"]["latency"] | latency, "pairs": 12_800}
+    async with opened(workspace, setup=with_evolutions(found)) as view:
+        await view.go("review")
+        await view.until(lambda: "HIDDEN CHARACTERS" in view.text())
+        assert "12 800 answers differ" in view.text()
+        assert "i evidence" in view.text()
+
+
 async def test_empty_says_what_to_do(workspace: Paths) -> None:
     async with opened(workspace, setup=with_evolutions()) as view:
         await view.go("review")
         assert "Nothing waits for you." in view.text()
+        assert "Next hunk" not in view.text()
         assert "/evolve recall --from candidate.py" in view.text()
         await view.press("A", "R")
         assert view.calls("approve") == view.calls("reject") == []

@@ -10,8 +10,10 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from textual.widgets import Input
 
+from o_tui.config import Config
 from o_tui.paths import Paths
 from o_tui.protocol.errors import RefusedError
+from o_tui.ui.app import OApp
 from o_tui.ui.panes.vault import VaultPane
 from o_tui.ui.screens.compare import CompareScreen
 from o_tui.ui.screens.confirm import ConfirmScreen
@@ -242,3 +244,23 @@ def test_paths_are_checked(folder: Path) -> None:
     assert "is a folder" in check_path(str(folder), "export")[0]
     assert check_path(str(folder / "new"), "export") == ("", folder / "new")
     assert check_path(str(folder / "there"), "import")[0] == ""
+
+
+async def test_the_keys_are_at_once_where_one_has_gone(workspace: Paths) -> None:
+    async with opened(workspace) as view:
+        view.app.frame.go("vault")
+        assert view.app.focused is view.app.frame.panes["vault"].focus_target()
+        await view.pilot.pause()
+        view.app.frame.go("chat")
+        assert view.app.focused is view.app.chat.focus_target()
+
+
+async def test_nothing_known_is_not_nothing_there(workspace: Paths) -> None:
+    app = OApp(workspace, Config())
+    async with app.run_test(size=(120, 40)) as pilot:
+        vault = app.frame.panes["vault"]
+        while not isinstance(vault, VaultPane) or not vault.size.width:
+            await pilot.pause(0.01)
+            vault = app.frame.panes["vault"]
+        assert str(vault.border_title) == "3 Vault"
+        assert "Waiting for the guardian." in "".join(vault.checkpoints.render_line(1).text)

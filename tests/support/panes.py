@@ -100,10 +100,10 @@ class Opened:
         self.guardian = guardian
 
     async def go(self, pane_id: str) -> Any:
-        """Brings a pane to the front and waits until it has the keys."""
+        """Brings a pane to the front and waits until it has the keys and a place."""
         self.app.frame.go(pane_id)
         pane = self.app.frame.panes[pane_id]
-        await self.until(lambda: pane.has_focus_within)
+        await self.until(lambda: pane.has_focus_within and pane.size.width)
         return pane
 
     async def press(self, *keys: str) -> None:

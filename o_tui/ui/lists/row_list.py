@@ -23,6 +23,8 @@ from o_tui.ui.text import safe_line
 Row: TypeAlias = dict[str, Any]
 Cell: TypeAlias = "str | tuple[str, str]"
 """A text, or a text and the name of a style: good, bad, warn, accent, dim, strong."""
+WAITING = "Waiting for the guardian."
+"""What a list shows until somebody has told it what there is: nothing known is not nothing there."""
 LONGEST_CELL = 500
 """Characters of a cell that are looked at."""
 STYLE_NAMES = ("header", "cursor", "blurred", "good", "bad", "warn", "accent", "dim", "strong", "empty")
@@ -99,7 +101,7 @@ class RowList(Guarded, ScrollView, can_focus=True):
         cells: Callable[[Row], Sequence[Cell]],
         *,
         key: str = "id",
-        empty: str = "",
+        empty: str = WAITING,
         follow: bool = False,
         header: bool = True,
         id: str | None = None,

@@ -51,6 +51,7 @@ class Pane(boundary.Guarded, Vertical):
         self.model = Model()
         self.failure: BaseException | None = None
         self._stale: set[Part] = set()
+        entitle(self, f"{self.number} {self.title}")
 
     # --- what a pane declares
 
@@ -186,4 +187,3 @@ class Waiting(Pane):
     def __init__(self, pane_id: str, number: int) -> None:
         self.pane_id, self.title, self.number = pane_id, pane_id.capitalize(), number  # type: ignore[misc]
         super().__init__()
-        entitle(self, f"{number} {self.title}")

@@ -73,9 +73,9 @@ class EventsPane(Pane):
 
     def compose_content(self) -> ComposeResult:
         """Processes, the log's place, events, filter."""
-        yield RowList(PROCESS_COLUMNS, self._process, key="key", id="processes")
+        yield RowList(PROCESS_COLUMNS, self._process, key="key", empty="", id="processes")
         yield Line(id="wal-line", classes="pane-line")
-        yield RowList(EVENT_COLUMNS, self._event, empty=EMPTY, follow=True, header=False, id="event-rows")
+        yield RowList(EVENT_COLUMNS, self._event, follow=True, header=False, id="event-rows")
         yield Line(id="events-line", classes="pane-line")
         yield FilterBar("filter", "words, level:error, source:nursery", "#event-rows")
 

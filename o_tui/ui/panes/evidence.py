@@ -37,29 +37,28 @@ def evidence(row: Row, flags: Sequence[Flag], *, ascii_only: bool = False) -> li
 
 
 def summary(row: Row, flags: Sequence[Flag]) -> list[Text]:
-    """The same in two or three lines, for a narrow pane."""
+    """The same in a few words each, for a narrow pane: what must not be missed first."""
     found = row.get("evidence") or {}
-    first, second = Text(no_wrap=True, overflow="ellipsis"), Text(no_wrap=True, overflow="ellipsis")
-    latency, errors = found.get("latency") or {}, found.get("errors") or {}
-    answers = found.get("answers") or {}
-    if found:
-        first.append(f"latency {difference(latency) or 'not measured'}", "bold")
-        first.append(f" ({_interval(latency)})" if known(latency) else "")
-        first.append(f"  errors {errors.get('main', 0)} -> {errors.get('candidate', 0)}")
-        different, total = int(answers.get("different") or 0), int(found.get("pairs") or 0)
-        first.append(f"  {count(different)} of {count(total)} answers differ", "bold" if different else "")
-        refused = (found.get("sandbox") or {}).get("candidate") or ()
-        if refused:
-            first.append(f"  sandbox: {count(len(refused))} REFUSED", "bold")
-    else:
-        first.append("no pairs were measured")
+    items = [Text(f"[!] {len(flags)} HIDDEN CHARACTERS", "bold")] if flags else []
+    refused = (found.get("sandbox") or {}).get("candidate") or ()
+    items += [Text(f"sandbox: {count(len(refused))} REFUSED", "bold")] if refused else []
+    items += _in_short(found) if found else [Text("no pairs were measured")]
     stages = row.get("stages") or ()
     failed = [stage for stage in stages if not _passed(stage)]
-    second.append(f"stages {len(stages) - len(failed)} ok" + (f", {len(failed)} NOT" if failed else ""))
-    hidden = f"[!] {len(flags)} HIDDEN CHARACTERS" if flags else "hidden characters: none"
-    second.append(f"  {hidden}", "bold" if flags else "")
-    second.append("   i evidence", "dim")
-    return [first, second]
+    items.append(Text(f"stages {len(stages) - len(failed)} ok" + (f", {len(failed)} NOT" if failed else "")))
+    items += [] if flags else [Text("hidden characters: none")]
+    return [*items, Text("i evidence", "dim")]
+
+
+def _in_short(found: Mapping[str, Any]) -> Iterator[Text]:
+    latency, errors = found.get("latency") or {}, found.get("errors") or {}
+    different, pairs = int((found.get("answers") or {}).get("different") or 0), int(found.get("pairs") or 0)
+    text = Text()
+    text.append(f"latency {difference(latency) or 'not measured'}", "bold")
+    text.append(f" ({_interval(latency)})" if known(latency) else "")
+    yield text
+    yield Text(f"errors {errors.get('main', 0)} -> {errors.get('candidate', 0)}")
+    yield Text(f"{count(different)} of {count(pairs)} answers differ", "bold" if different else "")
 
 
 def _heading(text: str) -> Text:

@@ -24,7 +24,7 @@ from o_tui.ui.panes.approval import ApprovalBar
 from o_tui.ui.panes.evidence import evidence, summary
 from o_tui.ui.panes.shadows import canary_words, outcome_word
 from o_tui.ui.snapshot_model import Model, Part
-from o_tui.ui.text import Static, Text
+from o_tui.ui.text import Static, Text, flow
 from o_tui.ui.widgets.line import Line
 
 WIDE = 100
@@ -32,6 +32,7 @@ COLUMNS = (
     Column("id", 10), Column("gene", 14, rank=1), Column("state", 17), Column("latency", 8, right=True, rank=2),
     Column("at", 11, rank=4), Column("goal", least=8, rank=3),
 )  # fmt: skip
+DECIDING = frozenset(f"review.{verb}" for verb in ("approve", "reject", "later", "accept", "refuse", "edit", "measure"))
 EMPTY = (
     "Nothing waits for you.\n\nA change of the agent's code appears here after a shadow has tried it: the exact diff, "
     "what was measured, and your decision.\n\nStart one in the chat:  /evolve recall --from candidate.py"
@@ -82,7 +83,7 @@ class ReviewPane(editing.Editing):
 
     def compose_content(self) -> ComposeResult:
         """Waiting changes, head, evidence beside or above the diff, decision."""
-        yield RowList(COLUMNS, self._cells, empty=EMPTY, header=False, id="waiting")
+        yield RowList(COLUMNS, self._cells, header=False, id="waiting")
         yield Line(id="review-head")
         yield Static(id="review-fold")
         with Horizontal(id="review-body"):
@@ -109,17 +110,11 @@ class ReviewPane(editing.Editing):
         return f"{len(model.pending)}!" if model.pending else ""
 
     def offers(self, action: Action) -> bool:
-        """What decides is offered where there is something to decide, a rollback where something was promoted."""
+        """Nothing without a change; what decides where there is something to decide, a rollback after a promotion."""
         state = self._item.get("state")
-        if action.id in (
-            "review.approve",
-            "review.reject",
-            "review.later",
-            "review.accept",
-            "review.refuse",
-            "review.edit",
-            "review.measure",
-        ):
+        if not self._item:
+            return False
+        if action.id in DECIDING:
             return bool(state == "pending")
         if action.id == "review.undo":
             return bool(self.diff.marks)
@@ -144,7 +139,7 @@ class ReviewPane(editing.Editing):
         wanted = self._wanted or str(self._item.get("id") or "")
         if wanted in model.evolutions and all(row["id"] != wanted for row in rows):
             rows.append(model.evolutions[wanted])
-        self.waiting.show(rows)
+        self.waiting.show(rows, empty=EMPTY)
         self._show_parts()
         if not rows:
             self._clear()
@@ -224,9 +219,7 @@ class ReviewPane(editing.Editing):
         self.query_one("#evidence", Static).update(
             Text("\n").join(evidence(row, self._flags, ascii_only=self.diff.ascii_only))
         )
-        self.query_one("#review-fold", Static).update(
-            Text("\n", no_wrap=True, overflow="ellipsis").join(summary(row, self._flags))
-        )
+        self.query_one("#review-fold", Static).update(Text("\n").join(flow(summary(row, self._flags), self.size.width)))
         head = Text(no_wrap=True, overflow="ellipsis")
         head.append(f"{shown(row.get('id'), 20)} {shown(row.get('gene'), 40)}", "bold")
         if row.get("next_version"):
@@ -265,7 +258,8 @@ class ReviewPane(editing.Editing):
         elif state:
             line.append(outcome_word(row).capitalize() + canary_words(row), "bold")
             line.append(f" by {shown(row['by'], 40)}" if row.get("by") else "")
-            line.append(f": {shown(row['reason'], 200)}" if row.get("reason") else "")
+            told = line.plain.casefold() == str(row.get("reason") or "").casefold()
+            line.append(f": {shown(row['reason'], 200)}" if row.get("reason") and not told else "")
             if state == "promoted":
                 line.append("   u rolls back")
         self.query_one("#decision", Line).show(line)
@@ -287,6 +281,8 @@ class ReviewPane(editing.Editing):
     def on_resize(self, event: events.Resize) -> None:
         """Evidence beside the diff, or folded above it."""
         self._arrange()
+        if self.failure is None and self._item:
+            self._draw()
 
     def _arrange(self) -> None:
         if self.failure is not None or not self._item:

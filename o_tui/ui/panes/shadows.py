@@ -21,7 +21,7 @@ from o_tui.ui.outcome import measured
 from o_tui.ui.panes.base import Pane
 from o_tui.ui.screens.inspect import InspectScreen, facts
 from o_tui.ui.snapshot_model import Model, Part
-from o_tui.ui.text import Static, Text
+from o_tui.ui.text import Static, Text, flow
 
 STEPS = ("intent", "checkpoint", "generate", "validate", "shadow", "pending")
 ACTIVE = (*STEPS[:-1], "deploying", "canary")
@@ -45,7 +45,7 @@ COLUMNS = (
 )
 OUTCOME_COLUMNS = (
     Column("ended", 11, rank=3),
-    Column("id", 8, rank=1),
+    Column("id", 9, rank=1),
     Column("gene", 10, rank=1),
     Column("outcome", 17),
     Column("latency", 8, right=True, rank=4),
@@ -80,11 +80,12 @@ class ShadowsPane(Pane):
         super().__init__()
         self._last = -1.0
         self._timer: Timer | None = None
+        self._told = False
 
     def compose_content(self) -> ComposeResult:
         """Progress, live rows, outcomes."""
         yield Static(id="shadow-progress")
-        yield RowList(COLUMNS, self._cells, empty=EMPTY, id="shadow-rows")
+        yield RowList(COLUMNS, self._cells, id="shadow-rows")
         yield Static(Text("Outcomes", style="bold"), id="shadow-title")
         yield RowList(OUTCOME_COLUMNS, self._outcome, header=False, id="outcomes")
         yield FilterBar("filter", "gene, outcome or reason", "#outcomes")
@@ -121,6 +122,7 @@ class ShadowsPane(Pane):
 
     def update(self, model: Model, changed: frozenset[Part]) -> None:
         """Draws now, or soon: not more than five times a second."""
+        self._told = True
         wait = self._last + REDRAW_S - monotonic()
         if wait <= 0:
             self._draw()
@@ -146,7 +148,7 @@ class ShadowsPane(Pane):
         self.query_one("#shadow-title").display = bool(ended or query)
         self._show_lists(bool(shadows) or not (ended or query), bool(ended or query))
         self.live.styles.height = len(shadows) + 1 if ended else "1fr"
-        self.live.show(shadows)
+        self.live.show(shadows, empty=EMPTY if self._told else None)
         self.outcomes.show(ended, empty=f"No outcome has '{query}' in it.  Esc  show all again")
 
     def _show_lists(self, live: bool, outcomes: bool) -> None:
@@ -300,18 +302,6 @@ def canary_words(row: Row) -> str:
         return ""
     done, total = count(int(canary.get("requests") or 0)), count(int(canary.get("total") or 0))
     return f" {100 * float(canary.get('share') or 0):.0f} %, {done}/{total} requests"
-
-
-def flow(items: Sequence[Text], width: int) -> list[Text]:
-    """Items one behind the other, broken between them where `width` ends."""
-    lines = [Text()]
-    for item in items:
-        if lines[-1].cell_len and lines[-1].cell_len + 2 + item.cell_len > width:
-            lines.append(Text())
-        elif lines[-1].cell_len:
-            lines[-1].append("  ")
-        lines[-1].append_text(item)
-    return lines
 
 
 def outcome_word(row: Row) -> str:

@@ -78,7 +78,7 @@ class VaultPane(Pane):
 
     def compose_content(self) -> ComposeResult:
         """List, filter, one line about it all."""
-        yield RowList(COLUMNS, self._cells, empty=EMPTY, id="checkpoints")
+        yield RowList(COLUMNS, self._cells, id="checkpoints")
         yield FilterBar("filter", "words of the reason, revision or id", "#checkpoints")
         yield Line(id="vault-line", classes="pane-line")
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from textual.app import ComposeResult
 from textual.widgets import Input
 
-from o_tui.ui.format import shown
+from o_tui.ui.format import short, shown
 from o_tui.ui.screens.dialog import Dialog
 from o_tui.ui.text import Static, Text
 
@@ -26,7 +26,7 @@ class PathScreen(Dialog[str]):
 
     def heading(self) -> str:
         """What for."""
-        return f"Export {shown(self._identity, 40)}" if self._direction == "export" else "Import a checkpoint"
+        return f"Export {short(shown(self._identity))}" if self._direction == "export" else "Import a checkpoint"
 
     def compose_box(self) -> ComposeResult:
         """Text, field, error line."""

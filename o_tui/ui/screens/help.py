@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from o_tui.ui.panes.base import Pane
 
 
+WIDTH, FRAME = 92, 8
+"""Cells of the sheet (sheets.tcss), and what border, padding and scrollbar take of them."""
+
+
 class HelpScreen(ModalScreen[None]):
     """A page that scrolls; Esc closes it."""
 
@@ -33,7 +38,11 @@ class HelpScreen(ModalScreen[None]):
         """One page."""
         with VerticalScroll(id="help", classes="sheet") as sheet:
             entitle(sheet, f"Help - {self._pane.title}", "Esc close")
-            yield Static(self._page())
+            yield Static(self._page(), id="page")
+
+    def on_resize(self) -> None:
+        """What stands beside the keys is broken for the width that there is."""
+        self.query_one("#page", Static).update(self._page())
 
     def _page(self) -> Text:
         app = cast("OApp", self.app)
@@ -65,7 +74,10 @@ class HelpScreen(ModalScreen[None]):
             return
         page.append(title + "\n", app.role_style("brand"))
         width = min(26, max(len(keys) for keys, _ in rows))
+        indent = "\n" + " " * (width + 4)
+        room = max(20, min(WIDTH, app.size.width) - FRAME - len(indent) + 1)
         for keys, help in rows:
             page.append(f"  {keys:<{width}}", app.role_style("key"))
-            page.append(("\n" + " " * (width + 2) if len(keys) > width else "") + f"  {help}\n")
+            page.append(indent if len(keys) > width else "  ")
+            page.append(indent.join(textwrap.wrap(help, room)) + "\n")
         page.append("\n")

@@ -48,7 +48,7 @@ class InspectScreen(Dialog[None]):
     def compose_box(self) -> ComposeResult:
         """The facts, and a line for the verdict."""
         with VerticalScroll(can_focus=True):
-            yield Static(table(self._facts, min(72, int(self.app.size.width * 0.96) - 4)))
+            yield Static(table(self._facts, min(72, int(self.app.size.width * 0.96) - 5)))
             yield Static(classes="verdict")
 
     def action_verify(self) -> None:

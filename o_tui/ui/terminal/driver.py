@@ -29,6 +29,7 @@ RESET = (
 """Ends every mode that a view may have begun; harmless for those that it has not."""
 _LATE_ANSWERS = re.compile(r"\x1b\](?:10|11);[^\x07\x1b]{0,64}(?:\x07|\x1b\\)|\x1b\[\?[0-9;]{0,64}c")
 _ALT_KEYS = re.compile(r"(?<!\x1b)\x1b([\r1-5])")
+_ESCAPE_AND_SIGN = re.compile(r"(?<!\x1b)\x1b([/?@!+=-])")
 HUNG_UP = 128 + signal.SIGHUP
 
 
@@ -153,12 +154,14 @@ class SafeDriver(LinuxDriver):
 
 
 def translate(text: str) -> str:
-    """What Textual's parser would get wrong: late answers of the terminal are no keys, Alt+Enter and Alt+1 to 5 are.
+    """What Textual's parser would get wrong: late answers of the terminal are no keys, Alt+Enter and Alt+1 to 5 are,
+    and Esc with a sign right behind it (over a slow line both come at once) is two keys, not `^` and the sign.
 
     A terminal without the kitty protocol writes Alt as ESC and the key; the parser makes Enter of the one and other
     characters of the rest, so they are rewritten as kitty would have sent them.
     """
-    return _ALT_KEYS.sub(lambda found: f"\x1b[{ord(found[1])};3u", _LATE_ANSWERS.sub("", text))
+    text = _ESCAPE_AND_SIGN.sub("\x1b[27u\\1", _LATE_ANSWERS.sub("", text))
+    return _ALT_KEYS.sub(lambda found: f"\x1b[{ord(found[1])};3u", text)
 
 
 def on_signals(app: App[Any]) -> None:

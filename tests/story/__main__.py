@@ -32,7 +32,7 @@ from tests.story.workload import write_workload
 
 UNSEEN = 2
 """Conversations that only the proof is made on."""
-CANDIDATES = 160
+CANDIDATES = 48
 LIMIT_S = 15 * 60
 WATCHED_S = 120.0
 """What a canary has not seen, the watch after the promotion has to see in so many seconds of talk."""

@@ -264,3 +264,16 @@ async def test_nothing_known_is_not_nothing_there(workspace: Paths) -> None:
             vault = app.frame.panes["vault"]
         assert str(vault.border_title) == "3 Vault"
         assert "Waiting for the guardian." in "".join(vault.checkpoints.render_line(1).text)
+
+
+async def test_esc_takes_a_kept_filter_and_a_mark_back(workspace: Paths) -> None:
+    async with opened(workspace) as view:
+        pane = await view.go("vault")
+        assert isinstance(pane, VaultPane)
+        everything = len(pane.checkpoints.rows)
+        await view.press("d", "slash", *"interval", "enter")
+        assert 0 < len(pane.checkpoints.rows) < everything
+        await view.press("escape")
+        await view.until(lambda: len(pane.checkpoints.rows) == everything)
+        assert not pane.checkpoints.marked
+        assert view.app.focused is pane.checkpoints

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from textual import events
 from textual.app import ComposeResult
 from textual.compose import compose
 from textual.containers import Vertical
@@ -18,6 +19,7 @@ from textual.worker import Worker, WorkerState
 from o_tui.protocol.errors import OError
 from o_tui.ui import boundary
 from o_tui.ui.actions import Action, bindings
+from o_tui.ui.lists.filter_bar import FilterBar
 from o_tui.ui.snapshot_model import EVERYTHING, Model, Part
 from o_tui.ui.text import entitle
 from o_tui.ui.widgets.error_card import ErrorCard
@@ -83,6 +85,17 @@ class Pane(boundary.Guarded, Vertical):
 
     def find(self) -> None:
         """Opens the pane's filter (F3 and `/`)."""
+
+    def show_all(self) -> None:
+        """Esc where it means nothing else: what was filtered comes back."""
+        for bar in self.query(FilterBar):
+            bar.action_drop()
+
+    def on_key(self, event: events.Key) -> None:
+        """Comes here only when nobody nearer has taken the key."""
+        if event.key == "escape":
+            event.stop()
+            self.attempt(self.show_all)
 
     # --- what a pane may use
 

@@ -106,6 +106,12 @@ class VaultPane(Pane):
         """Opens the filter."""
         self.query_one(FilterBar).open()
 
+    def show_all(self) -> None:
+        """No filter and no marks."""
+        self.checkpoints.marked.clear()
+        super().show_all()
+        self._refill()
+
     def update(self, model: Model, changed: frozenset[Part]) -> None:
         """Lists what there is."""
         self.checkpoints.ascii_only = self.view.config.screen.ascii
@@ -129,7 +135,7 @@ class VaultPane(Pane):
         marked = len(self.checkpoints.marked)
         if marked:
             line.append(f"{marked} marked  ", "bold")
-            line.append("d compares them" if marked == 2 else "go to another one, then d")
+            line.append("d compares them" if marked == 2 else "go to another one, then d   Esc unmarks")
         elif rows:
             shown_of = f"{len(found)} of {len(rows)}" if len(found) != len(rows) else str(len(rows))
             pinned = sum(bool(row.get("pinned")) for row in rows)

@@ -8,6 +8,10 @@
 //! Where rows are all but equal the codes cannot tell them apart. A stretch in which half of the rows reach the floor
 //! is scanned plainly, and the codes of more and more rows after it are not even looked at. So that little is lost by
 //! it, the first stretch is a short one, and so is one after such a one.
+//!
+//! Where codes come from beyond the near caches even they are too much to read: then a sketch of them, codes of six bits,
+//! is looked at first, with a bound of the same kind, and what it leaves open is scored in float32 at once. Once it leaves
+//! too much open, more and more rows after it are looked at by their codes, and a short stretch is tried again.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -31,6 +35,13 @@ const WORTH_RAISING: usize = 2;
 /// Candidates for each of the k that are kept before the floor is raised by them.
 const MANY: usize = 4;
 
+/// Rows for each of the k whose codes are looked at first: the floor must be a good one.
+const SEEN_FIRST: usize = 100;
+/// At most one row of so many may be left open: of one in sixteen the scores take what is saved by not reading codes.
+const PAYS: usize = 24;
+/// Rows after a stretch that did not pay; each time twice as many.
+const FIRST_PAUSE: usize = 2 * STRETCH;
+
 #[derive(Clone, Copy)]
 struct Candidate {
     /// The most, and the least, that it can score.
@@ -45,6 +56,18 @@ struct Field<'a> {
     matrix: &'a Matrix<'a>,
     codes: &'a Codes,
     k: usize,
+}
+
+/// A first look at codes of six bits.
+struct Sketch<'a> {
+    codes: &'a Codes,
+    /// The query's codes for whole spans.
+    words: Vec<i32>,
+    /// Rows still to be looked at without it, and how many the next time.
+    pause: usize,
+    next_pause: usize,
+    /// The last stretch that was looked at paid.
+    trusted: bool,
 }
 
 /// The search for one query's best.
@@ -63,6 +86,7 @@ struct Hunt<'a> {
     next_rest: usize,
     /// The codes of the last stretch that was looked at told nothing, or there was none.
     doubtful: bool,
+    sketch: Option<Sketch<'a>>,
 }
 
 impl<'a> Hunt<'a> {
@@ -77,7 +101,60 @@ impl<'a> Hunt<'a> {
             rest: (WARM_UP * k).saturating_sub(SHORT),
             next_rest: FIRST_REST,
             doubtful: true,
+            sketch: None,
         }
+    }
+
+    /// The same search, with a sketch that is looked at first.
+    fn with_sketch(mut self, codes: Option<&'a Codes>, k: usize) -> Self {
+        self.sketch = codes.map(|codes| Sketch {
+            codes,
+            words: self.coded.whole_spans(),
+            pause: SEEN_FIRST.saturating_mul(k),
+            next_pause: FIRST_PAUSE,
+            trusted: false,
+        });
+        self
+    }
+
+    /// It is not known whether the next stretch tells anything: it should be a short one.
+    fn tries(&self) -> bool {
+        let untried = |sketch: &Sketch<'_>| sketch.pause == 0 && !sketch.trusted;
+        self.doubtful || (self.rest == 0 && self.sketch.as_ref().is_some_and(untried))
+    }
+
+    /// Looks at the sketch of one stretch and scores what it leaves open. False: nothing is done, codes are needed.
+    fn skim(&mut self, field: Field<'_>, rows: &Range<usize>, dots: &mut Dots) -> bool {
+        if self.doubtful || self.rest > 0 || self.sketch.is_none() {
+            return false;
+        }
+        self.settle(field.matrix);
+        let floor = self.floor();
+        let bound = self.coded.rough;
+        let Some(sketch) = &mut self.sketch else {
+            return false;
+        };
+        if sketch.pause > 0 {
+            sketch.pause = sketch.pause.saturating_sub(rows.len());
+            return false;
+        }
+        let kernel = field.matrix.kernel;
+        let blocks = sketch.codes.blocks(rows.start, rows.len());
+        kernel.sketch_dots(blocks, &sketch.words, dots);
+        let facts = sketch.codes.facts(rows.start, rows.len());
+        let reaching = kernel.reaching([Part { dots, bound }], facts, floor);
+        let (words, count) = field.matrix.keep_allowed(rows, reaching);
+        sketch.trusted = PAYS * count <= rows.len();
+        if !sketch.trusted {
+            sketch.pause = sketch.next_pause;
+            sketch.next_pause = sketch.next_pause.saturating_mul(2);
+            return false;
+        }
+        let places: Vec<u32> = open(&words).map(|at| (rows.start + at) as u32).collect();
+        field
+            .matrix
+            .scan_places(self.query, &places, &mut self.best);
+        true
     }
 
     fn floor(&self) -> f32 {
@@ -154,27 +231,17 @@ impl<'a> Hunt<'a> {
         words: Reaching,
     ) {
         let facts = field.codes.facts(rows.start, rows.len());
-        // Four blocks at a time: most have none.
-        let (fours, _) = words.as_chunks::<4>();
-        for (four, words) in fours.iter().enumerate() {
-            let mut open = words
-                .iter()
-                .rev()
-                .fold(0u64, |open, word| open << BLOCK | u64::from(*word));
-            while open != 0 {
-                let at = four * 4 * BLOCK + open.trailing_zeros() as usize;
-                open &= open - 1;
-                let (mut score, mut slack) = (0.0, 0.0);
-                for part in &parts {
-                    score += part.bound.score(part.dots[at], facts.scales[at]);
-                    slack = part.bound.slack(facts.errors[at], facts.lengths[at]);
-                }
-                self.candidates.push(Candidate {
-                    most: score + slack,
-                    least: score - slack,
-                    row: (rows.start + at) as u32,
-                });
+        for at in open(&words) {
+            let (mut score, mut slack) = (0.0, 0.0);
+            for part in &parts {
+                score += part.bound.score(part.dots[at], facts.scales[at]);
+                slack = part.bound.slack(facts.errors[at], facts.lengths[at]);
             }
+            self.candidates.push(Candidate {
+                most: score + slack,
+                least: score - slack,
+                row: (rows.start + at) as u32,
+            });
         }
         if self.candidates.len() >= self.full {
             let least = self.candidates.iter().map(|candidate| candidate.least);
@@ -190,10 +257,10 @@ impl<'a> Hunt<'a> {
         self.candidates.retain(|candidate| candidate.most >= floor);
     }
 
-    /// Scores what may be among the best, the most promising first.
-    fn finish(mut self, matrix: &Matrix<'_>) -> Top {
+    /// Scores the candidates that may be among the best, the most promising first; none are left.
+    fn settle(&mut self, matrix: &Matrix<'_>) {
         self.drop_beaten();
-        let mut candidates = self.candidates;
+        let candidates = &mut self.candidates;
         candidates.sort_unstable_by(|a, b| b.most.total_cmp(&a.most));
         let row = |number: usize| {
             let number = number.min(candidates.len() - 1);
@@ -210,8 +277,24 @@ impl<'a> Hunt<'a> {
                 self.best.offer(score, matrix.ids[candidate.row as usize]);
             }
         }
-        self.best
+        candidates.clear();
     }
+}
+
+/// The places of the rows whose bits are set. Four blocks at a time: most have none.
+fn open(words: &Reaching) -> impl Iterator<Item = usize> {
+    let (fours, _) = words.as_chunks::<4>();
+    fours.iter().enumerate().flat_map(|(four, words)| {
+        let mut open = words
+            .iter()
+            .rev()
+            .fold(0u64, |open, word| open << BLOCK | u64::from(*word));
+        std::iter::from_fn(move || {
+            let next = (open != 0).then(|| four * 4 * BLOCK + open.trailing_zeros() as usize);
+            open &= open.wrapping_sub(1);
+            next
+        })
+    })
 }
 
 /// The `k`-th best of the values, or one that is a little worse: the best of two, of four, … are compared
@@ -247,8 +330,13 @@ struct Party<'a> {
 
 impl<'a> Party<'a> {
     /// A party of some of `all` queries.
-    fn new(queries: &[&'a [f32]], all: usize, k: usize, kernel: Kernel) -> Self {
-        let hunts = queries.iter().map(|query| Hunt::new(query, k, kernel));
+    fn new(queries: &[&'a [f32]], all: usize, field: Field<'_>, sketch: Option<&'a Codes>) -> Self {
+        let (k, kernel) = (field.k, field.matrix.kernel);
+        // Many are compared with codes that are read once.
+        let sketch = sketch.filter(|_| queries.len() == 1);
+        let hunts = queries
+            .iter()
+            .map(|query| Hunt::new(query, k, kernel).with_sketch(sketch, k));
         Party {
             hunts: hunts.collect(),
             whole: kernel.whole(all),
@@ -268,12 +356,17 @@ impl<'a> Party<'a> {
         }
     }
 
-    fn doubtful(&self) -> bool {
-        self.hunts.iter().any(|hunt| hunt.doubtful)
+    fn tries(&self) -> bool {
+        self.hunts.iter().any(Hunt::tries)
     }
 
     /// Looks at one stretch.
     fn look(&mut self, field: Field<'_>, rows: Range<usize>, dots: &mut [Dots]) {
+        if let [hunt] = self.hunts.as_mut_slice()
+            && hunt.skim(field, &rows, &mut dots[0])
+        {
+            return;
+        }
         let resting = |hunt: &Hunt<'_>| hunt.rest > 0;
         if !self.hunts.iter().all(resting) {
             let blocks = field.codes.blocks(rows.start, rows.len());
@@ -301,19 +394,20 @@ impl<'a> Party<'a> {
     }
 }
 
-/// The `k` best of `rows` for each query; `rows` begins at a stretch.
-pub(super) fn search(
+/// The `k` best of `rows` for each query; `rows` begins at a stretch. With a sketch, that is looked at before the codes.
+pub(super) fn search<'a>(
     matrix: &Matrix<'_>,
     codes: &Codes,
-    queries: &[&[f32]],
+    sketch: Option<&'a Codes>,
+    queries: &[&'a [f32]],
     k: usize,
     rows: Range<usize>,
 ) -> Vec<Top> {
     let field = Field { matrix, codes, k };
     let size = matrix.kernel.party(queries.len());
-    let mut parties: Vec<Party<'_>> = queries
+    let mut parties: Vec<Party<'a>> = queries
         .chunks(size)
-        .map(|some| Party::new(some, queries.len(), k, matrix.kernel))
+        .map(|some| Party::new(some, queries.len(), field, sketch))
         .collect();
     let room = if size == 1 { 2 } else { QUERIES };
     // Kept for the next search, because to fill so much with zeros each time takes as long as to compare.
@@ -321,8 +415,8 @@ pub(super) fn search(
     dots.resize(room.max(dots.len()), [0; STRETCH]);
     let mut start = rows.start;
     while start < rows.end {
-        let doubtful = parties.iter().any(|party| party.doubtful());
-        let size = if doubtful { SHORT } else { STRETCH };
+        let tries = parties.iter().any(Party::tries);
+        let size = if tries { SHORT } else { STRETCH };
         let stretch = start..(start + size).min(rows.end);
         for party in &mut parties {
             party.look(field, stretch.clone(), &mut dots);
@@ -331,5 +425,10 @@ pub(super) fn search(
     }
     DOTS.set(dots);
     let hunts = parties.into_iter().flat_map(|party| party.hunts);
-    hunts.map(|hunt| hunt.finish(matrix)).collect()
+    hunts
+        .map(|mut hunt| {
+            hunt.settle(matrix);
+            hunt.best
+        })
+        .collect()
 }

@@ -1,15 +1,22 @@
-//! Rows once more, as codes of one byte a number, with what the codes leave out.
+//! Rows once more, as codes of one byte a number or of six bits, with what the codes leave out.
 
 use super::VectorError;
-use super::kernels::{BLOCK, Bound, Facts, GROUP, Kernel, Quantised};
+use super::kernels::{BLOCK, Bound, Facts, GROUP, Kernel, Quantised, SPAN, SPAN_BYTES};
 use super::mapped::Cells;
 
-/// A row's code is stored with this added, because VNNI multiplies unsigned bytes by signed ones.
-const OFFSET: u8 = 128;
-const ROW_LEVELS: i8 = 127;
+/// How many bits a code has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Width {
+    /// One byte.
+    Eight,
+    /// Three quarters of it: [`SPAN`] dimensions of sixteen rows are a line of the low four bits of its first and second
+    /// group, one of those of its third and fourth, and one of the high two bits of all four.
+    Six,
+}
 
 /// The codes of a matrix: blocks of [`BLOCK`] rows, the last one filled up with rows that reach nothing.
 pub(super) struct Codes {
+    width: Width,
     dimensions: usize,
     rows: usize,
     pub blocks: Cells<u8>,
@@ -26,16 +33,71 @@ pub(super) struct CodedQuery {
     pub fine_words: Vec<i32>,
     /// To be added to the first score; its slack is that of both together.
     pub fine: Bound,
+    /// As `bound`, for rows of six bits.
+    pub rough: Bound,
 }
 
-/// Bytes of a block's codes.
-pub(super) fn block_bytes(dimensions: usize) -> usize {
-    dimensions.div_ceil(GROUP) * GROUP * BLOCK
+impl Width {
+    /// The largest code.
+    fn levels(self) -> i8 {
+        match self {
+            Width::Eight => 127,
+            Width::Six => 31,
+        }
+    }
+
+    /// A row's code is stored with this added, because VNNI multiplies unsigned bytes by signed ones.
+    fn offset(self) -> u8 {
+        self.levels() as u8 + 1
+    }
+
+    /// Bytes of a block's codes.
+    pub fn block_bytes(self, dimensions: usize) -> usize {
+        match self {
+            Width::Eight => dimensions.div_ceil(GROUP) * GROUP * BLOCK,
+            Width::Six => dimensions.div_ceil(SPAN) * SPAN_BYTES,
+        }
+    }
+
+    /// Puts a row's codes into its place in a block.
+    fn put(self, block: &mut [u8], place: usize, codes: &[u8]) {
+        let cell = place % BLOCK * GROUP;
+        if self == Width::Eight {
+            let groups = block.chunks_exact_mut(GROUP * BLOCK);
+            for (codes, group) in codes.chunks(GROUP).zip(groups) {
+                group[cell..][..codes.len()].copy_from_slice(codes);
+            }
+            return;
+        }
+        let spans = block.chunks_exact_mut(SPAN_BYTES);
+        for (some, span) in codes.chunks(SPAN).zip(spans) {
+            let mut codes = [self.offset(); SPAN];
+            codes[..some.len()].copy_from_slice(some);
+            for at in 0..GROUP {
+                let [a, b, c, d] = [0, 1, 2, 3].map(|group| codes[group * GROUP + at]);
+                let high = a >> 4 | b >> 4 << 2 | c >> 4 << 4 | d >> 4 << 6;
+                for (line, byte) in [a & 15 | b << 4, c & 15 | d << 4, high]
+                    .into_iter()
+                    .enumerate()
+                {
+                    span[line * GROUP * BLOCK + cell + at] = byte;
+                }
+            }
+        }
+    }
+
+    /// Where the cells of a row begin, of [`GROUP`] bytes each: nothing of another row is in them.
+    fn cells(self, dimensions: usize, place: usize) -> impl Iterator<Item = usize> {
+        let size = self.block_bytes(dimensions);
+        let first = place / BLOCK * size + place % BLOCK * GROUP;
+        (first..first + size).step_by(GROUP * BLOCK)
+    }
 }
 
 impl Codes {
-    pub fn new(dimensions: usize) -> Self {
+    pub fn new(width: Width, dimensions: usize) -> Self {
         Codes {
+            width,
             dimensions,
             rows: 0,
             blocks: Cells::new(),
@@ -47,6 +109,7 @@ impl Codes {
 
     /// Codes that were saved; None where the arrays do not fit one another.
     pub fn of(
+        width: Width,
         dimensions: usize,
         rows: usize,
         blocks: Cells<u8>,
@@ -54,11 +117,12 @@ impl Codes {
     ) -> Option<Self> {
         let padded = rows.next_multiple_of(BLOCK);
         let [scales, errors, lengths] = facts;
-        let fits = blocks.len() == padded / BLOCK * block_bytes(dimensions)
+        let fits = blocks.len() == padded / BLOCK * width.block_bytes(dimensions)
             && [&scales, &errors, &lengths]
                 .iter()
                 .all(|fact| fact.len() == padded);
         fits.then_some(Codes {
+            width,
             dimensions,
             rows,
             blocks,
@@ -75,8 +139,8 @@ impl Codes {
             let cells = cells.own();
             cells.try_reserve(rows - cells.len().min(rows))
         };
+        let bytes = rows / BLOCK * self.block_bytes();
         let blocks = self.blocks.own();
-        let bytes = rows / BLOCK * block_bytes(self.dimensions);
         blocks
             .try_reserve(bytes - blocks.len().min(bytes))
             .and_then(|()| fill(&mut self.scales))
@@ -88,8 +152,9 @@ impl Codes {
     /// Adds a row; there must be room.
     pub fn push(&mut self, row: &[f32], kernel: Kernel) {
         if self.rows.is_multiple_of(BLOCK) {
+            let bytes = self.block_bytes();
             let blocks = self.blocks.own();
-            blocks.resize(blocks.len() + block_bytes(self.dimensions), OFFSET);
+            blocks.resize(blocks.len() + bytes, self.width.offset());
             // An error of minus infinity: the best such a row can be is the worst there is.
             for (facts, empty) in [
                 (&mut self.scales, 0.0),
@@ -107,12 +172,15 @@ impl Codes {
     /// Puts another row into a place.
     pub fn set(&mut self, place: usize, row: &[f32], kernel: Kernel) {
         let mut codes = vec![0i8; self.dimensions];
-        let quantised = kernel.quantise(row, ROW_LEVELS, &mut codes);
+        let quantised = kernel.quantise(row, self.width.levels(), &mut codes);
+        let offset = self.width.offset();
         let codes: Vec<u8> = codes
             .iter()
-            .map(|code| (*code as u8).wrapping_add(OFFSET))
+            .map(|code| (*code as u8).wrapping_add(offset))
             .collect();
-        put(self.blocks.own(), self.dimensions, place, &codes);
+        let block = place / BLOCK * self.block_bytes();
+        let width = self.width;
+        width.put(&mut self.blocks.own()[block..], place, &codes);
         self.note(place, quantised);
     }
 
@@ -125,8 +193,11 @@ impl Codes {
     /// Moves the last row into `place`, and takes the last place away.
     pub fn swap_remove(&mut self, place: usize) {
         let last = self.rows - 1;
-        let moved = self.codes(last);
-        put(self.blocks.own(), self.dimensions, place, &moved);
+        let cells = |place| self.width.cells(self.dimensions, place);
+        let blocks = self.blocks.own();
+        for (from, to) in cells(last).zip(cells(place)) {
+            blocks.copy_within(from..from + GROUP, to);
+        }
         let nothing = Quantised {
             scale: 0.0,
             error: f32::NEG_INFINITY,
@@ -141,7 +212,7 @@ impl Codes {
         self.note(last, nothing);
         self.rows = last;
         if last.is_multiple_of(BLOCK) {
-            let bytes = last / BLOCK * block_bytes(self.dimensions);
+            let bytes = last / BLOCK * self.block_bytes();
             self.blocks.own().truncate(bytes);
             for facts in [&mut self.scales, &mut self.errors, &mut self.lengths] {
                 facts.own().truncate(last);
@@ -149,15 +220,8 @@ impl Codes {
         }
     }
 
-    fn codes(&self, place: usize) -> Vec<u8> {
-        let block = place / BLOCK * block_bytes(self.dimensions);
-        let mut codes = vec![0; self.dimensions];
-        let groups = self.blocks[block..].chunks_exact(GROUP * BLOCK);
-        for (codes, group) in codes.chunks_mut(GROUP).zip(groups) {
-            let cells = &group[place % BLOCK * GROUP..];
-            codes.copy_from_slice(&cells[..codes.len()]);
-        }
-        codes
+    fn block_bytes(&self) -> usize {
+        self.width.block_bytes(self.dimensions)
     }
 
     /// What is known of the rows from `first` on, of so many at most; whole blocks.
@@ -173,7 +237,7 @@ impl Codes {
 
     /// The blocks from row `first` on, those of so many rows at most.
     pub fn blocks(&self, first: usize, rows: usize) -> &[u8] {
-        let size = block_bytes(self.dimensions);
+        let size = self.block_bytes();
         let end = self.blocks.len().min((first + rows).div_ceil(BLOCK) * size);
         &self.blocks[first / BLOCK * size..end]
     }
@@ -190,16 +254,14 @@ impl Codes {
     }
 }
 
-fn put(blocks: &mut [u8], dimensions: usize, place: usize, codes: &[u8]) {
-    let block = &mut blocks[place / BLOCK * block_bytes(dimensions)..];
-    let groups = block.chunks_exact_mut(GROUP * BLOCK);
-    for (codes, group) in codes.chunks(GROUP).zip(groups) {
-        let cells = &mut group[place % BLOCK * GROUP..];
-        cells[..codes.len()].copy_from_slice(codes);
-    }
-}
-
 impl CodedQuery {
+    /// The words of the codes, filled up with zeros to whole spans.
+    pub fn whole_spans(&self) -> Vec<i32> {
+        let mut words = self.words.clone();
+        words.resize(words.len().next_multiple_of(SPAN / GROUP), 0);
+        words
+    }
+
     /// Codes of a query, and by how much a score that they give can be wrong.
     ///
     /// With row = s·c + e and query = t·p + f the exact product differs from s·t·(c·p) by e·query + s·c·f, which is at
@@ -215,15 +277,17 @@ impl CodedQuery {
         let (fine_codes, second) = codes_of(&left, kernel);
         let rounding = (query.len() + STEPS) as f32 * ROUNDING;
         let rounding = rounding / (1.0 - rounding) * (first.length + first.error);
-        let bound = |codes: &[i8], quantised: Quantised| Bound {
+        let bound = |width: Width, codes: &[i8], quantised: Quantised| Bound {
             scale: quantised.scale,
-            offset: i32::from(OFFSET) * codes.iter().map(|code| i32::from(*code)).sum::<i32>(),
+            offset: i32::from(width.offset())
+                * codes.iter().map(|code| i32::from(*code)).sum::<i32>(),
             per_error: first.length * (1.0 + 8.0 * ROUNDING),
             per_length: (quantised.error + rounding) * (1.0 + 8.0 * ROUNDING),
         };
         CodedQuery {
-            bound: bound(&codes, first),
-            fine: bound(&fine_codes, second),
+            bound: bound(Width::Eight, &codes, first),
+            fine: bound(Width::Eight, &fine_codes, second),
+            rough: bound(Width::Six, &codes, first),
             words: words(&codes),
             fine_words: words(&fine_codes),
         }

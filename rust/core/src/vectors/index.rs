@@ -1,7 +1,7 @@
 //! Rows by id in one matrix.
 
 use super::binary::Binary;
-use super::codes::Codes;
+use super::codes::{Codes, Width};
 use super::half::{Half, Kind};
 use super::kernels::Kernel;
 use super::mapped::Cells;
@@ -31,6 +31,8 @@ pub struct VectorIndex {
     pub(super) rows: Cells<f32>,
     pub(super) slots: Slots,
     pub(super) codes: Codes,
+    /// The codes once more with fewer bits; only where the processor gains by it.
+    pub(super) sketch: Option<Codes>,
     pub(super) half: Option<Half>,
     pub(super) binary: Option<Binary>,
     pub(super) kernel: Kernel,
@@ -50,16 +52,20 @@ impl VectorIndex {
     /// # Errors
     /// [`VectorError::Dimensions`].
     pub fn with_metric(dimensions: usize, metric: Metric) -> Result<Self, VectorError> {
+        let dimensions = check_dimensions(dimensions)?;
+        let kernel = Kernel::detect();
+        let sketch = || Codes::new(Width::Six, dimensions);
         Ok(VectorIndex {
-            dimensions: check_dimensions(dimensions)?,
+            dimensions,
             metric,
             ids: Cells::new(),
             rows: Cells::new(),
             slots: Slots::new(),
-            codes: Codes::new(dimensions),
+            codes: Codes::new(Width::Eight, dimensions),
+            sketch: kernel.sketched().then(sketch),
             half: None,
             binary: None,
-            kernel: Kernel::detect(),
+            kernel,
         })
     }
 
@@ -98,7 +104,8 @@ impl VectorIndex {
         let half = self.half.as_ref().map_or(0, Half::memory_bytes);
         let binary = self.binary.as_ref().map_or(0, Binary::memory_bytes);
         let rows = self.ids.memory_bytes() + self.rows.memory_bytes();
-        rows + self.slots.memory_bytes() + self.codes.memory_bytes() + half + binary
+        let sketch = self.sketch.as_ref().map_or(0, Codes::memory_bytes);
+        rows + self.slots.memory_bytes() + self.codes.memory_bytes() + sketch + half + binary
     }
 
     /// Puts a vector (float32, little-endian) under `id`, in the place of the one that was there. By cosine it is stored
@@ -107,6 +114,7 @@ impl VectorIndex {
     /// # Errors
     /// A wrong size, a number that is not finite, no memory; then nothing has changed.
     pub fn add(&mut self, id: u64, vector: &[u8]) -> Result<(), VectorError> {
+        let kernel = self.kernel;
         let row = self.vector(vector)?;
         if let Some(place) = self.slots.row(id, &self.ids) {
             self.replace(place, &row);
@@ -116,7 +124,9 @@ impl VectorIndex {
         self.slots.insert(id, self.ids.len(), &self.ids);
         self.ids.own().push(id);
         self.rows.own().extend_from_slice(&row);
-        self.codes.push(&row, self.kernel);
+        for codes in self.all_codes() {
+            codes.push(&row, kernel);
+        }
         if let Some(half) = &mut self.half {
             half.push(&row);
         }
@@ -126,9 +136,17 @@ impl VectorIndex {
         Ok(())
     }
 
+    /// Its codes, and their sketch.
+    pub(super) fn all_codes(&mut self) -> impl Iterator<Item = &mut Codes> {
+        std::iter::once(&mut self.codes).chain(self.sketch.as_mut())
+    }
+
     fn replace(&mut self, place: usize, row: &[f32]) {
+        let kernel = self.kernel;
         self.rows.own()[place * self.dimensions..][..self.dimensions].copy_from_slice(row);
-        self.codes.set(place, row, self.kernel);
+        for codes in self.all_codes() {
+            codes.set(place, row, kernel);
+        }
         if let Some(half) = &mut self.half {
             half.set(place, row);
         }
@@ -150,7 +168,9 @@ impl VectorIndex {
         ids.try_reserve(more)
             .and_then(|()| rows.try_reserve(more * self.dimensions))
             .map_err(|_| VectorError::OutOfMemory)?;
-        self.codes.reserve(more)?;
+        for codes in self.all_codes() {
+            codes.reserve(more)?;
+        }
         if let Some(half) = &mut self.half {
             half.reserve(more)?;
         }
@@ -174,7 +194,9 @@ impl VectorIndex {
         }
         self.ids.own().swap_remove(place);
         self.rows.own().truncate(last * self.dimensions);
-        self.codes.swap_remove(place);
+        for codes in self.all_codes() {
+            codes.swap_remove(place);
+        }
         if let Some(half) = &mut self.half {
             half.swap_remove(place);
         }

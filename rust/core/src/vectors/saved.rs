@@ -6,13 +6,14 @@
 //! - Version 1: the ids (u64), the rows (f32).
 //! - Version 2: ids, rows, and of the codes scales, errors, lengths (f32 each) and blocks (u8), each array from a multiple
 //!   of 64 bytes on, so that it can be used where it lies.
+//! - Version 3: as version 2, and the same four arrays of the sketch.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::codes::{Codes, block_bytes};
+use super::codes::{Codes, Width};
 use super::index::{Metric, VectorIndex};
 use super::kernels::BLOCK;
 use super::mapped::{Cells, Map};
@@ -22,24 +23,27 @@ use super::{LONGEST, VectorError, le_floats};
 const MAGIC: &[u8; 8] = b"O_VECTOR";
 const VERSION: u32 = 1;
 const MAPPED_VERSION: u32 = 2;
+const SKETCHED_VERSION: u32 = 3;
 const HEADER_BYTES: usize = 64;
 const ALIGNED: usize = 64;
 
 struct Header {
+    version: u32,
     dimensions: usize,
     rows: u64,
     metric: Metric,
 }
 
 impl Header {
-    fn parse(bytes: &[u8], version: u32) -> Result<Header, VectorError> {
+    fn parse(bytes: &[u8], versions: &[u32]) -> Result<Header, VectorError> {
         if bytes.len() < HEADER_BYTES {
             return Err(VectorError::Format("the header is cut off"));
         }
         if bytes[..8] != MAGIC[..] {
             return Err(VectorError::Format("these are not vectors"));
         }
-        if number(&bytes[8..12]) != u64::from(version) {
+        let version = number(&bytes[8..12]) as u32;
+        if !versions.contains(&version) {
             return Err(VectorError::Format("another version"));
         }
         let metric = match number(&bytes[24..28]) {
@@ -48,6 +52,7 @@ impl Header {
             _ => return Err(VectorError::Format("another metric")),
         };
         Ok(Header {
+            version,
             dimensions: super::check_dimensions(number(&bytes[12..16]) as usize)?,
             rows: number(&bytes[16..24]),
             metric,
@@ -107,7 +112,7 @@ impl VectorIndex {
             .ok_or(VectorError::Format("the header is cut off"))?;
         let mut header = [0; HEADER_BYTES];
         copy(0, &mut header);
-        let header = Header::parse(&header, VERSION)?;
+        let header = Header::parse(&header, &[VERSION])?;
         // Checked against what is there before anything of that size is allocated.
         let row_bytes = 8 + 4 * header.dimensions as u64;
         if header.rows.checked_mul(row_bytes) != Some(body as u64) {
@@ -133,9 +138,11 @@ impl VectorIndex {
 
     /// Makes the codes of all rows.
     fn encode(&mut self) -> Result<(), VectorError> {
-        self.codes.reserve(self.ids.len())?;
-        for row in self.rows.chunks_exact(self.dimensions) {
-            self.codes.push(row, self.kernel);
+        for codes in std::iter::once(&mut self.codes).chain(&mut self.sketch) {
+            codes.reserve(self.ids.len())?;
+            for row in self.rows.chunks_exact(self.dimensions) {
+                codes.push(row, self.kernel);
+            }
         }
         let rows = self.ids.len();
         let (errors, lengths) = (&self.codes.errors[..rows], &self.codes.lengths[..rows]);
@@ -172,17 +179,22 @@ impl VectorIndex {
     fn save_to(&self, path: &Path) -> io::Result<()> {
         let file = File::create(path)?;
         let mut out = BufWriter::with_capacity(1 << 20, file);
-        out.write_all(&self.header(MAPPED_VERSION))?;
+        let version = match self.sketch {
+            Some(_) => SKETCHED_VERSION,
+            None => MAPPED_VERSION,
+        };
+        out.write_all(&self.header(version))?;
         write_aligned(&mut out, self.ids.iter().map(|id| id.to_le_bytes()))?;
-        for numbers in [
-            &self.rows,
-            &self.codes.scales,
-            &self.codes.errors,
-            &self.codes.lengths,
-        ] {
-            write_aligned(&mut out, numbers.iter().map(|number| number.to_le_bytes()))?;
+        write_aligned(
+            &mut out,
+            self.rows.iter().map(|number| number.to_le_bytes()),
+        )?;
+        for codes in std::iter::once(&self.codes).chain(&self.sketch) {
+            for numbers in [&codes.scales, &codes.errors, &codes.lengths] {
+                write_aligned(&mut out, numbers.iter().map(|number| number.to_le_bytes()))?;
+            }
+            write_aligned(&mut out, codes.blocks.iter().map(|code| [*code]))?;
         }
-        write_aligned(&mut out, self.codes.blocks.iter().map(|code| [*code]))?;
         out.into_inner()?.sync_all()
     }
 
@@ -202,24 +214,27 @@ impl VectorIndex {
                 "this machine's numbers are the other way round",
             ));
         }
-        let header = Header::parse(map.bytes(), MAPPED_VERSION)?;
+        let header = Header::parse(map.bytes(), &[MAPPED_VERSION, SKETCHED_VERSION])?;
         let wrong = VectorError::Format("not as long as its header says");
         let rows = usize::try_from(header.rows).map_err(|_| wrong)?;
         let numbers = rows.checked_mul(header.dimensions).ok_or(wrong)?;
-        let padded = rows.checked_next_multiple_of(BLOCK).ok_or(wrong)?;
         let mut at = HEADER_BYTES;
         let ids = take::<u64>(map, &mut at, rows).ok_or(wrong)?;
-        let mut floats = |count| take::<f32>(map, &mut at, count).ok_or(wrong);
-        let matrix = floats(numbers)?;
-        let facts = [floats(padded)?, floats(padded)?, floats(padded)?];
-        let bytes = padded / BLOCK * block_bytes(header.dimensions);
-        let blocks = take::<u8>(map, &mut at, bytes).ok_or(wrong)?;
+        let matrix = take::<f32>(map, &mut at, numbers).ok_or(wrong)?;
+        let mut codes = |width| take_codes(map, &mut at, width, header.dimensions, rows);
+        let eight = codes(Width::Eight).ok_or(wrong)?;
+        // What was saved without one is searched without one.
+        let six = match header.version {
+            SKETCHED_VERSION => Some(codes(Width::Six).ok_or(wrong)?),
+            _ => None,
+        };
         if at != map.bytes().len() {
             return Err(wrong);
         }
         let mut index = VectorIndex::with_metric(header.dimensions, header.metric)?;
         index.slots = Slots::of(&ids)?;
-        index.codes = Codes::of(header.dimensions, rows, blocks, facts).ok_or(wrong)?;
+        index.codes = eight;
+        index.sketch = six;
         index.ids = ids;
         index.rows = matrix;
         Ok(index)
@@ -235,6 +250,22 @@ fn take<T: super::aligned::Plain>(
     let cells = Cells::mapped(map, *at, count)?;
     *at = (*at + count * size_of::<T>()).next_multiple_of(ALIGNED);
     Some(cells)
+}
+
+/// The codes of so many rows that begin at `at`.
+fn take_codes(
+    map: &Arc<Map>,
+    at: &mut usize,
+    width: Width,
+    dimensions: usize,
+    rows: usize,
+) -> Option<Codes> {
+    let padded = rows.checked_next_multiple_of(BLOCK)?;
+    let mut floats = || take::<f32>(map, at, padded);
+    let facts = [floats()?, floats()?, floats()?];
+    let bytes = (padded / BLOCK).checked_mul(width.block_bytes(dimensions))?;
+    let blocks = take::<u8>(map, at, bytes)?;
+    Codes::of(width, dimensions, rows, blocks, facts)
 }
 
 fn write_aligned<const N: usize>(

@@ -1,5 +1,6 @@
 //! What the tests share, and the searches against one another.
 
+use super::codes::{Codes, Width};
 use super::kernels::{BLOCK, Kernel, Margins, PARTY, STRETCH, Scores, Tiles};
 use super::*;
 
@@ -136,6 +137,109 @@ fn certified_is_exact_whatever_the_rows_are() {
             }
         }
     }
+}
+
+/// What a certified search finds that looks at a sketch first, however few the rows are.
+fn sketched(
+    index: &VectorIndex,
+    sketch: &Codes,
+    query: &[f32],
+    k: usize,
+    mask: Option<&[u8]>,
+) -> Vec<(u64, f32)> {
+    let query = index.vector(&bytes(query)).unwrap();
+    let matrix = index.matrix(mask);
+    let (k, rows) = (k.min(index.len()), 0..index.len());
+    let tops = certified::search(&matrix, &index.codes, Some(sketch), &[&query], k, rows);
+    tops.into_iter().next().unwrap().finish()
+}
+
+fn sketch_of(index: &VectorIndex) -> Codes {
+    let mut sketch = Codes::new(Width::Six, index.dimensions());
+    sketch.reserve(index.len()).unwrap();
+    for row in index.rows().chunks_exact(index.dimensions()) {
+        sketch.push(row, index.kernel);
+    }
+    sketch
+}
+
+#[test]
+fn a_sketch_changes_no_answer_whatever_the_rows_are() {
+    let mut dice = Dice(21);
+    for (name, make) in HARD {
+        for (size, count) in [(3, 700), (40, 500)] {
+            let rows: Vec<Vec<f32>> = (0..count).map(|n| make(&mut dice, n, size)).collect();
+            let mask: Vec<u8> = (0..count).map(|_| (dice.roll(3) > 0).into()).collect();
+            for (kernel, metric) in Kernel::available()
+                .into_iter()
+                .flat_map(|kernel| [(kernel, Metric::Cosine), (kernel, Metric::Dot)])
+            {
+                let index = index_of(kernel, metric, &rows);
+                let sketch = sketch_of(&index);
+                for (k, query) in [(1, count / 2), (2, count - 1)] {
+                    let query = make(&mut dice, query, size);
+                    let right = same(&index, &query, k, Filter::All);
+                    assert_eq!(
+                        sketched(&index, &sketch, &query, k, None),
+                        right,
+                        "{name} {k}"
+                    );
+                    let right = same(&index, &query, k, Filter::Mask(&mask));
+                    assert_eq!(
+                        sketched(&index, &sketch, &query, k, Some(&mask)),
+                        right,
+                        "{name} {k}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_sketch_rules_out_is_not_looked_at_again() {
+    let mut dice = Dice(22);
+    let mut rows: Vec<Vec<f32>> = (0..3000).map(|_| dice.vector(64)).collect();
+    rows[2500] = rows[0].clone();
+    let index = index_of(Kernel::detect(), Metric::Cosine, &rows);
+    let mut sketch = sketch_of(&index);
+    let best = |sketch: &Codes| sketched(&index, sketch, &rows[0], 2, None);
+    assert_eq!(best(&sketch), same(&index, &rows[0], 2, Filter::All));
+    // One that says wrongly that the row reaches nothing is believed: so it is the sketch that decides.
+    sketch.errors.own()[2500] = f32::NEG_INFINITY;
+    assert!(best(&sketch).iter().all(|(id, _)| *id != index.ids()[2500]));
+}
+
+#[test]
+fn a_sketch_follows_what_is_added_and_removed() {
+    let mut dice = Dice(23);
+    let mut index = VectorIndex::new(40).unwrap();
+    index.sketch = Some(Codes::new(Width::Six, 40));
+    for step in 0..4000 {
+        let id = dice.roll(1200);
+        match dice.roll(4) {
+            0 => drop(index.remove(id)),
+            _ => index.add(id, &bytes(&dice.vector(40))).unwrap(),
+        }
+        if step % 150 == 149 {
+            let query = dice.vector(40);
+            let right = same(&index, &query, 3, Filter::All);
+            let sketch = index.sketch.as_ref().unwrap();
+            assert_eq!(sketched(&index, sketch, &query, 3, None), right);
+        }
+    }
+}
+
+#[test]
+fn many_rows_far_away_are_searched_by_their_sketch() {
+    let mut dice = Dice(24);
+    let rows: Vec<Vec<f32>> = (0..9000).map(|_| dice.vector(256)).collect();
+    let mut index = index_of(Kernel::detect(), Metric::Cosine, &rows);
+    for number in 0..3 {
+        same(&index, &rows[number * 4000], 10, Filter::All);
+    }
+    index.sketch = None;
+    same(&index, &rows[7], 10, Filter::All);
 }
 
 #[test]
@@ -374,7 +478,7 @@ fn threads_find_what_one_finds() {
                 normalise(&mut query);
                 query
             };
-            certified::search(&matrix, &index.codes, &[&query], 10, rows)
+            certified::search(&matrix, &index.codes, None, &[&query], 10, rows)
         });
         let found: Vec<_> = found.into_iter().map(top::Top::finish).collect();
         assert_eq!(found, std::slice::from_ref(&one), "{threads}");
@@ -397,6 +501,28 @@ fn products_keep_lengths_and_refuse_those_that_overflow() {
     let mut saved = vec![0; index.saved_bytes()];
     index.write(&mut saved);
     assert_eq!(VectorIndex::read(&saved).unwrap().metric(), Metric::Dot);
+}
+
+#[test]
+fn a_file_without_a_sketch_is_mapped_and_changed_as_well() {
+    let mut dice = Dice(25);
+    let rows: Vec<Vec<f32>> = (0..100).map(|_| dice.vector(21)).collect();
+    let path = std::env::temp_dir().join(format!("o-vectors-old-{}", std::process::id()));
+    for with in [false, true] {
+        let mut index = index_of(Kernel::detect(), Metric::Cosine, &rows);
+        index.sketch = with.then(|| sketch_of(&index));
+        index.save(&path).unwrap();
+        let mut mapped = VectorIndex::map(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(mapped.sketch.is_some(), with);
+        mapped.add(7, &bytes(&rows[3])).unwrap();
+        assert!(mapped.remove(mapped.ids()[0]));
+        assert_eq!(same(&mapped, &rows[3], 2, Filter::All).len(), 2);
+        if let Some(sketch) = &mapped.sketch {
+            let found = sketched(&mapped, sketch, &rows[3], 2, None);
+            assert_eq!(found, same(&mapped, &rows[3], 2, Filter::All));
+        }
+    }
 }
 
 #[test]

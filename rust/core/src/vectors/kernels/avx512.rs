@@ -3,22 +3,24 @@
 use std::arch::x86_64::{
     __m256i, __m512, __m512i, _CMP_GE_OQ, _MM_HINT_T0, _mm_prefetch, _mm256_castpd_ps,
     _mm256_loadu_si256, _mm512_abs_ps, _mm512_add_epi32, _mm512_add_pd, _mm512_add_ps,
-    _mm512_castps_pd, _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_castsi512_si256,
-    _mm512_cmp_ps_mask, _mm512_cvtepi32_pd, _mm512_cvtepi32_ps, _mm512_cvtepu16_epi32,
-    _mm512_cvtph_ps, _mm512_cvtps_epi32, _mm512_cvtps_pd, _mm512_dpbusd_epi32,
-    _mm512_extractf64x4_pd, _mm512_extracti64x4_epi64, _mm512_fmadd_pd, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_cvtepi32_storeu_epi8, _mm512_maskz_loadu_ps,
-    _mm512_max_ps, _mm512_mul_pd, _mm512_mul_ps, _mm512_reduce_add_epi32, _mm512_reduce_add_pd,
-    _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_set1_epi32, _mm512_set1_pd, _mm512_set1_ps,
-    _mm512_setzero_pd, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32,
-    _mm512_srai_epi32, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_sub_pd,
-    _mm512_sub_ps,
+    _mm512_and_si512, _mm512_castps_pd, _mm512_castps512_ps256, _mm512_castsi512_ps,
+    _mm512_castsi512_si256, _mm512_cmp_ps_mask, _mm512_cvtepi32_pd, _mm512_cvtepi32_ps,
+    _mm512_cvtepu16_epi32, _mm512_cvtph_ps, _mm512_cvtps_epi32, _mm512_cvtps_pd,
+    _mm512_dpbusd_epi32, _mm512_extractf64x4_pd, _mm512_extracti64x4_epi64, _mm512_fmadd_pd,
+    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_cvtepi32_storeu_epi8,
+    _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_mul_pd, _mm512_mul_ps, _mm512_reduce_add_epi32,
+    _mm512_reduce_add_pd, _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_set1_epi8,
+    _mm512_set1_epi32, _mm512_set1_pd, _mm512_set1_ps, _mm512_setzero_pd, _mm512_setzero_ps,
+    _mm512_setzero_si512, _mm512_slli_epi16, _mm512_slli_epi32, _mm512_srai_epi32,
+    _mm512_srli_epi16, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_sub_pd,
+    _mm512_sub_ps, _mm512_ternarylogic_epi32,
 };
 
 use super::super::half::Kind;
 use super::tiles::{Halved, PARTY, Scores, Sums, WIDTH};
 use super::{
-    BLOCK, Facts, Part, QUERIES, Quantised, Reaching, STRETCH, TINY, WORD_LANES, many, plain,
+    BLOCK, Dots, Facts, Part, QUERIES, Quantised, Reaching, SPAN_BYTES, STRETCH, TINY, WORD_LANES,
+    many, plain,
 };
 
 const LANES: usize = 16;
@@ -156,6 +158,73 @@ fn tile<const BLOCKS: usize, const COUNT: usize>(
             store(*sum, out);
         }
     }
+}
+
+/// Codes of six bits are put together from two lines each, four blocks at a time.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(super) fn sketch_dots(blocks: &[u8], query: &[i32], out: &mut Dots) {
+    const BLOCKS: usize = 4;
+    let size = query.len() / 4 * SPAN_BYTES;
+    let mut at = 0;
+    for blocks in blocks.chunks(BLOCKS * size) {
+        if blocks.len() == BLOCKS * size {
+            spans::<BLOCKS>(blocks, query, out, at);
+            at += BLOCKS * BLOCK;
+            continue;
+        }
+        for block in blocks.chunks_exact(size) {
+            spans::<1>(block, query, out, at);
+            at += BLOCK;
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn spans<const BLOCKS: usize>(blocks: &[u8], query: &[i32], out: &mut Dots, at: usize) {
+    let (words, _) = query.as_chunks::<4>();
+    let size = words.len() * SPAN_BYTES;
+    let blocks: [&[u8]; BLOCKS] = std::array::from_fn(|block| &blocks[block * size..][..size]);
+    let mut sums = [[_mm512_setzero_si512(); 2]; BLOCKS];
+    for (span, words) in words.iter().enumerate() {
+        let words = words.map(|word| _mm512_set1_epi32(word));
+        for (block, [even, odd]) in blocks.iter().zip(&mut sums) {
+            let [a, b, c, d] = codes_of_span(block, span);
+            *even = _mm512_dpbusd_epi32(*even, a, words[0]);
+            *odd = _mm512_dpbusd_epi32(*odd, b, words[1]);
+            *even = _mm512_dpbusd_epi32(*even, c, words[2]);
+            *odd = _mm512_dpbusd_epi32(*odd, d, words[3]);
+        }
+    }
+    for ([even, odd], out) in sums.into_iter().zip(out[at..].chunks_exact_mut(BLOCK)) {
+        store(_mm512_add_epi32(even, odd), out);
+    }
+}
+
+/// A span's four groups, a byte a code; shifts of 16 bits, because what comes over from the next byte is masked.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn codes_of_span(block: &[u8], span: usize) -> [__m512i; 4] {
+    /// `a & b | c`, bit by bit, of `c`, `a`, `b`.
+    const AND_OR: i32 = 0xf8;
+    let lines = block.as_ptr().wrapping_add(span * SPAN_BYTES);
+    let [first, second, high] = [0, 1, 2].map(|line| {
+        let codes = lines.wrapping_add(line * BYTES);
+        fetch(codes.cast(), CODES_AHEAD);
+        // SAFETY: every block has three lines of 64 bytes for each span.
+        unsafe { _mm512_loadu_si512(codes.cast()) }
+    });
+    let low_four = _mm512_set1_epi8(0x0f);
+    let high_two = _mm512_set1_epi8(0x30);
+    let code = |high, low| {
+        let high = _mm512_and_si512(high, high_two);
+        _mm512_ternarylogic_epi32::<AND_OR>(high, low, low_four)
+    };
+    [
+        code(_mm512_slli_epi16::<4>(high), first),
+        code(_mm512_slli_epi16::<2>(high), _mm512_srli_epi16::<4>(first)),
+        code(high, second),
+        code(_mm512_srli_epi16::<2>(high), _mm512_srli_epi16::<4>(second)),
+    ]
 }
 
 #[target_feature(enable = "avx512f")]

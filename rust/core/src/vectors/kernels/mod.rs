@@ -31,6 +31,9 @@ pub(super) use tiles::{Margins, PARTY, Scores, Tiles};
 pub(super) const BLOCK: usize = 16;
 /// Dimensions in a group of a block.
 pub(super) const GROUP: usize = 4;
+/// Dimensions of a block that lie together where codes have six bits, and the bytes that they take.
+pub(super) const SPAN: usize = 4 * GROUP;
+pub(super) const SPAN_BYTES: usize = SPAN * BLOCK * 6 / 8;
 /// Rows of one call at most.
 pub(super) const STRETCH: usize = 64 * BLOCK;
 /// Queries that are compared with a block in one go.
@@ -256,6 +259,25 @@ impl Kernel {
             // SAFETY: `detect` gives this kernel only where the processor has its instructions.
             #[cfg(target_arch = "aarch64")]
             Kernel::Neon => unsafe { neon::code_dots(blocks, queries, out) },
+        }
+    }
+
+    /// Codes of six bits are looked at before those of eight: where taking them apart costs less than reading more.
+    pub fn sketched(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 | Kernel::Amx => true,
+            _ => false,
+        }
+    }
+
+    /// As [`Kernel::code_dots`], of codes of six bits and one query, whose words are those of whole spans.
+    pub fn sketch_dots(self, blocks: &[u8], query: &[i32], out: &mut Dots) {
+        match self {
+            // SAFETY: `detect` gives this kernel only where the processor has its instructions.
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::sketch_dots(blocks, query, out) },
+            _ => portable::sketch_dots(blocks, query, out),
         }
     }
 

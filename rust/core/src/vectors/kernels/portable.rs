@@ -1,6 +1,6 @@
 //! Loops without instructions of one processor; every other kernel is tested against them.
 
-use super::{BLOCK, GROUP, STRETCH};
+use super::{BLOCK, Dots, GROUP, SPAN_BYTES, STRETCH};
 
 const LANES: usize = 8;
 
@@ -37,4 +37,21 @@ pub(super) fn code_dots(blocks: &[u8], queries: &[&[i32]], out: &mut [[i32; STRE
             out.copy_from_slice(&sums);
         }
     }
+}
+
+/// Each span is made into groups of whole bytes.
+pub(super) fn sketch_dots(blocks: &[u8], query: &[i32], out: &mut Dots) {
+    const LINE: usize = GROUP * BLOCK;
+    let codes: Vec<u8> = blocks
+        .chunks_exact(SPAN_BYTES)
+        .flat_map(|span| {
+            (0..4 * LINE).map(|at| {
+                let (group, cell) = (at / LINE, at % LINE);
+                let low = span[group / 2 * LINE + cell] >> (group % 2 * 4) & 15;
+                let high = span[2 * LINE + cell] >> (2 * group) & 3;
+                low | high << 4
+            })
+        })
+        .collect();
+    code_dots(&codes, &[query], std::slice::from_mut(out));
 }

@@ -316,3 +316,27 @@ fn sixteen_bits_and_signs_are_compared_the_same_way() {
         }
     }
 }
+
+#[test]
+fn codes_of_six_bits_are_taken_apart_as_by_the_portable_loops() {
+    let mut dice = Dice(9);
+    for spans in [1, 2, 5] {
+        for blocks in [1, 3, 4, 9] {
+            let bytes: Vec<u8> = (0..blocks * spans * SPAN_BYTES)
+                .map(|_| dice.roll(256) as u8)
+                .collect();
+            let mut code = || dice.code(127) as u8;
+            let query: Vec<i32> = (0..spans * SPAN / GROUP)
+                .map(|_| i32::from_le_bytes([code(), code(), code(), code()]))
+                .collect();
+            let mut right = [0; STRETCH];
+            portable::sketch_dots(&bytes, &query, &mut right);
+            assert!(right[..blocks * BLOCK].iter().any(|dot| *dot != 0));
+            for kernel in Kernel::available() {
+                let mut out = [0; STRETCH];
+                kernel.sketch_dots(&bytes, &query, &mut out);
+                assert_eq!(out, right, "{kernel:?} {spans} {blocks}");
+            }
+        }
+    }
+}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from o_tui.evolution.genome import Genome
-from o_tui.guardian.evolving import evolution_book
+from o_tui.guardian.evolving import deploying, evolution_book
 from o_tui.guardian.evolving.seams import Fault
 from o_tui.guardian.storage.evolution_rows import EvolutionRows
 from o_tui.protocol.errors import OError, PeerError, RefusedError
@@ -80,6 +80,31 @@ async def test_a_promotion_that_the_disk_does_not_take_is_told_as_done_and_recor
     assert await desk.verdicts() == [("approved", row["id"])]
 
 
+async def test_harm_is_undone_at_once_though_the_disk_takes_nothing_and_recorded_when_it_does(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deploying, "AGAIN_S", 0.02)
+    row = await watched(desk)
+    with monkeypatch.context() as patch:
+
+        async def full(_job: Any) -> Any:
+            raise PeerError("the disk is full")
+
+        patch.setattr(desk.database, "write", full)
+        undoing = asyncio.create_task(desk.evolutions._deploying._harmed(row, "latency +40 %"))
+        while world.files["recall.py"] != source("base"):
+            await asyncio.sleep(0.01)
+        reloads = len(world.reloads)
+        await asyncio.sleep(0.1)
+        assert len(world.reloads) == reloads, "once is enough"
+        assert (await desk.evolutions.show(row["id"]))["state"] == "promoted"
+    await asyncio.wait_for(undoing, 20)
+    shown = await desk.evolutions.show(row["id"])
+    assert (shown["state"], shown["reason"]) == ("rolled_back", "rolled back by itself: latency +40 %")
+    assert world.reloads[-1] == (desk.genome.head(), "0.2.1")
+    assert await desk.verdicts() == [("approved", row["id"]), ("rolled_back", row["id"])]
+
+
 # --- the guardian's death
 
 
@@ -111,29 +136,29 @@ async def test_an_approval_survives_the_guardians_death_anywhere(
     def die(*_arguments: Any, **_more: Any) -> Any:
         raise KilledError
 
-    deploying = desk.evolutions._deploying
+    deploy = desk.evolutions._deploying
     with monkeypatch.context() as patch:
         if place == "audit":
-            patch.setattr(deploying._book, "change", die)
+            patch.setattr(deploy._book, "change", die)
         elif place == "row":
-            patch.setattr(deploying, "_deploy", die)
+            patch.setattr(deploy, "_deploy", die)
         elif place == "promote":
-            patch.setattr(deploying, "_promote", die)
+            patch.setattr(deploy, "_promote", die)
         elif place == "tag":
             patch.setattr(Genome, "_finish", die)
         elif place in ("reload", "verify"):
             world.die_at = place
         else:
-            real = deploying._book.change
+            real = deploy._book.change
 
             async def change(row: dict[str, Any], **fields: Any) -> None:
                 if fields.get("state") == "promoted":
                     raise KilledError
                 await real(row, **fields)
 
-            patch.setattr(deploying._book, "change", change)
+            patch.setattr(deploy._book, "change", change)
         with pytest.raises(KilledError):
-            await deploying.approve(row["id"], row["diff_sha256"], "", ANN)
+            await deploy.approve(row["id"], row["diff_sha256"], "", ANN)
     world.die_at = ""
     after = desk.restarted()
     await after.recover()
@@ -163,17 +188,17 @@ async def test_a_death_while_rolling_back_ends_rolled_back(
     desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = await desk.evolve("sick")
-    deploying = desk.evolutions._deploying
-    real = deploying._book.change
+    deploy = desk.evolutions._deploying
+    real = deploy._book.change
 
     async def change(row: dict[str, Any], **fields: Any) -> None:
         if fields.get("state") == "rolled_back":
             raise KilledError
         await real(row, **fields)
 
-    monkeypatch.setattr(deploying._book, "change", change)
+    monkeypatch.setattr(deploy._book, "change", change)
     with pytest.raises(KilledError):
-        await deploying.approve(row["id"], row["diff_sha256"], "", ANN)
+        await deploy.approve(row["id"], row["diff_sha256"], "", ANN)
     after = desk.restarted()
     await after.recover()
     assert (await after.show(row["id"]))["state"] == "rolled_back"
@@ -204,29 +229,29 @@ async def test_taking_back_survives_the_guardians_death_anywhere(
     desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     row = await watched(desk)
-    deploying = desk.evolutions._deploying
+    deploy = desk.evolutions._deploying
 
     def die(*_arguments: Any, **_more: Any) -> Any:
         raise KilledError
 
     with monkeypatch.context() as patch:
         if place == "audit":
-            patch.setattr(deploying, "_audit", die)
+            patch.setattr(deploy, "_audit", die)
         elif place == "reload":
             world.die_at = place
         elif place in ("rollback", "tag"):
             patch.setattr(Genome, place if place == "rollback" else "_finish", die)
         else:
-            real = deploying._book.change
+            real = deploy._book.change
 
             async def change(row: dict[str, Any], **fields: Any) -> None:
                 if fields.get("state") == "rolled_back":
                     raise KilledError
                 await real(row, **fields)
 
-            patch.setattr(deploying._book, "change", change)
+            patch.setattr(deploy._book, "change", change)
         with pytest.raises(KilledError):
-            await deploying._harmed(row, "latency +40 %")
+            await deploy._harmed(row, "latency +40 %")
     world.die_at = ""
     for _ in range(2):
         after = desk.restarted()

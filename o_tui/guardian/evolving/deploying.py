@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Coroutine
 from typing import Any
@@ -12,10 +13,10 @@ from o_tui.evolution.genome import Genome
 from o_tui.evolution.history import Deployment
 from o_tui.guardian.evolving import partial
 from o_tui.guardian.evolving.diffing import diff_of
-from o_tui.guardian.evolving.evolution_book import Book
+from o_tui.guardian.evolving.evolution_book import AGAIN_S, Book
 from o_tui.guardian.evolving.rollout import Harmed, Interrupted, Rollout
 from o_tui.guardian.evolving.seams import Approvals, Checkpoints, Instances, Operator, Surroundings
-from o_tui.protocol.errors import OError, RefusedError
+from o_tui.protocol.errors import BusyError, OError, PeerError, RefusedError
 
 VERIFY_S = 5.0
 AUTOMATIC = Operator("guardian", 0, how="by itself: harm was shown", where="")
@@ -47,6 +48,7 @@ class Deploying:
         self._surroundings = surroundings
         self._lock = asyncio.Lock()
         self._going_on: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
 
     async def approve(self, evolution: str, digest: str, evidence_digest: str, operator: Operator) -> dict[str, Any]:
         """Compare-and-set on evolution, base, diff and evidence; then audit, canary, deploy, verify.
@@ -160,6 +162,7 @@ class Deploying:
 
     async def close(self) -> None:
         """Before the guardian's end: a canary and a watch end here and go on with the next guardian."""
+        self._closing.set()
         await self._rollout.close()
         await asyncio.gather(*self._going_on, return_exceptions=True)
 
@@ -242,8 +245,34 @@ class Deploying:
         self._rollout.begin_watch(watched())
 
     async def _harmed(self, row: dict[str, Any], harm: str) -> None:
-        async with self._lock:
-            await self._take_back(row, harm)
+        """Takes it back. Where the disk takes no row of that, the old code runs all the same, and the row waits."""
+        waits = False
+        while not self._closing.is_set():
+            try:
+                async with self._lock:
+                    await self._take_back(row, harm)
+                return
+            except (PeerError, BusyError) as error:
+                if not waits:
+                    await self._runs_before(row, harm, error)
+                waits = True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN_S):
+                    await self._closing.wait()
+
+    async def _runs_before(self, row: dict[str, Any], harm: str, late: OError) -> None:
+        """The code of before a promotion, for as long as it cannot be recorded that it was taken back."""
+        try:
+            async with self._lock:
+                if row.get("deployed") != await asyncio.to_thread(self._genome.head):
+                    return
+                version = await asyncio.to_thread(self._genome.version, row["base"])
+                await self._switch(Deployment(row["base"], version, ""), f"rolled back by itself: {harm}")
+        except OError as error:
+            text = f"{row['id']} ({row['gene']}) could not be taken back: {error}; {harm}"
+        else:
+            text = f"{row['gene']} v{version} runs again, to be recorded when that is possible ({late}): {harm}"
+        self._event("error", text, row)
 
     async def _take_back(self, row: dict[str, Any], harm: str) -> None:
         """Harm was shown after the promotion: the old code runs at once, then it is a version of its own."""

@@ -22,13 +22,12 @@ from o_tui.guardian.evolving.seams import Operator
 from o_tui.guardian.imports import parts, read_locomo
 from o_tui.guardian.ticket import Ticket
 from o_tui.protocol.errors import NotFoundError, OError, UsageError
+from o_tui.protocol.messages import SAY_LIMIT_BYTES
 
 Method = Callable[..., Awaitable[Any]]
 LIST_LIMIT = 1_000
 PAGE_BYTES = 1 << 20
 """Texts and answers of one page: it is packed in one piece, and packing more would keep the loop waiting."""
-SAY_LIMIT_BYTES = 128 * 1024
-"""Largest message: its turn of the conversation is one operation of the log."""
 _MEMORY = "memory."
 _COUNTS = frozenset({"limit", "n", "k"})
 

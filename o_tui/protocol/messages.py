@@ -15,6 +15,8 @@ from o_tui.protocol.safe_text import Untrusted
 
 PROTOCOL_VERSION = 1
 """What a view and its guardian have to agree on (`hello`, `welcome`)."""
+SAY_LIMIT_BYTES = 128 * 1024
+"""Largest text that is said to the agent: its turn of the conversation is one operation of the log."""
 
 Role = Literal["main", "standby", "canary", "shadow"]
 ReplyState = Literal["delta", "done", "error"]

@@ -40,6 +40,16 @@ async def test_a_paste_keeps_its_lines_and_sends_nothing() -> None:
         assert not [name for name, _ in v.guardian.calls if name == "say"]
 
 
+async def test_a_paste_that_no_message_can_hold_is_refused_with_a_line_and_the_draft_stays() -> None:
+    async with view() as v:
+        await v.write("draft")
+        v.app.post_message(events.Paste("word " * 210_000))
+        await v.until(lambda: "nothing was pasted" in " ".join(toast.message for toast in v.app._notifications))
+        assert v.app.chat.prompt.text == "draft"
+        v.app.post_message(events.Paste(" and more"))
+        await v.until(lambda: v.app.chat.prompt.text == "draft and more")
+
+
 async def test_history_walks_back_and_forth_and_keeps_the_draft(tmp_path: Path) -> None:
     async with view() as v:
         for text in ("one", "two"):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
 from textual import events
 from textual.message import Message
 from textual.widgets import TextArea
 
+from o_tui.protocol.messages import SAY_LIMIT_BYTES
 from o_tui.ui import boundary
 from o_tui.ui.chat.commands import SHOWN, Offer
 from o_tui.ui.chat.history import History
 from o_tui.ui.text import Text
 from o_tui.ui.widgets.line import Line
+
+if TYPE_CHECKING:
+    from o_tui.ui.app import OApp
 
 NEWLINE_KEYS = frozenset({"alt+enter", "shift+enter", "ctrl+j"})
 
@@ -107,6 +112,16 @@ class Prompt(boundary.Guarded, TextArea):
         if handled:
             event.stop()
             event.prevent_default()
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        """What cannot be said is not taken in: to wrap a megabyte for a prompt would keep the view from every key."""
+        size = len(f"{self.text}{event.text}".encode("utf-8", "replace"))
+        if size <= SAY_LIMIT_BYTES:
+            return  # TextArea takes it
+        event.stop()
+        event.prevent_default()
+        text = f"A message may have {SAY_LIMIT_BYTES >> 10} KiB, this would have {size >> 10}: nothing was pasted. "
+        cast("OApp", self.app).tell(text + "Long texts go into memory: o-tui memory add", "warning")
 
     def _complete(self, key: str) -> None:
         offers = self._offers

@@ -16,7 +16,7 @@ from o_tui.paths import Paths
 from tests.support.guardian_process import Link, Process, settle
 from tests.support.guardians import running, until
 
-SOON = "from o_tui.guardian import perception_rows; perception_rows.KEEP_S = 0.0"
+SOON = "from o_tui.guardian.evolving import perception_rows; perception_rows.KEEP_S = 0.0"
 ASKED = 60
 
 

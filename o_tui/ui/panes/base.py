@@ -92,8 +92,8 @@ class Pane(boundary.Guarded, Vertical):
             bar.action_drop()
 
     def on_key(self, event: events.Key) -> None:
-        """Comes here only when nobody nearer has taken the key."""
-        if event.key == "escape":
+        """Comes here only when nobody nearer has taken the key; what stops here is no pane's action any more."""
+        if event.key == "escape" and self.query(FilterBar):
             event.stop()
             self.attempt(self.show_all)
 

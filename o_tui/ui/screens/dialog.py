@@ -6,6 +6,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import ModalScreen
@@ -15,7 +16,15 @@ from o_tui.ui.text import Static, Text, entitle
 T = TypeVar("T")
 
 
-class Dialog(ModalScreen[T], Generic[T]):
+class Modal(ModalScreen[T], Generic[T]):
+    """A screen above the panes that is closed once, however fast keys come."""
+
+    def dismiss(self, result: T | None = None) -> AwaitComplete:
+        """Closes it; a key that comes before it is gone must not close the screen below, or none."""
+        return super().dismiss(result) if self.app.screen is self else AwaitComplete()
+
+
+class Dialog(Modal[T], Generic[T]):
     """A box with a title in its frame; `compose_box` yields what is in it. Esc or a click outside gives None."""
 
     DEFAULT_CSS = """

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 
 from o_tui.ui import actions
 from o_tui.ui.chat.commands import COMMANDS
 from o_tui.ui.chat.prompt import NEWLINE_KEYS
 from o_tui.ui.keys import shown
+from o_tui.ui.screens.dialog import Modal
 from o_tui.ui.text import Static, Text, entitle
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ WIDTH, FRAME = 92, 8
 """Cells of the sheet (sheets.tcss), and what border, padding and scrollbar take of them."""
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Modal[None]):
     """A page that scrolls; Esc closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark", "dismiss", "Close", show=False)]

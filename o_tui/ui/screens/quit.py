@@ -7,9 +7,9 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import OptionList
 
+from o_tui.ui.screens.dialog import Modal
 from o_tui.ui.text import Static, Text, entitle, option
 
 CHOICES = (
@@ -21,7 +21,7 @@ ELSEWHERE = "The guardian keeps the agent alive without this screen."
 HERE = "The guardian lives in this process: it ends with this screen."
 
 
-class QuitScreen(ModalScreen[str]):
+class QuitScreen(Modal[str]):
     """Answers `stop`, `detach` or `stay`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import OptionList
 
+from o_tui.ui.screens.dialog import Modal
 from o_tui.ui.text import Static, Text, entitle, option
 
 if TYPE_CHECKING:
     from o_tui.ui.app import OApp
 
 
-class ThemeChoice(ModalScreen[None]):
+class ThemeChoice(Modal[None]):
     """A list beside the screen that it changes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Back", show=False)]

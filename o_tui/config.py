@@ -176,7 +176,7 @@ def _in_words(said: str) -> str:
 def _check_names(found: Mapping[str, Any], known: list[str], source: str, prefix: str) -> None:
     for name in found:
         if name not in known:
-            hint = did_you_mean(prefix + name, [prefix + each for each in known])
+            hint = did_you_mean(name, known, prefix=prefix)
             raise UsageError(f"{source}: unknown setting {prefix}{name}", hint=hint)
 
 

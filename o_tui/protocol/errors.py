@@ -73,11 +73,11 @@ CODES: dict[int, type[OError]] = {
 }
 
 
-def did_you_mean(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
-    """The hint at a wrong name: the nearest one that there is, else `otherwise`, else all of them."""
+def did_you_mean(word: str, known: Iterable[str], otherwise: str | None = None, *, prefix: str = "") -> str:
+    """The hint at a wrong name: the nearest one that there is, behind `prefix`; else `otherwise`, else all of them."""
     import difflib  # a mistake may take its time to load, a command may not
 
     names = list(known)
     if near := difflib.get_close_matches(word, names, 1, 0.5):
-        return f"did you mean {near[0]}?"
+        return f"did you mean {prefix}{near[0]}?"
     return f"known: {', '.join(names)}" if otherwise is None else otherwise

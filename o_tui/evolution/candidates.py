@@ -144,10 +144,20 @@ class ModelSource:
     """A model: asked with the goal, the contract, the module and what went wrong before."""
 
     def __init__(
-        self, ask: Callable[[Sequence[Mapping[str, str]]], Awaitable[ModelText]], spend: Callable[[Cost], None]
+        self,
+        ask: Callable[[Sequence[Mapping[str, str]]], Awaitable[ModelText]],
+        read: Callable[[str, str, str], Awaitable[str]],
+        spend: Callable[[Cost], None],
     ) -> None:
-        """`spend` is told of the cost of every question, also of one whose answer is no candidate."""
+        """What it is given.
+
+        Args:
+            ask: The model.
+            read: `answers.read` where it holds up nobody: an answer is as long and as odd as a peer makes it.
+            spend: Is told of the cost of every question, also of one whose answer is no candidate.
+        """
         self._ask = ask
+        self._read = read
         self._spend = spend
 
     async def propose(
@@ -158,7 +168,7 @@ class ModelSource:
         answer = await self._ask(question)
         self._spend(answer.cost)
         try:
-            source = answers.read(answer.text, target.gene, target.source)
+            source = await self._read(answer.text, target.gene, target.source)
         except answers.AnswerError as error:
             raise NoCandidateError(str(error)) from error
         digest = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()

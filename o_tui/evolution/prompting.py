@@ -2,6 +2,9 @@
 
 Small models give an applicable whole function nearly always, and search/replace blocks hardly ever: functions are
 asked for, blocks are allowed. What is to be done comes last: small models forget what stands before a long module.
+
+An answer is hostile until it was read: every pattern takes time in proportion to its length (hence `*+`, which gives
+nothing back).
 """
 
 from __future__ import annotations
@@ -14,14 +17,14 @@ from o_tui.protocol import contracts
 
 _THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
 _FENCE = re.compile(
-    r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
+    r"^[ \t]*+(`{3,}+|~{3,}+)[ \t]*+([\w+-]*+)[^\n]*+\n(.*?)(?:^[ \t]*+\1[ \t]*+$|\Z)", re.DOTALL | re.MULTILINE
 )
 _CODE_LINE = re.compile(r'(?m)^(?:from |import |def |class |@|async def |"""|[A-Za-z_]\w* *(?::[^\n]*)?= *\S)')
 _DEFINITION = re.compile(r"(?m)^(?:async )?def (\w+)")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _TOP = re.compile(r"(?m)^(?:async def |def |class )?([A-Za-z_]\w*)(?:\(| *[=:])")
-_IMPORTED = re.compile(r"(?m)^from \S+ import (\([^)]*\)|[^\n]*)$")
-_CONSTANT = re.compile(r"(?m)^([A-Z_][A-Z0-9_]*)\b(?: *:[^\n=]*)? *= *[\w.\"'+-]+ *$")
+_IMPORTED = re.compile(r"(?m)^from \S+ import (\([^()]*+\)|[^\n]*+)$")
+_CONSTANT = re.compile(r"(?m)^([A-Z_][A-Z0-9_]*+)(?: *+:[^\n=]*+)? *+= *+[\w.\"'+-]++ *+$")
 _IMPORT = re.compile(r"(?m)^(?:from|import) ")
 _CHANGE = (
     "Write every function that has to change, whole, from its def to its end, as it must be; keep its name and "
@@ -111,20 +114,22 @@ def _names(module: str) -> set[str]:
 
 def _constants(source: str, code: str) -> str:
     """The module with the one-line constants that a part of it has anew."""
-    for match in _CONSTANT.finditer(code):
-        source = re.sub(rf"(?m)^{match[1]}\b[^\n(=]*=[^\n]*$", match[0], source, count=1)
+    known = _names(source)
+    given = {match[1]: match[0] for match in _CONSTANT.finditer(code) if match[1] in known}
+    for name, line in given.items():
+        source = re.sub(rf"(?m)^{name}\b[^\n(=]*=[^\n]*$", lambda _, line=line: line, source, count=1)  # type: ignore[misc]
     return source
 
 
 def splice(source: str, functions: str) -> str:
     """A module in which functions are replaced by others of the same name; new ones are added at the end."""
-    for name, text in pieces_of(functions):
-        pieces = dict(pieces_of(source))
+    pieces, added = dict(pieces_of(source)), []
+    for name, text in dict(pieces_of(functions)).items():
         if name in pieces:
             source = source.replace(pieces[name].rstrip("\n"), text.rstrip("\n"), 1)
         else:
-            source = source.rstrip("\n") + "\n\n\n" + text.rstrip("\n") + "\n"
-    return source
+            added.append(text.rstrip("\n"))
+    return "\n\n\n".join([source.rstrip("\n"), *added]) + "\n" if added else source
 
 
 def _best_block(text: str, gene: str) -> str:

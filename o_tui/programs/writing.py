@@ -31,7 +31,6 @@ class Written:
 
 Ask = Callable[[list[dict[str, str]]], Written]
 """The guardian's model: messages in, its answer out. Raises OError."""
-_THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
 _DEFINED = re.compile(r"(?m)^def (\w+)")
 _TEXT_CHARS = 400
 _ANSWER_CHARS = 1024 * 1024
@@ -128,7 +127,7 @@ def candidate_of(answer: str, source: str) -> str:
     """
     parts = markers.split(source.encode())
     old = [block.decode().replace("\r\n", "\n") for block in parts.blocks]
-    text = _THINKING.sub("", answer[:_ANSWER_CHARS]).replace("\r\n", "\n")
+    text = prompting.without_thoughts(answer[:_ANSWER_CHARS]).replace("\r\n", "\n")
     new = _replaced(old, text) if "<<<<" in text else _written(old, text)
     new = [block if not block or block.endswith("\n") else block + "\n" for block in new]
     if new == old:

@@ -159,6 +159,7 @@ async def test_a_model_hears_what_was_wrong_and_every_answer_is_paid_for(desk: D
     ("answer", "why"),
     [
         ("Nothing to do.", "only words"),
+        ("Nothing to do. " * 1_000, "only words"),
         ("<<<<<<< SEARCH\n# base\n", "half a block"),
         ("@@ -1 +1 @@\n-# bass\n+# fast\n", "does not apply"),
         ("@@ -1 +1 @@\n # base\n", "an empty diff"),

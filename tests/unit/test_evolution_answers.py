@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,3 +91,39 @@ def test_whatever_a_model_says_it_is_a_module_or_one_line(answer: str) -> None:
         assert isinstance(answers.read(answer, "recall", SOURCE), str)
     except answers.AnswerError as error:
         assert "\n" not in str(error)
+
+
+HOSTILE = {
+    "imports that never close": "from a import (\n" * 60_000,
+    "fences that never close": "```python\n" * 100_000,
+    "one endless fence": "`" * 1_000_000,
+    "blanks": "import os\n" + " " * 1_000_000,
+    "one endless constant": "import os\nLIMIT:" + " " * 999_000 + "x",
+    "many constants": "".join(f"LIMIT{n} = 1\n" for n in range(60_000)),
+    "many functions": "".join(f"def f{n}():\n    pass\n" for n in range(30_000)),
+    "one function many times": "def other():\n    pass\n" * 40_000,
+    "decorators": "@a\n" * 300_000 + "def f(): pass\n",
+    "thoughts that never end": "<think>" * 140_000,
+}
+
+
+@pytest.mark.parametrize("begun", ["", "```python\n", "def g():\n    return LIMIT\n"])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_an_answer_of_a_hostile_peer_is_read_in_time_in_proportion_to_its_length(name: str, begun: str) -> None:
+    code = (
+        "import sys; from o_tui.evolution import answers; source, answer = sys.stdin.read().split(chr(0))\n"
+        "try: answers.read(answer, 'recall', source)\nexcept answers.AnswerError: pass"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=f"{SOURCE}\0{begun}{HOSTILE[name]}"[: answers.LIMIT_CHARS],
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (15, 15)),  # some took minutes; now under a second
+        check=False,
+    )
+    assert done.returncode == 0
+
+
+def test_a_constant_is_put_in_as_it_is_written() -> None:
+    answer = "```python\nLIMIT: \\1 = 5\n\n\ndef other(x):\n    return LIMIT\n```"
+    assert "LIMIT: \\1 = 5\n" in answers.read(answer, "recall", SOURCE)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from o_tui import _native
-from o_tui.evolution import candidates, risk
+from o_tui.evolution import answers, candidates, risk
 from o_tui.protocol.errors import OError
 
 TIMEOUT_S = 60.0
@@ -26,7 +26,14 @@ def _risk(value: dict[str, Any]) -> str:
     return risk.risk(value["before"], value["after"])
 
 
-JOBS: dict[str, Callable[[dict[str, Any]], Any]] = {"propose": _propose, "risk": _risk}
+def _answer(value: dict[str, Any]) -> dict[str, str]:
+    try:
+        return {"source": answers.read(value["answer"], value["gene"], value["source"])}
+    except answers.AnswerError as error:
+        return {"wrong": str(error)}
+
+
+JOBS: dict[str, Callable[[dict[str, Any]], Any]] = {"propose": _propose, "risk": _risk, "answer": _answer}
 """Pure functions of plain data."""
 
 
@@ -39,6 +46,21 @@ async def risk_of(before: str, after: str) -> str:
     if len(before) + len(after) <= HERE_CHARS:
         return await asyncio.to_thread(risk.risk, before, after)
     return str(await call("risk", {"before": before, "after": after}))
+
+
+async def answer_of(answer: str, gene: str, source: str) -> str:
+    """`answers.read`, without holding up the loop. Raises AnswerError, also where it took too long or too much."""
+    if len(answer) + len(source) <= HERE_CHARS:
+        return await asyncio.to_thread(answers.read, answer, gene, source)
+    if len(answer) > answers.LIMIT_CHARS:
+        return answers.read(answer, gene, source)  # it is refused by its length
+    try:
+        found = await call("answer", {"answer": answer, "gene": gene, "source": source})
+    except OError as error:
+        raise answers.AnswerError(f"it could not be read: {error}") from error
+    if "wrong" in found:
+        raise answers.AnswerError(found["wrong"])
+    return str(found["source"])
 
 
 async def call(job: str, value: dict[str, Any]) -> Any:

@@ -74,7 +74,7 @@ class Sourcing:
 
     def _source(self, name: str, state: dict[str, Any] | None, budget: Budget) -> Source:
         if name == "llm":
-            return ModelSource(self._surroundings.ask_model, budget.spend)
+            return ModelSource(self._surroundings.ask_model, apart.answer_of, budget.spend)
         seed = secrets.randbits(32)
 
         async def propose(asked: dict[str, Any]) -> dict[str, Any]:

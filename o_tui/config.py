@@ -210,33 +210,44 @@ def describe() -> list[dict[str, Any]]:
 
 
 def set_value(file: Path, key: str, value: Any) -> Config:
-    """Changes one setting (`brain.model`) in the file, comments and layout kept; returns all settings.
+    """Changes one setting (`brain.model`); see `set_values`."""
+    return set_values(file, {key: value})
+
+
+def set_values(file: Path, values: Mapping[str, Any]) -> Config:
+    """Changes settings in the file, all or none, comments and layout kept; returns all settings.
 
     Raises:
-        UsageError: There is no such setting, or the value is wrong; the file is unchanged.
+        UsageError: There is no such setting, or a value is wrong; the file is unchanged.
+        OSError: It cannot be written; it is unchanged.
     """
     import tomlkit  # here, because only this function needs it
 
-    section, _, name = key.partition(".")
-    _check_names({section: {}}, list(SECTIONS), str(file), "")
-    _check_names(
-        {name: 0}, [field.name for field in msgspec.structs.fields(SECTIONS[section])], str(file), section + "."
-    )
-    text = file.read_text("utf-8") if file.exists() else ""
-    document = tomlkit.parse(text)
-    table = document.setdefault(section, tomlkit.table())
-    table[name] = value
+    document = tomlkit.parse(file.read_text("utf-8") if file.exists() else "")
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        _check_names({section: {}}, list(SECTIONS), str(file), "")
+        known = [field.name for field in msgspec.structs.fields(SECTIONS[section])]
+        _check_names({name: 0}, known, str(file), section + ".")
+        document.setdefault(section, tomlkit.table())[name] = value
     config = convert(tomllib.loads(tomlkit.dumps(document)), str(file))
-    if key == "screen.keys":
+    if "screen.keys" in values:
         for identity in config.screen.keys:
             _check_names({identity: ""}, _actions(), str(file), "")
-    if key == "screen.theme":
+    if "screen.theme" in values:
         _check_theme(config.screen.theme, file)
-    # what is written is the converted value, so that "12" becomes a number
-    table[name] = msgspec.to_builtins(getattr(getattr(config, section), name))
+    for key in values:  # what is written is the converted value, so that "12" becomes a number
+        section, _, name = key.partition(".")
+        document[section][name] = msgspec.to_builtins(getattr(getattr(config, section), name))
+    _write(file, tomlkit.dumps(document))
+    return config
+
+
+def _write(file: Path, text: str) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = file.with_suffix(".tmp")
-    temporary.write_text(tomlkit.dumps(document), "utf-8")
-    temporary.chmod(0o600)
+    with open(temporary, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())  # a file that took the old one's place must not be empty after a loss of power
     temporary.replace(file)
-    return config

@@ -34,9 +34,7 @@ class Configuring:
         guardian = self._guardian
         async with self._changing:  # each reads the file and writes it again: two at once would lose one of them
             try:
-                for key, value in values.items():
-                    file = guardian.paths.config_file
-                    guardian.config = await asyncio.to_thread(settings.set_value, file, key, value)
+                guardian.config = await asyncio.to_thread(settings.set_values, guardian.paths.config_file, values)
             except OSError as error:
                 text = f"the settings could not be written: {error.strerror}; they are what they were"
                 raise PeerError(text, hint="free space or mend the disk") from error

@@ -334,6 +334,17 @@ def test_keys_are_of_actions_that_exist(workspace: Paths) -> None:
     assert config.set_value(workspace.config_file, "screen.keys", {"app.help": "f9"}).screen.keys == {"app.help": "f9"}
 
 
+def test_several_settings_are_changed_together_or_not_at_all(workspace: Paths) -> None:
+    from o_tui import config
+
+    config.set_values(workspace.config_file, {"brain.model": "a", "vault.keep": 7})
+    before = workspace.config_file.read_text("utf-8")
+    with pytest.raises(UsageError, match=r"vault\.keep"):
+        config.set_values(workspace.config_file, {"brain.model": "b", "vault.keep": "none"})
+    assert workspace.config_file.read_text("utf-8") == before
+    assert workspace.config_file.stat().st_mode & 0o777 == 0o600
+
+
 def test_config_without_a_guardian(workspace: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     data = ["--data-dir", str(workspace.data)]
     assert main(["config", "set", "vault.keep", "7", *data]) == 0

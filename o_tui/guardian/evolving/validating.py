@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 
 import msgspec
 
@@ -211,8 +210,6 @@ def main() -> int:
     json.dump(result.rows(), sys.stdout)
     return 0
 
-
-__all__ = ["Path", "judge", "seed", "validate_apart"]
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -58,10 +58,12 @@ class Redactor:
 
     def _without_beginnings(self, text: str) -> str:
         for start in {secret[:_PREFIX_CHARS] for secret in self._secrets if len(secret) > _PREFIX_CHARS}:
-            while (found := text.find(start)) >= 0:
-                rest = text[found:]
-                size = max(_common(rest, secret) for secret in self._secrets)
-                text = text[:found] + "…" + rest[size:]
+            parts, at = [], 0
+            while (found := text.find(start, at)) >= 0:
+                size = max(_common(text[found : found + len(secret)], secret) for secret in self._secrets)
+                parts += [text[at:found], "…"]
+                at = found + size
+            text = "".join([*parts, text[at:]])
         return text
 
     def line(self, text: str) -> str:

@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from o_tui.evolution.eprocess import EProcess, bounded
 from o_tui.evolution.evidence import MIN_FORKS
-from o_tui.evolution.metrics import Failures, Quality, Times
+from o_tui.evolution.metrics import Failures, Quality, Stalls, Times
 from o_tui.evolution.samples import Pair, Trial
-from o_tui.evolution.watch import blow_up
 from o_tui.protocol.refusals import Refusal
 
 Verdict = Literal["promote", "reject", "no_evidence", "continue"]
@@ -94,8 +92,7 @@ class Arbiter:
         limits = (policy.margin, policy.harm, policy.harm_for_quality)
         self._times = {name: Times(*limits) for name in ("latency", "CPU time")}
         self._failures, self._quality = Failures(), Quality(policy.quality_gain)
-        self._stalls = EProcess()
-        self._blow_ups = [0, 0]
+        self._stalls = Stalls(policy.blow_up_share)
         self._peaks = (0, 0)
         self._would_have = [0, 0]
         self._refused: list[str] = []
@@ -113,10 +110,7 @@ class Arbiter:
             return
         self._times["latency"].add(pair.fork, main.wall_ns, candidate.wall_ns)
         self._times["CPU time"].add(pair.fork, main.cpu_ns, candidate.cpu_ns)
-        stall = blow_up(main.wall_ns, candidate.wall_ns)
-        self._blow_ups[0] += stall < 0
-        self._blow_ups[1] += stall > 0
-        self._stalls.add(bounded(stall, self.policy.blow_up_share))
+        self._stalls.add(pair.fork, main.wall_ns, candidate.wall_ns)
         judged = self._quality.add(pair)
         # same, different and judged, different and not judged
         self._answers[0 if main.answer == candidate.answer else 1 if judged else 2] += 1
@@ -162,7 +156,7 @@ class Arbiter:
             values[f"better_{key}"] = self._times[name].better.value
             values[f"slower_{key}"] = self._times[name].slower.value
         values |= {"worse_errors": self._failures.worse.value, "worse_quality": self._quality.worse.value}
-        values["blow_ups"] = self._stalls.value
+        values["blow_ups"] = self._stalls.worse.value
         return {name: round(value, 4) for name, value in values.items()}
 
     # --- better
@@ -213,7 +207,7 @@ class Arbiter:
         return bool(
             self._refused
             or self._failures.fatal
-            or self._stalls.value >= limit
+            or self._stalls.worse.value >= limit
             or any(process.value >= limit for process in shown)
             or self._memory()
             or self._divergence()
@@ -233,8 +227,8 @@ class Arbiter:
         if self._quality.worse.value >= limit:
             found.append(f"worse: {self._quality.sentence()}")
         found += [*self._memory(), *self._divergence()]
-        if self._stalls.value >= limit:
-            found.append(self._stall_sentence())
+        if self._stalls.worse.value >= limit:
+            found.append(self._stalls.sentence(self.pairs))
         return [*found, *(f"slower: {self._sentence(name)}" for name in self._slow(at_the_end))]
 
     def _slow(self, at_the_end: bool) -> list[str]:
@@ -263,7 +257,7 @@ class Arbiter:
 
     def _open(self) -> list[str]:
         """What keeps a candidate that is better from being promoted: it is for the operator to judge."""
-        failures, (fast, slow) = self._failures, self._blow_ups
+        failures, stalls = self._failures, self._stalls
         found: list[str] = []
         if self._answers[2]:
             count = sum(self._answers)
@@ -271,8 +265,8 @@ class Arbiter:
             found.append(f"{text}; the operator decides")
         if failures.excess > failures.tolerated(self.pairs):
             found.append(f"{failures.sentence(self.pairs)}; the operator decides")
-        if slow - fast > max(1.0, self.policy.blow_up_share / 2 * self.pairs):
-            found.append(f"{self._stall_sentence()}; the operator decides")
+        if stalls.candidate - stalls.main > max(1.0, self.policy.blow_up_share / 2 * self.pairs):
+            found.append(f"{stalls.sentence(self.pairs)}; the operator decides")
         if self._would_have[1] > self._would_have[0]:
             more = self._would_have[1] - self._would_have[0]
             found.append(f"in {more} requests it would have done what main did not; the operator decides")
@@ -295,10 +289,6 @@ class Arbiter:
             else f"all {same} answers are the same"
         )
         return f"{text}, {'no new errors' if self._failures.excess <= 0 else 'errors within the guard'}"
-
-    def _stall_sentence(self) -> str:
-        fast, slow = self._blow_ups
-        return f"{slow} of {self.pairs} requests took twice as long or longer; {fast} did of main's"
 
     def _sentence(self, name: str) -> str:
         found = self._times[name].ratio()

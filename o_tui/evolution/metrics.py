@@ -8,6 +8,7 @@ from statistics import median
 from o_tui.evolution.eprocess import Blocks, EProcess, bounded, sign
 from o_tui.evolution.evidence import Ratio, ratio, said
 from o_tui.evolution.samples import Pair
+from o_tui.evolution.watch import blow_up
 
 
 class Times:
@@ -57,6 +58,36 @@ class Times:
     def ratio(self) -> Ratio:
         """All that is shown of it."""
         return ratio(self._forks, self._times_ns)
+
+
+class Stalls:
+    """Requests that took one side twice as long or longer: bets that the candidate's are more, beyond `share`.
+
+    Of one pair of processes (a fork) bets are made until the first stall, whosever it is: on a busy machine a process
+    that got the worse core stalls at every request, and seven in a row would show by chance what no bettor may win by.
+    Equal processes are as likely either side of it, so a fork wins or loses once, and the evidence does not grow in the
+    mean, whatever its pairs share (optional stopping).
+    """
+
+    def __init__(self, share: float) -> None:
+        self.worse = EProcess()
+        self.main, self.candidate = 0, 0
+        self._share = share
+        self._over = -1
+
+    def add(self, fork: int, main_ns: int, candidate_ns: int) -> None:
+        """One request that both answered, of the newest fork; a negative one is of its own."""
+        stall = blow_up(main_ns, candidate_ns)
+        self.main += stall < 0
+        self.candidate += stall > 0
+        if fork < 0 or fork != self._over:
+            self.worse.add(bounded(stall, self._share))
+        if stall and fork >= 0:
+            self._over = fork
+
+    def sentence(self, pairs: int) -> str:
+        """The figures."""
+        return f"{self.candidate} of {pairs} requests took twice as long or longer; {self.main} did of main's"
 
 
 class Failures:

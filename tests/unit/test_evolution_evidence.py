@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from o_tui.evolution import evidence
 from o_tui.evolution.arbiter import SEED, Arbiter, Policy, decide
+from o_tui.evolution.metrics import Stalls
 from o_tui.evolution.samples import Pair, RecordedRequest, Side, Trial
 
 MIB = 1024**2
@@ -207,6 +209,39 @@ def test_stalls_of_the_machine_are_no_blow_ups() -> None:
     assert decide(Trial(pairs)).verdict == "promote"
     tiny = [pair(0.1, 0.3), *[pair(0.1, 0.09)] * 9] * 12
     assert decide(Trial(tiny)).verdict == "promote"
+
+
+@given(st.lists(st.lists(st.integers(-1, 1), min_size=1, max_size=10), min_size=1, max_size=4))
+@settings(max_examples=60)
+def test_a_fork_that_stalls_on_either_side_alike_is_no_evidence(forks: list[list[int]]) -> None:
+    """Whatever the pairs of a fork share: the mean over which side had them is never more than before it."""
+    *before, last = forks
+
+    def evidence_after(stalls: list[int]) -> float:
+        found = Stalls(Policy().blow_up_share)
+        for fork, pairs in enumerate([*before, stalls]):
+            for stall in pairs:
+                found.add(fork, 30_000_000 if stall < 0 else 10_000_000, 30_000_000 if stall > 0 else 10_000_000)
+        return found.worse.value
+
+    mean = (evidence_after(last) + evidence_after([-stall for stall in last])) / 2
+    assert mean <= evidence_after([]) * (1 + 1e-9)
+
+
+def test_processes_that_got_the_worse_core_reject_nobody() -> None:
+    """Equal code on a busy machine: in every third fork all requests of one side, of either, take three times as long.
+
+    A guard errs by 5 % at most; with a bet for each request of a fork most of these runs were rejected.
+    """
+    dice, rejected = random.Random(9), 0
+    for _ in range(60):
+        pairs = []
+        for fork in range(40):
+            slow = dice.choice(((10, 30), (30, 10), (10, 10), (10, 10), (10, 10), (10, 10)))
+            pairs += [replace(pair(*slow), fork=fork) for _ in range(10)]
+        rejected += decide(Trial(pairs)).verdict == "reject"
+    assert rejected <= 3
+    assert decide(Trial([replace(pair(10, 30), fork=0) for _ in range(10)])).verdict == "no_evidence"
 
 
 def test_too_few_pairs_tell_nothing() -> None:

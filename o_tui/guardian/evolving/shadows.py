@@ -108,6 +108,7 @@ class Measurement:
         self._mirrored: deque[RecordedRequest] = deque(maxlen=FORK_PAIRS)
         self._seen: set[str] = set()
         self._forks = 0
+        self._cold = False
         self._tries = 0
         self._state = "starting"
         self._verdict = ""
@@ -160,7 +161,7 @@ class Measurement:
             for pair in await self._fork_both():
                 self._take(pair)
             self._state = "running"
-            for place in range(self._fork_pairs):
+            for _ in range(self._fork_pairs):
                 if self._decision is not CONTINUE:
                     break
                 request = self._upcoming()
@@ -170,7 +171,7 @@ class Measurement:
                 if request.scope != self._scope:
                     break
                 self._next = None
-                self._take(replace(await self._pair(request, warm_up=place == 0), fork=self._forks))
+                self._take(replace(await self._pair(request), fork=self._forks))
                 self._tell()
         finally:
             await self._kill_all()
@@ -234,16 +235,20 @@ class Measurement:
         for request in new if len(new) <= MIRROR_QUIET else itertools.islice(new, 0, None, MIRROR_SHARE):
             self._mirrored.append(replace(request, source="mirror"))
 
-    async def _pair(self, request: RecordedRequest, *, warm_up: bool) -> Pair:
-        pair = await self._both(request)
-        again = warm_up and pair.main.ok and pair.candidate.ok  # the first request of a process finds cold caches
+    async def _pair(self, request: RecordedRequest) -> Pair:
+        pair = await self._warm(request)
         # a failure of one side only counts if it happens twice: machines stall; a crash is never taken back
-        again = again or (pair.main.ok != pair.candidate.ok and pair.candidate.ending != "crash")
-        if again:
-            pair = await self._both(request)
+        if pair.main.ok != pair.candidate.ok and pair.candidate.ending != "crash":
+            pair = await self._warm(request)
         for name, side in (("twin", pair.main), ("shadow", pair.candidate)):
             self._count(self._runners[name], side)
         return pair
+
+    async def _warm(self, request: RecordedRequest) -> Pair:
+        """As `_both`; once more where a process was new, on either side: its first request finds cold caches."""
+        pair = await self._both(request)
+        cold, self._cold = self._cold, False
+        return await self._both(request) if cold and pair.main.ok and pair.candidate.ok else pair
 
     async def _both(self, request: RecordedRequest) -> Pair:
         self._tries += 1
@@ -320,7 +325,7 @@ class Measurement:
         return None
 
     async def _fork(self, runner: _Runner) -> None:
-        code = runner.code
+        code, self._cold = runner.code, True
         runner.instance = await self._instances.fork_shadow(
             code.files, code.revision, code.version, runner.name, self._evolution
         )

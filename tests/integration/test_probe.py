@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from o_tui.guardian.evolving import validating
+from o_tui.guardian.evolving.prober import Prober
+from o_tui.guardian.evolving.probing import Order, Report
 from o_tui.guardian.evolving.validating import judge, seed
 from tests.support import bugs
 
@@ -135,3 +140,31 @@ def test_the_command_says_which_stage_failed(tmp_path: Path) -> None:
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["verdict"], answer["stages"][-1]["name"]) == (1, "fail", "compile")
     assert answer["total_ms"] < 50
+
+
+async def test_a_validation_that_nobody_waits_for_ends_with_its_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A candidate that blocks is given half a minute; a guardian that is stopped meanwhile does not wait for it."""
+    asked, ended = asyncio.Event(), asyncio.Event()
+    loop, pids = asyncio.get_running_loop(), list[int]()
+
+    class Watched(Prober):
+        def ask(self, order: Order, timeout_s: float) -> Report | None:
+            pids.append(self.pid)
+            loop.call_soon_threadsafe(asked.set)
+            return super().ask(order, timeout_s)
+
+        def __exit__(self, *error: object) -> None:
+            super().__exit__(*error)
+            loop.call_soon_threadsafe(ended.set)
+
+    monkeypatch.setattr(validating, "Prober", Watched)
+    blocks = SMALL.replace("    return min(", "    __import__('queue').SimpleQueue().get()\n    return min(")
+    task = asyncio.create_task(validating.validate_apart("", blocks, SMALL.encode()))
+    await asked.wait()
+    task.cancel()
+    async with asyncio.timeout(5):
+        await ended.wait()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)

@@ -11,6 +11,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 
@@ -58,6 +59,8 @@ async def validate_apart(
             answer better.
         repair: It must stand every kept attack, those too that the reference does not.
 
+    Who no longer waits for it ends it: what would run on is killed, so that a guardian's end waits for no candidate.
+
     Raises:
         ValueError: There is no such gene.
         OSError: No process could be started.
@@ -66,7 +69,35 @@ async def validate_apart(
     if len(raw) > 16 * 1024**2:  # the size stage answers without reading it
         return await asyncio.to_thread(validate, gene, raw)
     strict = not gene if strict is None else strict
-    return await asyncio.to_thread(judge, gene, raw, reference, attacks, files, strict, repair)
+    running = _Running()
+    try:
+        return await asyncio.to_thread(judge, gene, raw, reference, attacks, files, strict, repair, running)
+    except asyncio.CancelledError:
+        running.stop()
+        raise
+
+
+class _Running:
+    """The prober of a validation that somebody waits for; from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._prober: Prober | None = None
+        self._stopped = False
+
+    def begun(self, prober: Prober) -> None:
+        """It has been started; it is ended at once where nobody waits any more."""
+        with self._lock:
+            self._prober = prober
+            if self._stopped:
+                prober.kill()
+
+    def stop(self) -> None:
+        """Nobody waits any more."""
+        with self._lock:
+            self._stopped = True
+            if self._prober is not None:
+                self._prober.kill()
 
 
 def judge(
@@ -77,12 +108,15 @@ def judge(
     files: Mapping[str, str] | None = None,
     strict: bool = True,
     repair: bool = False,
+    running: _Running | None = None,
 ) -> Validation:
     """As `validate_apart`, and waits for it."""
     read = _read(gene, raw, reference)
     if not read.ok:
         return read
     with Prober() as prober:  # it loads what it needs while the checkers read
+        if running is not None:
+            running.begun(prober)
         stages = [*read.stages, *linting.stages(name_of(gene), raw)]
         if any(stage.verdict == "fail" for stage in stages):
             return Validation(tuple(stages))

@@ -343,6 +343,19 @@ async def test_leaving_the_field_decides_nothing(workspace: Paths) -> None:
         assert view.calls("approve") == []
 
 
+async def test_esc_takes_the_question_back(workspace: Paths) -> None:
+    async with opened(workspace, setup=one) as view:
+        pane, clock = await review(view)
+        clock.wait()
+        await view.press("A", *VERSION, "escape")
+        assert not pane.bar.open_for
+        assert pane.diff.has_focus
+        assert "Nothing was approved." in view.text()
+        clock.wait()
+        await view.press("enter")
+        assert view.calls("approve") == []
+
+
 async def test_a_diff_that_is_not_the_one_to_be_approved(workspace: Paths) -> None:
     async with opened(workspace, setup=with_evolutions(evolution(diff_sha256="00" * 32))) as view:
         pane, clock = await review(view)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from textual import events
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.compose import compose
 from textual.containers import Vertical
 from textual.widget import Widget
@@ -43,6 +43,7 @@ class Pane(boundary.Guarded, Vertical):
     """The parts of the model that this pane shows: `update` is called only when one of them changed."""
 
     can_focus = False
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "show_all", show=False)]
 
     def __init_subclass__(cls, **options: Any) -> None:
         cls.BINDINGS = [*bindings(cls.__dict__.get("actions", ()))]
@@ -91,11 +92,9 @@ class Pane(boundary.Guarded, Vertical):
         for bar in self.query(FilterBar):
             bar.action_drop()
 
-    def on_key(self, event: events.Key) -> None:
-        """Comes here only when nobody nearer has taken the key; what stops here is no pane's action any more."""
-        if event.key == "escape" and self.query(FilterBar):
-            event.stop()
-            self.attempt(self.show_all)
+    def action_show_all(self) -> None:
+        """A binding, not `on_key`: keys come up here before the bindings of what is inside, as the approval's Esc."""
+        self.attempt(self.show_all)
 
     # --- what a pane may use
 

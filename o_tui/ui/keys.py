@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
+from textual.keys import format_key
+
 _NAMES = {
-    "question_mark": "?",
-    "slash": "/",
-    "left_square_bracket": "[",
-    "right_square_bracket": "]",
-    "plus": "+",
-    "minus": "-",
-    "full_stop": ".",
-    "comma": ",",
     "space": "Space",
     "enter": "Enter",
     "escape": "Esc",
@@ -35,6 +29,8 @@ def shown(key: str) -> str:
         name = _NAMES[name]
     elif len(name) > 1 and name[0] == "f" and name[1:].isdigit():
         name = name.upper()
+    else:
+        name = format_key(name)
     if modifiers == ["ctrl"] and len(name) == 1:
         return "^" + name.upper()
     words = {"ctrl": "Ctrl+", "alt": "Alt+", "shift": "Shift+", "super": "Super+"}

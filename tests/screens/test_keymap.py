@@ -84,6 +84,11 @@ def test_keys_are_written_for_people(key: str, words: str) -> None:
     assert shown(key) == words
 
 
+def test_no_key_is_written_as_textual_names_it() -> None:
+    every = [key for action in ALL for key in action.keys] + sorted(keymap._NAMES)
+    assert [shown(key) for key in every if "_" in shown(key)[1:]] == []
+
+
 async def test_the_operators_keys_work_and_are_shown() -> None:
     config = Config(screen=ScreenConfig(theme="night", keys={"app.zoom": "f7,ctrl+o", "app.fly": "f7"}))
     async with view(config=config) as v:

@@ -78,6 +78,12 @@ def age_ns(time_ns: int, now_ns: int) -> str:
     return age(max(0, now_ns - time_ns) / NS)
 
 
+def ago_ns(time_ns: int, now_ns: int) -> str:
+    """`age_ns` in a sentence: `12 s ago`, `now`."""
+    words = age_ns(time_ns, now_ns)
+    return words if words == "now" else f"{words} ago"
+
+
 def clock(time_ns: int, now_ns: int = 0) -> str:
     """The local time of day `12:03:11`; with `now_ns`, on another day the date too: `11-20 12:03`."""
     moment = _local(time_ns)
@@ -120,8 +126,11 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def distance(operations: int) -> str:
-    """How many operations the log has grown since a sequence number: `+2 104`."""
-    return f"+{count(operations)}" if operations >= 0 else f"-{count(-operations)}"
+    """How many operations the log has grown since a sequence number: `+2 104`.
+
+    A checkpoint may be told before the log's own figure: what is known of the log is then as old as that, `+0`.
+    """
+    return f"+{count(max(0, operations))}"
 
 
 def sparkline(values: Sequence[float], width: int, *, ascii_only: bool = False) -> str:

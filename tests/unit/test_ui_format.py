@@ -50,6 +50,8 @@ def test_age(seconds: float, text: str) -> None:
 
 def test_age_of_a_moment_that_has_not_come() -> None:
     assert written.age_ns(5_000_000_000, 1_000_000_000) == "now"
+    assert written.ago_ns(1_000_000_000, 1_500_000_000) == "now"
+    assert written.ago_ns(1_000_000_000, 5_000_000_000) == "4 s ago"
 
 
 def test_clock_says_the_day_when_it_is_another_one() -> None:
@@ -63,7 +65,7 @@ def test_clock_says_the_day_when_it_is_another_one() -> None:
 def test_counts_and_changes() -> None:
     assert written.count(12_404) == "12 404"
     assert written.distance(2_104) == "+2 104"
-    assert written.distance(-3) == "-3"
+    assert written.distance(-3) == "+0"
     assert written.change(0.81) == "-19.0 %"
     assert written.change(None) == "-"
     assert written.interval(0.76, 0.87) == "-24.0 .. -13.0 %"

@@ -186,7 +186,7 @@ class Commander:
         lines = []
         for row in rows:
             when = row.get("time_ns") or row.get("time") or 0
-            ago = f"{format.age_ns(when, now)} ago" if isinstance(when, int) and when else str(when)
+            ago = format.ago_ns(when, now) if isinstance(when, int) and when else str(when)
             text = str(row.get("text", "")).replace("\n", " ")[:300]
             lines.append(f"- {text}  *{row.get('source', '')}, {ago}*")
         self._pane.say_local(f"/memory {rest}", "\n".join(lines) or "Nothing is remembered about that.")

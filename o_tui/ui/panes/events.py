@@ -10,7 +10,7 @@ from textual.widget import Widget
 
 from o_tui.protocol.errors import OError
 from o_tui.ui.actions import Action
-from o_tui.ui.format import age, age_ns, clock, count, distance, milliseconds, short, shown, size
+from o_tui.ui.format import age, ago_ns, clock, count, distance, milliseconds, short, shown, size
 from o_tui.ui.lists.columns import Column
 from o_tui.ui.lists.filter_bar import FilterBar
 from o_tui.ui.lists.row_list import Cell, Row, RowList
@@ -152,7 +152,7 @@ class EventsPane(Pane):
             line.append("  [!] read only", "bold")
         if last.get("id"):
             when = int(last.get("time") or last.get("time_ns") or 0)
-            since = f" {age_ns(when, self.view.now_ns())} ago" if when else ""
+            since = f" {ago_ns(when, self.view.now_ns())}" if when else ""
             line.append(f"  checkpoint {short(shown(last['id']))}{since} {distance(seq - int(last.get('seq') or 0))}")
         if loop.get("p99_ms") is not None:
             line.append(f"  loop p99 {milliseconds(loop['p99_ms'])}")

@@ -76,6 +76,7 @@ async def test_the_end_of_an_evolution_begun_in_the_chat_is_told_there(tmp_path:
         await v.sees("ev-18")
         v.guardian.notify("evolution", scripted_data.evolution() | {"id": "ev-18"})
         await v.sees("waits for you in", "19 % faster, 0 of 60")
+        assert v.text().count("/evolve recall") == 1, "nobody has said it again"
 
 
 async def test_rollback_names_the_version() -> None:

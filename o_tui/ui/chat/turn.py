@@ -37,7 +37,9 @@ class Turn:
         self._streamed = False
         you = {"who": "you", "time_ns": row.get("time_ns") or 0}
         self._head = Piece("head", data={"who": "O", "time_ns": row.get("time_ns") or 0}, gap=True)
-        self.pieces += [Piece("head", data=you, gap=True), Piece("plain", str(row.get("text") or "")), self._head]
+        if text := str(row.get("text") or ""):  # none: what the view says by itself
+            self.pieces += [Piece("head", data=you, gap=True), Piece("plain", text)]
+        self.pieces.append(self._head)
         self._finished = False
         self.take_row(row)
 

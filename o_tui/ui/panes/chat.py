@@ -33,8 +33,8 @@ finds again (what did I say about ...?), calculates
 and knows the date. With one it also talks.
 
 /evolve  tries a change of its own code, and asks you
-         before it counts; without a model it needs a
-         file: /evolve recall candidate.py
+         before it counts: /evolve recall; or one of
+         yours: /evolve recall candidate.py
 /brain   chooses a model
 /help    shows every key and command"""
 
@@ -226,7 +226,7 @@ class ChatPane(Pane):
         {"pageup": self.action_page_up, "pagedown": self.action_page_down, "end": self.action_follow}[message.key]()
 
     def say_local(self, text: str, answer: str, error: str = "") -> None:
-        """An answer of the view itself, for a command."""
+        """An answer of the view itself, for a command; without one, what it tells by itself."""
         self._local += 1
         row: Row = {"request_id": f"local-{self._local}", "text": text, "answer": answer, "error": error}
         row |= {"state": "failed" if error else "done", "time_ns": self.view.now_ns()}
@@ -244,7 +244,7 @@ class ChatPane(Pane):
         state, text = str(row.get("state") or ""), outcome.told(row)
         if text and self._begun[identity] != state:
             self._begun[identity] = state
-            self.say_local(f"/evolve {row.get('gene', '')}", text)
+            self.say_local("", text)
 
     def on_chat_log_moved(self, message: ChatLog.Moved) -> None:
         """Says how much is new below what is seen."""

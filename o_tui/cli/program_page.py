@@ -35,6 +35,7 @@ class Process:
         self.state = "running"
         self.code = 0
         self._again = again
+        self._due = False
         self._unread: queue.SimpleQueue[tuple[dict[str, Any], float]] = queue.SimpleQueue()
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this
         self._begin(words)
@@ -61,11 +62,18 @@ class Process:
         with contextlib.suppress(queue.Empty):
             while True:
                 self.figures.take(*self._unread.get_nowait())
+        self._interrupt()
 
     def pause(self) -> None:
         """See Feed: it stops as if for good, so that nothing of it waits anywhere."""
-        if self.state == "running" and self.figures.name:
-            self.state = "pausing"
+        if self.state == "running":
+            self.state, self._due = "pausing", True
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        """A run that has no name yet could not go on: its pause waits until it has begun."""
+        if self._due and self.state == "pausing" and self.figures.name:
+            self._due = False
             self._child.send_signal(signal.SIGINT)
 
     def resume(self) -> None:

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from o_tui.cli.program_page import Process
 from o_tui.ui.programs.figures import Figures, failure_of
-from o_tui.ui.programs.page import EMPTY, ProgramPage
+from o_tui.ui.programs.page import EMPTY, PAUSED, ProgramPage
 from o_tui.ui.text import KeyLine
 from tests.support import user_programs
 from tests.support.terminal import ROOT
@@ -92,13 +93,21 @@ async def test_looks(size: tuple[int, int], snapshot: SnapshotAssertion) -> None
 
 
 async def test_it_says_what_it_waits_for_while_there_is_nothing() -> None:
-    page, _ = page_of([])
+    page, feed = page_of([])
     async with page.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         assert EMPTY in picture(page)
+        await pilot.press("p")
+        await pilot.pause()
+        assert PAUSED in picture(page)
         await pilot.press("d")
         await pilot.pause()
-        assert "there is nothing better than" in picture(page)
+        assert "there is nothing better than the program as it was yet" in picture(page)
+        for event in EVENTS:
+            feed.figures.take(event, 0.0)
+        page.draw()
+        await pilot.pause()
+        assert "nothing better" not in picture(page)
 
 
 async def test_keys_and_the_mouse() -> None:
@@ -191,6 +200,22 @@ def test_a_run_on_a_terminal_pauses_goes_on_and_leaves_its_end_behind(folder: Pa
         assert terminal.process.wait(30) == 0
     finally:
         terminal.close()
+
+
+def test_a_pause_before_the_run_has_begun_is_said_at_once_and_kept(folder: Path) -> None:
+    program, evaluator = user_programs.files(folder / "p")
+    process = Process([str(program), str(evaluator), "--budget=100000", f"--data-dir={folder / 'w'}"], [])
+    try:
+        process.pause()
+        assert process.state == "pausing"
+        deadline = time.monotonic() + 60
+        while process.state == "pausing" and time.monotonic() < deadline:
+            process._reader.join(0.05)
+            process.poll()
+        assert process.state == "paused"
+        assert process.figures.name
+    finally:
+        process.close()
 
 
 def test_a_run_that_is_stopped_can_be_resumed_and_says_how(folder: Path) -> None:

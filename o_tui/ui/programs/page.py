@@ -30,6 +30,7 @@ from o_tui.ui.text import LAST_DOOR, KeyLine, Static, Text, safe
 DRAW_S, DRAW_REMOTE_S = 0.2, 0.5
 ROWS = 8
 EMPTY = "Nothing has been evaluated yet: the evaluator is being started."
+PAUSED = "Nothing has been evaluated yet: p goes on."
 
 
 class Feed(Protocol):
@@ -115,16 +116,18 @@ class ProgramPage(Borders):
             self.exit(0)
             return
         figures = self.feed.figures
-        self.query_one("#head", Static).update(self._head(figures))
         rows = [(name, f"{n:>6}{figures.helped[name]:>8}") for name, n in figures.tried.most_common(ROWS)]
         self._table("#operators", "Operator", " tried  better", rows)
         failures = [(name, f"{n:>6}") for name, n in figures.failures.most_common(ROWS)]
         self._table("#failures", "Failures", "times" if failures else "none", failures)
         told = Text("\n").join(Text(line, no_wrap=True, overflow="ellipsis") for line in reversed(figures.events))
-        self.query_one("#events", Static).update(told if figures.tried else Text(EMPTY))
+        nothing = Text(PAUSED if self.feed.state == "paused" else EMPTY)
+        self.query_one("#events", Static).update(told if figures.tried else nothing)
         if figures.best is not self._shown_best:
             self._shown_best = figures.best
+            self._said = ""
             self._show_diff()
+        self.query_one("#head", Static).update(self._head(figures))
 
     def _head(self, figures: Figures) -> Text:
         now = self.clock()
@@ -133,7 +136,7 @@ class ProgramPage(Borders):
         text.append(f"O evolve {begun.get('evolution', '')}", "bold")
         text.append(f"  {self.feed.state}", "" if self.feed.state == "running" else "reverse")
         text.append(f"  {milliseconds(1000 * (now - self._began))}  seed {begun.get('seed', 0)}")
-        text.append(f"  sandbox {begun.get('tier', '?')}  {self._said}\n")
+        text.append(f"  sandbox {begun.get('tier', '?')}\n")
         text.append("best ")
         text.append(figure(best.get("score")), "bold")
         text.append(f"  as it was {figure(figures.initial)}")
@@ -143,7 +146,7 @@ class ProgramPage(Borders):
         width = max(10, min(60, self.size.width - 44))
         full = width * figures.done // budget if budget else 0
         text.append(f"\n[{'#' * full}{'.' * (width - full)}] {figures.done} of {budget or '?'}")
-        text.append(f"  {figures.rate(now):.0f}/s  failed {figures.failed}")
+        text.append(f"  {figures.rate(now):.0f}/s  failed {figures.failed}\n{self._said}")
         return text
 
     def _table(self, where: str, title: str, columns: str, rows: list[tuple[str, str]]) -> None:

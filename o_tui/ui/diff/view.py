@@ -276,7 +276,9 @@ class DiffView(Guarded, ScrollView, can_focus=True):
         self._painter = None
         frame = Frame.of(document, width, scroll=0, wrap=self.wrapped, ascii_only=self.ascii_only)
         measuring = RowPainter(document, frame, {})
-        heights = [measuring.height(row) for row in document.rows] if self.wrapped else [1] * len(document.rows)
+        # hidden, it has no width yet: rows wrapped for the least one would bring a scrollbar for a moment
+        wrapped = self.wrapped and self._measured > 0
+        heights = [measuring.height(row) for row in document.rows] if wrapped else [1] * len(document.rows)
         self._tops, self._lines = [], []
         for index, height in enumerate(heights):
             self._tops.append(len(self._lines))

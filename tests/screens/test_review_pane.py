@@ -464,6 +464,20 @@ async def test_rolling_back_needs_the_word(workspace: Paths) -> None:
         await view.until(lambda: "Rolled back: v0.1.2 runs." in view.text())
 
 
+async def test_rolling_back_while_a_canary_runs_ends_it(workspace: Paths) -> None:
+    def canary(guardian: ScriptedGuardian) -> None:
+        with_evolutions(evolution(id="ev-9", state="promoted"), evolution(state="canary"))(guardian)
+        guardian.handlers["rollback"] = lambda **params: {"version": "0.1.0", "revision": "aa"}
+
+    async with opened(workspace, setup=canary) as view:
+        await view.go("review")
+        await view.press("u")
+        await view.until(lambda: isinstance(view.app.screen, ConfirmScreen))
+        assert "The canary of ev-17 (recall) ends" in view.text()
+        await view.press(*"rollback", "enter")
+        await view.called("rollback")
+
+
 async def test_nothing_to_roll_back(workspace: Paths) -> None:
     async with opened(workspace, setup=one) as view:
         await review(view)

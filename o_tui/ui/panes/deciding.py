@@ -130,19 +130,23 @@ class Deciding(Pane):
                 self.view.tell(f"{shown(mine, 30)} waits. F4 brings you back to it.")
 
     def action_rollback(self) -> None:
-        """Asks, then goes back to the version before."""
-        last = next((row for row in reversed(self.model.evolutions.values()) if row.get("state") == "promoted"), None)
+        """Asks, then ends the canary, or goes back to the version before."""
+        newest = {str(row.get("state")): row for row in self.model.evolutions.values()}
+        last = newest.get("canary") or newest.get("promoted")
         if last is None:
             self.view.tell("No promotion is there to be rolled back.")
             return
-        genome = self.model.status.get("genome") or {}
-        lines = [
-            f"Version {shown(genome.get('version') or last.get('version'), 20)} came with {shown(last['id'], 20)} "
-            f"({shown(last.get('gene'), 40)}). The code goes back to what was before it.",
-            "",
-            "No request is lost: the older code is loaded beside the newer one and they are swapped between two "
-            "requests. It becomes a new version; nothing is deleted from the genome's history.",
-        ]
+        name, gene = shown(last["id"], 20), shown(last.get("gene"), 40)
+        version = shown((self.model.status.get("genome") or {}).get("version") or last.get("version"), 20)
+        if last["state"] == "canary":
+            lines = [f"The canary of {name} ({gene}) ends; version {version} answers every request, as before."]
+        else:
+            lines = [
+                f"Version {version} came with {name} ({gene}). The code goes back to what was before it.",
+                "",
+                "No request is lost: the older code is loaded beside the newer one and they are swapped between two "
+                "requests. It becomes a new version; nothing is deleted from the genome's history.",
+            ]
 
         def decided(word: str | None) -> None:
             self.gate.close()

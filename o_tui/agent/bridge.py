@@ -9,6 +9,7 @@ here: an instance has one socket and one clock.
 
 from __future__ import annotations
 
+import mmap
 import os
 import select
 import signal
@@ -23,6 +24,8 @@ from o_tui.protocol.frames import Frame, Metadata
 READ_BYTES = 256 * 1024
 SEND_AT_BYTES = 256 * 1024
 """Collected output beyond this is sent at once: the socket's own back-pressure is the bound."""
+KEPT_BYTES = 16 * 1024
+"""What a larger read (a genome) was put into is given back: it would stay this process' own."""
 PULSE_S = 0.05
 _GONE = select.POLLHUP | select.POLLERR | select.POLLRDHUP
 _PLAIN = Metadata()
@@ -84,7 +87,7 @@ class Bridge:
         Raises:
             FrameError: The guardian broke the protocol.
         """
-        buffer = bytearray(READ_BYTES)
+        buffer = mmap.mmap(-1, READ_BYTES)  # only what is read into it takes pages
         view = memoryview(buffer)
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
@@ -106,6 +109,8 @@ class Bridge:
                     if not size:
                         return 0
                     self._handle(view[:size], handle)
+                    if size > KEPT_BYTES:
+                        buffer.madvise(mmap.MADV_DONTNEED)
                 settle()
                 self.flush()
         except (BrokenPipeError, ConnectionResetError):

@@ -26,7 +26,7 @@ from typing import NamedTuple, NoReturn
 
 import o_tui
 from o_tui import _native
-from o_tui.agent import child, confinement, prepared, reducers
+from o_tui.agent import child, confinement, fork_hooks, prepared, reducers
 from o_tui.agent.state import State
 from o_tui.protocol import checkpoint, chunks, contracts, frames, messages
 from o_tui.protocol.errors import OError
@@ -238,6 +238,7 @@ def main(arguments: list[str]) -> NoReturn:
     nursery = Nursery(control, stream, heartbeat_s)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with_parent(nursery)
+    fork_hooks.lighten()
     gc.disable()
     os._exit(nursery.run())
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from o_tui import _native
-from o_tui.agent import confinement, orphans
+from o_tui.agent import confinement, fork_hooks, orphans
 from o_tui.programs import candidate, evaluator, orders
 from o_tui.programs.candidate import UNCONFINED_STATUS
 from o_tui.programs.convention import Result
@@ -220,6 +220,7 @@ def main(arguments: list[str]) -> NoReturn:
     try:
         setup, _ = orders.receive(control, Setup)
         _preload(setup.modules, confinement.readable())
+        fork_hooks.lighten()
         gc.collect()
         gc.disable()
         server = Server(control, setup, folder)

@@ -5,19 +5,17 @@ What stands here is the first defence (a gene that imports `os` is not loaded); 
 
 from __future__ import annotations
 
-import ast
 import builtins
 import importlib
 import importlib.machinery
-import opcode
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import CodeType, FunctionType, ModuleType
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from o_tui.agent import prepared, tools
 from o_tui.agent.dsl import ToolSpec
-from o_tui.agent.gene_errors import GeneError, describe
+from o_tui.agent.gene_errors import describe
 from o_tui.agent.parameters import is_asynchronous, is_generator, parameters
 from o_tui.protocol import contracts
 from o_tui.protocol.errors import OError
@@ -26,9 +24,6 @@ if TYPE_CHECKING:
     from importlib.abc import Loader
 
 PACKAGE_PREFIX = "genome_"
-_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
-_IMPORT_NAME = opcode.opmap["IMPORT_NAME"]
-_DOORS = frozenset(["__builtins__", "__import__", "__loader__", "__spec__"])
 
 
 class GenomeError(OError):
@@ -191,10 +186,6 @@ class _Finder:
     def exec_module(self, module: ModuleType) -> None:
         path, source = self._files[module.__name__]
         code = prepared.code(path, source)
-        _check_code(code, path)
-        if any(_imports(inner) for inner in code.co_consts if isinstance(inner, CodeType)):
-            # rare, and parsing is half of what loading costs: only what a function would import later is looked up
-            _check_imports(ast.parse(source, code.co_filename).body, path)
         module.__dict__["__builtins__"] = self._builtins
         exec(code, module.__dict__)
 
@@ -221,32 +212,3 @@ def _builtins() -> dict[str, Any]:
 
 _prepared = [_builtins()]
 """For the first revision, made before the fork: to copy it afterwards writes to 0.7 MB of what forks share."""
-
-
-def _check_imports(statements: Iterable[ast.AST], path: str) -> None:
-    """Refuses imports that are not allowed; visits statements only, which is a tenth of all nodes."""
-    for node in statements:
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names = [node.module or ""]
-        for name in names:
-            if not contracts.allowed_import(name):
-                raise GeneError(f"{path}:{getattr(node, 'lineno', 0)}: a gene may not import {name}")
-        for block in _BLOCKS:
-            _check_imports(getattr(node, block, ()), path)
-
-
-def _imports(code: CodeType) -> bool:
-    """Whether a function, or one in it, has an import statement."""
-    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
-    return _IMPORT_NAME in code.co_code[::2] or any(map(_imports, inner))
-
-
-def _check_code(code: CodeType, path: str) -> None:
-    for name in _DOORS.intersection(code.co_names):
-        raise GeneError(f"{path}:{code.co_firstlineno}: a gene may not use {name}")
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            _check_code(constant, path)

@@ -27,6 +27,7 @@ from typing import NamedTuple, NoReturn
 import o_tui
 from o_tui import _native
 from o_tui.agent import child, confinement, fork_hooks, prepared, reducers
+from o_tui.agent.gene_errors import GeneError
 from o_tui.agent.state import State
 from o_tui.protocol import checkpoint, chunks, contracts, frames, messages
 from o_tui.protocol.errors import OError
@@ -86,7 +87,7 @@ class Nursery:
 
     def _prepare(self, ahead: Iterator[str]) -> None:
         # what cannot be prepared is compiled in the fork, which says what is wrong with it
-        with contextlib.suppress(OSError, SyntaxError, ValueError, KeyError, re.error):
+        with contextlib.suppress(OSError, SyntaxError, ValueError, KeyError, re.error, GeneError):
             for _path in ahead:
                 if self._poll.poll(0):
                     break

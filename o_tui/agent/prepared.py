@@ -1,7 +1,7 @@
-"""What the genome that O ships costs to load, paid once before the fork: its code is compiled, its patterns are known.
+"""What the genome that O ships costs to load, paid once before the fork: compiled and checked code, known patterns.
 
 Nothing of it runs here: text is parsed, and `re` compiles the patterns that stand in it as constants. A fork that
-loads the same text finds both, whatever else has changed in its genome: most genes of an evolved one are the shipped.
+loads the same text finds them, whatever else has changed in its genome: most genes of an evolved one are the shipped.
 """
 
 from __future__ import annotations
@@ -14,25 +14,31 @@ import re
 from collections.abc import Iterator
 from types import CodeType
 
+from o_tui.agent import code_checks
 from o_tui.agent.gene_errors import GENOME_PREFIX
 
 _compiled: dict[tuple[str, str], CodeType] = {}
 
 
 def code(path: str, source: str) -> CodeType:
-    """The module's code, compiled now if it is not prepared.
+    """The module's code, compiled and checked now if it is not prepared: to look through it writes to all of it.
 
     Raises:
         SyntaxError, ValueError, RecursionError: As `compile`.
+        GeneError: It may not be loaded.
     """
-    return _compiled.get((path, source)) or compile(source, GENOME_PREFIX + path, "exec", dont_inherit=True)
+    found = _compiled.get((path, source))
+    if found is None:
+        found = compile(source, GENOME_PREFIX + path, "exec", dont_inherit=True)
+        code_checks.check(found, source, path)
+    return found
 
 
 def steps(genome: str) -> Iterator[str]:
     """Prepares the modules of a folder one by one, some milliseconds each, and yields the path of each when it is done.
 
     Raises:
-        OSError, SyntaxError, ValueError, KeyError, re.error: A file cannot be prepared; those before it are.
+        OSError, SyntaxError, ValueError, KeyError, re.error, GeneError: A file cannot be prepared; those before it are.
     """
     for folder, _folders, names in os.walk(genome):
         for name in names:
@@ -47,7 +53,9 @@ def _prepare(path: str, source: str) -> None:
     tree = ast.parse(source, GENOME_PREFIX + path)
     for pattern, flags in _patterns(tree):
         re.compile(pattern, flags)
-    _compiled[path, source] = compile(tree, GENOME_PREFIX + path, "exec", dont_inherit=True)
+    made = compile(tree, GENOME_PREFIX + path, "exec", dont_inherit=True)
+    code_checks.check(made, source, path)
+    _compiled[path, source] = made
 
 
 def _patterns(tree: ast.AST) -> Iterator[tuple[str, re.RegexFlag]]:

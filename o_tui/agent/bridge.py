@@ -87,7 +87,8 @@ class Bridge:
         Raises:
             FrameError: The guardian broke the protocol.
         """
-        buffer = mmap.mmap(-1, READ_BYTES)  # only what is read into it takes pages
+        # only what is read into it takes pages; private, because those of a shared one cannot be given back
+        buffer = mmap.mmap(-1, READ_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         view = memoryview(buffer)
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)

@@ -10,7 +10,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from o_tui.paths import Paths
 from o_tui.ui.panes.shadows import flow, steps
-from o_tui.ui.screens.inspect import InspectScreen
+from o_tui.ui.screens.inspect import InspectScreen, _one
 from tests.support import scripted_data
 from tests.support.panes import SIZES, THEMES, evolution, opened
 from tests.support.scripted_link import ScriptedGuardian
@@ -88,6 +88,12 @@ async def test_enter_shows_a_shadow(workspace: Paths) -> None:
         await view.press("enter")
         await view.until(lambda: isinstance(view.app.screen, InspectScreen))
         assert "Shadow S-8" in view.text()
+
+
+def test_a_shadow_that_has_ended_has_no_process() -> None:
+    assert _one("pid", 0) == "-"
+    assert _one("pid", 41_000) == "41000"
+    assert _one("errors", 0) == "0"
 
 
 async def test_enter_on_an_outcome_goes_to_the_review(workspace: Paths) -> None:

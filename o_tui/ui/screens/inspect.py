@@ -135,7 +135,7 @@ def _brief(name: str, value: Any) -> str:
 
 
 def _one(name: str, value: Any) -> str:
-    if value is None or value == "" or value == []:
+    if value is None or value == "" or value == [] or (name == "pid" and not value):  # no process has 0
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -261,15 +261,14 @@ class Arbiter:
         found: list[str] = []
         if self._answers[2]:
             count = sum(self._answers)
-            text = f"{self._answers[2]} of {count} answers differ, and which are better is not measured"
-            found.append(f"{text}; the operator decides")
+            found.append(f"{self._answers[2]} of {count} answers differ, and which are better is not measured")
         if failures.excess > failures.tolerated(self.pairs):
-            found.append(f"{failures.sentence(self.pairs)}; the operator decides")
+            found.append(failures.sentence(self.pairs))
         if stalls.candidate - stalls.main > max(1.0, self.policy.blow_up_share / 2 * self.pairs):
-            found.append(f"{stalls.sentence(self.pairs)}; the operator decides")
+            found.append(stalls.sentence(self.pairs))
         if self._would_have[1] > self._would_have[0]:
             more = self._would_have[1] - self._would_have[0]
-            found.append(f"in {more} requests it would have done what main did not; the operator decides")
+            found.append(f"in {more} requests it would have done what main did not")
         return found
 
     def _no_evidence(self) -> Decision:
@@ -279,7 +278,7 @@ class Arbiter:
         if found := self._open():
             return Decision("no_evidence", (*found, said))
         more = [self._quality.sentence()] if self._quality.count else []
-        return Decision("no_evidence", (f"not shown better; the operator decides: {said}", *more))
+        return Decision("no_evidence", (f"not shown better: {said}", *more))
 
     def _sameness(self) -> str:
         same, judged, _ = self._answers

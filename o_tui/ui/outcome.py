@@ -58,7 +58,9 @@ def told(row: Mapping[str, Any]) -> str:
     }
     if state not in ends:
         return ""
-    numbers, reason = verdict(row), format.shown(row.get("reason"), 300)
-    lines = [f"Evolution **{identity}** of `{gene}` {ends[state]}."]
+    end, numbers, reason = ends[state], verdict(row), format.shown(row.get("reason"), 300)
+    if state == "rejected" and row.get("verdict") == "no_evidence":
+        end, numbers = "has ended: nothing was shown to be better", ""  # figures would say otherwise than the reason
+    lines = [f"Evolution **{identity}** of `{gene}` {end}."]
     lines += [f"- {text}" for text in (reason, numbers) if text]
     return "\n".join(lines)

@@ -59,6 +59,14 @@ def test_the_use_of_a_model_is_told_once_there_is_one() -> None:
     assert usage({"calls": 0}) == usage(None) == ""
 
 
+def test_an_evolution_that_showed_nothing_is_not_called_rejected() -> None:
+    row = scripted_data.evolution() | {"state": "rejected", "reason": "not shown better: latency -2.8 %"}
+    assert "was rejected." in outcome.told(row) and "faster" in outcome.told(row)
+    text = outcome.told(row | {"verdict": "no_evidence"})
+    assert "has ended: nothing was shown to be better." in text and "not shown better: latency -2.8 %" in text
+    assert "rejected" not in text and "faster" not in text
+
+
 async def test_evolve_from_a_missing_file_says_so_and_asks_no_model() -> None:
     async with view() as v:
         v.app.chat.commander.run("evolve", "recall --from missing")

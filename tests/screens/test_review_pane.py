@@ -98,7 +98,7 @@ async def test_empty_says_what_to_do(workspace: Paths) -> None:
         await view.go("review")
         assert "Nothing waits for you." in view.text()
         assert "Next hunk" not in view.text()
-        assert "/evolve recall --from candidate.py" in view.text()
+        assert "/evolve recall" in view.text()
         await view.press("A", "R")
         assert view.calls("approve") == view.calls("reject") == []
 

@@ -87,7 +87,7 @@ class Commander:
             self._pane.say_local(
                 f"/evolve {rest}",
                 f"Evolution **{value.get('evolution', '')}** of `{gene}` has begun. Shadows shows it at work; "
-                "when it has been measured it waits in Review (F4).",
+                "what may be better waits in Review (F4).",
             )
             self._pane.await_outcome(str(value.get("evolution", "")))
 

@@ -171,7 +171,7 @@ class Turn:
     def answer_text(self) -> str:
         """What is copied of the answer."""
         return str(self.row.get("answer") or "") or "\n\n".join(
-            plain(piece) for piece in self.pieces[3:] if piece.kind == "markdown"
+            plain(piece) for piece in self.pieces if piece.kind == "markdown"
         )
 
     # --- inside

@@ -35,7 +35,7 @@ COLUMNS = (
 DECIDING = frozenset(f"review.{verb}" for verb in ("approve", "reject", "later", "accept", "refuse", "edit", "measure"))
 EMPTY = (
     "Nothing waits for you.\n\nA change of the agent's code appears here after a shadow has tried it: the exact diff, "
-    "what was measured, and your decision.\n\nStart one in the chat:  /evolve recall --from candidate.py"
+    "what was measured, and your decision.\n\nStart one in the chat:  /evolve recall"
 )
 
 

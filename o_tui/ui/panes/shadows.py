@@ -53,7 +53,7 @@ OUTCOME_COLUMNS = (
 )
 EMPTY = (
     "No shadow runs. A change of the agent's code is first tried here: beside the code that answers you, on the same "
-    "requests, without effects.\n\nStart one in the chat:  /evolve recall --from candidate.py"
+    "requests, without effects.\n\nStart one in the chat:  /evolve recall"
 )
 
 

@@ -16,7 +16,9 @@ import pytest
 from o_tui.config import Config, EvolutionConfig, HealthConfig
 from o_tui.evolution.samples import RecordedRequest
 from o_tui.evolution.validation import Validation, validate
+from o_tui.evolution.workloads import Workload
 from o_tui.guardian.evolving import traffic
+from o_tui.guardian.evolving.rollout import Rollout
 from o_tui.paths import Paths
 from o_tui.protocol.errors import OError
 from tests.integration.test_evolve import HEAD, LOUD, Operator
@@ -179,6 +181,31 @@ async def test_an_operator_ends_a_canary(operator: Operator, monkeypatch: pytest
     assert back["revision"] == row["base"] and back["version"] == "0.1.0"
     shown = await operator.call("evolution.show", id=row["id"])
     assert shown["state"] == "rolled_back" and "two-faced" not in shown["reason"]
+    assert await operator.say("calm") == "calm"
+
+
+async def test_an_operator_ends_a_canary_that_is_being_started(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, work = list[Rollout](), asyncio.Event(), Rollout._work
+
+    async def held(self: Rollout, row: dict[str, Any]) -> Workload:
+        begun.append(self)
+        await go_on.wait()
+        return await work(self, row)
+
+    monkeypatch.setattr(traffic, "QUIET_S", 60.0)
+    monkeypatch.setattr(Rollout, "_work", held)
+    row = await pending(operator, LOUD)
+    task = asyncio.create_task(approve(operator, row))
+    await until(lambda: bool(begun))
+    back = asyncio.create_task(operator.call("rollback"))
+    await until(lambda: bool(begun[0]._stopped))
+    go_on.set()
+    assert (await back)["revision"] == row["base"]
+    with pytest.raises(OError, match="stopped by"):
+        await task
+    assert (await operator.call("evolution.show", id=row["id"]))["state"] == "rolled_back"
     assert await operator.say("calm") == "calm"
 
 

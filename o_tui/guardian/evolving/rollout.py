@@ -64,6 +64,8 @@ class Rollout:
         self._folders = folders
         self._limits = limits or Limits()
         self._canary: Canary | None = None
+        self._under_way = False
+        self._stopped = ""
         self._run: asyncio.Task[str] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._closing = False
@@ -84,6 +86,13 @@ class Rollout:
         said = row.get("canary") or {}
         if said.get("state") == "harm":  # shown to a guardian that died before it could undo it
             raise Harmed(said["reason"])
+        self._under_way, self._stopped = True, ""
+        try:
+            await self._started(row, said)
+        finally:
+            self._under_way = False
+
+    async def _started(self, row: dict[str, Any], said: dict[str, Any]) -> None:
         await self._change(row, {"step": 0, **said, "state": "starting"}, durable=True)
         old, new = await self._code(row["base"]), await self._code(row["revision"])
         await self._try_migration(row, old, new)
@@ -96,9 +105,11 @@ class Rollout:
             await self._traffic.end(at_once=True)
             raise Interrupted(_AGAIN)
         self._canary = canary
+        if self._stopped:  # while it was being started
+            canary.stop(self._stopped)
         self._run = asyncio.create_task(canary.run(), name=f"canary {row['id']}")
         try:
-            harm = await self._run
+            harm = await self._run or canary.stopped  # the last step may have been over already
         except asyncio.CancelledError as error:
             await asyncio.shield(self._traffic.end(at_once=True))
             if self._closing:
@@ -131,9 +142,11 @@ class Rollout:
 
     def stop(self, reason: str) -> bool:
         """Ends the canary for a reason of an operator's; False: there is none."""
-        if self._canary is None:
+        if not self._under_way:
             return False
-        self._canary.stop(reason)
+        self._stopped = reason
+        if self._canary is not None:
+            self._canary.stop(reason)
         return True
 
     async def watch(self, row: dict[str, Any]) -> str:

@@ -65,6 +65,7 @@ def run(context: Context) -> int:
         context.out.value(row(verdict))
     else:
         _print(context, verdict)
+    _keep(context, file.name, verdict)
     return 0 if verdict.exit == 0 and not verdict.refused else 1
 
 
@@ -99,6 +100,21 @@ def row(verdict: Verdict) -> dict[str, Any]:
         "control": "ok",
         "recorded": verdict.recorded,
     }
+
+
+def _keep(context: Context, name: str, verdict: Verdict) -> None:
+    """Rows and an event of what it was refused, where a guardian is running; none is started for that."""
+    if not verdict.refused:
+        return
+    from o_tui.client import running
+
+    refused = [{"layer": each.layer, "what": each.what, "count": each.count} for each in verdict.refused]
+    try:
+        if (client := running(context.paths)) is not None:
+            with client:
+                client.call("violations.add", name=name, profile=context.args.profile, refused=refused)
+    except OError as error:
+        context.out.note(f"the guardian keeps no row of what was refused: {error}")
 
 
 def ended(status: int) -> str:
@@ -184,7 +200,8 @@ COMMANDS = (
             "program ended with 0 and nothing was refused; 1: otherwise; 4: it cannot be confined here, so it was not "
             "run. A tool or a build may run what is in /usr and starts in an empty folder, its HOME, which is gone "
             "afterwards, as is whoever it left behind; neither has a network here. Of the programs that it runs the "
-            "refused system calls are named, but not the paths that Landlock refuses them."
+            "refused system calls are named, but not the paths that Landlock refuses them. Where the workspace's "
+            "guardian is running, what was refused is a row and an event too."
         ),
     ),
     Command(

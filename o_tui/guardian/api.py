@@ -20,14 +20,18 @@ from o_tui.guardian.evolving.evolutions import Evolutions
 from o_tui.guardian.evolving.feedback import Feedback
 from o_tui.guardian.evolving.seams import Operator
 from o_tui.guardian.imports import parts, read_locomo
+from o_tui.guardian.storage.violations import DISTINCT
 from o_tui.guardian.ticket import Ticket
 from o_tui.protocol.errors import NotFoundError, OError, UsageError
 from o_tui.protocol.messages import SAY_LIMIT_BYTES
+from o_tui.protocol.refusals import Refusal
 
 Method = Callable[..., Awaitable[Any]]
 LIST_LIMIT = 1_000
 PAGE_BYTES = 1 << 20
 """Texts and answers of one page: it is packed in one piece, and packing more would keep the loop waiting."""
+NAME_CHARS = 120
+"""Of a program's name, in a row."""
 _MEMORY = "memory."
 _COUNTS = frozenset({"limit", "n", "k"})
 
@@ -98,6 +102,7 @@ class Api:
             "reject": self.reject,
             "rollback": self.rollback,
             "kill": self.kill,
+            "violations.add": self.violations_add,
             "backup": self.backup,
             "config.set": self._configuring.config_set,
             "brain.set": self._configuring.brain_set,
@@ -290,6 +295,18 @@ class Api:
     async def violations_list(self, limit: int = 200, evolution: str = "") -> list[dict[str, Any]]:
         """What the sandbox refused, newest first."""
         return await self._stores.violations.page(limit, evolution)
+
+    async def violations_add(self, name: str, profile: str, refused: list[dict[str, Any]]) -> int:
+        """What a program of the operator's was refused (`o-tui sandbox run`); returns how many rows are kept."""
+        try:
+            found = msgspec.convert(refused[:DISTINCT], list[Refusal])
+        except msgspec.ValidationError as error:
+            raise UsageError(f"these are not refusals: {error}") from error
+        if found:
+            self._guardian.listening.refused(
+                (name[:NAME_CHARS], profile[:NAME_CHARS], "", ""), name[:NAME_CHARS], found
+            )
+        return len(found)
 
     async def approve(self, id: str, digest: str, evidence: str = "") -> dict[str, Any]:
         """An operator's yes to the exact diff, and to the exact evidence where its digest is given."""

@@ -142,17 +142,21 @@ class Listening:
         self._refused(instance, instance.refused.look())
 
     def _refused(self, instance: Instance, found: Sequence[Refusal]) -> None:
-        """The sandbox refused an instance something new: rows, and an event."""
-        if not found:
-            return
-        name, role, revision, evolution = instance.identity()
+        """The sandbox refused an instance something new."""
+        if found:
+            self.refused(instance.identity(), f"{instance.name} (pid {instance.pid})", found)
+
+    def refused(self, identity: tuple[str, str, str, str], who: str, found: Sequence[Refusal]) -> None:
+        """The sandbox refused somebody something: rows, and an event."""
+        name, role, revision, evolution = identity
         data = {"instance": name, "role": role, "revision": revision, "evolution": evolution}
         refused = [{"layer": each.layer, "what": each.what} for each in found]
-        text = f"{name} (pid {instance.pid}): sandbox: {refusals.summary(found)}"
-        self.tell("sandbox", "violation", "warning", text, data | {"refused": refused})
+        self.tell(
+            "sandbox", "violation", "warning", f"{who}: sandbox: {refusals.summary(found)}", data | {"refused": refused}
+        )
         for each in found:
             self.metrics.refused(each.layer)
-        self.beside.spawn(self.violations.add(instance.identity(), found))
+        self.beside.spawn(self.violations.add(identity, found))
 
     def log(self, who: str, message: messages.Log) -> None:
         """A line of a process."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -16,7 +17,11 @@ from typing import Any
 import pytest
 
 from o_tui import _native
+from o_tui.paths import Paths
+from o_tui.protocol.refusals import in_words
 from tests.support import ordinary
+from tests.support.guardian_process import Link
+from tests.support.guardians import running
 
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "o_tui", "sandbox"]
@@ -71,6 +76,26 @@ for attempt in (lambda: open('/etc/passwd'), socket.socket, lambda: open('/tmp/x
     talk = run(source)
     assert talk.returncode == 1 and talk.stdout == b"refused\n" * 3
     assert b"refused by seccomp: socket\n" in talk.stderr
+
+
+async def test_what_a_tool_was_refused_is_a_row_and_an_event_of_the_guardian_that_runs(workspace: Paths) -> None:
+    (file := workspace.data / "spy.py").write_text(
+        "import socket\ntry:\n    socket.socket()\nexcept OSError:\n    pass"
+    )
+    words = ["run", str(file), "--profile", "tool", "--json", "--data-dir", str(workspace.data)]
+    async with running(workspace):
+        process = await asyncio.create_subprocess_exec(*COMMAND, *words, stdout=asyncio.subprocess.PIPE)
+        said, _ = await process.communicate()
+        client = await Link.connect(workspace)
+        rows = await client.call("violations.list")
+        events = await client.call("events.list")
+        await client.close()
+    refused = [(each["layer"], each["what"]) for each in json.loads(said)["violations"]]
+    assert ("seccomp", "socket") in refused
+    assert [(row["layer"], row["what"]) for row in reversed(rows)] == refused
+    assert {(row["instance"], row["role"]) for row in rows} == {("spy.py", "tool")}
+    told = f"spy.py: sandbox: {in_words([what for _, what in refused])}"
+    assert [event["text"] for event in events if event["kind"] == "violation"] == [told]
 
 
 def test_a_call_that_kills_is_named(run: Run) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o_tui.evolution.validation import STAGES, validate
+from o_tui.evolution.validation import STAGES, Stage, Validation, validate
 from o_tui.guardian.evolving import validating
 
 RECALL = '''"""Ranks memories."""
@@ -323,3 +323,8 @@ async def test_a_source_that_stalls_or_kills_the_compiler_fails_there(monkeypatc
     monkeypatch.setattr(validating, "TIMEOUT_S", 0.5)
     assert (await validating.validate_apart("recall", "die")).reason == "the compiler died of it (SIGSEGV)"
     assert "did not end within" in (await validating.validate_apart("recall", "sleep")).reason
+
+
+def test_its_cost_is_what_the_prober_used_and_not_how_long_it_waited() -> None:
+    stages = (Stage("size", "pass", 20.0, ""), Stage("types", "pass", 40.0, ""), Stage("probe", "pass", 9_000.0, ""))
+    assert Validation(stages, probed_s=1.5).cpu_s == pytest.approx(1.56)

@@ -22,7 +22,9 @@ from o_tui.protocol import contracts
 
 STAGES = ("size", "encoding", "compile", "contract", "imports", "danger", "changes")
 """What is read off the source alone."""
-LATER = ("ruff", "types", "attacks", "probe", "tests", "smoke")
+RUN = ("attacks", "probe", "tests", "smoke")
+"""What runs it, in the prober."""
+LATER = ("ruff", "types", *RUN)
 """What follows, in other processes."""
 _COOKIE = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")  # PEP 263
 
@@ -39,10 +41,16 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """All stages that ran; `attack` is the input that a new fault was found with, for the archive."""
+    """All stages that ran.
+
+    Attributes:
+        attack: The input that a new fault was found with, for the archive.
+        probed_s: CPU seconds of what ran in the prober; its stages' `ms` are time that passed.
+    """
 
     stages: tuple[Stage, ...]
     attack: Attack | None = None
+    probed_s: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -53,6 +61,11 @@ class Validation:
     def reason(self) -> str:
         """The failed stage's line; empty where all passed."""
         return next((stage.detail for stage in self.stages if stage.verdict == "fail"), "")
+
+    @property
+    def cpu_s(self) -> float:
+        """What it cost. The stages that only read wait for nothing: their time counts as it passed."""
+        return self.probed_s + sum(stage.ms for stage in self.stages if stage.name not in RUN) / 1000
 
     def rows(self) -> list[dict[str, Any]]:
         """The stages as plain data."""

@@ -271,7 +271,7 @@ class _One:
             await self._book.candidate(row, **found)
         await self._stage("validate")
         result = await self._validated(candidate, revision)
-        self._job.budget.spend(Cost(cpu_s=sum(stage.ms for stage in result.stages) / 1000))
+        self._job.budget.spend(Cost(cpu_s=result.cpu_s))
         found["stages"] = result.rows()
         await self._book.change(row, stages=found["stages"], budget=self._job.budget.row())
         if not result.ok:

@@ -24,7 +24,7 @@ from o_tui.evolution.probe.case import Case
 from o_tui.evolution.validation import STAGES, Stage, Validation, name_of, validate
 from o_tui.guardian.evolving import linting
 from o_tui.guardian.evolving.prober import ENVIRONMENT, Prober
-from o_tui.guardian.evolving.probing import CPU_S, Finding, Order, Report
+from o_tui.guardian.evolving.probing import CPU_S, Order, Report
 from o_tui.paths import shipped
 from o_tui.protocol.errors import OError
 from o_tui.protocol.safe_text import safe
@@ -121,10 +121,11 @@ def judge(
         if any(stage.verdict == "fail" for stage in stages):
             return Validation(tuple(stages))
         order = _order(gene, raw, reference, attacks, files, strict, repair)
-        run, finding = _probed(prober, order, reference is not None)
-    if finding is None or finding.kept or finding.case.kind == "large":
-        return Validation((*stages, *run))
-    return Validation((*stages, *run), attack(gene, finding.case, finding.text, "", finding.where))
+        run, report = _probed(prober, order, reference is not None)
+    finding = report.finding
+    new = finding is not None and not finding.kept and finding.case.kind != "large"
+    found = attack(gene, finding.case, finding.text, "", finding.where) if finding is not None and new else None
+    return Validation((*stages, *run), found, report.cpu_s)
 
 
 def _order(
@@ -186,17 +187,17 @@ def _failed(text: str, ms: float) -> Validation:
 # --- what runs
 
 
-def _probed(prober: Prober, order: Order, compared: bool) -> tuple[list[Stage], Finding | None]:
-    """The stages of its report, and the fault that it found."""
+def _probed(prober: Prober, order: Order, compared: bool) -> tuple[list[Stage], Report]:
+    """The stages of its report, and the report; an empty one where there is none."""
     try:
         report = prober.ask(order, PROBE_TIMEOUT_S)
     except TimeoutError as error:
-        return [Stage("probe", "fail", PROBE_TIMEOUT_S * 1000, str(error))], None
+        return [Stage("probe", "fail", PROBE_TIMEOUT_S * 1000, str(error))], Report(cpu_s=PROBE_TIMEOUT_S)
     except OError as error:
-        return [Stage("probe", "fail", 0.0, str(error))], None
+        return [Stage("probe", "fail", 0.0, str(error))], Report()
     if report is None:
-        return [Stage("probe", "fail", 0.0, "the prober was ended")], None
-    return list(_stages(order, report, compared)), report.finding
+        return [Stage("probe", "fail", 0.0, "the prober was ended")], Report()
+    return list(_stages(order, report, compared)), report
 
 
 def _stages(order: Order, report: Report, compared: bool) -> Sequence[Stage]:

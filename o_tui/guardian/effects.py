@@ -27,6 +27,9 @@ ALLOWED = frozenset({"llm.chat", "llm.embed", "tool.clock"})
 """What an instance may ask for."""
 EFFECTS_LIMIT = 10_000
 """How often one request may ask."""
+ANSWER_BYTES, ROUND_BYTES = 160 * 1024, 4 * 1024
+"""What a model may write for one request, so that all of it fits the operation that keeps it
+(`proposals.LIMIT_BYTES`); in each of its rounds it may write so much in any case."""
 Deliver = Callable[[messages.BrokerReply], None]
 
 
@@ -199,13 +202,17 @@ class Effects:
         def on_reply(reply: messages.BrokerReply) -> None:
             if reply.state != "delta":
                 self.usage.count(asked.kind, reply.data)
+                ticket.written_bytes += len(str(reply.data.get("text", "")).encode())
                 ticket.error_kind = str(reply.data.get("kind", "")) if reply.state == "error" else ""
                 self._record.record(
                     ticket.request_id, asked.call_id, asked.kind, digest, asked.arguments, reply.state, reply.data
                 )
             deliver(reply)
 
-        broker.call(asked.kind, asked.arguments, instance, on_reply)
+        arguments = asked.arguments
+        if asked.kind == "llm.chat":
+            arguments = arguments | {"answer_bytes": max(ROUND_BYTES, ANSWER_BYTES - ticket.written_bytes)}
+        broker.call(asked.kind, arguments, instance, on_reply)
 
 
 def _error(text: str, kind: str, *, retryable: bool = False) -> messages.BrokerReply:

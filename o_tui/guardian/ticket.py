@@ -21,6 +21,7 @@ class Ticket:
         fault: How the canary failed at it; main was given it then.
         sent_ns, waited_ns: When its instance was given it, and for how long that waited for the log.
         effects: How many effects it has asked for.
+        written_bytes: What a model has written for it.
         crowded: Its instance had others in hand at the same time: how long it took says nothing.
     """
 
@@ -54,6 +55,7 @@ class Ticket:
     waited_ns: int = 0
     active_ns: int = 0
     effects: int = 0
+    written_bytes: int = 0
     crowded: bool = False
 
     def row(self) -> dict[str, Any]:

@@ -15,9 +15,10 @@ import pytest
 
 from o_tui.config import BrainConfig, Config, EvolutionConfig, HealthConfig
 from o_tui.guardian.core import Guardian
+from o_tui.guardian.effects import ANSWER_BYTES
 from o_tui.guardian.main import run
 from o_tui.paths import Paths, shipped
-from tests.support.fake_llm import FakeServer, Step, answer, delta, event, fake_server, stream
+from tests.support.fake_llm import FakeServer, Step, answer, chunk, delta, event, fake_server, stream
 from tests.support.guardians import until
 
 pytest.importorskip("pydantic_ai", reason="the optional extra llm is not installed")
@@ -72,6 +73,30 @@ async def test_a_streamed_answer_reaches_the_operator_and_the_conversation(
     fake.say(answer("Yes."))
     await guardian.dispatch.ask("are you sure?")
     assert "Hash chains link entries." in fake.requests[-1].body.decode()
+
+
+async def test_an_answer_that_is_too_long_ends_at_the_limit_and_what_came_is_kept(
+    guardian: Guardian, fake: FakeServer
+) -> None:
+    line = "a line of a very long answer, ä€\n" * 300
+    fake.say(answer(*[line] * 100))
+    ticket = await guardian.dispatch.ask("write a megabyte")
+    assert ticket.ok and not ticket.error
+    kept, _, said = ticket.answer.rpartition("\n\n")
+    assert kept == (line * 100)[: len(kept)] and len(kept.encode()) == ANSWER_BYTES
+    assert said == "[Cut here after 160 KiB: more of an answer cannot be kept. Ask for the rest, or for less.]"
+    fake.say(answer("Yes."))
+    assert (await guardian.dispatch.ask("are you well?")).answer == "Yes."
+
+
+async def test_rounds_with_tools_share_the_limit(guardian: Guardian, fake: FakeServer) -> None:
+    part = chunk(event(delta("x" * 1024)))
+    head, *call = calls_tool("calculator", {"expression": "1+1"})
+    fake.say([head, *[part] * 120, *call], answer(*["y" * 1024] * 120))
+    ticket = await guardian.dispatch.ask("write much, and calculate")
+    assert ticket.ok and len(fake.requests) == 2
+    assert ticket.answer.count("x") == 120 * 1024 and ticket.answer.count("y") == 40 * 1024
+    assert "[Cut here after 40 KiB:" in ticket.answer
 
 
 async def test_whoever_chooses_a_model_hears_whether_it_answers(workspace: Paths, fake: FakeServer) -> None:

@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o_tui.broker.calls import CallError, convert
-from o_tui.broker.llm.sink import ANSWER_CHARS, DELTA_BYTES, Sink
+from o_tui.broker.llm.sink import ANSWER_BYTES, DELTA_BYTES, OverlongError, Sink
 from o_tui.broker.llm.types import ChatRequest, parse_arguments
 from o_tui.broker.redact import Redactor
 from o_tui.protocol import frames, messages
 
 
-async def pour(*parts: str) -> tuple[list[str], str]:
+async def pour(*parts: str, limit_bytes: int = ANSWER_BYTES) -> tuple[list[str], str]:
     sent: list[str] = []
 
     async def send(text: str) -> None:
         sent.append(text)
 
-    sink = Sink(send, Redactor().stream())
+    sink = Sink(send, Redactor().stream(), limit_bytes)
     for part in parts:
         await sink.feed(part)
     await sink.finish()
@@ -47,10 +47,23 @@ async def test_a_half_that_stays_alone_is_replaced() -> None:
     "".join(sent).encode()
 
 
-async def test_an_endless_answer_is_stopped() -> None:
-    with pytest.raises(CallError, match="longer than") as caught:
-        await pour("x" * ANSWER_CHARS, "x")
+async def test_an_endless_answer_is_stopped_where_its_limit_is_and_what_fits_has_been_sent() -> None:
+    sent: list[str] = []
+
+    async def send(text: str) -> None:
+        sent.append(text)
+
+    sink = Sink(send, Redactor().stream(), 10)
+    await sink.feed("ä" * 4)
+    with pytest.raises(OverlongError, match="longer than 10 bytes") as caught:
+        await sink.feed("a€€\ud83d")  # the second euro would be bytes 12 to 14
     assert caught.value.kind == "cut"
+    await sink.finish(" cut")
+    assert "".join(sent) == sink.text == "ääääa cut"
+
+
+async def test_an_answer_that_just_fits_is_whole() -> None:
+    assert (await pour("xy", "z" * 8, "", limit_bytes=10))[1] == "xy" + "z" * 8
 
 
 def test_arguments_are_read_in_every_form() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 from o_tui.broker.calls import Call, CallError, convert
 from o_tui.broker.llm import retry
-from o_tui.broker.llm.sink import Sink
+from o_tui.broker.llm.sink import ANSWER_BYTES, OverlongError, Sink
 from o_tui.broker.llm.types import Answer, ChatRequest, Model
+
+_CUT = "\n\n[Cut here after {} KiB: more of an answer cannot be kept. Ask for the rest, or for less.]"
 
 
 async def run(call: Call) -> dict[str, Any]:
@@ -23,11 +25,14 @@ async def _attempts(call: Call, model: Model, request: ChatRequest) -> dict[str,
     attempt = 0
     while True:
         attempt += 1
-        sink = Sink(lambda text: call.delta({"text": text}), call.brain.redactor.stream())
+        sink = _sink(call, request)
         try:
             answer = await model.chat(request, sink.feed)
             await sink.finish()
         except CallError as error:
+            if isinstance(error, OverlongError) and request.answer_bytes is not None:
+                await sink.finish(_CUT.format(request.answer_bytes >> 10))
+                return _done(Answer(finish="length"), sink.text, attempt, call)
             await sink.finish()
             error.attempts = attempt
             error.text = sink.text
@@ -38,6 +43,11 @@ async def _attempts(call: Call, model: Model, request: ChatRequest) -> dict[str,
             await asyncio.sleep(pause)
             continue
         return _done(answer, sink.text, attempt, call)
+
+
+def _sink(call: Call, request: ChatRequest) -> Sink:
+    limit = ANSWER_BYTES if request.answer_bytes is None else min(ANSWER_BYTES, request.answer_bytes)
+    return Sink(lambda text: call.delta({"text": text}), call.brain.redactor.stream(), limit)
 
 
 def _done(answer: Answer, text: str, attempts: int, call: Call) -> dict[str, Any]:

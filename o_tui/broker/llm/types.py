@@ -56,12 +56,17 @@ class ToolSpec(msgspec.Struct, kw_only=True):
 
 
 class ChatRequest(msgspec.Struct, kw_only=True):
-    """The arguments of `llm.chat`."""
+    """The arguments of `llm.chat`.
+
+    Attributes:
+        answer_bytes: A longer answer ends here, with a line that says so; None: an endless one is an error.
+    """
 
     messages: Annotated[list[ChatMessage], msgspec.Meta(min_length=1)]
     tools: list[ToolSpec] = []
     max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
     temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    answer_bytes: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
 class EmbedRequest(msgspec.Struct, kw_only=True):

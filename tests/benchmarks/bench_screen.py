@@ -26,6 +26,11 @@ from typing import Any
 import pytest
 
 from o_tui._native import process_cpu_ns, process_rss
+from o_tui.paths import shipped
+from o_tui.ui import themes
+from o_tui.ui.chat.paint import paint_from
+from o_tui.ui.chat.turn import Turn
+from o_tui.ui.glyphs import UNICODE
 from tests.benchmarks import report
 from tests.benchmarks.report import ROOT, Figure
 from tests.support.scripted_link import ScriptedGuardian
@@ -216,6 +221,19 @@ def test_screen_budgets() -> None:
     assert not values["imports"]["numpy"]
 
 
+def long_answer_ms(runs: int = 7) -> float:
+    """Making and laying out the turn of an answer of 960 kB in 60,000 lines, median."""
+    theme = themes.build("night", themes.read(shipped("themes") / "night.toml"))
+    paint = paint_from(theme.to_color_system().generate() | theme.variables, UNICODE)
+    row = {"request_id": "r", "text": "q", "state": "done", "answer": "from a import (\n" * 60_000}
+    found = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        Turn(row).measure(100, paint)
+        found.append((time.perf_counter() - started) * 1000)
+    return statistics.median(found)
+
+
 def figures() -> list[Figure]:
     """The lines of docs/PERFORMANCE.md."""
     values = measure()
@@ -229,6 +247,7 @@ def figures() -> list[Figure]:
         Figure("view: bytes written meanwhile", values["bytes_per_s"], "B/s"),
         Figure("view: bytes written while idle", values["idle_bytes_per_s"], "B/s", 50),
         Figure("view: resident after 10,000 chunks", values["rss_10000_chunks_mib"], "MiB", 80),
+        Figure("view: laying out an answer of 960 kB in 60,000 lines", long_answer_ms(), "ms", 100),
     ]
 
 

@@ -22,7 +22,8 @@ from textual.timer import Timer
 from o_tui.ui import boundary
 from o_tui.ui.chat.paint import Paint
 from o_tui.ui.chat.pieces import Piece, plain
-from o_tui.ui.chat.turn import Turn
+from o_tui.ui.chat.turn import Turn, is_folded_answer
+from o_tui.ui.text import safe
 
 Row = dict[str, Any]
 FLUSH_S, FLUSH_REMOTE_S = 0.08, 0.15
@@ -320,13 +321,19 @@ class ChatLog(boundary.Guarded, ScrollView, can_focus=True, inherit_bindings=Fal
         self.refresh()
 
     def toggle(self) -> bool:
-        """Opens or closes the selected tool block; False if none is selected."""
-        if self.selected is None or self.selected[1].kind != "tool":
+        """Opens or closes the selected tool block, or shows more of the selected long text; False: it is neither."""
+        if self.selected is None:
             return False
         turn, piece = self.selected
-        turn.toggle(piece)
+        if piece.kind == "tool":
+            turn.toggle(piece)
+        elif (folded := turn.folded_near(piece)) is not None:
+            piece = turn.unfold(folded)
+        else:
+            return False
         turn.measure(self._width, self._paint)
         self._restack()
+        self.select(turn, piece)
         return True
 
     def copied(self) -> tuple[str, str] | None:
@@ -335,9 +342,11 @@ class ChatLog(boundary.Guarded, ScrollView, can_focus=True, inherit_bindings=Fal
             answers = [turn for turn in self.turns if turn.answer_text()]
             return (answers[-1].answer_text(), "the last answer") if answers else None
         turn, piece = self.selected
-        if piece.kind == "markdown":
+        if piece.kind == "markdown" or is_folded_answer(piece):
             return turn.answer_text(), "the answer"
-        return (str(piece.source), "the tool's result") if piece.kind == "tool" else (plain(piece), "the message")
+        if piece.kind == "tool":
+            return str(piece.source), "the tool's result"
+        return (plain(piece) if piece.kind == "error" else safe(str(turn.row["text"]))), "the message"
 
     def rated(self) -> Turn | None:
         """The turn whose answer a rating is about: the selected one, else the last; None: it has no answer."""
@@ -351,7 +360,7 @@ class ChatLog(boundary.Guarded, ScrollView, can_focus=True, inherit_bindings=Fal
         found = self._at(event.y + self.scroll_offset.y)
         if found is not None and _selectable(found[1]):
             self.selected = found[:2]
-            if found[1].kind == "tool" and found[2] <= int(found[1].gap):
+            if found[1].kind == "fold" or (found[1].kind == "tool" and found[2] <= int(found[1].gap)):
                 self.toggle()
             self.refresh()
 
@@ -376,7 +385,7 @@ class ChatLog(boundary.Guarded, ScrollView, can_focus=True, inherit_bindings=Fal
 
 
 def _selectable(piece: Piece) -> bool:
-    return piece.kind in ("plain", "markdown", "tool", "error")
+    return piece.kind in ("plain", "markdown", "tool", "error", "fold")
 
 
 def _highlight(strip: Strip, span: tuple[int, int], style: Style) -> Strip:

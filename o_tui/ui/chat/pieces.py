@@ -12,7 +12,7 @@ from o_tui.ui import format
 from o_tui.ui.chat.paint import Paint, strips, styled, wrap
 from o_tui.ui.text import Text, safe, safe_line
 
-Kind = Literal["head", "plain", "markdown", "tool", "note", "error"]
+Kind = Literal["head", "plain", "markdown", "tool", "note", "error", "fold"]
 GUTTER = 2
 """Cells on the left: the mark of the selected message."""
 TOOL_LINES = 200
@@ -71,6 +71,8 @@ def draw(piece: Piece, width: int, paint: Paint) -> list[Strip]:
             lines = _marked(piece.source, room, paint, "muted", paint.glyphs.dot)
         case "error":
             lines = _marked(piece.source, room, paint, "error", "!")
+        case "fold":
+            lines = _marked(_left_out(piece.source), room, paint, "accent", paint.glyphs.ellipsis)
     if piece.gap:
         lines.insert(0, Text())
     return strips(lines, paint["base"], width, GUTTER)
@@ -79,6 +81,11 @@ def draw(piece: Piece, width: int, paint: Paint) -> list[Strip]:
 def plain(piece: Piece) -> str:
     """What is copied of a piece: its source, harmless but unwrapped."""
     return "" if piece.kind == "head" else safe(piece.source)
+
+
+def _left_out(source: str) -> str:
+    lines = format.count(source.count("\n") + 1)
+    return f"{lines} more lines ({format.size(len(source.encode()))}): Enter shows the next of them, y copies all"
 
 
 def _head(piece: Piece, paint: Paint) -> Text:

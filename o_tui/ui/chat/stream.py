@@ -67,7 +67,7 @@ class MarkdownStream:
         found = self.take()
         if self.tail.strip():
             found.append((self.tail.rstrip("\n"), self.continued))
-        self.tail, self.continued = "", False
+        self.tail, self.continued, self._looked = "", False, 0
         return found
 
     def _cut(self, top: Token) -> str | None:

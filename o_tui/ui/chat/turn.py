@@ -6,6 +6,7 @@ from bisect import bisect_right
 from typing import Any
 
 from o_tui.ui import format
+from o_tui.ui.chat.fold import fold, shown
 from o_tui.ui.chat.paint import Paint
 from o_tui.ui.chat.pieces import Piece, plain
 from o_tui.ui.chat.stream import MarkdownStream
@@ -38,7 +39,7 @@ class Turn:
         you = {"who": "you", "time_ns": row.get("time_ns") or 0}
         self._head = Piece("head", data={"who": "O", "time_ns": row.get("time_ns") or 0}, gap=True)
         if text := str(row.get("text") or ""):  # none: what the view says by itself
-            self.pieces += [Piece("head", data=you, gap=True), Piece("plain", text)]
+            self.pieces += [Piece("head", data=you, gap=True), *_plain(text)]
         self.pieces.append(self._head)
         self._finished = False
         self.take_row(row)
@@ -83,8 +84,7 @@ class Turn:
         answer = str(self.row.get("answer") or "")
         if not self._streamed and answer:
             self._stream.append(answer)
-        self._take_blocks(self._stream.finish())
-        self._drop_tail()
+        self._close_text()
         for piece in self.pieces:
             if piece.kind == "tool" and "ok" not in piece.data:
                 piece.data["ended"] = True
@@ -121,6 +121,7 @@ class Turn:
     def flush(self) -> bool:
         """Makes pieces of the text that has come; returns whether anything changed."""
         before = self._tail.source if self._tail else ""
+        self._fold()
         found = self._stream.take()
         self._take_blocks(found)
         tail = self._stream.tail.rstrip("\n")
@@ -171,7 +172,7 @@ class Turn:
     def answer_text(self) -> str:
         """What is copied of the answer."""
         return str(self.row.get("answer") or "") or "\n\n".join(
-            plain(piece) for piece in self.pieces if piece.kind == "markdown"
+            plain(piece) for piece in self.pieces if piece.kind == "markdown" or is_folded_answer(piece)
         )
 
     # --- inside
@@ -180,6 +181,26 @@ class Turn:
         """Opens or closes a tool block."""
         piece.open = not piece.open
         self._touch(piece)
+
+    def folded_near(self, piece: Piece) -> Piece | None:
+        """What was left out of a long text, below a piece or else above it."""
+        at = self.pieces.index(piece)
+        return next((each for each in [*self.pieces[at:], *reversed(self.pieces[:at])] if each.kind == "fold"), None)
+
+    def unfold(self, folded: Piece) -> Piece:
+        """Shows the next part of what was left out; returns the first piece of it."""
+        answer = is_folded_answer(folded)
+        text, folded.source = shown(folded.source, markdown=answer)
+        new = [Piece("plain", text)]
+        if answer:
+            stream = MarkdownStream()
+            stream.append(text)
+            new = [Piece("markdown", source, gap=not continues) for source, continues in stream.finish()] or new
+        at = self.pieces.index(folded)
+        self.pieces[at : at + 1] = [*new, folded] if folded.source else new
+        folded.forget()
+        self._clean, self._shed = min(self._clean, at), min(self._shed, at)
+        return new[0]
 
     def _touch(self, piece: Piece) -> None:
         piece.forget()
@@ -207,7 +228,20 @@ class Turn:
             self.pieces.remove(self._tail)
             self._tail = None
 
+    def _fold(self) -> None:
+        """Of more than can be drawn at once only the ends are made pieces: nobody has read any of it yet."""
+        parts = fold(self._stream.tail)
+        if parts is not None:
+            self._stream.tail = parts.start
+            self._end_text()
+            self._add(Piece("fold", parts.middle, gap=True))
+            self._stream.append(parts.end)
+
     def _close_text(self) -> None:
+        self._fold()
+        self._end_text()
+
+    def _end_text(self) -> None:
         self._take_blocks(self._stream.finish())
         self._drop_tail()
 
@@ -218,6 +252,18 @@ class Turn:
                 piece.source = piece.data["text"]
                 self._touch(piece)
                 return
+
+
+def is_folded_answer(piece: Piece) -> bool:
+    """It stands for a part of the answer, not of what the operator said."""
+    return piece.kind == "fold" and not piece.data
+
+
+def _plain(text: str) -> list[Piece]:
+    parts = fold(text, markdown=False)
+    if parts is None:
+        return [Piece("plain", text)]
+    return [Piece("plain", parts.start), Piece("fold", parts.middle, data={"plain": True}), Piece("plain", parts.end)]
 
 
 def _state_words(row: Row) -> str:

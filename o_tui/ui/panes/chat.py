@@ -54,13 +54,17 @@ class ChatPane(Pane):
     actions = (
         Action("chat.cancel", ("escape",), "Cancel", "Stop the answer that is being written.", 1),
         Action(
-            "chat.log", ("shift+tab",), "Messages", "Select messages: up and down, y copies, Enter opens a tool.", 200
+            "chat.log",
+            ("shift+tab",),
+            "Messages",
+            "Select messages: up and down, y copies, Enter opens.",
+            200,
         ),
         Action("chat.copy", ("y",), "Copy", "Copy the selected message, or the last answer.", 3),
         Action("chat.retry", ("r",), "Retry", "Send the failed message again.", 4),
         Action("chat.good", ("g",), "Good", "Say that the selected answer was good.", 6),
         Action("chat.bad", ("b",), "Bad", "Say that the selected answer was bad; /bad says why too.", 7),
-        Action("chat.open", ("enter",), "Open", "Open or close the selected tool block.", 5),
+        Action("chat.open", ("enter",), "Open", "Open or close the selected tool block; show more of a long text.", 5),
         Action("chat.select_previous", ("up", "k"), "Up", "Select the message before.", 0),
         Action("chat.select_next", ("down", "j"), "Down", "Select the next message.", 0),
         Action("chat.follow", ("end",), "End", "Go to the newest line and follow it.", 0),
@@ -293,7 +297,7 @@ class ChatPane(Pane):
         self.log_view.move(1)
 
     def action_open(self) -> None:
-        """Opens or closes a tool block."""
+        """Opens or closes a tool block, shows more of a long message."""
         self.log_view.toggle()
 
     def action_follow(self) -> None:

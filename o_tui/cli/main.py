@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -10,10 +11,12 @@ from collections.abc import Sequence
 from o_tui.cli import catalog
 from o_tui.cli.command import CODES, Command, Context, parser_of
 from o_tui.cli.output import Output
-from o_tui.protocol.errors import OError, UsageError, did_you_mean
+from o_tui.protocol.errors import OError, PeerError, UsageError, did_you_mean
 
 INTERRUPTED = 130
 _VALUED = ("--data-dir",)
+_LONGEST = 2000
+"""Letters of an error's line: an argument that it repeats may be a whole file."""
 _PATHS = ("data_dir", "file")
 """Arguments that name files stay as they are: a name may be any bytes."""
 
@@ -21,29 +24,50 @@ _PATHS = ("data_dir", "file")
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _open_what_is_closed()
     try:
         code = _run(words)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # whoever read us has gone: that is no error, and the interpreter must not find the pipe again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_stdout()  # whoever read us has gone: that is no error
         return 0
     except OError as error:
-        _complain(error)
-        return error.code
+        return _complain(error)
     except UnicodeEncodeError:
         # a file's name may be any bytes, but what is asked of the guardian is UTF-8
-        wrong = UsageError("a name on the command line is not UTF-8 text")
-        _complain(wrong)
-        return wrong.code
+        return _complain(UsageError("a name on the command line is not UTF-8 text"))
+    except OSError as error:
+        _let_go_of_stdout()  # a full disk under a redirection, usually
+        where = "" if error.filename is None else f": {error.filename}"
+        return _complain(PeerError(f"{error.strerror or error}{where}"))
     return code
 
 
-def _complain(error: OError) -> None:
-    out = Output(json=False, stdout=sys.stderr)
-    out.note(readable(f"o-tui: {error}" + (f" ({error.hint})" if error.hint else "")))
+def _open_what_is_closed() -> None:
+    """A closed stdin, stdout or stderr is the empty device: the next file to be opened would take its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", encoding="utf-8"))
+
+
+def _let_go_of_stdout() -> None:
+    """What could not be written is not tried again when the interpreter ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _complain(error: OError) -> int:
+    text = readable(f"o-tui: {error}")
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
+    with contextlib.suppress(OSError):  # nobody to tell; the exit code says it
+        Output(json=False, stdout=sys.stderr).note(text + (readable(f" ({error.hint})") if error.hint else ""))
+    return error.code
 
 
 def readable(text: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -121,3 +123,33 @@ def test_a_programs_own_output_is_unchanged_in_a_pipe_and_harmless_on_a_terminal
     out.line("before")
     out.raw(b"\x1b[2J\xff\x00\n")
     assert bytes_out.getvalue() == b"before\n\x1b[2J\xff\x00\n"
+
+
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    """A command line of `o-tui`, by a shell that redirects."""
+    return subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -m o_tui {line}"], capture_output=True, text=True, timeout=30
+    )
+
+
+@pytest.mark.parametrize("words", ["version", "version --json", "help"])
+def test_output_that_a_full_disk_does_not_take_is_one_line_and_a_code(words: str) -> None:
+    done = shell(f"{words} >/dev/full")
+    assert (done.returncode, done.stderr) == (69, "o-tui: No space left on device\n")
+
+
+def test_an_error_that_nobody_can_be_told_has_its_code() -> None:
+    assert shell("version --no-such 2>/dev/full").returncode == 2
+    assert shell("version --no-such 2>&-").returncode == 2
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_standard_stream_is_an_empty_one(closed: str) -> None:
+    done = shell(f"version {closed}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (">&-" in closed.replace("2>&-", "")) == (done.stdout == "")
+
+
+def test_an_argument_of_any_length_makes_a_short_line() -> None:
+    done = shell(f"version --{'x' * 50_000}")
+    assert done.returncode == 2 and len(done.stderr) < 3000 and "o-tui version --help" in done.stderr

@@ -174,7 +174,7 @@ def positive(text: str) -> int:
     except ValueError:
         number = 0
     if not 1 <= number <= MOST:
-        raise argparse.ArgumentTypeError(f"a whole number from 1 is wanted, not {text!r}")
+        raise argparse.ArgumentTypeError(f"a whole number from 1 to {MOST} is wanted, not {text!r}")
     return number
 
 

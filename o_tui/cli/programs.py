@@ -103,6 +103,9 @@ def evolve(context: Context) -> int:
         if args.out and value["best"]["path"]:
             value |= _out(context, run, Path(args.out).expanduser())
         return show.end(value)
+    except OError as error:
+        show.failed(run, error, time.monotonic() - start)
+        raise
     finally:
         run.store.close()
         _tell_views(context)
@@ -311,6 +314,13 @@ class Show:
     def _wipe(self) -> None:
         if self._live:
             self._out.note(" " * 79, end="\r")
+
+    def failed(self, run: Run, error: OError, elapsed_s: float) -> None:
+        """The last line for scripts, which has an outcome always; people read what the command says."""
+        if self._out.json:
+            value = {"evolution": run.store.folder.name, "outcome": "failed", "reason": str(error)}
+            none = {"metrics": {}, "path": "", "revision": ""}
+            self._out.value(value | {"best": none, "evaluations": run.done, "elapsed_s": round(elapsed_s, 3)})
 
     def end(self, value: Mapping[str, Any]) -> int:
         """The outcome; the exit code."""

@@ -140,8 +140,11 @@ def _opens(node: ast.AST, paths: set[str]) -> bool:
     return any(isinstance(each, ast.Name) and each.id in paths for part in within for each in ast.walk(part))
 
 
-def result_of(value: Any) -> Result:
-    """What an evaluator returned, taken apart: finite numbers are metrics, everything else is an artifact."""
+def result_of(value: Any, objective: str = OBJECTIVE) -> Result:
+    """What an evaluator returned, taken apart: finite numbers are metrics, everything else is an artifact.
+
+    Of a great many only the first are kept, and the objective.
+    """
     artifacts: Any = None
     if not isinstance(value, Mapping):
         metrics, artifacts = getattr(value, "metrics", None), getattr(value, "artifacts", None)
@@ -150,7 +153,7 @@ def result_of(value: Any) -> Result:
             return Result(error=f"the evaluator returned {what}, not a dict or an object with metrics")
         value = metrics
     numbers_, texts = {}, {}
-    for key, item in list(value.items())[:METRICS]:
+    for key, item in sorted(value.items(), key=lambda item: str(item[0]) != objective)[:METRICS]:
         if key == "artifacts" and isinstance(item, Mapping):
             artifacts = item
         elif (number := _number(item)) is not None:
@@ -235,7 +238,7 @@ def merged(before: Result, after: Result) -> Result:
     )
 
 
-def results_folder(metrics: str | None, correct: str | None) -> Result:
+def results_folder(metrics: str | None, correct: str | None, objective: str = OBJECTIVE) -> Result:
     """What an evaluator of Shinka's form left: the texts of `metrics.json` and `correct.json`; None: no such file."""
     if metrics is None:
         return Result(error="the evaluator left no metrics.json")
@@ -246,7 +249,7 @@ def results_folder(metrics: str | None, correct: str | None) -> Result:
         return Result(error=f"metrics.json or correct.json is no JSON: {error}")
     if not isinstance(found, dict) or not isinstance(verdict, dict):
         return Result(error="metrics.json and correct.json must be objects")
-    result = result_of(found)
+    result = result_of(found, objective)
     if verdict.get("correct") is not True:
         said = str(verdict.get("error") or "correct.json says that it is not correct")
         return msgspec.structs.replace(result, error=said[:ARTIFACT_CHARS])

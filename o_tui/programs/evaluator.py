@@ -168,7 +168,7 @@ class Evaluator:
     def _call(self, name: str, path: Path, seed: int) -> convention.Result:
         function = getattr(self._module, name)
         named = {"seed": seed} if "seed" in inspect.signature(function).parameters else {}
-        return convention.result_of(awaited(function(str(path), **named)))
+        return convention.result_of(awaited(function(str(path), **named)), self._setup.settings.objective)
 
     def _cascade(self, path: Path, seed: int) -> convention.Result:
         result = self._call("evaluate_stage1", path, seed)
@@ -188,7 +188,7 @@ class Evaluator:
         with contextlib.suppress(SystemExit):
             self._execute(main)
         texts = [_text(results / name) for name in ("metrics.json", "correct.json")]
-        return convention.results_folder(*texts)
+        return convention.results_folder(*texts, self._setup.settings.objective)
 
     def _execute(self, module: types.ModuleType) -> None:
         exec(compile(self._setup.source, self._setup.evaluator, "exec", dont_inherit=True), module.__dict__)

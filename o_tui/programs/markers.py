@@ -15,8 +15,9 @@ from typing import NamedTuple
 from o_tui.protocol.errors import UsageError
 
 SOURCE_LIMIT_BYTES = 1024 * 1024
-_START = re.compile(rb"[ \t]*#[ \t]*EVOLVE-BLOCK-START\b")
+_START = re.compile(rb"(?:\xef\xbb\xbf)?[ \t]*#[ \t]*EVOLVE-BLOCK-START\b")
 _END = re.compile(rb"[ \t]*#[ \t]*EVOLVE-BLOCK-END\b")
+"""A marker may stand in the first line, behind a byte order mark."""
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _HINT = "put the lines `# EVOLVE-BLOCK-START` and `# EVOLVE-BLOCK-END` around what may change"
 

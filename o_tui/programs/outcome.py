@@ -40,6 +40,8 @@ def finish(store: Store) -> dict[str, Any]:
     }
     if reason := store.fact("reason", ""):
         value |= {"outcome": "nothing_to_change", "reason": reason}
+    elif not rows:
+        value["reason"] = reason = "its time was over before the first evaluation"
     if best is not None:
         value["best"] = _best(store, best) | {
             "claimed": best.score,

@@ -187,6 +187,23 @@ def test_bad_input_is_one_clear_line_and_a_row(folder: Path, name: str) -> None:
     store.close()
 
 
+def test_a_run_that_cannot_go_on_has_an_outcome_for_scripts_too(folder: Path) -> None:
+    program, evaluator = files(folder / "p", evaluator="def evaluate(path):\n    return {'combined_score': 'much'}\n")
+    last = evolve(folder, program, evaluator, "--budget", "5", code=1)[-1]
+    assert last["outcome"] == "failed" and last["best"]["path"] == "" and "no finite number" in last["reason"]
+    program, evaluator = files(folder / "q")
+    last = evolve(folder, program, evaluator, "--time", "0.000001", code=1)[-1]
+    assert last["outcome"] == "failed" and "time was over" in last["reason"]
+
+
+def test_a_table_of_20000_numbers_evolves(folder: Path) -> None:
+    table = ", ".join(str(number / 10) for number in range(20_000))
+    program = f"# EVOLVE-BLOCK-START\nTABLE = [{table}]\n# EVOLVE-BLOCK-END\n\n\ndef score():\n    return TABLE[7]\n"
+    run = go(folder, starting.Wish(*files(folder / "p", program), budget=3))
+    assert run.done == 3 and run.failures == 0
+    run.store.close()
+
+
 def test_an_evaluator_that_prints_and_writes_files_does_no_harm(folder: Path) -> None:
     evaluator = IMPORTING + (
         "\nimport sys\nimport tempfile\n\n\ndef evaluate(program_path):\n    print('x' * 100000)\n"

@@ -115,6 +115,19 @@ def test_an_object_with_metrics_and_artifacts() -> None:
     assert "mix unlike things" in convention.score(result, Settings())[1]
 
 
+def test_of_many_metrics_the_one_that_counts_is_kept() -> None:
+    many = {f"k{number}": 1.0 for number in range(10_000)}
+    assert convention.score(convention.result_of(many | {"combined_score": 2.0}), Settings()) == (2.0, "")
+    loss = Settings(objective="loss")
+    assert convention.score(convention.result_of(many | {"loss": 3.0}, loss.objective), loss) == (3.0, "")
+
+
+def test_a_marker_may_stand_behind_a_byte_order_mark() -> None:
+    program = b"\xef\xbb\xbf# EVOLVE-BLOCK-START\nA = 1\n# EVOLVE-BLOCK-END\n"
+    parts = markers.read(program)
+    assert parts.blocks == (b"A = 1\n",) and parts.joined(parts.blocks) == program
+
+
 def test_a_stage_of_a_cascade_passes_by_the_objective_or_by_the_one_thing_that_it_says() -> None:
     loss = Settings(objective="loss", smaller=True, thresholds=(0.5,))
     cases: list[tuple[dict[str, Any], Settings, bool]] = [

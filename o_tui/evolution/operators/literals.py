@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import NamedTuple
 
 from o_tui.evolution.operators.module import LARGEST, Function, Module
 from o_tui.evolution.operators.operator import Change, Memory, Note, Operator, Result
@@ -30,6 +31,13 @@ Number = int | float
 Record = list[float]
 """Of one number: step size, direction to go next, tries, successes, tries that changed nothing or failed."""
 _STEP, _WAY, _TRIED, _WON, _SAME = range(5)
+
+
+class Row(NamedTuple):
+    """What numbers that stand in one row have in common; there may be many, so it is looked at once."""
+
+    largest: Number
+    signed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +112,14 @@ def literals(module: Module) -> list[Literal]:
     """The numbers and booleans that may be stepped, in the order of the text; not those that have named options."""
     found: list[Literal] = []
     chosen = [slot.span for slot in module.once(declared)]
-    for node, row, weight, name in _numbers(module.tree, (), 1.0, ""):
+    for node, row, weight, name in _numbers(module.tree, None, 1.0, ""):
         if not module.inside(node) or any(_within(module.span(node), span) for span in chosen):
             continue
         value = value_of(node)
-        sizes = [abs(value), *(abs(each) for each in row)]
-        scale = max(sizes) or 1.0
-        signed = value < 0 or any(each < 0 for each in row)
+        scale = float(max(abs(value), row.largest if row else 0)) or 1.0
+        signed = value < 0 or (row is not None and row.signed)
         called = name or f"line {node.lineno}"
-        found.append(Literal(module.span(node), value, float(scale), weight, signed, called, bool(row)))
+        found.append(Literal(module.span(node), value, scale, weight, signed, called, row is not None))
     found.sort(key=lambda each: each.span)
     return found
 
@@ -140,13 +147,13 @@ def is_number(node: ast.AST) -> bool:
 
 
 def _numbers(
-    node: ast.AST, row: tuple[Number, ...], weight: float, name: str
-) -> Iterator[tuple[ast.expr, tuple[Number, ...], float, str]]:
+    node: ast.AST, row: Row | None, weight: float, name: str
+) -> Iterator[tuple[ast.expr, Row | None, float, str]]:
     """Each number below a node with its row, weight and name."""
     if isinstance(node, ast.expr) and is_number(node):
         yield node, row, weight, name
         return
-    if isinstance(node, (ast.List, ast.Tuple)) and not row:
+    if isinstance(node, (ast.List, ast.Tuple)) and row is None:
         row = _row(node)
     for child, part, called in _children(node, weight, name):
         yield from _numbers(child, row, part, called)
@@ -181,8 +188,8 @@ def _named(target: ast.expr, weight: float) -> tuple[float, str]:
     return (weight * (0.3 if name.startswith("_") else 3.0) if name.isupper() else weight), name
 
 
-def _row(node: ast.List | ast.Tuple) -> tuple[Number, ...]:
-    """All numbers of a row of at least four."""
+def _row(node: ast.List | ast.Tuple) -> Row | None:
+    """What the numbers of a row of at least four have in common."""
     found: list[Number] = []
     todo: list[ast.expr] = [node]
     while todo:
@@ -191,7 +198,9 @@ def _row(node: ast.List | ast.Tuple) -> tuple[Number, ...]:
             todo += each.elts
         elif is_number(each):
             found.append(value_of(each))
-    return tuple(found) if len(found) >= 4 else ()
+    if len(found) < 4:
+        return None
+    return Row(max(abs(each) for each in found), any(each < 0 for each in found))
 
 
 def _records(memory: Memory, shape: str, found: Sequence[Literal]) -> list[Record]:

@@ -33,9 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _let_go_of_stdout()  # whoever read us has gone: that is no error
         return 0
-    except OError as error:
-        return _complain(error)
-    except UnicodeEncodeError:
+    except (OError, UnicodeEncodeError) as error:
+        if isinstance(error, OError) and not isinstance(error.__cause__, UnicodeEncodeError):
+            return _complain(error)
         # a file's name may be any bytes, but what is asked of the guardian is UTF-8
         return _complain(UsageError("a name on the command line is not UTF-8 text"))
     except OSError as error:

@@ -145,7 +145,7 @@ COMMANDS = (
         import_,
         _import,
         examples=(("memory import --format locomo locomo10.json", "the LoCoMo data set"),),
-        codes=(1, 3, 5),
+        codes=(1, 3, 4, 5),
         keys=("blocks", "skipped"),
     ),
 )

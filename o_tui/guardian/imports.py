@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from o_tui.protocol.errors import NotFoundError, UsageError
+from o_tui.guardian.storage import vault_files
+from o_tui.protocol.errors import UsageError
 
 _SESSION = re.compile(r"session_(\d+)$")
 _TIME = "%I:%M %p on %d %B, %Y"
@@ -27,15 +28,16 @@ def read_locomo(path: Path) -> tuple[list[dict[str, Any]], int]:
 
     Raises:
         NotFoundError: There is no such file.
+        RefusedError: It is not a file: a device may have no end.
         UsageError: It is not in that format.
     """
     try:
-        if path.stat().st_size > FILE_LIMIT_BYTES:
+        with vault_files.open_foreign(path) as file:
+            data = file.read(FILE_LIMIT_BYTES + 1)  # it may grow while it is read
+        if len(data) > FILE_LIMIT_BYTES:
             raise UsageError(f"{path} is larger than {FILE_LIMIT_BYTES >> 20} MiB")
-        conversations = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {path}") from error
-    except (OSError, ValueError) as error:
+        conversations = json.loads(data.decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
     try:
         return read_conversations(conversations)

@@ -187,8 +187,8 @@ class Evaluator:
         sys.modules["__main__"] = main
         with contextlib.suppress(SystemExit):
             self._execute(main)
-        texts = [_text(results / name) for name in ("metrics.json", "correct.json")]
-        return convention.results_folder(*texts, self._setup.settings.objective)
+        metrics, correct = (_text(results / name) for name in ("metrics.json", "correct.json"))
+        return convention.results_folder(metrics, correct, self._setup.settings.objective)
 
     def _execute(self, module: types.ModuleType) -> None:
         exec(compile(self._setup.source, self._setup.evaluator, "exec", dont_inherit=True), module.__dict__)

@@ -114,6 +114,13 @@ def test_say_in_all_its_ways(shell: Shell) -> None:
     assert shell.run("say", code=2, stdin="").stderr.startswith("o-tui: there is nothing to say")
 
 
+def test_a_file_that_has_no_end_or_no_readable_name_does_the_guardian_no_harm(shell: Shell) -> None:
+    pid = shell.json("status")["guardian"]["pid"]
+    assert "is not a file" in shell.run("memory", "import", "/dev/zero", code=4).stderr
+    assert "not UTF-8 text" in shell.run("memory", "import", "/\udcff", code=2).stderr
+    assert shell.json("status")["guardian"]["pid"] == pid
+
+
 def test_foreign_text_comes_out_harmless(shell: Shell) -> None:
     shell.run("memory", "add", "boat \x1b]0;evil\x07 \u202egnp.exe")
     text = shell.run("memory", "search", "boat").stdout

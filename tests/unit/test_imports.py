@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from o_tui.guardian.imports import PART_BYTES, parts, read_locomo
-from o_tui.protocol.errors import NotFoundError, UsageError
+from o_tui.protocol.errors import NotFoundError, RefusedError, UsageError
 
 
 def write(folder: Path, value: object) -> Path:
@@ -53,10 +54,18 @@ def test_another_format_is_said_to_be_one(folder: Path, value: object) -> None:
         read_locomo(write(folder, value))
 
 
+def test_what_has_no_end_is_not_read(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    for path in (Path("/dev/zero"), folder / "pipe", folder):
+        with pytest.raises(RefusedError, match="is not a file"):
+            read_locomo(path)
+
+
 def test_no_file_and_no_json_are_clear_errors(folder: Path) -> None:
     with pytest.raises(NotFoundError):
         read_locomo(folder / "nothing.json")
     file = folder / "bad.json"
-    file.write_text("{")
-    with pytest.raises(UsageError, match="cannot be read"):
-        read_locomo(file)
+    for text in ("{", "[" * 100_000):
+        file.write_text(text)
+        with pytest.raises(UsageError, match="cannot be read"):
+            read_locomo(file)

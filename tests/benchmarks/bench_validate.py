@@ -36,6 +36,7 @@ def figures() -> list[Figure]:
         ("the corpus' bugs", bugs.corpus()),
         ("our own bugs", bugs.ours("bug")),
         ("bugs that it was not tuned on", bugs.ours("bug", bugs.UNSEEN)),
+        ("later bugs of other kinds", bugs.ours("bug", bugs.FRESH)),
     ):
         if changes:
             refused, cpu_s, _wall_s = _judged(changes)
@@ -44,7 +45,7 @@ def figures() -> list[Figure]:
                 Figure(f"{name} that are found, of {len(refused)}", share, "%", 90, "min"),
                 Figure(f"{name}: CPU time, median", median(cpu_s), "s", 2),
             ]
-    refused, cpu_s, wall_s = _judged([*bugs.ours("rewrite"), *bugs.ours("rewrite", bugs.UNSEEN)])
+    refused, cpu_s, wall_s = _judged([change for folder in bugs.FOLDERS for change in bugs.ours("rewrite", folder)])
     found += [
         Figure(f"rewrites that are refused, of {len(refused)}", sum(refused), "", 0),
         Figure("a rewrite: from start to verdict, median", median(wall_s), "s", 5),

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from o_tui.guardian.evolving import validating
+from o_tui.guardian.evolving.orders import Order, Report
 from o_tui.guardian.evolving.prober import Prober
-from o_tui.guardian.evolving.probing import Order, Report
 from o_tui.guardian.evolving.validating import judge, seed
 from tests.support import bugs
 
@@ -108,6 +108,20 @@ SOME = ("limiter: the window", "words: quadratic", "bus: made twice", "streams: 
 @pytest.mark.parametrize("change", [c for c in bugs.ours("bug") if c.name.startswith(SOME)], ids=lambda c: c.name)
 def test_bugs_of_each_kind_are_found(change: bugs.Change) -> None:
     assert not judge("", change.candidate.encode(), change.reference.encode()).ok
+
+
+LATER = ("pool: async", "memo: aliasing", "codec: size: the length", "calendars: time zone")
+
+
+@pytest.mark.parametrize("seed_", [1, 2])
+@pytest.mark.parametrize(
+    "change", [c for c in bugs.ours("bug", bugs.FRESH) if c.name.startswith(LATER)], ids=lambda c: c.name
+)
+def test_bugs_of_later_kinds_are_found_whatever_the_seed(change: bugs.Change, seed_: int) -> None:
+    with Prober() as prober:
+        report = prober.ask(Order(reference=change.reference, candidate=change.candidate, seed=seed_), 30.0)
+    assert report is not None
+    assert report.finding is not None
 
 
 def test_a_wrong_recall_is_found_and_another_answer_is_none() -> None:

@@ -8,7 +8,7 @@ says what is to be made of the others:
     ["call", function, [r...]]          what the module's own function returns   ["join", r...]  texts in a row
     ["many", n, r...]                   n elements, those in turn                ["repeat", n, text]
     ["deep", n, list or dict]           n of them within each other
-    ["fn", kind, r]                     a function: const, first, size, count, raise
+    ["fn", kind, r]                     a function: first, size, truth, text, count, raise, flaky, picky
     ["stage", ...]                      what a gene is given (stage.py)
 """
 

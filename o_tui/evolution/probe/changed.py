@@ -9,6 +9,7 @@ import ast
 from collections.abc import Iterator, Mapping, Set
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
+_GUARDS = ("lock", "mutex", "cond", "semaphore", "guard")
 
 
 def suspects(reference: ast.Module, candidate: ast.Module) -> frozenset[str]:
@@ -22,6 +23,25 @@ def suspects(reference: ast.Module, candidate: ast.Module) -> frozenset[str]:
         if pair[0] is not None and pair[1] is not None:
             found |= {f"{name}.{method}" for method in _methods(pair[0], pair[1], found)}
     return frozenset(found)
+
+
+def unguarded(reference: ast.Module, candidate: ast.Module) -> bool:
+    """Whether something was changed outside of the bodies that run under a lock: else what was atomic still is.
+
+    Takes those bodies out of both.
+    """
+    return len({ast.dump(_Bare().visit(tree)) for tree in (reference, candidate)}) > 1
+
+
+class _Bare(ast.NodeTransformer):
+    """Leaves the bodies out that run under what is called like a lock."""
+
+    def visit_With(self, node: ast.With) -> ast.With:
+        words = " ".join(ast.unparse(item.context_expr).lower() for item in node.items)
+        if any(word in words for word in _GUARDS):
+            node.body = [ast.Pass()]
+        self.generic_visit(node)
+        return node
 
 
 def _methods(ours: ast.ClassDef, theirs: ast.ClassDef, known: Set[str]) -> set[str]:

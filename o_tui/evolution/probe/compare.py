@@ -36,6 +36,13 @@ def difference(case: Case, reference: Any, candidate: Any) -> tuple[int, str]:
     return -1, ""
 
 
+def torn(observation: Any) -> bool:
+    """Whether two calls at once came out as no order of them does: all else is one after the other, or no race."""
+    if observation[0] != "race":
+        return bool(observation[0] != "unmade")
+    return not all(any(same(outcome, each) for each in observation[1]) for outcome in observation[2])
+
+
 def _race(reference: Any, candidate: Any) -> tuple[int, str]:
     if reference[0] != "race" or candidate[0] != "race":
         return -1, ""

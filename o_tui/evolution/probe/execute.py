@@ -14,11 +14,14 @@ from collections.abc import Callable, Mapping
 from types import FrameType, TracebackType
 from typing import Any
 
-from o_tui.evolution.probe import races, stage
+from o_tui.evolution.probe import loop, races, stage
 from o_tui.evolution.probe.case import Call, Case, Recipe
 from o_tui.evolution.probe.observe import Observer
 from o_tui.evolution.probe.world import BlockedError, HangError, World
 
+_PATIENCE, _TRACED = 12, 4
+_GIVEN = 12
+"""So many of the things that were given are looked at in the end."""
 _RAISE = opcode.opmap["RAISE_VARARGS"]
 _FOREIGN: dict[str, Any] = {
     "Decimal": decimal.Decimal,
@@ -26,6 +29,7 @@ _FOREIGN: dict[str, Any] = {
     "datetime": datetime.datetime,
     "date": datetime.date,
     "timedelta": datetime.timedelta,
+    "timezone": datetime.timezone,
     "Path": pathlib.PurePosixPath,
     "deque": collections.deque,
     "Counter": collections.Counter,
@@ -51,20 +55,33 @@ class Bench:
         self.filename = filename
         self.world = world
         self._words = words
+        self._given: list[Any] = []
         self._went: dict[int, int] = {}
+        self._been: set[int] = set()
+        self._idle = 0
         self.library: dict[str, dict[str, list[Call]]] = {}
 
     # --- one case
 
     def traced(self, case: Case, salt: int) -> tuple[Any, list[int]]:
-        """As `run`, and where it went: each pair of lines that followed each other, with how often (1, 2, 4, 8)."""
+        """As `run`, and where it went: each pair of lines that followed each other, with how often (1, 2, 4, 8).
+
+        Tracing takes four times as long as running: after many cases that went nowhere new only some are traced.
+        """
+        self._idle += 1
+        if self._idle > _PATIENCE and self._idle % _TRACED:
+            return self.run(case, salt), []
         self._went = {}
         sys.settrace(self._enter)
         try:
             seen = self.run(case, salt)
         finally:
             sys.settrace(None)
-        return seen, [(pair << 3) + min(4, times.bit_length()) for pair, times in self._went.items()]
+        went = [(pair << 3) + min(4, times.bit_length()) for pair, times in self._went.items()]
+        if not self._been.issuperset(went):
+            self._been.update(went)
+            self._idle = 0
+        return seen, went
 
     def _enter(self, frame: FrameType, _event: str, _argument: Any) -> Any:
         if frame.f_code.co_filename != self.filename:
@@ -86,6 +103,7 @@ class Bench:
     def run(self, case: Case, salt: int = 0) -> Any:
         """The observation: plain data; ["unmade"] where an argument could not be made."""
         self.world.reset(salt)
+        self._given = []
         try:
             if case.kind == "race":
                 return races.run(self, case)
@@ -97,14 +115,30 @@ class Bench:
         except Exception as error:  # noqa: BLE001 - the border to code under test, that may raise anything
             return ["calls", self.raised(error)]
         seen = [self.call(target, call, scribble=case.scribble) for call in case.calls]
-        return ["calls", *seen, self.looks(target)]
+        return ["calls", *seen, self.looks(target), *([] if case.scribble else self._kept())]
+
+    def _kept(self) -> list[Any]:
+        """What was given to all calls, as it is at the end: who has kept it may have changed it since."""
+        observer = Observer(self.module)
+        return [["given", *map(observer.freeze, self._given[:_GIVEN])]] if self._given else []
 
     def target(self, case: Case) -> Any:
         """The object that is called, or the module's names."""
         if not case.target:
             return self.module
         args, kwargs = self.made(case.new)
-        return self.named(case.target)(*args, **kwargs)
+        target = self.named(case.target)(*args, **kwargs)
+        self._lend(args, kwargs, scribble=case.scribble)
+        return target
+
+    def _lend(self, args: list[Any], kwargs: dict[str, Any], *, scribble: bool) -> None:
+        """What a call was given is looked at in the end, or written over by its owner now."""
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, (list, dict, set)):
+                if scribble:
+                    _scribble(value)
+                else:
+                    self._given.append(value)
 
     def call(self, target: Any, call: Call, *, scribble: bool = False) -> Any:
         """One call: [value or error, arguments afterwards]."""
@@ -120,10 +154,13 @@ class Bench:
             return self.raised(error)
         seen = Observer(self.module).freeze(result)
         after = self._after(args, kwargs)
+        said = ["value", seen, after]
         if scribble:
             _scribble(result)
-            return ["value", seen, after, self._after(args, kwargs)]
-        return ["value", seen, after]
+            said.append(self._after(args, kwargs))
+        if target is not self.module:
+            self._lend(args, kwargs, scribble=scribble)
+        return said
 
     def invoke(self, target: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Calls, reads a property, or runs a coroutine to its end."""
@@ -275,9 +312,21 @@ def _function(way: str) -> Callable[..., Any]:
     def raises(*_args: Any) -> Any:
         raise ValueError("by the callback")
 
+    def flaky(*_args: Any) -> Any:
+        if counted() and count % 2:
+            raise ValueError("by the callback, now and then")
+        return f"made {count}"
+
+    def picky(*args: Any) -> Any:
+        if len(str(args[:1])) % 2:
+            raise ValueError("by the callback, of some")
+        return args[0] if args else 1
+
     ways: dict[str, Callable[..., Any]] = {
         "count": counted,
         "raise": raises,
+        "flaky": flaky,
+        "picky": picky,
         "size": lambda *args: len(str(args[0])) if args else 1,
         "truth": lambda *args: len(str(args[0])) % 2 == 0 if args else True,
         "text": lambda *args: str(args[0]).upper() if args else "t",
@@ -288,8 +337,6 @@ def _function(way: str) -> Callable[..., Any]:
 
 def _finish(coroutine: Any) -> Any:
     """A coroutine that waits for nothing but time and others like it."""
-    from o_tui.evolution.probe import loop
-
     return loop.run(coroutine)
 
 

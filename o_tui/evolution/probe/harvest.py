@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from o_tui.evolution.probe import types
+from o_tui.evolution.probe import patterns, types
 from o_tui.evolution.probe.types import Type
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -85,6 +85,7 @@ class Harvest:
     joints: list[str] = field(default_factory=list)  # what texts are split at
     threaded: bool = False
     foreign: bool = False  # it normalises texts, or folds their case
+    unguarded: bool = True  # what was changed is not all under a lock (changed.py)
     suspects: frozenset[str] = frozenset()  # what may behave differently (changed.py); empty: all of it
 
     def is_suspect(self, name: str) -> bool:
@@ -110,11 +111,16 @@ def harvest(reference: ast.Module, *others: ast.Module, known: Sequence[ast.Modu
     found.joints = list(dict.fromkeys(found.joints))
     found.integers = list(dict.fromkeys(found.integers))
     found.floats = list(dict.fromkeys(found.floats))
-    found.foreign = any(
-        word in ast.dump(tree) for tree in (reference, *others) for word in ("'unicodedata'", "'casefold'")
-    )
+    found.foreign = any(_folds(node) for tree in (reference, *others) for node in ast.walk(tree))
     found.threaded = any("threading" in ast.dump(node) for node in _imports(reference))
     return found
+
+
+def _folds(node: ast.AST) -> bool:
+    """Whether it has to do with ways to write the same."""
+    return (isinstance(node, ast.alias) and node.name == "unicodedata") or (
+        isinstance(node, ast.Attribute) and node.attr == "casefold"
+    )
 
 
 def _imports(tree: ast.Module) -> Iterator[ast.AST]:
@@ -251,6 +257,8 @@ def _literals(found: Harvest, tree: ast.Module) -> None:
                 found.keys.append(node.slice.value)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
             first = node.args[0]
+            if getattr(node.func.value, "id", "") == "re" and isinstance(first, ast.Constant):
+                found.strings += patterns.examples(str(first.value))
             key = first.value if isinstance(first, ast.Constant) else None
             if node.func.attr in ("get", "pop", "setdefault") and isinstance(key, str):
                 found.keys.append(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from o_tui.evolution.probe.case import Call, Case, Recipe
 from o_tui.evolution.probe.harvest import Harvest
 from o_tui.evolution.probe.recipes import Maker
+from o_tui.evolution.probe.types import Type
 
 _MANY = ("list", "tuple", "set", "iter")
 
@@ -87,10 +89,11 @@ def _plain(item: Any) -> bool:
 
 def changed_call(call: Call, pool: Sequence[Any], harvest: Harvest, random_: random.Random) -> Call:
     """A call with one argument changed; `pool` has values that it may take."""
+    loose = _loose(call.name, harvest)
     if call.args and (not call.kwargs or random_.random() < 0.7):
         at = random_.randrange(len(call.args))
         args = list(call.args)
-        args[at] = changed(args[at], pool, harvest, random_)
+        args[at] = changed(args[at], pool, harvest, random_, loose)
         return Call(call.name, args, call.kwargs)
     if call.kwargs:
         name = random_.choice(list(call.kwargs))
@@ -98,10 +101,25 @@ def changed_call(call: Call, pool: Sequence[Any], harvest: Harvest, random_: ran
     return call
 
 
-def changed(recipe: Recipe, pool: Sequence[Any], harvest: Harvest, random_: random.Random) -> Recipe:
-    """A recipe of the same type."""
+def _loose(name: str, harvest: Harvest) -> bool:
+    """Whether anything may be within what this is given."""
+    methods = (method for known in harvest.classes.values() for method in known.methods if method.name == name)
+    known = next(chain((f for f in (harvest.functions.get(name),) if f), methods), None)
+    return known is not None and any(_has_any(p.type, harvest, 3) for p in known.parameters)
+
+
+def _has_any(kind: Type, harvest: Harvest, depth: int) -> bool:
+    record = harvest.classes.get(kind.name) if kind.kind == "class" else None
+    inner = [p.type for p in record.init] if record is not None else list(kind.inner)
+    return kind.kind == "any" or (depth > 0 and any(_has_any(each, harvest, depth - 1) for each in inner))
+
+
+def changed(
+    recipe: Recipe, pool: Sequence[Any], harvest: Harvest, random_: random.Random, loose: bool = False
+) -> Recipe:
+    """A recipe of the same type; `loose`: of any type, now and then, within lists and dicts."""
     if isinstance(recipe, list):
-        return _inside(recipe, lambda inner: changed(inner, pool, harvest, random_), random_)
+        return _inside(recipe, lambda inner: changed(inner, pool, harvest, random_, loose), random_, loose)
     alike = [leaf for leaf in pool if type(leaf) is type(recipe)]
     if alike and random_.random() < 0.45:
         return random_.choice(alike)
@@ -137,9 +155,9 @@ def _is_mixed(tag: str, items: list[Any]) -> bool:
     return len({type(value) for value in values}) > 1
 
 
-def _inside(recipe: list[Any], change: Callable[[Any], Any], random_: random.Random) -> Recipe:
+def _inside(recipe: list[Any], change: Callable[[Any], Any], random_: random.Random, loose: bool) -> Recipe:
     tag, items = recipe[0], list(recipe[1:])
-    if _is_mixed(tag, items) and random_.random() < 0.3:
+    if (_is_mixed(tag, items) or (loose and items and tag in ("list", "dict"))) and random_.random() < 0.3:
         at, other = random_.randrange(len(items)), random_.choice((None, True, False, 0, 1, 1.5, "", "a"))
         items[at] = [items[at][0], other] if tag == "dict" else other
         return [tag, *items]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 from o_tui.evolution.attacks import Ways
-from o_tui.evolution.probe import mutate
+from o_tui.evolution.probe import core, mutate
 from o_tui.evolution.probe.case import Call, Case, Recipe
-from o_tui.evolution.probe.harvest import Class, Function, Harvest
+from o_tui.evolution.probe.harvest import Class, Function, Harvest, Parameter
 from o_tui.evolution.probe.recipes import Maker, method_weight
 from o_tui.evolution.probe.types import Type
 
@@ -26,8 +28,12 @@ _TWICE = 60
 _NEAR = 160
 _MANY_CALLS_AT = 4
 """Many calls of one object are timed late: they cost most, and it is seldom they that show something."""
+_RACES_AT = 3
+"""What was changed under a lock only is tried at once late: it takes as long as many others."""
+_AT_ONCE = 16
 _ROUNDS = 40
 _PAIRS = 5
+_LARGE_FUNCTIONS = 12
 
 
 class Corpus:
@@ -54,17 +60,34 @@ class Corpus:
             self._ways.learn(way, new)
 
 
-def batches(harvest: Harvest, seed: int, corpus: Corpus) -> Iterator[list[Case]]:
-    """Cases in batches, each for a process of its own; `corpus` grows meanwhile."""
-    yield _round(harvest, seed, 0, calls=40, sequences=40)
-    yield list(_races(harvest, seed, corpus))
-    yield _round(harvest, seed, 1, calls=80, sequences=120)
-    yield from _large(harvest, seed)
-    for number in range(2, _ROUNDS):
-        if number == _MANY_CALLS_AT:
-            yield from _large_objects(harvest, seed)
-        yield _round(harvest, seed, number, calls=40, sequences=60)
-        yield _near(harvest, seed, number, corpus)
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Cases for one process of the reference's; `given`: they are run as they are, and not grown first."""
+
+    cases: list[Case]
+    given: bool = False
+
+    @property
+    def is_large(self) -> bool:
+        """Whether they are timed."""
+        return bool(self.cases) and self.cases[0].kind == "large"
+
+
+def batches(harvest: Harvest, seed: int, corpus: Corpus) -> Iterator[Batch]:
+    """Cases in batches, the kinds by turns; `corpus` grows meanwhile."""
+    yield Batch(core.cases(harvest), given=True)
+    yield Batch(_round(harvest, seed, 0, calls=40, sequences=40))
+    races, large = _races(harvest, seed, corpus), _large(harvest, seed)
+    many = _large_objects(harvest, seed)
+    for number in range(1, _ROUNDS):
+        if harvest.unguarded or number >= _RACES_AT:
+            yield Batch(list(islice(races, _AT_ONCE)))
+        yield Batch(next(large, []))
+        yield Batch(_round(harvest, seed, number, calls=40, sequences=60))
+        if number > 1:
+            yield Batch(_near(harvest, seed, number, corpus), given=True)
+        if number >= _MANY_CALLS_AT:
+            yield Batch(next(many, []))
 
 
 def _near(harvest: Harvest, seed: int, number: int, corpus: Corpus) -> list[Case]:
@@ -128,7 +151,7 @@ def _sequence(known: Class, maker: Maker, index: int, harvest: Harvest) -> Case:
     if changed and not any(method in changed for method in chosen):
         chosen = [*chosen, lively.choice(changed)]
     weights = [method_weight(method) * (2 if method in changed else 1) for method in chosen]
-    calls: list[Call] = []
+    calls = _related(callable_, maker, lively) if index % 4 == 2 else []
     sparse = lively.choice((0.1, 0.4, 0.8))
     for _ in range(lively.choice((3, 6, 12, 24, 40)) if known.methods else 0):
         method = lively.choices(chosen, weights)[0]
@@ -138,6 +161,41 @@ def _sequence(known: Class, maker: Maker, index: int, harvest: Harvest) -> Case:
     if known.name and looks:
         calls += lively.sample(looks, min(3, len(looks)))
     return Case("calls", calls, known.name, Call("", args, kwargs), scribble=index % 4 == 3)
+
+
+_LINKS = ("list", "tuple*", "set", "iterable")
+
+
+def _related(methods: Sequence[Function], maker: Maker, lively: random.Random) -> list[Call]:
+    """Things that hang together: a method that takes a name, and others' names, is given a chain of them, or a star."""
+    able = [(method, *found) for method in methods if (found := _named_and_linked(method))]
+    if not able:
+        return []
+    method, named, linked = lively.choice(able)
+    names, shape = maker.names(lively.randint(3, 5)), lively.choice(("chain", "chain", "star", "two"))
+    calls = []
+    for place, name in enumerate(names):
+        before = {"chain": names[max(0, place - 1) : place], "star": names[: min(1, place)]}
+        some = before.get(shape, names[max(0, place - 2) : place])
+        given = {p.name: maker.parameter(p) for p in method.parameters if p.required}
+        given[named.name] = name
+        if linked.type.kind in _LINKS:
+            given[linked.name] = ["list" if linked.type.kind == "iterable" else linked.type.kind.rstrip("*"), *some]
+        elif some:
+            given[linked.name] = some[-1]
+        calls.append(Call(method.name, [], given))
+    return calls
+
+
+def _named_and_linked(method: Function) -> tuple[Parameter, Parameter] | None:
+    texts = [p for p in method.parameters if p.type.kind in ("str", "key")]
+    links = [p for p in method.parameters if p.type.kind in _LINKS and p.type.inner[:1] and _is_text(p.type.inner[0])]
+    others = [p for p in method.parameters if p not in texts[:1] and _is_text(p.type)]
+    return (texts[0], [*links, *others][0]) if texts and (links or others) else None
+
+
+def _is_text(kind: Type) -> bool:
+    return kind.kind in ("str", "key") or (kind.kind == "union" and any(map(_is_text, kind.inner)))
 
 
 # --- at once
@@ -192,12 +250,12 @@ def _call(method: Function, maker: Maker) -> Call:
 
 def _large(harvest: Harvest, seed: int) -> Iterator[list[Case]]:
     """Pairs, the second one twice as large as the first."""
-    every = [(function, shape) for function in harvest.functions.values() for shape in _SHAPES]
+    every = list(harvest.functions.values())
     random.Random(seed).shuffle(every)
-    every.sort(key=lambda pair: not harvest.is_suspect(pair[0].name))
-    for some in (every[:24], every[24:48]):
+    every.sort(key=lambda function: not harvest.is_suspect(function.name))
+    for function in every[:_LARGE_FUNCTIONS]:
         cases = []
-        for function, shape in some:
+        for shape in _SHAPES:
             pair = [_large_call(function, harvest, seed, size, shape) for size in LARGE]
             cases += [Case("large", [call]) for call in pair if call is not None]
         if cases:

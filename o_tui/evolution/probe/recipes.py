@@ -83,6 +83,8 @@ class Maker:
         if harvest.foreign and random_.random() < 0.5:
             self._words[:2] = random_.sample(_FOREIGN_WORDS, 2)
             self._names[:1] = random_.sample(_FOREIGN_WORDS, 1)
+        if random_.random() < 0.25:
+            self._names.append(self._names[0].swapcase())  # another way to write the same
         literals = harvest.strings
         self._literals = random_.sample(literals, min(5, len(literals))) if literals else []
         self._short = [text for text in literals if len(text) <= 2]
@@ -91,6 +93,11 @@ class Maker:
         self._sizes: list[int] = []  # lengths in this case
         self.time = random_.choice(_TIMES[:8])
         self.flat = random_.random() < 0.3  # all numbers are few: ties
+
+    def names(self, count: int) -> list[str]:
+        """So many different names, that come again in this case."""
+        self._names = list(dict.fromkeys([*self._names, *_NAMES]))[:count]
+        return self._names
 
     def learn(self, texts: Sequence[str]) -> None:
         """The names of another case come again here."""
@@ -180,7 +187,7 @@ class Maker:
     # --- text
 
     def _str(self, kind: Type, depth: int) -> Recipe:
-        share = 0.8 if kind.name and _NAMELIKE.fullmatch(kind.name) else 0.15
+        share = 0.8 if kind.name and _NAMELIKE.fullmatch(kind.name) else 0.15 if depth < 2 else 0.4
         dice = self._random.random()
         if dice < share:
             return self._random.choice(self._names)
@@ -264,6 +271,8 @@ class Maker:
         made = [self.value(inner, depth + 1) for _ in range(self._length(depth))]
         if made and self._random.random() < 0.3:
             made.insert(self._random.randint(0, len(made)), self._random.choice(made))
+        if inner.kind in ("float", "int") and depth == 0 and made and self._random.random() < 0.1:
+            made += [-value for value in self._random.sample(made, len(made))]  # what adds up to nothing
         if depth == 0 and self._random.random() < 0.04:
             made += [self.value(inner, depth + 1) for _ in range(20)]
         return made
@@ -333,7 +342,9 @@ class Maker:
         if kind.name in ("Search", "Context", "StateView"):
             return self.stage(kind.name)
         if kind.name in _FOREIGN:
-            return ["new", kind.name, list(self._random.choice(_FOREIGN[kind.name])), {}]
+            zoned = kind.name == "datetime" and self._random.random() < 0.3
+            zone = {"tzinfo": self._class(Type("class", name="timezone"), depth)} if zoned else {}
+            return ["new", kind.name, list(self._random.choice(_FOREIGN[kind.name])), zone]
         if known is None or depth >= _DEEPEST:
             return self._document(2)
         if known.members:
@@ -353,17 +364,38 @@ class Maker:
     def _fn(self, kind: Type, depth: int) -> Recipe:
         result = kind.inner[0] if kind.inner else Type("any")
         if kind.name == "0" or result.kind == "none":
-            way = self._random.choice(("count", "count", "count", "raise"))
+            way = self._random.choice(("count", "count", "count", "raise", "flaky"))
         else:
             by_result = {"int": "size", "float": "size", "bool": "truth", "str": "text"}
             way = by_result.get(result.kind, "first")
-            way = "raise" if self._random.random() < 0.08 else way
+            way = self._random.choice(("raise", "picky")) if self._random.random() < 0.12 else way
         return ["fn", way, None]
 
 
 _FOREIGN: dict[str, tuple[tuple[Any, ...], ...]] = {
-    "datetime": ((2024, 2, 29, 12, 30), (2024, 1, 1), (1999, 12, 31, 23, 59, 59), (2026, 3, 29, 2, 30)),
-    "date": ((2024, 2, 29), (2024, 1, 1), (1999, 12, 31), (2026, 12, 28)),
+    "datetime": (
+        (2024, 2, 29, 12, 30),
+        (2024, 1, 1),
+        (1999, 12, 31, 23, 59, 59),
+        (2000, 1, 1, 0, 0, 1),
+        (2026, 3, 29, 2, 30),
+        (2026, 3, 31, 23, 30),
+    ),
+    "date": (
+        (2024, 2, 29),
+        (2024, 1, 1),
+        (2024, 1, 31),
+        (1999, 12, 31),
+        (2000, 2, 29),
+        (2026, 12, 28),
+        (2026, 12, 31),
+        (1900, 2, 28),
+    ),
+    "timezone": (
+        (["new", "timedelta", [0], {}],),
+        (["new", "timedelta", [0, 7200], {}],),
+        (["new", "timedelta", [-1, 68400], {}],),
+    ),
     "timedelta": ((0,), (1,), (0, 3600), (7, 1), (-1,)),
     "Fraction": ((1, 2), (0,), (3, 4), (-2, 3)),
     "Path": (("a/b.txt",), ("",), ("/x/../y",), ("a.tar.gz",)),

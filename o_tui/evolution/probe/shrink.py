@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from o_tui.evolution.probe.case import Call, Case, Recipe
 
+_AT_ONCE, _RACES = 8, 2
+"""So many are tried together at first: a process costs as much as many small cases."""
 _MANY = ("list", "tuple", "set", "iter", "dict")
 
 
-def shrink(case: Case, differs: Callable[[Case], str], time_left: Callable[[], bool]) -> Case:
-    """The smallest case that was found in time; `differs` says whether one still shows it."""
+def shrink(case: Case, first: Callable[[list[Case]], int], time_left: Callable[[], bool]) -> Case:
+    """The smallest case that was found in time; `first` says which of some cases still shows it, -1: none."""
     smaller = True
     while smaller and time_left():
         smaller = False
-        for candidate in _smaller(case):
-            if not time_left():
+        candidates = _smaller(case)
+        at_once = _RACES if case.kind == "race" else _AT_ONCE
+        while time_left() and (some := list(islice(candidates, at_once))):
+            found = first(some)
+            if found >= 0:
+                case, smaller = some[found], True
                 break
-            if differs(candidate):
-                case, smaller = candidate, True
-                break
+            at_once *= 2
     return case
 
 

@@ -17,8 +17,9 @@ import signal
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NoReturn
 
 import msgspec
@@ -53,6 +54,15 @@ class Subject:
     gene: str = ""
     files: Mapping[str, str] | None = None
 
+    def code(self) -> types.CodeType:
+        """The module compiled, once for all forks. Nothing of it is run by that."""
+        return _compiled(self.source, self.name)
+
+
+@cache
+def _compiled(source: str, name: str) -> types.CodeType:
+    return compile(source, name, "exec", dont_inherit=True)
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -73,6 +83,8 @@ def preload() -> None:
         importlib.import_module(name)
     for name in (contracts.DSL_MODULE, "o_tui.agent.genome_loader"):
         importlib.import_module(name)
+    hooks: Any = importlib.import_module("o_tui.agent.fork_hooks")
+    hooks.lighten()
     gc.freeze()
 
 
@@ -84,10 +96,12 @@ def run(
     *,
     harvest: Harvest | None = None,
     as_given: bool = False,
-) -> Iterator[Seen]:
+    ahead: int = 0,
+) -> Generator[Seen, None, None]:
     """The observations in order. `limits` are CPU seconds for each case; the fork is replaced after one that ends it.
 
-    With a harvest each case is grown first (grow.py) unless it is to be run `as_given`, and where it went is seen.
+    With a harvest each case is grown first (grow.py) unless it is to be run `as_given`, and where it went is seen. The
+    fork runs at most `ahead` cases further than they are asked for; 0: all of them.
 
     Raises:
         UnconfinedError: The fork could not be confined.
@@ -95,7 +109,7 @@ def run(
     at = 0
     while at < len(cases):
         done = False
-        plan = _Plan(subject, cases[at:], salt, harvest, as_given)
+        plan = _Plan(subject, cases[at:], salt, harvest, as_given, at, ahead)
         for seen in _fork(plan, lambda index, at=at: limits(at + index)):  # type: ignore[misc]
             yield seen
             at += 1
@@ -113,6 +127,17 @@ class _Plan:
     salt: int
     harvest: Harvest | None
     as_given: bool
+    at: int
+    ahead: int
+
+    def go(self, index: int) -> bytes:
+        """One sign for each case that may be begun when this one is asked for."""
+        if any(case.kind == "large" for case in self.cases):
+            return b"."  # one at a time, so that its time is its own
+        if not self.ahead:
+            return b"" if index else b"." * len(self.cases)
+        place = (self.at + index) % self.ahead
+        return b"" if index and place else b"." * (self.ahead - place)
 
 
 def _fork(plan: _Plan, limits: Callable[[int], float]) -> Iterator[Seen]:
@@ -120,6 +145,8 @@ def _fork(plan: _Plan, limits: Callable[[int], float]) -> Iterator[Seen]:
     cases = plan.cases
     reading, writing = os.pipe()
     listening, going = os.pipe()
+    if not plan.subject.gene:
+        plan.subject.code()
     pid = os.fork()
     if pid == 0:
         _become(plan, writing, listening)
@@ -130,13 +157,10 @@ def _fork(plan: _Plan, limits: Callable[[int], float]) -> Iterator[Seen]:
         hello = frames.next(3.0)
         if hello is None or hello[0] != "ready":
             raise UnconfinedError(str(hello[1]) if hello else "a fork ended before it was confined")
-        timed = any(case.kind == "large" for case in cases)  # one at a time, so that its time is its own
-        with contextlib.suppress(BrokenPipeError):
-            os.write(going, b"" if timed else b"." * len(cases))
         for index in range(len(cases)):
             before = _native.process_cpu_ns(pid)
             with contextlib.suppress(BrokenPipeError):
-                os.write(going, b"." if timed else b"")
+                os.write(going, plan.go(index))
             found = frames.next(limits(index))
             spent = frames.cpu_s(before)
             if found is None:
@@ -312,7 +336,7 @@ def loaded(subject: Subject, world: World) -> Bench:
         return Bench(vars(module), _filename(vars(module), filename), world, words)
     plain = types.ModuleType("subject")
     sys.modules["subject"] = plain
-    exec(compile(subject.source, subject.name, "exec", dont_inherit=True), plain.__dict__)
+    exec(subject.code(), plain.__dict__)
     return Bench(plain.__dict__, subject.name, world, words)
 
 

@@ -7,7 +7,7 @@ import sys
 
 import msgspec
 
-from o_tui.guardian.evolving.probing import Order, Report
+from o_tui.guardian.evolving.orders import Order, Report
 from o_tui.protocol.errors import OError
 from o_tui.protocol.safe_text import safe
 

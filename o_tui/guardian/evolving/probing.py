@@ -12,105 +12,35 @@ import os
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import chain
-from typing import Any, TypeVar
+from contextlib import closing
+from itertools import chain, islice
+from typing import TypeVar
 
 import msgspec
 
-from o_tui.evolution.attacks import signature
-from o_tui.evolution.probe import changed, compare, observe, plan, properties, shrink
+from o_tui.evolution.probe import changed, compare, plan, properties
 from o_tui.evolution.probe.case import Case
 from o_tui.evolution.probe.harvest import Harvest, harvest
+from o_tui.evolution.probe.plan import Batch
 from o_tui.guardian.evolving import benches
-from o_tui.guardian.evolving.benches import Seen, Subject
+from o_tui.guardian.evolving.benches import Seen
+from o_tui.guardian.evolving.comparing import CASE_S, SLOW_TIMES, Sides, twins
+from o_tui.guardian.evolving.orders import Finding, Order, Report
 
-CPU_S = 1.7
-"""What probing may cost, all processes together."""
-SLOW_S = 0.08
-"""A case that is faster is never too slow, whatever the reference takes."""
-SLOW_TIMES = 15.0
-GROWTH = 2.6
-"""More than that, when the input doubles, is no longer in proportion."""
 _LARGE_REFERENCE_S = 0.08
 _LARGE_CANDIDATE_S = 0.4
 _REFERENCE_S = 0.06
-_CASE_S = 0.3
 _LARGE_SHARE = 0.15
-_SHRINKING_S = 0.5
+_SHRINKING_S, _SHRINKING_LEAST_S = 0.4, 0.1
+"""What making a case smaller may cost, and what is left for it where the budget is spent."""
 _SMOKE_CASES = 40
-_BOTH = 1.4
-"""What a case costs on both sides, as a share of the reference's, which is traced."""
+_AHEAD = 64
+"""So many cases the reference runs before the candidate does: a fork costs as much as many small ones."""
+_TORN = 3
+"""Two calls that come out so often as no order of them does, with the reference too, are not tried together again."""
 _T = TypeVar("_T")
-
-
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be probed.
-
-    Attributes:
-        gene: The gene, empty for any other module.
-        files: The genome's other files, for a gene.
-        strict: Every difference is a fault; else only what is wrong whatever the answer should be.
-        attacks: Cases that were kept: they run first.
-        tests: The genome's own tests are run too.
-        contract: The candidate is judged by its gene's contract alone, whatever the reference says.
-        repair: The same for kept attacks: it must not fail at any of them, though the reference may.
-        seeds: Cases that were met in life: they are tried, and changed further.
-        known: Cases that were kept: other faults are looked for than those that they show now. One that the
-            candidate stands shows none, so the same fault may be found by another input.
-        nice: How much it steps back behind everything else (nice(2)).
-    """
-
-    reference: str
-    candidate: str
-    gene: str = ""
-    files: dict[str, str] = {}
-    strict: bool = True
-    attacks: list[Case] = []
-    tests: bool = False
-    contract: bool = False
-    repair: bool = False
-    seeds: list[Case] = []
-    known: list[Case] = []
-    nice: int = 0
-    seed: int = 3
-    cpu_s: float = CPU_S
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault: the smallest case that shows it, and what is wrong there."""
-
-    unit: str
-    text: str
-    case: Case
-    kept: bool = False
-    where: str = ""
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it.
-
-    Attributes:
-        refused: Why nothing was run.
-        broken: Why the candidate does not load; `neither`: nor does the reference.
-        changed: How many answers were others, and no faults.
-        failed: What the module, or a test of the genome's, raises; with `passed` tests.
-        speed: CPU time of the candidate as a share of the reference's, on the same cases.
-        ms: Of each part: attacks, probe, tests, smoke.
-    """
-
-    finding: Finding | None = None
-    cases: int = 0
-    attacks: int = 0
-    changed: int = 0
-    cpu_s: float = 0.0
-    refused: str = ""
-    broken: str = ""
-    neither: bool = False
-    failed: list[str] = []
-    passed: int = 0
-    speed: float = 0.0
-    ms: dict[str, float] = {}
 
 
 class Prober:
@@ -118,28 +48,27 @@ class Prober:
 
     def __init__(self, order: Order) -> None:
         self._order = order
-        self._reference = Subject("reference.py", order.reference, order.gene, order.files)
-        self._candidate = Subject("candidate.py", order.candidate, order.gene, order.files)
-        self._start = _cpu_s()
         self._harvest = self._read()
+        self._sides = Sides(order, self._harvest.functions)
         self._cases = 0
-        self._changed = 0
         self._large_s = 0.0
         self._corpus = plan.Corpus()
         self._been: set[int] = set()
+        self._torn: Counter[tuple[str, ...]] = Counter()
+        self._alive_s = 0.0
         self._ms: dict[str, float] = {}
-        self._known: frozenset[str] = frozenset()
-        self._where = ""
 
     def run(self) -> Report:
         """Probes until the first fault, or until the budget is spent."""
         order = self._order
-        if broken := benches.load_error(self._candidate):
-            return Report(broken=broken, neither=bool(benches.load_error(self._reference)))
-        finding = self._timed("attacks", lambda: self._batch(order.attacks, kept=True) if order.attacks else None)
+        if broken := benches.load_error(self._sides.candidate):
+            return Report(broken=broken, neither=bool(benches.load_error(self._sides.reference)))
+        finding = self._timed(
+            "attacks", lambda: self._batch(Batch(order.attacks), kept=True) if order.attacks else None
+        )
         attacked = self._cases
         if order.known:
-            self._known = self._shown(order.known)
+            self._sides.learn_known(order.known)
         if finding is None and (order.contract or order.reference != order.candidate):
             finding = self._timed("probe", self._probe)
         passed, speed = 0, 0.0
@@ -152,7 +81,7 @@ class Prober:
             finding=finding,
             cases=self._cases - attacked,
             attacks=min(attacked, len(order.attacks)),  # a repair meets each of them twice
-            changed=self._changed,
+            changed=self._sides.changed,
             cpu_s=round(self.spent_s, 3),
             failed=failed,
             passed=passed,
@@ -169,8 +98,10 @@ class Prober:
 
     def _probe(self) -> Finding | None:
         # planned one by one: what comes later depends on where the earlier ones went
-        for cases in chain([self._order.seeds], plan.batches(self._harvest, self._order.seed, self._corpus)):
-            if cases and (finding := self._batch(cases)) is not None:
+        for batch in chain([Batch(self._order.seeds)], plan.batches(self._harvest, self._order.seed, self._corpus)):
+            if not batch.cases or (batch.is_large and self._large_s > _LARGE_SHARE * self._order.cpu_s):
+                continue
+            if (finding := self._batch(batch)) is not None:
                 return finding
             if self.spent_s > self._order.cpu_s:
                 break
@@ -178,23 +109,24 @@ class Prober:
 
     def _tests(self) -> tuple[int, list[str]]:
         """The genome's tests: how many passed, and which failed that pass with the reference."""
-        passed, failed = benches.tests(self._candidate)
+        passed, failed = benches.tests(self._sides.candidate)
         if failed:
-            _passed, known = benches.tests(self._reference)
+            _passed, known = benches.tests(self._sides.reference)
             failed = [name for name in failed if name not in known]
         return passed, failed
 
     def _speed(self) -> float:
         cases = self._corpus.cases[-_SMOKE_CASES:]
         spent = []
-        for subject in (self._reference, self._candidate):
+        for subject in (self._sides.reference, self._sides.candidate):
             spent.append(sum(seen.cpu_s for seen in benches.run(subject, cases)))
         return round(spent[1] / spent[0], 2) if len(cases) >= _SMOKE_CASES // 4 and spent[0] > 0 else 0.0
 
     @property
     def spent_s(self) -> float:
         """CPU seconds so far, of this process and its forks."""
-        return _cpu_s() - self._start
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return self._alive_s + sum(each.ru_utime + each.ru_stime for each in used)
 
     def _read(self) -> Harvest:
         known = []
@@ -205,214 +137,125 @@ class Prober:
         reference, candidate = ast.parse(self._order.reference), ast.parse(self._order.candidate)
         found = harvest(reference, candidate, known=known)
         found.suspects = changed.suspects(reference, candidate)
+        found.unguarded = found.threaded and changed.unguarded(reference, candidate)
         return properties.narrowed(found, self._order.gene) if self._order.gene else found
 
     # --- one batch
 
-    def _batch(self, cases: Sequence[Case], *, kept: bool = False) -> Finding | None:
+    def _batch(self, batch: Batch, *, kept: bool = False) -> Finding | None:
+        cases = batch.cases
         if self._order.contract:
             return self._by_contract(cases)
         if kept and self._order.repair and (found := self._by_contract(cases)) is not None:
             return msgspec.structs.replace(found, kept=True)
-        large = cases[0].kind == "large"
-        cases, expected = self._expected(cases, kept=kept)
-        if not cases:
-            return None
+        if cases[0].kind == "race" and not kept:
+            return self._races(cases)
+        limit = _LARGE_REFERENCE_S if cases[0].kind == "large" else _REFERENCE_S
+        ahead = len(cases) if kept or cases[0].kind == "large" else max(_AHEAD, len(cases) // 2)
+        given = kept or batch.given
+        run = benches.run(
+            self._sides.reference, cases, limits=lambda _i: limit, harvest=self._harvest, as_given=given, ahead=ahead
+        )
+        waiting = iter(cases)
+        with closing(run):
+            while some := list(islice(waiting, ahead)):
+                expected = list(islice(run, len(some)))
+                self._alive_s += sum(each.cpu_s for each in expected)
+                if (found := self._compared(*self._learned(some, expected), kept=kept)) is not None:
+                    return found
+                if len(expected) < len(some) or (not kept and self._is_spent()):
+                    break
+        self._alive_s = 0.0
+        return None
+
+    def _learned(self, planned: Sequence[Case], sides: Sequence[Seen]) -> tuple[list[Case], list[Seen]]:
+        """The cases as the reference has run them, and what it said, without those that it does not end in time."""
+        done: list[Case] = []
+        seen: list[Seen] = []
+        for plan_, each in zip(planned, sides, strict=False):
+            case = each.case or plan_
+            self._learn(plan_, case, each)
+            self._large_s += each.cpu_s if case.kind == "large" else 0.0
+            if not each.ended:
+                done.append(case)
+                seen.append(each)
+        return done, seen
+
+    def _learn(self, planned: Case, case: Case, seen: Seen) -> None:
+        if seen.went:
+            self._corpus.learn(planned, case, not self._been.issuperset(seen.went))
+            self._been.update(seen.went)
+
+    def _compared(self, cases: Sequence[Case], expected: Sequence[Seen], *, kept: bool) -> Finding | None:
+        """The candidate runs what the reference has run."""
+        large = bool(cases) and cases[0].kind == "large"
 
         def limit(index: int) -> float:
-            return max(_LARGE_CANDIDATE_S if large else _CASE_S, SLOW_TIMES * expected[index].cpu_s * 1.5)
+            return max(_LARGE_CANDIDATE_S if large else CASE_S, SLOW_TIMES * expected[index].cpu_s * 1.5)
 
         small: Seen | None = None
         running_s = 0.0
-        for index, seen in enumerate(benches.run(self._candidate, cases, limits=limit)):
+        for index, seen in enumerate(benches.run(self._sides.candidate, cases, limits=limit)):
             self._cases += 1
             running_s += seen.cpu_s
             case = cases[index]
-            text = self._fault(case, expected[index], seen)
-            if not text and large:
-                pair = case.calls[0] if case.target else None
-                smaller = index > 0 and _twins(cases[index - 1], case)
-                text = self._slow(expected[index], seen, small if smaller else None) if smaller or pair is None else ""
+            text = self._sides.fault(case, expected[index], seen)
+            if large and not text:
+                before = small if index > 0 and twins(cases[index - 1], case) else None
+                text = self._sides.slow(expected[index], seen, before) if before or not case.target else ""
             small = seen
-            if text and self._is_new(case, text, seen) and (found := self._confirmed(case, cases[: index + 1], text)):
+            if found := self._confirmed(case, cases[: index + 1], text, seen):
                 return msgspec.structs.replace(found, kept=kept)
             if not kept and self._is_spent(running_s):
+                return None
+        return None
+
+    def _races(self, cases: Sequence[Case]) -> Finding | None:
+        """The candidate first: where two calls come out as some order of them does, the reference is not asked."""
+        cases = [case for case in cases if self._torn[_pair(case)] < _TORN]
+        running_s = 0.0
+        for case, seen in zip(cases, benches.run(self._sides.candidate, cases, limits=lambda _i: CASE_S), strict=False):
+            self._cases += 1
+            running_s += seen.cpu_s
+            if compare.torn(seen.observation) and self._torn[_pair(case)] < _TORN:
+                self._torn[_pair(case)] += 1
+                if found := self._confirmed(case, [case], "two calls at once differ", seen):
+                    return found
+            if self._is_spent(running_s):
                 return None
         return None
 
     def _by_contract(self, cases: Sequence[Case]) -> Finding | None:
         """The same, by the contract of the gene alone."""
         cases = [case for case in cases if case.kind == "calls"]
-        run = benches.run(self._candidate, cases, limits=lambda _i: _CASE_S, harvest=self._harvest, as_given=True)
+        run = benches.run(self._sides.candidate, cases, limits=lambda _i: CASE_S, harvest=self._harvest, as_given=True)
         running_s = 0.0
         for planned, seen in zip(cases, run, strict=False):
             self._cases += 1
             running_s += seen.cpu_s
             case = seen.case or planned
-            self._corpus.learn(planned, case, not self._been.issuperset(seen.went))
-            self._been.update(seen.went)
-            text = self._breach(case, seen)
-            if text and self._is_new(case, text, seen) and (found := self._confirmed(case, [case], text)):
+            self._learn(planned, case, seen)
+            if found := self._confirmed(case, [case], self._sides.breach(case, seen), seen):
                 return found
             if self._is_spent(running_s):
                 return None
         return None
 
-    def _breach(self, case: Case, seen: Seen) -> str:
-        return seen.ended or properties.breach(self._order.gene, case, seen.observation, self._harvest.functions)
+    def _confirmed(self, case: Case, before: Sequence[Case], text: str, seen: Seen) -> Finding | None:
+        if not text or not self._sides.is_new(case, text, seen):
+            return None
+        end_s = self.spent_s + _SHRINKING_LEAST_S
+        end_s = min(end_s + _SHRINKING_S, max(end_s, self._order.cpu_s))
+        return self._sides.confirmed(case, before, text, lambda: self.spent_s < end_s)
 
-    def _shown(self, cases: Sequence[Case]) -> frozenset[str]:
-        """The signatures of the faults that these cases show in the candidate as it is."""
-
-        def run(subject: Subject) -> list[Seen]:
-            return list(benches.run(subject, cases, limits=lambda _i: _CASE_S))
-
-        found, answers = run(self._candidate), self._changed
-        texts = [self._breach(case, seen) for case, seen in zip(cases, found, strict=False)]
-        if not self._order.contract:
-            sides = zip(cases, run(self._reference), found, strict=False)
-            relative = [self._fault(case, expected, seen) for case, expected, seen in sides]
-            texts = [text or other for text, other in zip(texts, relative, strict=False)]
-        self._changed = answers
-        every = zip(cases, texts, found, strict=False)
-        return frozenset(self._signature(case, text, seen) for case, text, seen in every if text)
-
-    def _signature(self, case: Case, text: str, seen: Seen) -> str:
-        return signature(self._order.gene, case.unit, text, _where(seen.observation))
-
-    def _is_new(self, case: Case, text: str, seen: Seen) -> bool:
-        return self._signature(case, text, seen) not in self._known
-
-    def _is_spent(self, running_s: float) -> bool:
+    def _is_spent(self, running_s: float = 0.0) -> bool:
         """Whether the budget is; of a fork that still runs the kernel does not tell, so what it has used is given."""
         return self.spent_s + running_s > self._order.cpu_s
 
-    def _expected(self, cases: Sequence[Case], *, kept: bool) -> tuple[list[Case], list[Seen]]:
-        """The reference's observations, without the cases that it does not end in time; kept ones as they are."""
-        large = cases[0].kind == "large"
-        done: list[Case] = []
-        seen: list[Seen] = []
-        limit = _LARGE_REFERENCE_S if large else _REFERENCE_S
-        sides = benches.run(self._reference, cases, limits=lambda _i: limit, harvest=self._harvest, as_given=kept)
-        running_s = 0.0
-        for planned, each in zip(cases, sides, strict=False):
-            running_s += each.cpu_s
-            case = each.case or planned
-            self._corpus.learn(planned, case, not self._been.issuperset(each.went))
-            self._been.update(each.went)
-            if each.ended:
-                self._large_s += each.cpu_s
-            else:
-                done.append(case)
-                seen.append(each)
-                self._large_s += each.cpu_s if large else 0.0
-            if large and self._large_s > _LARGE_SHARE * self._order.cpu_s:
-                break
-            if not kept and self._is_spent(running_s * _BOTH):
-                break  # what is left is for the candidate
-        return done, seen
 
-    def _fault(self, case: Case, expected: Seen, seen: Seen) -> str:
-        """What is wrong; empty: nothing, or nothing that is a fault in a gene that may answer otherwise."""
-        if seen.ended:
-            return f"{seen.ended}; the reference does" if compare.promised(expected.observation) else ""
-        _index, text = compare.difference(case, expected.observation, seen.observation)
-        if not text or self._order.strict:
-            return text
-        fault = properties.fault(self._order.gene, case, expected.observation, seen.observation)
-        self._changed += not fault
-        return fault
-
-    def _slow(self, expected: Seen, seen: Seen, small: Seen | None) -> str:
-        if seen.cpu_s < SLOW_S or seen.cpu_s < SLOW_TIMES * max(expected.cpu_s, 0.001):
-            return ""
-        if small is not None and seen.cpu_s < GROWTH * small.cpu_s:
-            return ""
-        return f"takes {seen.cpu_s:.2f} s, the reference {expected.cpu_s:.3f} s, and more as the input grows"
-
-    # --- is it so?
-
-    def _confirmed(self, case: Case, before: Sequence[Case], text: str) -> Finding | None:
-        """Once more, in new processes: alone, or (for the time it takes) with what came before it."""
-        if case.kind == "large":
-            cases = before[-2:] if len(before) > 1 and _twins(before[-2], case) else [case]
-            again = (
-                list(benches.run(self._reference, cases)),
-                list(benches.run(self._candidate, cases, limits=lambda _i: 1.0)),
-            )
-            if not all(again):
-                return None
-            if (
-                again[1][-1].ended
-                or self._slow(again[0][-1], again[1][-1], None)
-                or self._fault(case, again[0][-1], again[1][-1])
-            ):
-                return Finding(unit=case.unit, text=text, case=case)
-            return None
-        if not self.differs(case):
-            return None
-        smallest = shrink.shrink(case, self.differs, self._time_left())
-        text = self.differs(smallest) or text
-        return Finding(unit=smallest.unit, text=text, case=smallest, where=self._where)
-
-    def differs(self, case: Case) -> str:
-        """What is wrong in this case alone; empty where nothing is, or where the reference differs from itself."""
-        if self._order.contract or (self._order.repair and self._breaks(case)):
-            return self._breaks(case)
-        sides = []
-        for subject, salt in ((self._reference, 0), (self._reference, 3), (self._candidate, 0)):
-            quiet = msgspec.structs.replace(case, scribble=False) if salt and not self._scribbles(case) else case
-            sides.append(next(benches.run(subject, [quiet], salt), None))
-            if sides[-1] is None or (sides[-1].ended and subject is self._reference):
-                return ""
-        first, second, found = (seen for seen in sides if seen is not None)
-        if case.kind != "race" and not _stable(case, first.observation, second.observation):
-            return ""
-        answers = self._changed
-        text = self._fault(case, first, found)
-        self._changed = answers
-        self._where = _where(found.observation) if text else self._where
-        return text
-
-    def _breaks(self, case: Case) -> str:
-        """What is wrong in this case alone by the contract."""
-        seen = next(benches.run(self._candidate, [case], limits=lambda _i: 1.0), None)
-        text = self._breach(case, seen) if seen is not None else ""
-        if seen is not None and text:
-            self._where = _where(seen.observation)
-        return text
-
-    def _scribbles(self, case: Case) -> bool:
-        return not case.scribble
-
-    def _time_left(self) -> Callable[[], bool]:
-        end_s = self.spent_s + _SHRINKING_S
-        return lambda: self.spent_s < end_s
-
-
-def _stable(case: Case, one: Any, other: Any) -> bool:
-    """Whether the reference says the same twice: with other chance, another time, results written over or not."""
-    if not case.scribble:
-        return bool(observe.same(one, other))
-    cut = [[call[:3] if isinstance(call, list) else call for call in side] for side in (one, other)]
-    return bool(observe.same(cut[0], cut[1]))
-
-
-def _twins(small: Case, large: Case) -> bool:
-    return small.unit == large.unit and [c.name for c in small.calls] == [c.name for c in large.calls]
-
-
-def _where(observation: Any) -> str:
-    """The deepest line of the first exception in an observation; empty: there is none."""
-    for call in observation[1:]:
-        if isinstance(call, list) and len(call) > 3 and call[0] == "raises":
-            return str(call[3])
-    return ""
-
-
-def _cpu_s() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
+def _pair(case: Case) -> tuple[str, ...]:
+    """Which two calls are made at once."""
+    return (case.target, *(call.name for call in case.calls[-2:]))
 
 
 def main() -> int:

@@ -1,40 +1,31 @@
 """Validation in processes apart: no source can crash the guardian's parser, hold its interpreter's lock, or run in it.
 
-The stages that only read come first (evolution/validation, in a confined process), then the checkers (linting.py). What
-has passed so far is executed in confined forks: kept attacks, the differential probe, the genome's tests (probing.py).
+The stages that only read come first (reading.py, in a confined process), then the checkers (linting.py). What passes
+them is executed in confined forks: kept attacks, the differential probe, the genome's tests (probing.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-import msgspec
-
-from o_tui import _native
 from o_tui.evolution.attacks import attack
 from o_tui.evolution.probe import case as cases
 from o_tui.evolution.probe.case import Case
-from o_tui.evolution.validation import STAGES, Stage, Validation, name_of, validate
+from o_tui.evolution.validation import Stage, Validation, name_of, validate
 from o_tui.guardian.evolving import linting
-from o_tui.guardian.evolving.prober import ENVIRONMENT, Prober
-from o_tui.guardian.evolving.probing import CPU_S, Order, Report
+from o_tui.guardian.evolving.orders import CPU_S, Order, Report
+from o_tui.guardian.evolving.prober import Prober
+from o_tui.guardian.evolving.reading import read
 from o_tui.paths import shipped
 from o_tui.protocol.errors import OError
 from o_tui.protocol.safe_text import safe
 
-TIMEOUT_S = 10.0
 PROBE_TIMEOUT_S = 30.0
-FAULTS_S = 1.0
+FAULTS_S = 1.15
 """CPU time of the probe where only faults count: they show sooner than other answers."""
-_MEMORY_BYTES = 1024**3
-_CPU_S = 8
 
 
 async def validate_apart(
@@ -111,13 +102,13 @@ def judge(
     running: _Running | None = None,
 ) -> Validation:
     """As `validate_apart`, and waits for it."""
-    read = _read(gene, raw, reference)
-    if not read.ok:
-        return read
+    first_stages = read(gene, raw, reference)
+    if not first_stages.ok:
+        return first_stages
     with Prober() as prober:  # it loads what it needs while the checkers read
         if running is not None:
             running.begun(prober)
-        stages = [*read.stages, *linting.stages(name_of(gene), raw)]
+        stages = [*first_stages.stages, *linting.stages(name_of(gene), raw)]
         if any(stage.verdict == "fail" for stage in stages):
             return Validation(tuple(stages))
         order = _order(gene, raw, reference, attacks, files, strict, repair)
@@ -156,32 +147,6 @@ def seed() -> Mapping[str, str]:
     folder = shipped("data") / "genome"
     found = [path for path in sorted(folder.rglob("*")) if path.suffix in (".py", ".md") and path.is_file()]
     return {str(path.relative_to(folder)): path.read_text("utf-8") for path in found}
-
-
-# --- what only reads
-
-
-def _read(gene: str, raw: bytes, reference: bytes | None) -> Validation:
-    command = [sys.executable, "-I", "-X", "utf8", "-m", __name__, gene]
-    given = msgspec.msgpack.encode([raw, reference])
-    try:
-        done = subprocess.run(
-            command, input=given, capture_output=True, timeout=TIMEOUT_S, check=False, env=ENVIRONMENT
-        )
-    except subprocess.TimeoutExpired:
-        return _failed(f"the compiler did not end within {TIMEOUT_S:.0f} s", TIMEOUT_S * 1000)
-    if done.returncode < 0:
-        return _failed(f"the compiler died of it ({signal.Signals(-done.returncode).name})", 0)
-    if done.returncode == 2:
-        raise ValueError(done.stderr.decode("utf-8", "replace").strip())
-    if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no word"]
-        return _failed(f"it cannot be compiled: {lines[-1][:200]}", 0)
-    return Validation(tuple(Stage(**row) for row in json.loads(done.stdout)))
-
-
-def _failed(text: str, ms: float) -> Validation:
-    return Validation((Stage(STAGES[2], "fail", ms, text),))
 
 
 # --- what runs
@@ -231,20 +196,3 @@ def _stages(order: Order, report: Report, compared: bool) -> Sequence[Stage]:
         told = f"{report.speed:g} of the reference's CPU time on small inputs" if report.speed else "it loads"
         done.append(stage("smoke", "", told))
     return done
-
-
-def main() -> int:
-    """The program: the gene is the argument, source and reference come on stdin, the stages go to stdout as JSON."""
-    raw, reference = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=tuple[bytes, bytes | None])
-    _native.confine("agent", memory_bytes=_MEMORY_BYTES, cpu_s=_CPU_S)
-    try:
-        result = validate(sys.argv[1], raw, reference)
-    except ValueError as error:
-        print(safe(str(error)), file=sys.stderr)
-        return 2
-    json.dump(result.rows(), sys.stdout)
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -156,17 +156,16 @@ class Prober:
         run = benches.run(
             self._sides.reference, cases, limits=lambda _i: limit, harvest=self._harvest, as_given=given, ahead=ahead
         )
-        waiting = iter(cases)
+        waiting, found = iter(cases), None
         with closing(run):
             while some := list(islice(waiting, ahead)):
                 expected = list(islice(run, len(some)))
                 self._alive_s += sum(each.cpu_s for each in expected)
-                if (found := self._compared(*self._learned(some, expected), kept=kept)) is not None:
-                    return found
-                if len(expected) < len(some) or (not kept and self._is_spent()):
+                found = self._compared(*self._learned(some, expected), kept=kept)
+                if found is not None or len(expected) < len(some) or (not kept and self._is_spent()):
                     break
         self._alive_s = 0.0
-        return None
+        return found
 
     def _learned(self, planned: Sequence[Case], sides: Sequence[Seen]) -> tuple[list[Case], list[Seen]]:
         """The cases as the reference has run them, and what it said, without those that it does not end in time."""

@@ -295,8 +295,8 @@ class Arbiter:
             return f"{name}: nothing to tell from"
         change, low, high = (100 * (value - 1) for value in (found.ratio_median, found.ci_low, found.ci_high))
         interval = f" (95 %: {low:+.1f} to {high:+.1f})" if found.forks >= MIN_FORKS else ""
-        times = f"{found.main_p50_ms:.2f} -> {found.candidate_p50_ms:.2f} ms"
-        return f"{name} {change:+.1f} %{interval}, {times} over {found.pairs} pairs"
+        times = f"medians {found.main_p50_ms:.2f} -> {found.candidate_p50_ms:.2f} ms"  # may go the other way by chance
+        return f"{name} {change:+.1f} % pair by pair{interval}, {times} over {found.pairs} pairs"
 
 
 def decide(trial: Trial, policy: Policy | None = None, goal: Goal = "any") -> Decision:

@@ -82,7 +82,9 @@ def test_the_numbers_are_in_the_reasons() -> None:
     pairs = [pair(2.0, 1.0)] * 120
     found, decision = evidence.measure(Trial(pairs)), decide(Trial(pairs))
     assert decision.verdict == "promote"
-    assert decision.reasons[0] == "latency -50.0 % (95 %: -50.0 to -50.0), 2.00 -> 1.00 ms over 100 pairs"
+    assert decision.reasons[0] == (
+        "latency -50.0 % pair by pair (95 %: -50.0 to -50.0), medians 2.00 -> 1.00 ms over 100 pairs"
+    )
     assert decision.reasons[-1] == "all 100 answers are the same, no new errors"
     assert (found.latency.main_p50_ms, found.latency.candidate_p50_ms, found.latency.ratio_median) == (2.0, 1.0, 0.5)
     assert found.trend == [0.5] * 120 and found.paired == [round(math.log(0.5), 4)] * 120

@@ -118,7 +118,7 @@ COMMANDS = (
             ("memory add 'the boat is called Marina'", "prints the id of the block"),
             ("memory add --source diary.txt < diary.txt", "a file, with its name as source"),
         ),
-        codes=(1, 5),
+        codes=(1, 5, 69),
         keys=("id", "ids"),
     ),
     Command(
@@ -145,7 +145,7 @@ COMMANDS = (
         import_,
         _import,
         examples=(("memory import --format locomo locomo10.json", "the LoCoMo data set"),),
-        codes=(1, 3, 4, 5),
+        codes=(1, 3, 4, 5, 69),
         keys=("blocks", "skipped"),
     ),
 )

@@ -21,8 +21,8 @@ from o_tui.guardian.evolving.feedback import Feedback
 from o_tui.guardian.evolving.seams import Operator
 from o_tui.guardian.imports import parts, read_locomo
 from o_tui.guardian.storage.violations import DISTINCT
-from o_tui.guardian.ticket import Ticket
-from o_tui.protocol.errors import NotFoundError, OError, UsageError
+from o_tui.guardian.ticket import DISK, Ticket
+from o_tui.protocol.errors import NotFoundError, OError, PeerError, UsageError
 from o_tui.protocol.messages import SAY_LIMIT_BYTES
 from o_tui.protocol.refusals import Refusal
 
@@ -243,7 +243,7 @@ class Api:
         text = msgspec.json.encode(arguments).decode()
         ticket = await self._guardian.dispatch.ask(text, _MEMORY + verb, "memory", journalled=journalled)
         if not ticket.ok:
-            raise OError(ticket.error)
+            raise (PeerError if ticket.error_kind == DISK else OError)(ticket.error)
         return msgspec.json.decode(ticket.answer)
 
     # --- checkpoints and the log

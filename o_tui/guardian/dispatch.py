@@ -20,7 +20,7 @@ from o_tui.guardian.fleet.replication import Replication
 from o_tui.guardian.proposals import Proposals
 from o_tui.guardian.storage.journal import Journal, Request
 from o_tui.guardian.storage.wal import Wal
-from o_tui.guardian.ticket import Ticket, nobody
+from o_tui.guardian.ticket import Ticket, kind_of, nobody
 from o_tui.guardian.waiting import Waiting
 from o_tui.protocol import messages
 from o_tui.protocol.errors import OError, RefusedError
@@ -303,7 +303,7 @@ class Dispatch:
     def _accepted(self, ticket: Ticket, error: OError | None) -> None:
         if error is not None:
             self._tickets.pop(ticket.request_id, None)
-            ticket.state, ticket.error = "failed", str(error)
+            ticket.state, ticket.error, ticket.error_kind = "failed", str(error), kind_of(error)
             ticket.answered(ticket)
             return
         ticket.kept = True

@@ -195,6 +195,8 @@ def _database(paths: Paths) -> Iterator[Check]:
             yield look(connection)
         except (sqlite3.Error, OError) as error:
             yield Check(name, False, f"{error}; {REPAIR}")
+        except OSError as error:  # a full disk: checkpoints are written out to be looked at
+            yield Check(name, False, f"could not be looked at: {error.strerror}")
     connection.close()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from o_tui.guardian.storage.journal import Journal, Outcome
-from o_tui.guardian.ticket import Ticket, nobody
+from o_tui.guardian.ticket import Ticket, kind_of, nobody
 from o_tui.protocol.errors import BusyError, OError, PeerError
 
 
@@ -45,7 +45,7 @@ class Endings:
 
     def _finished(self, ticket: Ticket, problem: OError | None) -> None:
         if problem is not None:
-            ticket.ok = False
+            ticket.ok, ticket.error_kind = False, kind_of(problem)
             ticket.error = f"{problem}; this end of the request is written down as soon as the disk takes it"
         try:
             self._told(ticket)

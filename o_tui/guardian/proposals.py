@@ -10,7 +10,7 @@ import msgspec
 from o_tui.guardian.fleet.instances import Instance
 from o_tui.guardian.fleet.replication import Replication
 from o_tui.guardian.storage.wal import Proposed, Wal
-from o_tui.guardian.ticket import Ticket
+from o_tui.guardian.ticket import Ticket, kind_of
 from o_tui.protocol import messages, operations
 from o_tui.protocol.errors import OError
 
@@ -77,6 +77,8 @@ class Proposals:
             if ticket is not None:
                 ticket.waited_ns += time.monotonic_ns() - asked_ns
             if isinstance(result, OError):
+                if ticket is not None:
+                    ticket.error_kind = kind_of(result)
                 self._not_kept(ticket, instance, proposed[0], str(result))
                 return
             self._replication.add(result)

@@ -8,6 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from o_tui.guardian.fleet.instances import Instance
+from o_tui.protocol.errors import OError, PeerError
+
+DISK = "disk"
+"""The kind of a request's error where the disk took nothing; the other kinds are the broker's."""
+
+
+def kind_of(error: OError) -> str:
+    """The kind of error that a request ends with because of this one."""
+    return DISK if isinstance(error, PeerError) else ""
 
 
 @dataclass(slots=True)

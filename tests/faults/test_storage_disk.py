@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import sqlite3
 import subprocess
@@ -103,6 +104,34 @@ def test_a_disk_that_is_full_at_the_start_damages_nothing(folder: Path) -> None:
         database = Database.open(paths)
         assert database.findings == []
         database.close_blocking()
+
+
+def test_commands_on_a_full_disk_say_so_and_end_with_69(folder: Path) -> None:
+    with _mounted(folder / "disk", "size=40m"):
+        place = ["--data-dir", str(folder / "disk" / "w")]
+
+        def o_tui(*words: str) -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-m", "o_tui", *words, *place]
+            return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+        try:
+            assert o_tui("status", "--keep").returncode == 0
+            assert o_tui("say", "the boat is called Marina").returncode == 0
+            assert o_tui("checkpoint", "create").returncode == 0
+            with (folder / "disk" / "ballast").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                while file.write(bytes(4_096)):
+                    pass
+            for words in (("say", "x" * 9000), ("memory", "add", "x" * 9000), ("checkpoint", "create")):
+                done = o_tui(*words)
+                assert (done.returncode, done.stderr.count("\n")) == (69, 1), (words, done)
+            assert o_tui("memory", "list").returncode == 0
+            done = o_tui("doctor", "--json")
+            wrong = {row["name"] for row in json.loads(done.stdout)["checks"] if not row["ok"]}
+            assert done.returncode == 1 and "space" in wrong and not done.stderr
+            assert o_tui("wal", "verify").returncode == 0
+        finally:
+            (folder / "disk" / "ballast").unlink(missing_ok=True)
+            o_tui("stop")
 
 
 def test_a_locked_database_is_refused_by_name(workspace: Paths) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from o_tui.cli.command import Command, Context
 from o_tui.cli.output import short, when, with_time
 from o_tui.protocol.refusals import in_words
+from o_tui.ui.outcome import population
 
 _ROW = ("id", "gene", "base", "revision", "state", "diff_sha256", "evidence", "verdict", "by")
 _OPEN = 999.0
@@ -57,7 +58,8 @@ def outcome(context: Context, row: dict[str, Any], elapsed_s: float) -> int:
     found = outcome_of(row)
     if context.out.json:
         best = {"metrics": row.get("evidence", {}), "path": "", "revision": row.get("revision", "")}
-        evaluations = len(row.get("race") or []) + bool(row.get("evidence"))
+        looks = sum(each["measured"] for each in row.get("generations") or ())
+        evaluations = looks + len(row.get("race") or []) + bool(row.get("evidence"))
         last = {"evolution": row["id"], "outcome": found, "best": best, "evaluations": evaluations}
         context.out.value(last | {"elapsed_s": round(elapsed_s, 3), "row": row})
     else:
@@ -90,7 +92,8 @@ def listed(context: Context, key: str, rows: list[dict[str, Any]], empty: str) -
 
 def _why(row: dict[str, Any]) -> str:
     first, second = ("reason", "goal") if row["state"] in ("failed", "rejected", "rolled_back") else ("goal", "reason")
-    return str(row.get(first) or row.get(second) or "")
+    said = str(row.get(first) or row.get(second) or "")
+    return "; ".join(text for text in (population(row), said) if text)
 
 
 def show(context: Context) -> int:
@@ -102,6 +105,8 @@ def show(context: Context) -> int:
     context.out.pairs(
         [(key, row.get(key)) for key in ("id", "gene", "state", "reason", "goal", "hypothesis", "origin")]
     )
+    if searched := population(row):
+        context.out.pairs([("search", searched)])
     context.out.pairs([(key, row.get(key)) for key in ("base", "revision", "version", "next_version", "by")])
     _evidence(context, row)
     _violations(context, row.get("violations", []))

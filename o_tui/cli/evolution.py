@@ -15,8 +15,10 @@ from o_tui.cli.progress import Progress
 from o_tui.protocol.errors import NotFoundError, UsageError
 
 SOURCE_LIMIT_BYTES = 1024 * 1024
-_OF_GENES = ("from", "goal", "source", "metric", "candidates", "repair")
+_OF_GENES = ("from", "goal", "source", "metric", "candidates", "population", "generations", "repair")
 """Options that a program has no use for."""
+_MANY = ("operators", "others", "auto")
+"""Sources that make several candidates, and need no goal."""
 _BUDGETS: tuple[tuple[str, Callable[[str], float], str], ...] = (
     ("budget", positive, "requests that shadows get; of a program: evaluations"),
     ("budget-cpu", amount, "CPU seconds"),
@@ -55,6 +57,14 @@ def _evolve(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--candidates", type=positive, default=0, metavar="N", help="how many are made and measured")
     parser.add_argument(
+        "--population",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="many candidates, looked at briefly: so many a generation (50); the few best are measured and proven",
+    )
+    parser.add_argument("--generations", type=positive, default=0, metavar="N", help="of a population (10)")
+    parser.add_argument(
         "--repair",
         action="store_true",
         help="it must stand every kept attack on the gene, those too that main fails at; they are the goal",
@@ -76,12 +86,13 @@ def evolve(context: Context) -> int:
     programs.check_alone(args, "a gene", programs.OF_PROGRAMS)
     if not args.gene:
         raise UsageError("a gene is wanted, or a program and its evaluator", hint="see o-tui evolve --help")
-    if not args.file and not args.goal and not args.repair and args.source not in ("operators", "others", "auto"):
+    many = bool(args.population or args.generations)
+    origin = args.source or ("file" if args.file else "operators" if many else "llm")
+    if not args.file and not args.goal and not args.repair and origin not in _MANY:
         raise UsageError("a candidate or a goal is needed", hint="--from FILE, or --goal TEXT for a model to write it")
-    origin = args.source or ("file" if args.file else "llm")
     params: dict[str, Any] = {"gene": args.gene, "goal": args.goal, "origin": origin}
     params["source"] = _source(args.file) if args.file else ""
-    params["candidates"] = args.candidates
+    params |= {"candidates": args.candidates, "population": args.population, "generations": args.generations}
     params["metric"] = args.metric or "any"
     params["repair"] = args.repair
     limits = {key: getattr(args, name) for name, key in _LIMITS.items()}
@@ -93,7 +104,7 @@ def evolve(context: Context) -> int:
         evolution = client.call("evolve", **params)["evolution"]
         if not args.wait:
             return _begun(context, evolution)
-        progress = Progress(context.out, many=origin in ("operators", "others", "auto") and args.candidates != 1)
+        progress = Progress(context.out, many=many or (origin in _MANY and args.candidates != 1))
         for notice in (answers := client.stream("evolution.wait", id=evolution)):
             if notice.topic == "evolution" and notice.data.get("id") == evolution:
                 progress.tell(notice.data)
@@ -150,6 +161,7 @@ COMMANDS = (
             ("evolve recall --from candidate.py", "a change that you wrote"),
             ("evolve respond --goal 'answer more briefly'", "a change that a model writes"),
             ("evolve recall --source operators --candidates 16", "changes that need no model; the best one waits"),
+            ("evolve recall --metric quality --population 50 --generations 10", "a long search; its best is proven"),
             ("evolve recall --from candidate.py --repair", "your answer to what the red team has found"),
             ("evolve recall --from candidate.py --no-wait --keep", "in the background"),
             ("evolve packing.py evaluator.py --budget 500 --out better.py", "a program of your own"),

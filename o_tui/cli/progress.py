@@ -1,4 +1,4 @@
-"""What an evolution does, line by line while it goes on: its phases, its candidates, and how they did."""
+"""What an evolution does, line by line while it goes on: its phases, its candidates or generations, how they did."""
 
 from __future__ import annotations
 
@@ -24,13 +24,17 @@ class Progress:
         self._candidates = 0
         self._stages = 0
         self._race = 0
+        self._generation = 0
 
     def tell(self, row: dict[str, Any]) -> None:
         """The row as it is now."""
         if self._out.json:
             self._out.value({"event": "evolution"} | row)
             return
-        self._candidate(row)
+        if row.get("generations"):
+            self._population(row["generations"])
+        else:
+            self._candidate(row)
         self._validation(row.get("stages") or [])
         self._measured(row.get("race") or [])
         if row["state"] != self._state and not (self.many and row["state"] in _MAKING):
@@ -44,6 +48,15 @@ class Progress:
         self._candidates += 1
         if self.many:
             self._out.line(f"candidate {self._candidates}: {_how(row.get('source') or {})}")
+
+    def _population(self, generations: list[dict[str, Any]]) -> None:
+        """A line for each generation that is over: the next one has begun, or it is whole."""
+        over = [each for each in generations if each is not generations[-1] or each["measured"] == each["size"]]
+        for each in over[self._generation :]:
+            quality = f"  quality {each['quality']:+.3f}" if each.get("quality") else ""
+            found = f"{quality}  {_how(each)}" if "score" in each else "  nothing better"
+            self._out.line(f"generation {each['number']} of {each['of']}: {each['measured']} looked at{found}".rstrip())
+        self._generation = max(self._generation, len(over))
 
     def _validation(self, stages: list[dict[str, Any]]) -> None:
         for stage in stages[self._stages :]:

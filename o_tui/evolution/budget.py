@@ -55,15 +55,15 @@ class Budget:
         """Adds what was spent already; `check` says whether more may be."""
         self.spent += cost
 
-    def check(self) -> None:
-        """Raises BudgetSpentError where nothing more may be spent."""
+    def check(self, part: float = 1.0) -> None:
+        """Raises BudgetSpentError where nothing more may be spent, or nothing of this part of it."""
         if self._began_s is None:
             self._began_s = self._clock()
         self.spent = replace(self.spent, wall_s=round(self._clock() - self._began_s, 3))
         for name, text in _NAMES.items():
             limit, spent = getattr(self.limit, name), getattr(self.spent, name)
-            if limit and spent >= limit:
-                raise BudgetSpentError(f"the budget is spent: {spent:,.6g} of {limit:,.6g} {text}")
+            if limit and spent >= limit * part:
+                raise BudgetSpentError(f"the budget is spent: {spent:,.6g} of {limit * part:,.6g} {text}")
 
     def requests_left(self) -> int | None:
         """How many requests may still be given; None: as many as wanted."""

@@ -45,6 +45,24 @@ def verdict(row: Mapping[str, Any]) -> str:
     return ", ".join(word for word in words if word)
 
 
+def population(row: Mapping[str, Any]) -> str:
+    """`generation 3 of 10, 130 looked at, best quality +0.212`; empty: there is no population, or none yet."""
+    generations = row.get("generations") or ()
+    if not generations:
+        return ""
+    now, best = generations[-1], max((each for each in generations if "score" in each), key=_score, default=None)
+    words = [f"generation {now.get('number')} of {now.get('of')}"]
+    words.append(f"{format.count(sum(int(each.get('measured') or 0) for each in generations))} looked at")
+    if best is not None and _score(best) > 0:
+        named = f"quality {best['quality']:+.3f}" if best.get("quality") else f"fitness {_score(best):+.3f}"
+        words.append(f"best {named}")
+    return ", ".join(words)
+
+
+def _score(generation: Mapping[str, Any]) -> float:
+    return float(generation["score"])
+
+
 def told(row: Mapping[str, Any]) -> str:
     """How an evolution has ended, or that it waits, for the chat; empty while it is at work."""
     state = str(row.get("state") or "")

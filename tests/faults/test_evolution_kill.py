@@ -40,12 +40,13 @@ def call(place: Paths, method: str, **params: Any) -> Any:
 
 
 def kill_at(place: Paths, pid: int, state: str, method: str, **params: Any) -> None:
-    """Calls a method and kills the guardian as soon as it says that an evolution is in a state ("canary 2": a step)."""
+    """Calls a method, kills the guardian when an evolution is in a state ("canary 2": a step; "looked 2": so many)."""
 
     def reached(notice: messages.Notice) -> bool:
         row = notice.data
         told = f"canary {row['canary'].get('step')}" if notice.topic == "evolution" and row["state"] == "canary" else ""
-        return notice.topic == "evolution" and state in (row["state"], told)
+        looked = f"looked {sum(each['measured'] for each in row.get('generations', ()))}"
+        return notice.topic == "evolution" and state in (row["state"], told, looked)
 
     with client.connect(place, follow=True) as connection, contextlib.suppress(UnreachableError):
         answers = connection.stream(method, wait_s=WAIT_S, **params)
@@ -100,6 +101,24 @@ def test_killed_in_the_middle_it_ends_cleanly(place: Paths, state: str) -> None:
         assert len(call(place, "genome.log")) == 1
         begun = call(place, "evolve", gene="recall", source=candidate("the next one"))
         assert call(place, "evolution.wait", id=begun["evolution"])["state"] in SETTLED
+        assert "copper" in call(place, "say", text=QUESTIONS[1])["text"]
+
+
+def test_a_population_that_is_killed_ends_cleanly_and_the_next_one_begins_with_its_best(place: Paths) -> None:
+    asked = {"gene": "recall", "origin": "operators", "metric": "latency"}
+    with guardian(place) as pid:
+        instances = [row["pid"] for row in call(place, "status")["instances"]]
+        kill_at(place, pid, "looked 3", "evolve", **asked, population=3, generations=2)
+    assert ended([pid, *instances])
+    with guardian(place):
+        (row,) = call(place, "history", limit=10)
+        assert row["state"] == "failed" and row["reason"].startswith("interrupted")
+        assert row["generations"][0]["measured"] == 3
+        assert len(call(place, "genome.log")) == 1
+        begun = call(place, "evolve", **asked, population=2, generations=1)
+        row = call(place, "evolution.wait", id=begun["evolution"])
+        assert row["state"] in ("pending", "rejected"), row["reason"]
+        assert row["generations"][0]["measured"] == 2
         assert "copper" in call(place, "say", text=QUESTIONS[1])["text"]
 
 

@@ -47,7 +47,7 @@ def _validated_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     async def quickly(gene: str, source: str, *_more: Any, **_others: Any) -> Validation:
         return await asyncio.to_thread(validate, gene, source)
 
-    monkeypatch.setattr("o_tui.guardian.evolving.cycle.validate_apart", quickly)
+    monkeypatch.setattr("o_tui.guardian.evolving.making.validate_apart", quickly)
 
 
 @pytest.fixture

@@ -116,6 +116,12 @@ async def test_files_are_completed_and_put_below_the_message(tmp_path: Path, mon
         ("/hold a demo", "hold", {"reason": "a demo"}),
         ("/release", "release", {}),
         ("/evolve recall", "evolve", {"gene": "recall", "source": "", "origin": "auto", "goal": ""}),
+        (
+            "/evolve recall --population 16 --generations 4 rank newer higher",
+            "evolve",
+            {"gene": "recall", "source": "", "origin": "auto", "goal": "rank newer higher"}
+            | {"population": 16, "generations": 4},
+        ),
         ("/rollback 9f3c", "rollback", {"revision": "9f3c"}),
         ("/restore c-0003 yes", "checkpoint.restore", {"id": "c-0003"}),
         ("/kill main yes", "kill", {"role": "main"}),

@@ -15,6 +15,7 @@ from o_tui.ui.lists.columns import layout
 from o_tui.ui.panes.events import EVENT_COLUMNS
 from o_tui.ui.panes.evidence import evidence
 from o_tui.ui.panes.process_rows import process_rows
+from o_tui.ui.panes.shadows import steps
 from o_tui.ui.screens.quit import QuitScreen
 from o_tui.ui.screens.settings import setting_rows
 from o_tui.ui.snapshot_model import Model
@@ -57,6 +58,18 @@ def test_an_inner_switch_is_no_setting() -> None:
 def test_the_use_of_a_model_is_told_once_there_is_one() -> None:
     assert usage({"calls": 2, "input_tokens": 1200, "output_tokens": 34}) == "2 calls, 1 200 tokens in, 34 out"
     assert usage({"calls": 0}) == usage(None) == ""
+
+
+def test_a_population_tells_its_generation_and_the_best_so_far() -> None:
+    first = {"number": 1, "of": 10, "size": 50, "measured": 50, "score": 1.2, "quality": 0.12}
+    row = {"generations": [first, {"number": 2, "of": 10, "size": 50, "measured": 7, "score": 0.5}]}
+    assert outcome.population(row) == "generation 2 of 10, 57 looked at, best quality +0.120"
+    assert (
+        outcome.population({"generations": [{"number": 1, "of": 2, "measured": 1}]}) == "generation 1 of 2, 1 looked at"
+    )
+    assert outcome.population({}) == outcome.population({"generations": []}) == ""
+    assert "generation 2 of 10" in "\n".join(line.plain for line in evidence(scripted_data.evolution() | row, []))
+    assert any("generation 2 of 10" in text.plain for text in steps(scripted_data.evolution() | row))
 
 
 def test_an_evolution_that_showed_nothing_is_not_called_rejected() -> None:

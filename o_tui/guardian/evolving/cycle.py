@@ -1,37 +1,30 @@
 """One evolution from its intent to a candidate that waits for an operator: checkpoint, generate, validate, shadow.
 
 One candidate is measured once. Several are made and validated, run a short race, and the winners are measured again, on
-processes and an order of requests that no race has seen: the best of many looks better than it is (finals.py).
+processes and an order of requests that no race has seen: the best of many looks better than it is (finals.py). Of a
+population only the best that generations of it have left are raced (generations.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from o_tui.config import EvolutionConfig
-from o_tui.evolution import diffs, evidence, scoring, versions
-from o_tui.evolution.budget import NOTHING, Budget, Cost
-from o_tui.evolution.candidates import Candidate, Member, NoCandidateError, Source, Target, operator_of
+from o_tui.evolution import evidence, scoring, versions
+from o_tui.evolution.budget import NOTHING
+from o_tui.evolution.candidates import Target
 from o_tui.evolution.genome import Genome
-from o_tui.evolution.validation import Validation
-from o_tui.guardian.evolving import apart, blue, finals
-from o_tui.guardian.evolving.diffing import diff_of
+from o_tui.guardian.evolving import apart, finals
 from o_tui.guardian.evolving.evolution_book import Book
+from o_tui.guardian.evolving.generations import Generations
+from o_tui.guardian.evolving.making import Job, Making, RejectedError, Tried, text_of
 from o_tui.guardian.evolving.measuring import Measured, Measuring
 from o_tui.guardian.evolving.seams import Checkpoints, GenomeLoadError, Surroundings
-from o_tui.guardian.evolving.validating import validate_apart
 from o_tui.guardian.storage.attack_rows import AttackRows
-from o_tui.protocol.contracts import FILE_LIMIT_BYTES, path_of
-from o_tui.protocol.errors import OError, UsageError
+from o_tui.protocol.errors import OError
 
-TRIES = 3
-"""How often a source may come with nothing usable, beside what it is asked for; what was wrong is said to it."""
 ROUND = 8
 """Candidates that are made before the first of them is measured."""
 RACE_SHARE = 0.25
@@ -39,55 +32,8 @@ RACE_LEAST = 12
 """Pairs of a race: this share of the pairs of a measurement, and no fewer."""
 
 
-class RejectedError(Exception):
-    """No candidate is good enough; the text says why. `verdict` is reject or no_evidence."""
-
-    def __init__(self, text: str, verdict: str = "reject") -> None:
-        super().__init__(text)
-        self.verdict = verdict
-
-
 class HeldError(OError):
     """It was stopped before its next stage."""
-
-
-@dataclass(slots=True)
-class Job:
-    """What an evolution works with.
-
-    Attributes:
-        sources: Asked in this order; the next one only where one does not work at all.
-        wanted: How many candidates are measured.
-        budget: What it may cost.
-        failures: Why earlier candidates of this gene came to nothing, oldest first.
-        others: Earlier candidates of this gene.
-    """
-
-    sources: Sequence[Source]
-    wanted: int
-    budget: Budget
-    failures: list[str] = field(default_factory=list)
-    others: Sequence[Member] = ()
-
-
-@dataclass(slots=True)
-class _Tried:
-    """One candidate that has passed validation."""
-
-    candidate: Candidate
-    source: Source
-    revision: str
-    found: Mapping[str, Any]
-    measured: Measured | None = None
-    score: float = float("-inf")
-    finalist: bool = False
-
-    def row(self) -> dict[str, Any]:
-        verdict = self.measured.decision.verdict if self.measured else "reject"
-        score = self.score if self.score > float("-inf") else None
-        operator, detail = self.candidate.operator, self.candidate.detail
-        found = {"revision": self.revision, "operator": operator, "detail": detail, "verdict": verdict, "score": score}
-        return found | ({"quality": scoring.quality_gain(self.measured.evidence)} if self.measured else {})
 
 
 class Cycle:
@@ -126,7 +72,10 @@ class Cycle:
         before = await asyncio.to_thread(self._genome.source, base, row["gene"])
         target = Target(row["gene"], base, before)
         one = _One(self, row, job, settings, target)
-        await (one.alone() if job.wanted == 1 else one.race())
+        if job.population:
+            await one.generations()
+        else:
+            await (one.alone() if job.wanted == 1 else one.race())
 
     async def _stage(self, row: dict[str, Any], state: str, **more: Any) -> None:
         """The next stage begins, unless everything is held."""
@@ -146,17 +95,14 @@ class _One:
         self._job = job
         self._settings = settings
         self._target = target
-        self._sources = list(job.sources)
-        self._tried: list[_Tried] = []
-        self._made = 0
-        self._misses = 0
-        self._spent: dict[str, float] = {}
+        self._making = Making(cycle._genome, cycle._book, cycle.attacks, row, job, target, self._stage)
+        self._raced: list[Tried] = []
 
     async def alone(self) -> None:
         """One candidate, measured once; without evidence an operator may know better, so it waits too."""
-        found = await self._next()
+        found = await self._making.next()
         if found is None:
-            raise RejectedError(self._nothing())
+            raise RejectedError(self._making.nothing())
         await self._choose(found)
         await self._stage("shadow")
         measured = await self._measure(found, self._settings.pairs)
@@ -167,27 +113,42 @@ class _One:
 
     async def race(self) -> None:
         """Several candidates in rounds; the winners are measured again. Only what is shown better waits."""
-        while len(self._tried) < self._job.wanted:
-            ready = await self._round(min(ROUND, self._job.wanted - len(self._tried)))
+        while len(self._making.tried) < self._job.wanted:
+            await self._stage("generate")
+            count, ready = min(ROUND, self._job.wanted - len(self._making.tried)), list[Tried]()
+            while len(ready) < count and (found := await self._making.next()) is not None:
+                ready.append(found)
             if not ready:
                 break
             await self._stage("shadow")
             await self._run_race(ready)
-        if not self._tried:
-            raise RejectedError(self._nothing(), "no_evidence")
-        better = [found for found in self._tried if found.finalist and found.score > 0]
+        if not self._raced:
+            raise RejectedError(self._making.nothing(), "no_evidence")
+        await self._prove()
+
+    async def generations(self) -> None:
+        """A population: cheap looks at many, a race of the few best, and the winner is measured again."""
+        measuring = self._cycle._measuring
+        screening = await measuring.screening(self._row, self._settings)
+        best = await Generations(self._making, screening, measuring, self._book, self._job).run(self._row)
+        await self._stage("shadow")
+        await self._run_race(best)
+        await self._prove()
+
+    async def _prove(self) -> None:
+        """The winners of the races are measured again; the best waits, if it is shown better."""
+        tried = len(self._making.tried)
+        better = [found for found in self._raced if found.finalist and found.score > 0]
         if not better:
-            raise RejectedError(f"none of {len(self._tried)} candidates did better than main's code", "no_evidence")
+            raise RejectedError(f"none of {tried} candidates did better than main's code", "no_evidence")
         best, measured = await self._confirm(sorted(better, key=lambda found: -found.score)[: finals.MOST])
         await self._keep(measured)
         decision = measured.decision
         if decision.verdict != "promote":
-            raise RejectedError(
-                f"the best of {len(self._tried)}, measured again: {'; '.join(decision.reasons)}", decision.verdict
-            )
+            raise RejectedError(f"the best of {tried}, measured again: {'; '.join(decision.reasons)}", decision.verdict)
         await self._wait(best, measured)
 
-    async def _confirm(self, finalists: Sequence[_Tried]) -> tuple[_Tried, Measured]:
+    async def _confirm(self, finalists: Sequence[Tried]) -> tuple[Tried, Measured]:
         """All of them anew, the best first; of those that e-BH says are better, the one with the most evidence."""
         measured: dict[str, Measured] = {}
         for number, found in enumerate(finalists):
@@ -203,120 +164,9 @@ class _One:
             await self._choose(best)
         return best, final
 
-    # --- making
-
-    async def _round(self, count: int) -> list[_Tried]:
-        await self._stage("generate")
-        ready: list[_Tried] = []
-        while len(ready) < count and (found := await self._next()) is not None:
-            ready.append(found)
-        return ready
-
-    async def _next(self) -> _Tried | None:
-        """The next candidate that is valid; None: there are no more."""
-        while self._sources and self._misses <= max(TRIES - 1, self._job.wanted):
-            self._job.budget.check()
-            await self._stage("generate", budget=self._job.budget.row())
-            source = self._sources[0]
-            try:
-                candidate = await source.propose(self._target, self._archive(), self._row["goal"], self._job.failures)
-            except NoCandidateError as error:
-                self._miss(str(error))
-                continue
-            except OError:
-                self._sources.pop(0)
-                if not self._sources:
-                    raise
-                continue
-            if candidate is None:
-                self._sources.pop(0)
-                continue
-            try:
-                return await self._valid(source, candidate)
-            except RejectedError as error:
-                source.learn(candidate, float("-inf"), 0.0)
-                self._miss(str(error))
-        return None
-
-    def _miss(self, why: str) -> None:
-        self._misses += 1
-        self._job.failures.append(why)
-
-    def _nothing(self) -> str:
-        last = self._job.failures[-1] if self._misses else "there is no candidate"
-        if self._misses < 2:
-            return last
-        return f"{self._misses} tries were no candidates; the last: {last}"
-
-    def _archive(self) -> list[Member]:
-        target = self._target
-        base = Member(target.base, target.source, 0.0)
-        tried = [
-            Member(each.revision, _text(made.source), each.score, target.base, operator_of(made.origin, made.operator))
-            for each in self._tried
-            for made in (each.candidate,)
-        ]
-        return [base, *self._job.others, *tried]
-
-    async def _valid(self, source: Source, candidate: Candidate) -> _Tried:
-        """A commit, and every stage of validation passed; raises RejectedError."""
-        row = self._row
-        found: dict[str, Any] = {"source": candidate.row()}
-        revision = ""
-        if len(candidate.source) <= FILE_LIMIT_BYTES:  # else validation says so; git need not keep it
-            self._made += 1
-            revision = await self._commit(candidate)
-            diff = await diff_of(self._genome, row["base"], revision)
-            found |= {"revision": revision, "diff": diff, "diff_sha256": diffs.digest(diff)}
-            await self._book.candidate(row, **found)
-        await self._stage("validate")
-        result = await self._validated(candidate, revision)
-        self._job.budget.spend(Cost(cpu_s=result.cpu_s))
-        found["stages"] = result.rows()
-        await self._book.change(row, stages=found["stages"], budget=self._job.budget.row())
-        if not result.ok:
-            raise RejectedError(result.reason)
-        return _Tried(candidate, source, revision, found)
-
-    async def _validated(self, candidate: Candidate, revision: str) -> Validation:
-        """Every stage, beside what main runs, and the attacks on its gene; a new fault becomes one of them."""
-        row = self._row
-        archive = self._cycle.attacks
-        kept = [attack.case() for attack in await archive.of(row["gene"])] if archive is not None else []
-        files = await asyncio.to_thread(self._genome.files, row["base"])
-        main = files.get(path_of(row["gene"]))
-        reference = main.encode() if main is not None else None
-        repair = blue.repairs(row)
-        result = await validate_apart(row["gene"], candidate.source, reference, kept, files=files, repair=repair)
-        if result.attack is not None and archive is not None:
-            await archive.add(msgspec.structs.replace(result.attack, found_by=revision or row["id"]))
-        return result
-
-    async def _commit(self, candidate: Candidate) -> str:
-        row = self._row
-        title = f"{row['gene']}: {row['goal'] or candidate.detail or 'a candidate'}"
-        branch = row["id"] if self._job.wanted == 1 else f"{row['id']}.{self._made}"
-
-        def make() -> str:
-            return self._genome.candidate(
-                row["gene"],
-                candidate.source,
-                row["base"],
-                row["id"],
-                title,
-                time.time_ns(),
-                branch=branch,
-                trailers=candidate.trailers(),
-            )
-
-        try:
-            return await asyncio.to_thread(make)
-        except UsageError as error:
-            raise RejectedError(str(error)) from error
-
     # --- measuring
 
-    async def _run_race(self, ready: Sequence[_Tried]) -> None:
+    async def _run_race(self, ready: Sequence[Tried]) -> None:
         """The lower half goes round by round: a bad one costs ten pairs, the last one has its share of them all."""
         budget, settings = self._job.budget, self._settings
         budget.check()
@@ -328,10 +178,12 @@ class _One:
         for found in ready:
             found.finalist = found.revision == list(raced)[-1]
             self._learn(found, raced[found.revision])
-        await self._book.change(self._row, budget=budget.row(), race=[each.row() for each in self._tried])
+        await self._book.change(self._row, budget=budget.row(), race=[each.row() for each in self._raced])
 
-    def _learn(self, found: _Tried, measured: Measured | GenomeLoadError) -> None:
-        self._tried.append(found)
+    def _learn(self, found: Tried, measured: Measured | GenomeLoadError) -> None:
+        self._raced.append(found)
+        if not self._job.population:  # else it is among them already
+            self._making.tried.append(found)
         cost = NOTHING
         if isinstance(measured, GenomeLoadError):
             self._job.failures.append(str(measured))
@@ -344,7 +196,7 @@ class _One:
         self._job.budget.spend(cost)
         found.source.learn(found.candidate, found.score, cost.cpu_s)
 
-    async def _measure(self, found: _Tried, pairs: int, again: int = 0, among: int = 1) -> Measured:
+    async def _measure(self, found: Tried, pairs: int, again: int = 0, among: int = 1) -> Measured:
         budget = self._job.budget
         budget.check()
         left = budget.requests_left()
@@ -362,9 +214,9 @@ class _One:
     async def _stage(self, state: str, **more: Any) -> None:
         await self._cycle._stage(self._row, state, **more)
 
-    async def _choose(self, found: _Tried) -> None:
+    async def _choose(self, found: Tried) -> None:
         """The row is about this candidate from now on; what it can do at most is read from it."""
-        after = _text(found.candidate.source)
+        after = text_of(found.candidate.source)
         risk = await apart.risk_of(self._target.source, after)
         await self._book.change(self._row, **found.found, risk=risk)
         if self._job.wanted > 1:
@@ -375,14 +227,10 @@ class _One:
         verdict = measured.decision.verdict
         await self._book.change(self._row, evidence=plain, evidence_sha256=evidence.digest(plain), verdict=verdict)
 
-    async def _wait(self, found: _Tried, measured: Measured) -> None:
+    async def _wait(self, found: Tried, measured: Measured) -> None:
         reason = measured.decision.reasons[0]
         await self._stage("pending", reason=reason)
         level, text = "info", f"{self._row['id']} ({self._row['gene']}) waits for approval: {reason}"
         self._cycle._surroundings.event(
             level, text, {key: self._row[key] for key in ("id", "gene", "state", "verdict")}
         )
-
-
-def _text(source: str | bytes) -> str:
-    return source if isinstance(source, str) else source.decode("utf-8", "surrogateescape")

@@ -44,6 +44,7 @@ EMPTY: dict[str, Any] = {
     "policy": "always",
     "risk": "",
     "race": [],
+    "generations": [],
     "again": 0,
     "budget": {},
     "canary": {},
@@ -139,6 +140,10 @@ class Book:
         ]
         await self._rows.add_samples(evolution, samples)
         await self._rows.add_decision(evolution, decision.verdict, {"reasons": list(decision.reasons)})
+
+    async def looked(self, row: Mapping[str, Any], revision: str, figures: Mapping[str, Any]) -> None:
+        """What a first look at a candidate of a population showed."""
+        await self._rows.add_decision(row["id"], "looked", {"revision": revision, **figures})
 
     async def get(self, evolution: str) -> dict[str, Any]:
         """One row; raises NotFoundError."""

@@ -18,10 +18,11 @@ from o_tui.evolution.genome import Genome
 from o_tui.evolution.history import gene_path
 from o_tui.guardian.evolving import again, blue, chronicle, partial
 from o_tui.guardian.evolving.choosing import Choosing
-from o_tui.guardian.evolving.cycle import Cycle, RejectedError
+from o_tui.guardian.evolving.cycle import Cycle
 from o_tui.guardian.evolving.deploying import Deploying
 from o_tui.guardian.evolving.diffing import diff_of
 from o_tui.guardian.evolving.evolution_book import RUNNING, Book, light
+from o_tui.guardian.evolving.making import RejectedError
 from o_tui.guardian.evolving.measuring import Measuring
 from o_tui.guardian.evolving.policies import Policies
 from o_tui.guardian.evolving.program_runs import ProgramRuns, without
@@ -37,7 +38,7 @@ from o_tui.guardian.evolving.seams import (
     Surroundings,
     Traffic,
 )
-from o_tui.guardian.evolving.sourcing import Sourcing, budget_of, check_asked
+from o_tui.guardian.evolving.sourcing import USUAL, Size, Sourcing, budget_of, check_asked, size_of
 from o_tui.guardian.evolving.watching import Limits
 from o_tui.guardian.storage.attack_rows import AttackRows
 from o_tui.guardian.storage.learning_rows import LearningRows
@@ -136,6 +137,8 @@ class Evolutions:
         candidates: int = 0,
         budget: Mapping[str, Any] | None = None,
         repair: bool = False,
+        population: int = 0,
+        generations: int = 0,
     ) -> dict[str, Any]:
         """Begins an evolution and returns at once: {evolution}.
 
@@ -150,6 +153,8 @@ class Evolutions:
             budget: requests, cpu_s, tokens, money; what is not named is as in the settings, 0 is without limit.
             repair: The answer to the red team: every kept attack on the gene has to be stood, those too that main
                 fails at, and errors are what must get better. Without a goal the attacks are the goal.
+            population: So many candidates a generation, looked at briefly; the best of all are raced and proven.
+            generations: How many; where only one of the two is named, the other is 50 and 10.
 
         Raises:
             UsageError: No such gene, no source, no goal for a model, or no attack to be repaired.
@@ -162,9 +167,10 @@ class Evolutions:
             kept = await self._attacks.of(gene) if self._attacks is not None else []
             goal = goal.strip() or blue.goal(gene, kept)
             more |= {"metric": "errors", "why": blue.why(kept)}
-        check_asked(origin, source, goal, candidates)
+        check_asked(origin, source, goal)
+        size = size_of(origin, candidates, population, generations)
         spent = budget_of(budget or {}, self.settings)
-        return await self.begin(gene, source, origin, goal, spent, candidates=candidates, **more)
+        return await self.begin(gene, source, origin, goal, spent, size=size, **more)
 
     async def begin(
         self,
@@ -174,7 +180,7 @@ class Evolutions:
         goal: str,
         budget: Budget | None = None,
         *,
-        candidates: int = 0,
+        size: Size = USUAL,
         **more: Any,
     ) -> dict[str, Any]:
         """`evolve` for the guardian itself; `more` are further keys of the row. Raises the same."""
@@ -195,7 +201,7 @@ class Evolutions:
             **{"policy": policy.policy, "budget": budget.row(), "source": {"origin": origin}} | more,
         )
         self._event("info", f"an evolution of {gene} begins ({row['id']}): {goal or _given(origin)}", row)
-        self._follow(row["id"], self._run(row, text, candidates, budget))
+        self._follow(row["id"], self._run(row, text, size, budget))
         return {"evolution": row["id"]}
 
     async def accept_part(
@@ -379,10 +385,10 @@ class Evolutions:
         except RefusedError:
             return  # decided meanwhile
 
-    async def _run(self, row: dict[str, Any], source: str | bytes, candidates: int, budget: Budget) -> None:
+    async def _run(self, row: dict[str, Any], source: str | bytes, size: Size, budget: Budget) -> None:
         try:
             async with self._turn:
-                job = await self._sourcing.job(row, source, candidates, budget)
+                job = await self._sourcing.job(row, source, size, budget)
                 try:
                     await self._cycle.run(row, job, self.settings)
                 finally:

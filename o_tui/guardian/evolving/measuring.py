@@ -18,8 +18,9 @@ from o_tui.evolution import arbiter, attack_requests, evidence, scoring, workloa
 from o_tui.evolution.budget import Cost
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.multiple import Race
-from o_tui.evolution.samples import Trial
+from o_tui.evolution.samples import RecordedRequest, Trial
 from o_tui.guardian.evolving.evolution_book import Book
+from o_tui.guardian.evolving.screening import Screening
 from o_tui.guardian.evolving.seams import GenomeLoadError, Instances, Recorded, Surroundings
 from o_tui.guardian.evolving.shadows import FORK_PAIRS, Code, Measurement
 from o_tui.guardian.storage.attack_rows import AttackRows
@@ -28,6 +29,7 @@ from o_tui.protocol.errors import OError
 _SHOWN_SHADOWS = 20
 NEVER_ASKED = ("strategy",)
 """Genes that no recorded request comes to: they are tried on their workload only."""
+NOTHING_TO_TRY = "there is nothing to try {} on: no recorded request and no workload"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,17 @@ class Measuring:
                 found[name] = found.get(name) or await self._close(row, racing[name])
         return found
 
+    async def screening(self, row: Mapping[str, Any], settings: EvolutionConfig) -> Screening:
+        """For first looks at the candidates of a population; raises OError where there is nothing to try."""
+        recorded, workload = await self._known(str(row["gene"]), settings.pairs)
+        seed = zlib.crc32(str(row["id"]).encode())
+        work = workloads.choose(recorded, workload, settings.pairs, seed)
+        if not work.requests:
+            raise OError(NOTHING_TO_TRY.format(row["gene"]))
+        main = await self.code(str(row["base"]))
+        metric, limit_s = str(row["metric"]), settings.request_s
+        return Screening(self._instances, str(row["id"]), main, work, metric=metric, timeout_s=limit_s)
+
     async def _round(self, measurement: Measurement, last: bool) -> arbiter.Decision:
         """An episode; for the last one all that are left."""
         with _failing(measurement):
@@ -169,8 +182,8 @@ class Measuring:
             self._instances,
             self._surroundings.publish,
             str(row["id"]),
-            main=await self._code(str(row["base"])),
-            candidate=await self._code(revision),
+            main=await self.code(str(row["base"])),
+            candidate=await self.code(revision),
             timeout_s=settings.request_s,
             seed=seed,
             policy=replace(policy, alpha=policy.alpha / among),
@@ -199,13 +212,17 @@ class Measuring:
         return Measured(found.row(), decision, _cost(trial), shown, alone)
 
     async def _work(self, gene: str, pairs: int, seed: int, *, proof: bool) -> workloads.Workload:
-        recorded = await self._recorded.requests(pairs) if gene not in NEVER_ASKED else ()
-        workload = await asyncio.to_thread(workloads.load, self.folders, gene)
+        recorded, workload = await self._known(gene, pairs)
         kept = await self._kept(gene, pairs)
         chosen = workloads.choose(recorded, workload, pairs, seed, kept.requests, proof=proof)
         if len(chosen.requests) == len(kept.requests):
-            raise OError(f"there is nothing to try {gene} on: no recorded request and no workload")
+            raise OError(NOTHING_TO_TRY.format(gene))
         return workloads.Workload((*chosen.setup, *kept.setup), chosen.requests)
+
+    async def _known(self, gene: str, pairs: int) -> tuple[Sequence[RecordedRequest], workloads.Workload]:
+        """The newest recorded requests that a gene may be tried on, and its workload."""
+        recorded = await self._recorded.requests(pairs) if gene not in NEVER_ASKED else ()
+        return recorded, await asyncio.to_thread(workloads.load, self.folders, gene)
 
     async def _kept(self, gene: str, pairs: int) -> workloads.Workload:
         """The attacks on a gene as requests: at most a quarter of the pairs."""
@@ -214,7 +231,8 @@ class Measuring:
         kept = await self._attacks.of(gene)
         return await asyncio.to_thread(attack_requests.requests, kept, min(attack_requests.MOST, pairs // 4))
 
-    async def _code(self, revision: str) -> Code:
+    async def code(self, revision: str) -> Code:
+        """A revision, ready to be loaded."""
         files = await asyncio.to_thread(self._genome.files, revision)
         return Code(files, revision, await asyncio.to_thread(self._genome.version, revision))
 

@@ -6,7 +6,6 @@ kernel of the operating system. What a shadow says of itself is not used. The ar
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import math
 import random
@@ -16,10 +15,11 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from o_tui.evolution import attack_requests, evidence, quality, workloads
+from o_tui.evolution import attack_requests, evidence, workloads
 from o_tui.evolution.arbiter import CONTINUE, Arbiter, Decision, Goal, Policy
 from o_tui.evolution.samples import Pair, RecordedRequest, Side, Trial
-from o_tui.guardian.evolving.seams import InstanceDiedError, Instances, ShadowInstance
+from o_tui.guardian.evolving.asking import ask
+from o_tui.guardian.evolving.seams import Instances, ShadowInstance
 from o_tui.protocol import refusals
 from o_tui.protocol.refusals import Refusal
 
@@ -275,30 +275,14 @@ class Measurement:
         instance = runner.instance
         if instance is None:
             return Side("crash", error="it died while its memory was being filled")
-        cpu_ns = instance.cpu_ns()
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                outcome = await instance.request(request)
-        except TimeoutError:
+        side = await ask(instance, request, self._timeout_s)
+        if side.ending == "hang":
             await self._kill(runner, refusals.wall_clock(self._timeout_s))
-            return Side("hang", error=f"no answer within {self._timeout_s:g} s")
-        except InstanceDiedError as error:
+        elif side.ending == "crash":
             await self._kill(runner)
-            return Side("crash", error=str(error))
-        runner.peak_bytes = max(runner.peak_bytes, instance.peak_bytes())
-        return Side(
-            "answered" if outcome.ok else "error",
-            text=outcome.text,
-            error=outcome.error,
-            wall_ns=outcome.wall_ns,
-            cpu_ns=outcome.cpu_ns or max(0, instance.cpu_ns() - cpu_ns),
-            effects=outcome.effects,
-            diverged=outcome.diverged,
-            would_have=outcome.would_have,
-            operations=outcome.operations,
-            wrote=outcome.wrote,
-            quality=quality.score(request.expect, outcome.text) if outcome.ok else None,
-        )
+        else:
+            runner.peak_bytes = max(runner.peak_bytes, instance.peak_bytes())
+        return side
 
     def _count(self, runner: _Runner, side: Side) -> None:
         runner.requests += 1

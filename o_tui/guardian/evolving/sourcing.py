@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from o_tui.config import EvolutionConfig
@@ -15,8 +16,8 @@ from o_tui.evolution.candidates import FileSource, Member, ModelSource, Operator
 from o_tui.evolution.genome import Genome
 from o_tui.guardian.evolving import apart
 from o_tui.guardian.evolving.choosing import Choosing
-from o_tui.guardian.evolving.cycle import Job
 from o_tui.guardian.evolving.evolution_book import Book
+from o_tui.guardian.evolving.making import Job
 from o_tui.guardian.evolving.seams import Surroundings
 from o_tui.guardian.storage.learning_rows import LearningRows
 from o_tui.protocol.errors import OError, UsageError
@@ -27,10 +28,23 @@ _GIVEN: Mapping[str, Origin] = {"file": "file", "part": "part", "edit": "edit"}
 """What comes with its source."""
 SEVERAL = 4
 """Candidates that the operators make where nobody says how many."""
+POPULATION, GENERATIONS = 50, 10
+"""Of a population, where only one of the two is named."""
 MOST = 10_000
 FAILURES = 5
 _OTHERS = 8
 _LOOKED_AT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many candidates are wanted, 0: as is usual for the source; how many of them are a generation, 0: none is."""
+
+    wanted: int = 0
+    population: int = 0
+
+
+USUAL = Size()
 
 
 class Sourcing:
@@ -45,7 +59,7 @@ class Sourcing:
         self._choosing = choosing
         self._surroundings = surroundings
 
-    async def job(self, row: dict[str, Any], source: str | bytes, candidates: int, budget: Budget) -> Job:
+    async def job(self, row: dict[str, Any], source: str | bytes, size: Size, budget: Budget) -> Job:
         """For a row of which `origin` says what was asked for."""
         asked = str(row["origin"])
         failures, others = await self._known(row)
@@ -62,8 +76,8 @@ class Sourcing:
         await self._book.change(row, source={"origin": names[0], "chosen_by": by})
         state = await self._rows.portfolio(row["gene"])
         sources = [self._source(name, state, budget) for name in names]
-        wanted = candidates or (1 if names[0] == "llm" else SEVERAL)
-        return Job(sources, wanted, budget, failures, others)
+        wanted = size.wanted or (1 if names[0] == "llm" else SEVERAL)
+        return Job(sources, wanted, budget, failures, others, size.population)
 
     async def close(self, row: Mapping[str, Any], job: Job) -> None:
         """At the end of an evolution: what its operators have learned is kept."""
@@ -90,21 +104,24 @@ class Sourcing:
         bad = [each for each in rows if each["state"] in ("rejected", "failed", "rolled_back")]
         failures = [str(each["reason"]) for each in bad if told(str(each["reason"]))][:FAILURES]
         others: list[Member] = []
-        for each in rows:
-            if each["revision"] and each["evidence"] and len(others) < _OTHERS:
+        for revision, score, operator in dict.fromkeys(one for each in rows for one in _measured(each, row["metric"])):
+            if len(others) < _OTHERS:
                 with contextlib.suppress(OError):
-                    text = await asyncio.to_thread(self._genome.source, each["revision"], row["gene"])
-                    made = each.get("source", {})
-                    operator = operator_of(str(made.get("origin", "")), str(made.get("operator", "")))
-                    others.append(
-                        Member(
-                            each["revision"],
-                            text,
-                            scoring.score(each["evidence"], str(row["metric"])),
-                            operator=operator,
-                        )
-                    )
+                    text = await asyncio.to_thread(self._genome.source, revision, row["gene"])
+                    others.append(Member(revision, text, score, operator=operator))
         return failures[::-1], others
+
+
+def _measured(row: Mapping[str, Any], metric: str) -> Iterator[tuple[str, float, str]]:
+    """(revision, score, operator) of a row's candidate and, best first, of what generations found with this metric."""
+    if row["revision"] and row["evidence"]:
+        made = row.get("source", {})
+        operator = operator_of(str(made.get("origin", "")), str(made.get("operator", "")))
+        yield row["revision"], scoring.score(row["evidence"], metric), operator
+    found = [each for each in row.get("generations", ()) if each.get("score", 0) > 0 and row["metric"] == metric]
+    for each in sorted(found, key=lambda each: -float(each["score"])):
+        if each["revision"] != row["revision"]:
+            yield each["revision"], float(each["score"]), str(each["operator"])
 
 
 def told(reason: str) -> bool:
@@ -129,7 +146,24 @@ def budget_of(given: Mapping[str, Any], settings: EvolutionConfig) -> Budget:
         raise UsageError(str(error)) from error
 
 
-def check_asked(origin: str, source: str | bytes, goal: str, candidates: object) -> None:
+def size_of(origin: str, candidates: object, population: object, generations: object) -> Size:
+    """How many candidates an evolution makes, and how; raises UsageError."""
+    named = {"candidates": candidates, "population": population, "generations": generations}
+    for name, value in named.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST:
+            raise UsageError(f"{name} are a whole number up to {MOST:,}")
+    assert isinstance(candidates, int) and isinstance(population, int) and isinstance(generations, int)
+    if not population and not generations:
+        return Size(candidates)
+    if origin == "file" or candidates:
+        raise UsageError("a population is made by a source, and has no other number of candidates")
+    population, generations = population or POPULATION, generations or GENERATIONS
+    if population * generations > MOST:
+        raise UsageError(f"{population:,} x {generations:,} candidates are more than {MOST:,}")
+    return Size(population * generations, population)
+
+
+def check_asked(origin: str, source: str | bytes, goal: str) -> None:
     """Whether an evolution can be asked for like this; raises UsageError."""
     if origin not in ASKED:
         raise UsageError(f"unknown source {origin!r}", hint=", ".join(ASKED))
@@ -137,5 +171,3 @@ def check_asked(origin: str, source: str | bytes, goal: str, candidates: object)
         raise UsageError("what should be better?", hint="--goal TEXT")
     if origin == "file" and not source:
         raise UsageError("a candidate's source is needed", hint="--from FILE")
-    if isinstance(candidates, bool) or not isinstance(candidates, int) or not 0 <= candidates <= MOST:
-        raise UsageError(f"candidates are a whole number up to {MOST:,}")

@@ -37,6 +37,7 @@ async def validate_apart(
     files: Mapping[str, str] | None = None,
     strict: bool | None = None,
     repair: bool = False,
+    reading: bool = False,
 ) -> Validation:
     """Judges a candidate by all stages; a source that crashes or stalls the compiler fails at that stage.
 
@@ -49,6 +50,7 @@ async def validate_apart(
         strict: Whether another answer than the reference's is a fault; by default so for what is no gene: a gene may
             answer better.
         repair: It must stand every kept attack, those too that the reference does not.
+        reading: Only what can be read of it: nothing is run.
 
     Who no longer waits for it ends it: what would run on is killed, so that a guardian's end waits for no candidate.
 
@@ -59,6 +61,8 @@ async def validate_apart(
     raw = source if isinstance(source, bytes) else source.encode("utf-8", "surrogateescape")
     if len(raw) > 16 * 1024**2:  # the size stage answers without reading it
         return await asyncio.to_thread(validate, gene, raw)
+    if reading:
+        return await asyncio.to_thread(readable, gene, raw, reference)
     strict = not gene if strict is None else strict
     running = _Running()
     try:
@@ -102,13 +106,13 @@ def judge(
     running: _Running | None = None,
 ) -> Validation:
     """As `validate_apart`, and waits for it."""
-    first_stages = read(gene, raw, reference)
-    if not first_stages.ok:
-        return first_stages
+    known = read(gene, raw, reference)
+    if not known.ok:
+        return known
     with Prober() as prober:  # it loads what it needs while the checkers read
         if running is not None:
             running.begun(prober)
-        stages = [*first_stages.stages, *linting.stages(name_of(gene), raw)]
+        stages = [*known.stages, *linting.stages(name_of(gene), raw)]
         if any(stage.verdict == "fail" for stage in stages):
             return Validation(tuple(stages))
         order = _order(gene, raw, reference, attacks, files, strict, repair)
@@ -117,6 +121,12 @@ def judge(
     new = finding is not None and not finding.kept and finding.case.kind != "large"
     found = attack(gene, finding.case, finding.text, "", finding.where) if finding is not None and new else None
     return Validation((*stages, *run), found, report.cpu_s)
+
+
+def readable(gene: str, raw: bytes, reference: bytes | None) -> Validation:
+    """The stages that run nothing: what is read of it, in a process apart, and what the checkers say; it waits."""
+    found = read(gene, raw, reference)
+    return Validation((*found.stages, *linting.stages(name_of(gene), raw))) if found.ok else found
 
 
 def _order(

@@ -66,7 +66,8 @@ class Commander:
 
     def _evolve(self, rest: str) -> None:
         gene, _, what = rest.partition(" ")
-        # the words of the command line are understood too: `--from FILE`, `--goal TEXT`
+        # the words of the command line are understood too: `--from FILE`, `--goal TEXT`, `--population N`
+        many, what = commands.many(what)
         option, _, value = what.strip().partition(" ")
         named = option == "--from"
         what = value.strip() if option in ("--from", "--goal") else what.strip()
@@ -75,7 +76,7 @@ class Commander:
         if not gene or (named and not what):
             self._usage("evolve")
             return
-        params: dict[str, Any] = {"gene": gene, "source": "", "origin": "auto", "goal": what}
+        params: dict[str, Any] = {"gene": gene, "source": "", "origin": "auto", "goal": what, **many}
         if named or (option != "--goal" and commands.looks_like_file(first, Path.cwd())):
             try:
                 params |= {"source": commands.read_file(first, Path.cwd()), "origin": "file", "goal": more}

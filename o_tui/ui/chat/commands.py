@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +33,9 @@ class Command:
 COMMANDS: tuple[Command, ...] = (
     Command("help", "", "Keys and commands."),
     Command(
-        "evolve", "GENE FILE | GENE what should get better", "Try a change of one gene, from a file or by the model."
+        "evolve",
+        "GENE FILE | GENE what should get better | GENE --population 50 --generations 10",
+        "Try a change of one gene, from a file or by the model; or search a population of them.",
     ),
     Command("good", "[TEXT]", "Say that the last answer was good."),
     Command("bad", "[TEXT]", "Say that the last answer was bad, and why."),
@@ -77,6 +80,9 @@ class Words:
     themes: Iterable[str] = ()
     checkpoints: Iterable[str] = ()
     folder: Path = field(default_factory=Path)
+
+
+_MANY = re.compile(r"(?<!\S)--(population|generations)[ =]([0-9]{1,9})(?!\S)")
 
 
 def split(line: str) -> tuple[str, str]:
@@ -162,6 +168,11 @@ def with_files(text: str, folder: Path, read: Callable[[str, Path], str] = read_
         if (folder / Path(name).expanduser()).is_file():
             attached.append(f"{name}:\n```\n{read(name, folder).rstrip()}\n```")
     return "\n\n".join([text, *attached])
+
+
+def many(text: str) -> tuple[dict[str, int], str]:
+    """`--population N` and `--generations N` out of what follows a gene: as parameters, and the text without them."""
+    return {name: int(number) for name, number in _MANY.findall(text)}, " ".join(_MANY.sub(" ", text).split())
 
 
 def looks_like_file(word: str, folder: Path) -> bool:

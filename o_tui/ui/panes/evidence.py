@@ -11,7 +11,7 @@ from o_tui.ui import plots
 from o_tui.ui.diff.flags import Flag
 from o_tui.ui.format import change, count, interval, milliseconds, short, shown, size
 from o_tui.ui.lists.row_list import Row
-from o_tui.ui.outcome import difference, known
+from o_tui.ui.outcome import difference, known, population
 from o_tui.ui.text import Text
 
 MOST_FLAGS = 8
@@ -234,6 +234,8 @@ def _origin(row: Row) -> Iterator[Text]:
         if row.get(key):
             value = shown(row[key], 300)
             yield _pair(name, short(value) if key == "checkpoint_id" else value)
+    if searched := population(row):
+        yield _pair("search", searched)
     yield _pair("revision", short(shown(row.get("revision")), 12))
     yield _pair("diff", short(shown(row.get("diff_sha256")), 16))
     yield _pair("evidence", short(shown(row.get("evidence_sha256")), 16))

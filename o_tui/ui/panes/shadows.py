@@ -17,7 +17,7 @@ from o_tui.ui.lists.columns import Column
 from o_tui.ui.lists.filter_bar import FilterBar, matches
 from o_tui.ui.lists.row_list import Cell, Row, RowList
 from o_tui.ui.messages import PaneRequested
-from o_tui.ui.outcome import measured
+from o_tui.ui.outcome import measured, population
 from o_tui.ui.panes.base import Pane
 from o_tui.ui.screens.inspect import InspectScreen, facts
 from o_tui.ui.snapshot_model import Model, Part
@@ -290,6 +290,8 @@ def steps(row: Row) -> list[Text]:
         if stage.get("ms") is not None and index <= at:
             text.append(f" {milliseconds(stage['ms'])}", "dim")
         found.append(text)
+    if searched := population(row):
+        found.append(Text(searched))
     if state not in STEPS:
         found.append(Text(f"[>] {shown(state)}{canary_words(row)}", style="bold"))
     return found

@@ -1,0 +1,129 @@
+"""A population over generations: many cheap looks, so that the dear measurements are made of the few best.
+
+Who is changed next, and how, is the portfolio's choice as everywhere (`evolution/population.py`: the five best,
+islands, the best of each kind). A candidate that can be read cleanly is looked at on the workload (screening.py), most
+of them on a part of it only. The best of a generation is validated wholly, and is nobody's parent any more if it fails.
+In the end the few best that pass are left, for a race in pairs and a proof.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from o_tui.evolution import scoring
+from o_tui.evolution.budget import BudgetSpentError
+from o_tui.guardian.evolving.evolution_book import Book
+from o_tui.guardian.evolving.making import Job, Making, RejectedError, Tried
+from o_tui.guardian.evolving.measuring import Measuring
+from o_tui.guardian.evolving.screening import Looked, Screening
+
+PART = 0.7
+"""Of the budget: what generations may spend. The race and the proof of their best have the rest."""
+RACED, VALIDATED = 3, 8
+"""So many at most are raced in the end, and so many validated to find them."""
+
+
+class Generations:
+    """The population of one evolution."""
+
+    def __init__(self, making: Making, screening: Screening, measuring: Measuring, book: Book, job: Job) -> None:
+        self._making = making
+        self._screening = screening
+        self._measuring = measuring
+        self._book = book
+        self._job = job
+        self._rows: list[dict[str, Any]] = []
+
+    async def run(self, row: dict[str, Any]) -> list[Tried]:
+        """All generations, or as many as the budget and the sources give; the best that are valid, best first.
+
+        Raises:
+            RejectedError: None is better than main's code.
+            OError: Something that it needs does not work, or it was held.
+        """
+        count = math.ceil(self._job.wanted / self._job.population)
+        self._making.part = PART
+        try:
+            for number in range(1, count + 1):
+                if not await self._generation(row, number, count):
+                    break
+        except BudgetSpentError as error:
+            await self._told(row, ended=str(error))
+        self._making.part, self._making.generation = 1.0, 0
+        if not self._making.tried:
+            raise RejectedError(self._making.nothing(), "no_evidence")
+        found = await self._best()
+        if not found:
+            tried = len(self._making.tried)
+            raise RejectedError(f"none of {tried} candidates did better than main's code", "no_evidence")
+        return found
+
+    async def _generation(self, row: dict[str, Any], number: int, count: int) -> bool:
+        """Whether all of its candidates could be made."""
+        self._making.generation = number
+        self._rows.append({"number": number, "of": count, "size": self._job.population, "measured": 0, "failed": 0})
+        self._screening.anew()
+        for _ in range(self._job.population):
+            made = await self._making.next()
+            if made is None:
+                return False
+            await self._look(row, made)
+        if leads := self._ranked()[:1]:
+            await self._valid(leads[0])
+        await self._told(row)
+        return True
+
+    async def _look(self, row: dict[str, Any], made: Tried) -> None:
+        looked = await self._screening.look(await self._measuring.code(made.revision))
+        made.score = looked.score
+        self._making.tried.append(made)
+        if looked.wrong:
+            self._job.failures.append(looked.wrong)
+        self._job.budget.spend(looked.cost)
+        made.source.learn(made.candidate, looked.score, looked.cost.cpu_s)
+        await self._book.looked(row, made.revision, _figures(looked))
+        now = self._rows[-1]
+        now["measured"] += 1
+        now["failed"] += bool(looked.wrong)
+        if not looked.wrong and made.score > now.get("score", -math.inf):
+            quality = scoring.quality_gain(looked.evidence)
+            now |= {"score": round(made.score, 6), "quality": quality, "revision": made.revision}
+            now |= {"operator": made.candidate.operator, "detail": made.candidate.detail}
+        await self._told(row)
+
+    async def _told(self, row: dict[str, Any], **more: Any) -> None:
+        if self._rows:
+            self._rows[-1] |= more
+        await self._book.change(row, generations=self._rows, budget=self._job.budget.row())
+
+    def _ranked(self) -> list[Tried]:
+        """Who is better than main, best first; of equals the first."""
+        return sorted((made for made in self._making.tried if made.score > 0), key=lambda made: -made.score)
+
+    async def _best(self) -> list[Tried]:
+        found: list[Tried] = []
+        for made in self._ranked()[:VALIDATED]:
+            if await self._valid(made):
+                found.append(made)
+            if len(found) == RACED:
+                break
+        return found
+
+    async def _valid(self, made: Tried) -> bool:
+        """Whether it passes all of validation; one that does not is no member any more."""
+        if not made.valid:
+            try:
+                await self._making.validate(made)
+            except RejectedError as error:
+                made.score = -math.inf
+                self._job.failures.append(str(error))
+                for generation in self._rows:
+                    if generation.get("revision") == made.revision:
+                        del generation["score"]
+        return made.valid
+
+
+def _figures(looked: Looked) -> dict[str, Any]:
+    score = looked.score if math.isfinite(looked.score) else None
+    return {"score": score, "wrong": looked.wrong, "rungs": looked.rungs, "pairs": looked.evidence.get("pairs", 0)}

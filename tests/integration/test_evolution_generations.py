@@ -1,0 +1,139 @@
+"""A population over generations: a real repository and database, instances that stand in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from o_tui.guardian.evolving import apart, making
+from o_tui.guardian.evolving.sourcing import size_of
+from o_tui.guardian.storage.evolution_rows import EvolutionRows
+from o_tui.protocol.errors import UsageError
+from tests.support import desk as desks
+from tests.support.desk import ANN, Desk, World, source
+
+database, seed, world, desk, read_only = desks.database, desks.seed, desks.world, desks.desk, desks.read_only
+
+
+def makes(*behaviours: str) -> tuple[Callable[..., Any], list[dict[str, Any]]]:
+    """A process apart that proposes these, and what it was asked each time."""
+    left, known = [source(name) for name in behaviours], list[dict[str, Any]]()
+
+    async def call(job: str, asked: dict[str, Any]) -> Any:
+        if asked["count"]:
+            known.append(asked)
+        count = min(asked["count"], 3)
+        made, left[:count] = left[:count], []
+        plain = [{"source": each, "operator": "literals", "parents": ["0" * 40], "detail": "3 -> 4"} for each in made]
+        return {"proposals": plain, "state": {}}
+
+    return call, known
+
+
+async def search(desk: Desk, population: int = 6, number: int = 2, **more: Any) -> dict[str, Any]:
+    asked = {"metric": "latency", "population": population, "generations": number} | more
+    return await desk.run("", origin="operators", **asked)
+
+
+async def test_the_best_of_two_generations_is_raced_proven_and_waits(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, asked = makes(
+        "slow", "crash", "raise", "fast too", "unloadable", "hang",
+        "slow # 2", "burglar", "fast", "slow # 3", "other", "slow # 4",
+    )  # fmt: skip
+    monkeypatch.setattr(apart, "call", call)
+    row = await search(desk)
+    assert (row["state"], row["verdict"]) == ("pending", "promote"), row["reason"]
+    assert "+# fast\n" in row["diff"] and row["evidence"]["pairs"] >= 20
+    first, second = row["generations"]
+    assert (first["measured"], second["measured"], first["of"]) == (6, 6, 2)
+    assert (first["failed"], second["failed"]) == (3, 1), "a crash, a hang, what cannot be loaded; a refused call"
+    assert second["score"] > first["score"] > 0
+    assert len(row["race"]) == 2, "only what was better is raced"
+    looked = [
+        each["data"] for each in await EvolutionRows(desk.database).decisions(row["id"]) if "rungs" in each["data"]
+    ]
+    assert len(looked) == 12 and sum(each["score"] is None for each in looked) == 4
+    members = [each[2] for each in asked[-1]["archive"]]
+    assert members[0] == 0 and len(members) > 4, "the next ones are made of what is known"
+    message = desk.genome._repo.get(row["revision"]).message
+    assert all(line in message for line in ("\nGeneration: 2\n", "\nSource: operators\n", "\nOperator: literals\n"))
+    assert (await desk.evolutions.approve(row["id"], row["diff_sha256"], ANN))["state"] == "promoted"
+    assert not any(instance.alive for instance in world.forked)
+
+
+async def test_where_no_generation_is_better_nobody_is_bothered(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "call", makes("slow", "crash", "slow # 2", "slow # 3")[0])
+    row = await search(desk, 2, 2)
+    assert (row["state"], row["verdict"]) == ("rejected", "no_evidence")
+    assert row["reason"] == "none of 4 candidates did better than main's code" and not row["race"]
+
+
+async def test_a_budget_ends_it_with_what_was_found(desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "call", makes("slow", "fast", *(f"slow # {n}" for n in range(48)))[0])
+    row = await search(desk, 5, 10, budget={"requests": 600})
+    assert (row["state"], row["verdict"]) == ("pending", "promote"), row["reason"]
+    assert "+# fast\n" in row["diff"] and row["generations"][-1]["ended"].startswith("the budget is spent")
+    assert 4 < sum(each["measured"] for each in row["generations"]) < 50
+    assert row["budget"]["spent"]["requests"] <= 600 + 2
+
+
+async def test_a_leader_that_fails_validation_is_nobody_s_parent(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, asked = makes("fast", "fast too", "slow", "slow # 2", "slow # 3", "slow # 4")
+    monkeypatch.setattr(apart, "call", call)
+    read = making.validate_apart
+
+    async def faulty(gene: str, text: str | bytes, *more: Any, **named: Any) -> Any:
+        found = await read(gene, text, *more, **named)
+        if not named["reading"] and "# fast\n" in str(text):
+            stages = (*found.stages[:-1], type(found.stages[-1])("probe", "fail", 1.0, "recall: another answer"))
+            return type(found)(stages)
+        return found
+
+    monkeypatch.setattr(making, "validate_apart", faulty)
+    row = await search(desk, 3, 2)
+    assert (row["state"], row["verdict"]) == ("pending", "promote"), row["reason"]
+    assert "+# fast too\n" in row["diff"] and len(row["race"]) == 1
+    assert all("# fast\n" not in each[1] for each in asked[-1]["archive"])
+    assert "score" not in row["generations"][0]
+
+
+async def test_a_stop_ends_it_and_its_best_are_members_of_the_next(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart, "call", makes("fast", "slow", "gate")[0])
+    begun = await desk.evolutions.evolve("recall", origin="operators", metric="latency", population=3, generations=2)
+    await asyncio.wait_for(world.at_gate.wait(), 20)
+    ended = await desk.evolutions.reject(begun["evolution"], "enough", ANN)
+    assert ended["state"] in ("failed", "rejected") and not any(instance.alive for instance in world.forked)
+    world.gate.set()
+    call, asked = makes("slow # 2")
+    monkeypatch.setattr(apart, "call", call)
+    await search(desk, 1, 1)
+    assert any("# fast\n" in each[1] and each[2] > 0 for each in asked[0]["archive"])
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"population": 5, "candidates": 3},
+        {"population": 5, "origin": "file", "source": source("fast")},
+        {"population": -1},
+        {"generations": True},
+        {"population": 5_000, "generations": 3},
+    ],
+)
+async def test_a_population_is_asked_for_in_one_way(desk: Desk, asked: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        await desk.evolutions.evolve("recall", **({"origin": "operators"} | asked))
+
+
+def test_the_usual_population_is_the_design_s() -> None:
+    assert (size_of("operators", 0, 50, 0), size_of("auto", 0, 0, 10)) == (size_of("operators", 0, 50, 10),) * 2
+    assert size_of("operators", 0, 50, 10).wanted == 500

@@ -23,7 +23,7 @@ from o_tui.ui.programs.figures import Figures
 _INTERRUPTED = 130
 STOP_S = 10.0
 """A run that was asked to stop and does not is killed: what it has reported is kept all the same."""
-_PASSED_ON = ("config", "budget", "time", "seed", "llm", "out", "data_dir")
+_PASSED_ON = ("config", "budget", "time", "seed", "llm", "cluster", "out", "data_dir")
 
 
 class Process:
@@ -134,7 +134,7 @@ def _words(context: Context) -> tuple[list[str], list[str]]:
     words = ["--resume", *([args.resume] if args.resume else [])] if args.resume is not None else []
     passed = {name: getattr(args, name) for name in _PASSED_ON if getattr(args, name) is not None}
     options = {name: [f"--{name.replace('_', '-')}={value}"] for name, value in passed.items()}
-    again = [word for name in ("budget", "llm", "out", "data_dir") for word in options.get(name, [])]
+    again = [word for name in ("budget", "llm", "cluster", "out", "data_dir") for word in options.get(name, [])]
     return [*words, *given, *(word for each in options.values() for word in each)], again
 
 

@@ -44,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--time", type=_seconds, metavar="S", help="seconds after which nothing is begun, of a gene too")
     group.add_argument("--seed", type=int, metavar="N", help="of all chance (default: 0)")
     group.add_argument("--llm", metavar="PROVIDER:MODEL", help="a model writes candidates too (o-tui brain)")
+    group.add_argument("--cluster", metavar="ADDRESS", help="evaluate on the workers of a Dask scheduler (tls://…)")
     group.add_argument("--resume", metavar="RUN", nargs="?", const="", help="go on with a run (default: the newest)")
     group.add_argument("--out", metavar="FILE", help="where the best program goes; a file that is there needs a yes")
     group.add_argument("--approve", metavar="DIGEST", help="with --resume RUN: the yes to what --out is to replace")
@@ -51,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--for-page", action="store_true", help=argparse.SUPPRESS)
 
 
-OF_PROGRAMS = ("config", "seed", "llm", "out", "plain")
+OF_PROGRAMS = ("config", "seed", "llm", "cluster", "out", "plain")
 """Options that only a program has a use for."""
 
 
@@ -80,6 +81,7 @@ def evolve(context: Context) -> int:
         _can_be_written(Path(args.out).expanduser())
     if args.approve:
         return _approve(context, folder)
+    cluster = _cluster(args)
     if not args.plain and not context.out.json and all(stream.isatty() for stream in (sys.stdin, sys.stdout)):
         from o_tui.cli import program_page
 
@@ -87,7 +89,7 @@ def evolve(context: Context) -> int:
     start = time.monotonic()
     show = Show(context)
     if args.resume is not None:
-        run = starting.resume(folder, args.resume, wish, show.event, args.budget, args.time)
+        run = starting.resume(folder, args.resume, wish, show.event, args.budget, args.time, cluster)
     elif wish is not None:
         context.paths.prepare()
         run = starting.begin(folder, wish, show.event)
@@ -123,7 +125,13 @@ def _wish(args: argparse.Namespace) -> Wish | None:
         raise UsageError("a program needs an evaluator", hint="o-tui evolve PROGRAM EVALUATOR")
     config = Path(args.config).expanduser() if args.config else None
     program, evaluator = Path(args.gene).expanduser(), Path(args.evaluator).expanduser()
-    return Wish(program, evaluator, config, args.budget, args.time, args.seed)
+    return Wish(program, evaluator, config, args.budget, args.time, args.seed, _cluster(args))
+
+
+def _cluster(args: argparse.Namespace) -> str:
+    from o_tui.programs.cluster import link
+
+    return link.checked(args.cluster) if args.cluster else ""
 
 
 def _can_be_written(file: Path) -> None:
@@ -296,6 +304,9 @@ class Show:
                 self._out.line(f"{event['number']:>6}  {event['score']:.6g}  {event['operator']}: {event['detail']}")
                 self._out.flush()
             self._alive()
+        elif event["event"] == "workers":
+            self._wipe()
+            self._out.line(workers(event))
 
     def _alive(self) -> None:
         now = time.monotonic()
@@ -372,6 +383,14 @@ def _of_page(run: Run) -> dict[str, Any]:
 def _source(run: Run) -> dict[str, str]:
     best = run.best
     return {} if best is None else {"source": run.store.source(best.sha256).decode("utf-8", "replace")}
+
+
+def workers(event: Mapping[str, Any]) -> str:
+    """Where evaluations run, in one line."""
+    count, address = event["workers"], event["cluster"]
+    if not count:
+        return f"{address} has no worker: evaluations wait for one"
+    return f"evaluations run on {count} worker{'' if count == 1 else 's'} of {address}"
 
 
 def _figure(number: float | None) -> str:

@@ -7,12 +7,12 @@ import select
 import socket
 import subprocess
 import sys
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from o_tui.programs import orders
 from o_tui.programs.orders import Answer, EndedError, Order, Ready, Setup
-from o_tui.protocol.errors import PeerError, UsageError
+from o_tui.protocol.errors import OError, PeerError, UsageError
 
 ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
@@ -32,10 +32,17 @@ DEATHS = 3
 class Lane:
     """One server and what it was asked for."""
 
-    def __init__(self, setup: Setup) -> None:
+    module = "o_tui.programs.server"
+    environment: ClassVar[Mapping[str, str]] = ENVIRONMENT
+    refusal: type[OError] = UsageError
+    """What it is when the server will not serve."""
+
+    def __init__(self, setup: Setup, *words: str) -> None:
         self._setup = setup
-        self._asked: deque[Order] = deque()
+        self._words = words
+        self._asked: dict[int, Order] = {}
         self._deaths = 0
+        self.depth = Ready().depth
         self._spawn()
 
     def _spawn(self) -> None:
@@ -43,8 +50,8 @@ class Lane:
         with theirs:
             self._process = subprocess.Popen(
                 # no -E or -I: they would leave PYTHONHASHSEED out; -P keeps the folder out, the environment is ours
-                [sys.executable, "-P", "-s", "-X", "utf8", "-m", "o_tui.programs.server", str(theirs.fileno())],
-                env=ENVIRONMENT,
+                [sys.executable, "-P", "-s", "-X", "utf8", "-m", self.module, str(theirs.fileno()), *self._words],
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -72,40 +79,45 @@ class Lane:
         """Waits until the evaluator is loaded.
 
         Raises:
-            UsageError: It cannot be; says why.
+            OError: It cannot be (`refusal`); says why.
             PeerError: The server does not start.
         """
         if not select.select([self._sock], [], [], START_S)[0]:
             raise PeerError(f"the process that runs programs did not start within {START_S:g} s")
         try:
-            problem = orders.receive(self._sock, Ready)[0].error
+            ready, _ = orders.receive(self._sock, Ready)
         except EndedError as error:
             raise PeerError(f"the process that runs programs did not start: {error}") from error
-        if problem:
-            raise UsageError(problem)
+        if ready.error:
+            raise self.refusal(ready.error)
+        self.depth = ready.depth
 
     def submit(self, order: Order) -> None:
         """Asks for an evaluation; what was asked before comes first."""
-        self._asked.append(order)
+        self._asked[order.number] = order
         try:
             orders.send(self._sock, order)
         except EndedError:
             pass  # `answer` sees it
 
     def answer(self) -> Answer | None:
-        """Takes the next answer; None: the server had died, a new one begins with what was asked for.
+        """Takes the next answer; None: none yet; where the server had died, a new one begins with what was asked for.
 
         Raises:
             PeerError: It dies again and again.
         """
         try:
-            found, _ = orders.receive(self._sock, Answer)
+            found = self._receive()
         except EndedError as error:
             self._again(error)
             return None
         self._deaths = 0
-        self._asked.popleft()
+        if found is not None:
+            self._asked.pop(found.number, None)
         return found
+
+    def _receive(self) -> Answer | None:
+        return orders.receive(self._sock, Answer)[0]
 
     def _again(self, error: EndedError) -> None:
         self._deaths += 1
@@ -114,7 +126,7 @@ class Lane:
         self.close()
         self._spawn()
         self.ready()
-        for order in self._asked:
+        for order in self._asked.values():
             orders.send(self._sock, order)
 
     def close(self) -> None:

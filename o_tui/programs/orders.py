@@ -26,6 +26,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         text: The evaluator reads the program's file: it gets the program's text there.
         program: The program's file name.
         modules: Installed modules that program and evaluator import.
+        beside: What lies in the evaluator's folder, by path below it, where that folder is elsewhere; None: it is here.
     """
 
     evaluator: str
@@ -35,6 +36,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     text: bool = False
     program: str = "program.py"
     modules: tuple[str, ...] = ()
+    beside: dict[str, bytes] | None = None
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,9 +48,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
-    """A server serves, or says why it cannot: the evaluator's own error."""
+    """A server serves, or says why it cannot: the evaluator's own error.
+
+    Attributes:
+        depth: Orders that it may have at once: of a fork server one that it does and one that waits.
+    """
 
     error: str = ""
+    depth: int = 2
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +73,19 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     exit: int = 0
     refused: tuple[Refusal, ...] = ()
     left: int = 0
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cluster's client says.
+
+    Attributes:
+        workers: How many there are now; None: as many as before.
+        problem: Why it can go no further.
+    """
+
+    answer: Answer | None = None
+    workers: int | None = None
+    problem: str = ""
 
 
 class EndedError(Exception):

@@ -18,15 +18,14 @@ from o_tui.evolution import run_notes
 from o_tui.evolution.population import AGAIN, ELITES, Scored
 from o_tui.evolution.portfolio import Proposal
 from o_tui.programs import convention, markers
+from o_tui.programs.cluster.link import Cluster
 from o_tui.programs.lane import Lane
 from o_tui.programs.orders import Answer, Order, Setup
-from o_tui.programs.search import Numbered, Search
+from o_tui.programs.search import WINDOW, Numbered, Search
 from o_tui.programs.store import Row, Store
 from o_tui.protocol.errors import OError
 
 LANES = 2
-DEPTH = 2
-"""Orders that a lane has: one that it does and one that waits."""
 COMMIT_S = 0.05
 COMMIT_ROWS = 32
 KEEP_EVERY = 50
@@ -69,6 +68,7 @@ class Plan:
     Attributes:
         budget: Evaluations in all, the program itself among them.
         time_s: Seconds after which nothing is begun any more; None: however long it takes.
+        cluster: The scheduler on whose workers it evaluates; "": on this machine.
     """
 
     setup: Setup
@@ -76,6 +76,7 @@ class Plan:
     seed: int
     budget: int
     time_s: float | None = None
+    cluster: str = ""
 
 
 @dataclass(slots=True)
@@ -120,6 +121,7 @@ class Run:
         over = math.inf if self.plan.time_s is None else started + self.plan.time_s
         waiting = self._restore()
         with self._open_lanes():
+            self._widen()
             for each in waiting:
                 self._submit(each)
             while self.done < self.plan.budget and time.monotonic() < over:
@@ -139,6 +141,7 @@ class Run:
     # --- beginning
 
     def _restore(self) -> list[Numbered]:
+        self.search.window = self.store.fact("window", WINDOW)
         rows = list(self.store.rows())
         for row in rows:
             self._count(row)
@@ -159,8 +162,10 @@ class Run:
     @contextlib.contextmanager
     def _open_lanes(self) -> Iterator[None]:
         try:
-            for _ in range(min(LANES, os.cpu_count() or 1)):
-                self._lanes.append(Lane(self.plan.setup))
+            if self.plan.cluster:
+                self._lanes.append(Cluster(self.plan.setup, self.plan.cluster, self._workers))
+            else:
+                self._lanes.extend(Lane(self.plan.setup) for _ in range(min(LANES, os.cpu_count() or 1)))
             for lane in self._lanes:
                 lane.ready()
             yield
@@ -169,10 +174,20 @@ class Run:
                 lane.close()
             self._lanes.clear()
 
+    def _widen(self) -> None:
+        """A run that begins where more is evaluated at once looks back less far; what it is given then, it keeps."""
+        depth = sum(lane.depth for lane in self._lanes)
+        if not self.done and depth > WINDOW:
+            self.search.window = depth
+            self.store.set(window=depth)
+
+    def _workers(self, count: int) -> None:
+        self.report({"event": "workers", "cluster": self.plan.cluster, "workers": count})
+
     # --- proposals out
 
     def _feed(self) -> None:
-        while len(self._flying) < DEPTH * len(self._lanes) and self.search.next <= self.plan.budget:
+        while len(self._flying) < sum(lane.depth for lane in self._lanes) and self.search.next <= self.plan.budget:
             if self._model_is_due() or not self.search.ready():
                 return
             written = self.writer.take() if self.writer is not None else None

@@ -1,6 +1,6 @@
 """What is tried next: proposals in an order that depends on seed and results only, never on time.
 
-Proposal `n` is made when the results up to `n - WINDOW` are known and learned, no more and no fewer: so evaluations
+Proposal `n` is made when the results up to `n - window` are known and learned, no more and no fewer: so evaluations
 overlap, proposing stays off their path, and a run that was killed goes on as if it had not been.
 
 What is left of a budget when nothing new can be made goes to the best members, in turn: each is measured once more,
@@ -24,6 +24,7 @@ from o_tui.evolution.population import AGAIN, ELITES
 from o_tui.evolution.portfolio import Portfolio, Proposal, Scored
 
 WINDOW = 4
+"""For the two lanes of one machine; what evaluates more at once has a wider one, which a run keeps to its end."""
 INITIAL = "initial"
 MODEL = "llm"
 FORMAT = f"{__version__}/3"
@@ -61,6 +62,7 @@ class Search:
         self._waiting: deque[Numbered] = deque()
         self.archive: list[Scored] = []
         self.next = 1
+        self.window = WINDOW
         self.exhausted = False
         self._starved = False
         self._again_of: dict[str, list[float]] = {}
@@ -74,7 +76,7 @@ class Search:
 
     def ready(self) -> bool:
         """The results are there on which the next proposal may depend; number 1 comes alone."""
-        known = self.next - WINDOW if self.next > WINDOW else min(1, self.next - 1)
+        known = self.next - self.window if self.next > self.window else min(1, self.next - 1)
         return self._has_all_up_to(self.next - 1 if self._starved else known)
 
     def propose(self, given: Proposal | None = None) -> Numbered | None:
@@ -87,7 +89,7 @@ class Search:
         if self.next == 1:
             proposal = Proposal(self._initial, INITIAL, (), "as it was given")
         elif given is None:
-            self._learn(self.next - 1 if self._starved else max(1, self.next - WINDOW))
+            self._learn(self.next - 1 if self._starved else max(1, self.next - self.window))
             proposal = self._proposer.propose(self.archive)
         if proposal is None:
             if any(each.proposal.operator != AGAIN for each in self._waiting):

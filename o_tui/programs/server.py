@@ -25,7 +25,7 @@ from typing import NamedTuple, NoReturn
 
 from o_tui import _native
 from o_tui.agent import confinement, fork_hooks, orphans
-from o_tui.programs import candidate, evaluator, orders
+from o_tui.programs import candidate, carried, evaluator, orders
 from o_tui.programs.candidate import UNCONFINED_STATUS
 from o_tui.programs.convention import Result
 from o_tui.programs.orders import Answer, EndedError, Order, Ready, Setup
@@ -213,25 +213,35 @@ def main(arguments: list[str]) -> NoReturn:
     control.set_inheritable(False)
     _native.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    folder = tempfile.mkdtemp(prefix="o-run-")
+    base = Path(tempfile.mkdtemp(prefix="o-run-"))
+    base.chmod(0o711)  # the evaluator's process may be another user
+    folder = _made(base / "work", 0o700)
     if os.geteuid() == 0:
         os.chown(folder, confinement.NOBODY, confinement.NOBODY)
     server: Server | None = None
     try:
         setup, _ = orders.receive(control, Setup)
+        if setup.beside is not None:
+            setup = carried.unpacked(setup, _made(base / "evaluator", 0o755))
         _preload(setup.modules, confinement.readable())
         fork_hooks.lighten()
         gc.collect()
         gc.disable()
-        server = Server(control, setup, folder)
+        server = Server(control, setup, str(folder))
         server.run()
     except (EndedError, _RunEndedError):
         pass
     finally:
         if server is not None:
             server.close()
-        shutil.rmtree(Path(folder), ignore_errors=True)
+        shutil.rmtree(base, ignore_errors=True)
     os._exit(0)
+
+
+def _made(folder: Path, mode: int) -> Path:
+    folder.mkdir()
+    folder.chmod(mode)  # whatever the umask
+    return folder
 
 
 if __name__ == "__main__":

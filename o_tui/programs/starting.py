@@ -37,6 +37,7 @@ class Wish:
     budget: int | None = None
     time_s: float | None = None
     seed: int | None = None
+    cluster: str = ""
 
 
 def begin(folder: Path, wish: Wish, report: Report) -> Run:
@@ -76,6 +77,7 @@ def resume(
     report: Report,
     budget: int | None = None,
     time_s: float | None = None,
+    cluster: str = "",
 ) -> Run:
     """A run that stopped: by its name, or the newest of that program and evaluator; with another budget and time.
 
@@ -95,6 +97,7 @@ def resume(
         seed=store.fact("seed"),
         budget=budget or store.fact("budget"),
         time_s=time_s,
+        cluster=cluster,
     )
     store.set(budget=plan.budget)
     store.commit()
@@ -135,7 +138,7 @@ def _plan(store: Store, wish: Wish) -> Plan:
         modules=modules_of([program, evaluator]),
     )
     seed = next(each for each in (wish.seed, settings.seed, SEED) if each is not None)
-    plan = Plan(setup, parts, seed, wish.budget or settings.budget or BUDGET, wish.time_s)
+    plan = Plan(setup, parts, seed, wish.budget or settings.budget or BUDGET, wish.time_s, wish.cluster)
     tier = _native.probe()["tier"]
     if tier == "X":
         raise RefusedError("programs cannot be confined on this machine", hint="o-tui sandbox probe says why")

@@ -20,6 +20,8 @@ class Figures:
         self.name = ""
         self.begun: Mapping[str, Any] = {}
         self.done = self.failed = 0
+        self.workers: int | None = None
+        """Of a cluster; None: it evaluates on this machine."""
         self.initial: float | None = None
         self.best: Mapping[str, Any] = {}
         self.tried: Counter[str] = Counter()
@@ -40,6 +42,9 @@ class Figures:
         elif kind == "measured_again":
             held = figure(event.get("measured_again"))
             self.events.append(f"number {event.get('number')} measured again: {held}")
+        elif kind == "workers":
+            self.workers = int(event.get("workers") or 0)
+            self.events.append(f"evaluations run on {self.workers} workers of {event.get('cluster')}")
         elif "outcome" in event:
             self.outcome = event
 
@@ -62,6 +67,7 @@ class Figures:
         self.begun, self.name = event, str(event.get("run") or "")
         self.done, self.failed = int(event.get("done") or 0), int(event.get("failed") or 0)
         self._recent.clear()
+        self.workers = None
         if best := event.get("best"):
             self._better(best)
         if "initial_source" in event:

@@ -146,7 +146,9 @@ class ProgramPage(Borders):
         width = max(10, min(60, self.size.width - 44))
         full = width * figures.done // budget if budget else 0
         text.append(f"\n[{'#' * full}{'.' * (width - full)}] {figures.done} of {budget or '?'}")
-        text.append(f"  {figures.rate(now):.0f}/s  failed {figures.failed}\n{self._said}")
+        text.append(f"  {figures.rate(now):.0f}/s  failed {figures.failed}")
+        text.append("" if figures.workers is None else f"  workers {figures.workers}")
+        text.append(f"\n{self._said}")
         return text
 
     def _table(self, where: str, title: str, columns: str, rows: list[tuple[str, str]]) -> None:

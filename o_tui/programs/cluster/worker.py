@@ -1,0 +1,121 @@
+"""What a worker of a cluster runs: batches of evaluations, each through a lane as at home.
+
+The lane is a process tree of its own: what hangs, exits or eats memory is a candidate's process, never the worker. It
+is kept from batch to batch, one for each thread of the worker, and ends when nobody has needed it for a while. When the
+worker dies, its lanes end by themselves.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import msgspec
+
+from o_tui import __version__, _native
+from o_tui.programs import carried
+from o_tui.programs.cluster.parcels import Batch, Done
+from o_tui.programs.lane import Lane
+from o_tui.programs.orders import Answer, Order, Setup
+from o_tui.protocol.errors import OError
+
+IDLE_S = 30.0
+
+
+class Seat:
+    """A lane for one setup, until it has been idle for a while."""
+
+    def __init__(self, setup: Setup, digest: str) -> None:
+        self.digest = digest
+        self._lock = threading.Lock()
+        self._over = False
+        self._timer = self._alarm()
+        self._lane = Lane(setup)
+        try:
+            self._lane.ready()
+        except OError:
+            self.close()
+            raise
+
+    def take(self) -> bool:
+        """It is needed; False: it has ended."""
+        self._timer.cancel()
+        with self._lock:  # an alarm that has gone off is waited for
+            return not self._over
+
+    def leave(self) -> None:
+        """It is not needed at the moment."""
+        self._timer = self._alarm()
+        self._timer.start()
+
+    def close(self) -> None:
+        """Ends the lane."""
+        with self._lock:
+            self._over = True
+            self._lane.close()
+
+    def _alarm(self) -> threading.Timer:
+        alarm = threading.Timer(IDLE_S, self.close)
+        alarm.daemon = True
+        return alarm
+
+    def answers(self, orders: tuple[Order, ...]) -> tuple[Answer, ...]:
+        """Evaluates; answers in the order of the orders. Raises PeerError, as `Lane.answer`."""
+        found: dict[int, Answer] = {}
+        asked = 0
+        while len(found) < len(orders):
+            while asked < len(orders) and self._lane.waiting < self._lane.depth:
+                self._lane.submit(orders[asked])
+                asked += 1
+            answer = self._lane.answer()
+            if answer is not None:
+                found[answer.number] = answer
+        return tuple(found[each.number] for each in orders)
+
+
+_mine = threading.local()
+"""The seat of a thread."""
+
+
+def evaluate(data: bytes) -> bytes:
+    """One task: a Batch in, a Done out. What this machine lacks is a problem in it, not an exception."""
+    return msgspec.msgpack.encode(_done(msgspec.msgpack.decode(data, type=Batch)))
+
+
+def _done(batch: Batch) -> Done:
+    if batch.version != __version__:
+        return Done(problem=f"it has o-tui {__version__}, not {batch.version}")
+    try:
+        seat = _seat(batch)
+        if seat is None:
+            return Done(missing=True)
+        answers = seat.answers(batch.orders)
+    except (OError, OSError) as error:
+        _let_go()
+        return Done(problem=str(error))
+    seat.leave()
+    return Done(answers=answers)
+
+
+def _seat(batch: Batch) -> Seat | None:
+    seat: Seat | None = getattr(_mine, "seat", None)
+    if seat is not None and seat.digest == batch.digest and seat.take():
+        return seat
+    if batch.setup is None:
+        return None
+    _let_go()
+    if carried.digest(batch.setup) != batch.digest:
+        raise OSError("the evaluator's files came damaged")
+    _mine.seat = seat = Seat(batch.setup, batch.digest)
+    return seat
+
+
+def _let_go() -> None:
+    seat: Seat | None = getattr(_mine, "seat", None)
+    if seat is not None:
+        _mine.seat = None
+        seat.close()
+
+
+def about() -> tuple[str, str]:
+    """O's version here, and the tier of confinement that this machine has."""
+    return __version__, str(_native.probe()["tier"])

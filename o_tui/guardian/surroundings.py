@@ -13,8 +13,8 @@ from o_tui.guardian.core import Guardian
 from o_tui.guardian.evolving.evolution_book import RUNNING
 from o_tui.guardian.evolving.seams import GenomeLoadError, ShadowInstance
 from o_tui.guardian.evolving.trial import Trial
-from o_tui.guardian.fleet.fleet import UNCONFINED, Genome
-from o_tui.guardian.fleet.instances import GenomeError, Instance
+from o_tui.guardian.fleet.fleet import Genome
+from o_tui.guardian.fleet.instances import UNCONFINED, GenomeError, Instance
 from o_tui.guardian.fleet_traffic import brain_of, recorded_replies
 from o_tui.guardian.storage.eventlog import Level
 from o_tui.protocol import operations

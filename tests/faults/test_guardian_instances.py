@@ -18,7 +18,7 @@ import pytest
 from o_tui import _native
 from o_tui.config import Config, HealthConfig
 from o_tui.guardian.core import Guardian
-from o_tui.guardian.fleet.instances import Instance
+from o_tui.guardian.fleet.instances import GenomeError, Instance
 from o_tui.guardian.fleet.nursery import Fork
 from o_tui.guardian.fleet.processes import spawn
 from o_tui.paths import Paths
@@ -289,3 +289,27 @@ async def test_a_poisoned_log_is_survived_by_the_next_guardian(workspace: Paths)
         blocks = (await guardian.dispatch.ask('{"limit": 100}', "memory.list", journalled=False)).answer
         assert "remember before" in blocks and "remember after" in blocks
         assert len(await rows(guardian, kind="quarantine")) >= 1
+
+
+@pytest.mark.parametrize("role", ["shadow", "canary"])
+async def test_a_nursery_that_ends_over_a_fork_is_no_fault_of_the_code(guardian: Guardian, role: str) -> None:
+    genome, nursery = guardian.fleet.genome, await guardian.fleet.wait_nursery()
+    os.kill(nursery.watch.pid, signal.SIGSTOP)
+    if role == "shadow":
+        asked = asyncio.create_task(guardian.fleet.fork_shadow(genome, lambda _instance, _frame: None))
+    else:
+        asked = asyncio.create_task(guardian.fleet.start_canary(genome, "e1"))
+    await until(lambda: bool(nursery._forks))
+    os.kill(nursery.watch.pid, signal.SIGKILL)
+    instance = await asyncio.wait_for(asked, 20)
+    assert instance.alive and instance.state == "running"
+    instance.kill("the test is over")
+
+
+async def test_an_instance_that_ends_before_it_is_confined_is_not_called_unconfined(guardian: Guardian) -> None:
+    async with impostor(guardian) as (instance, _theirs):
+        waits = asyncio.create_task(instance.must_be_confined())
+        await asyncio.sleep(0)
+        os.kill(instance.pid, signal.SIGKILL)
+        with pytest.raises(GenomeError, match="ended"):
+            await waits

@@ -189,7 +189,7 @@ async def test_every_instance_is_confined_as_it_says(workspace: Paths) -> None:
             standby = guardian.fleet.standby
         assert main is not None
         for instance in (main, standby, trial.instance):
-            assert await instance.confined()
+            await instance.must_be_confined()
             assert instance.tier in "ABC"
             assert lacks(instance.pid) == ""
         await trial.kill()

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,10 +25,10 @@ from o_tui.guardian.storage.wal import Wal
 from o_tui.guardian.supervision.machine import ExitReason
 from o_tui.paths import Paths
 from o_tui.protocol import frames, messages
-from o_tui.protocol.errors import OError, PeerError, RefusedError
+from o_tui.protocol.errors import OError, PeerError
 
 NURSERY_WAIT_S = 20.0
-UNCONFINED = "this system lets no process confine itself (tier X), so no candidate is run; chat goes on"
+NURSERY_END_S = 0.1
 STANDBY_WAIT_S = 0.1
 """How long the fork of a standby may wait for a new main's first word."""
 OVERTAKE_S = 1.0
@@ -169,12 +169,14 @@ class Fleet:
             PeerError: There is no nursery.
             RefusedError: It is not confined; it has not read a byte of the genome.
         """
-        shadow = await self._fork("shadow", on_frame, name, evolution)
-        if not await shadow.confined():
-            shadow.kill("it is not confined")
-            raise RefusedError(f"{shadow.name} is not confined: {UNCONFINED}", hint="o-tui sandbox probe")
-        await shadow.load(genome.revision, genome.version, genome.files)
-        return shadow
+
+        async def forked() -> Instance:
+            shadow = await self._fork("shadow", on_frame, name, evolution)
+            await shadow.must_be_confined()
+            await shadow.load(genome.revision, genome.version, genome.files)
+            return shadow
+
+        return await self._outliving_nursery(forked)
 
     async def start_canary(self, genome: Genome, evolution: str) -> Instance:
         """A further replica of the log, with another genome; requests are given to it by whoever diverts them.
@@ -182,15 +184,19 @@ class Fleet:
         Raises:
             GenomeError, PeerError, RefusedError: As `fork_shadow`.
         """
-        canary = await self._fork("canary", evolution=evolution)
-        try:
-            if not await canary.confined():
-                raise RefusedError(f"{canary.name} is not confined: {UNCONFINED}", hint="o-tui sandbox probe")
-            await self.replication.attach(InstanceReplica(canary))
-            await canary.load(genome.revision, genome.version, genome.files)
-        except BaseException:
-            canary.kill("it could not be a canary")
-            raise
+
+        async def forked() -> Instance:
+            canary = await self._fork("canary", evolution=evolution)
+            try:
+                await canary.must_be_confined()
+                await self.replication.attach(InstanceReplica(canary))
+                await canary.load(genome.revision, genome.version, genome.files)
+            except BaseException:
+                canary.kill("it could not be a canary")
+                raise
+            return canary
+
+        canary = await self._outliving_nursery(forked)
         self._health.watch(canary.name)
         self.canary = canary
         return canary
@@ -280,6 +286,19 @@ class Fleet:
             instance.kill(RESTORED)
             raise PeerError("another state was restored meanwhile")
         return instance
+
+    async def _outliving_nursery(self, forked: Callable[[], Awaitable[Instance]]) -> Instance:
+        """Once more where the nursery has ended over it: that says nothing of the code, and the next one comes soon."""
+        nursery, replaced = await self.wait_nursery(), self._replaced
+        try:
+            return await forked()
+        except (PeerError, GenomeError):
+            await asyncio.wait(
+                [nursery.watch.exited], timeout=NURSERY_END_S
+            )  # its fork's end may be seen before its own
+            if nursery.alive or replaced != self._replaced:
+                raise
+            return await forked()
 
     async def adopt(
         self,

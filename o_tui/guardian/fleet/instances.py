@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
 from collections.abc import Callable
@@ -16,11 +17,12 @@ from o_tui.guardian.fleet.nursery import Fork
 from o_tui.guardian.fleet.processes import Watch
 from o_tui.guardian.storage.violations import Refused
 from o_tui.protocol import frames, messages
-from o_tui.protocol.errors import FrameError, OError
+from o_tui.protocol.errors import FrameError, OError, RefusedError
 from o_tui.protocol.refusals import Refusal
 
 InstanceState = Literal["starting", "loading", "running", "stopping", "ended"]
 LOAD_S = 10.0
+UNCONFINED = "this system lets no process confine itself (tier X), so no candidate is run; chat goes on"
 REAPED_S = 0.5
 WORDS = (200, 20.0)
 """Lines of the event log that an instance may fill at once, and each second from then on."""
@@ -145,13 +147,20 @@ class Instance:
         """Returns when it has a genome, has ended, or has had its time."""
         await asyncio.wait([self._loaded], timeout=timeout_s)
 
-    async def confined(self) -> bool:
-        """Whether it is confined, as it says and as the kernel says; False too where it has ended."""
-        try:
+    async def must_be_confined(self) -> None:
+        """Returns when it is confined, as it says and as the kernel says.
+
+        Raises:
+            RefusedError: It is not, or does not say so in time: it is killed.
+            GenomeError: It ended before that.
+        """
+        confined = False
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOAD_S):
-                return await asyncio.shield(self._confined)
-        except TimeoutError:
-            return False
+                confined = await asyncio.shield(self._confined)
+        if not confined:
+            self.kill("it is not confined")
+            raise RefusedError(f"{self.name} is not confined: {UNCONFINED}", hint="o-tui sandbox probe")
 
     def run_bare(self) -> None:
         """It gets no genome (safe mode): the kernel answers what it can by itself."""
@@ -285,9 +294,7 @@ class Instance:
             self.channel.close()
         self._watch.kill()
         error = GenomeError(f"the instance ended over its genome: {self.cause}")
-        if not self._confined.done():
-            self._confined.set_result(False)
-        for future in (self._loaded, self._reload):
+        for future in (self._confined, self._loaded, self._reload):
             if future is not None and not future.done():
                 future.set_exception(error)
                 future.exception()  # seen: nobody may be waiting for it

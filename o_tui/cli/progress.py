@@ -32,10 +32,10 @@ class Progress:
             self._out.value({"event": "evolution"} | row)
             return
         if row.get("generations"):
-            self._population(row["generations"])
+            self._population(row["generations"], row["state"] in _MAKING)
         else:
             self._candidate(row)
-        self._validation(row.get("stages") or [])
+            self._validation(row.get("stages") or [])
         self._measured(row.get("race") or [])
         if row["state"] != self._state and not (self.many and row["state"] in _MAKING):
             self._out.line(f"{row['state']}")
@@ -49,9 +49,10 @@ class Progress:
         if self.many:
             self._out.line(f"candidate {self._candidates}: {_how(row.get('source') or {})}")
 
-    def _population(self, generations: list[dict[str, Any]]) -> None:
-        """A line for each generation that is over: the next one has begun, or it is whole."""
-        over = [each for each in generations if each is not generations[-1] or each["measured"] == each["size"]]
+    def _population(self, generations: list[dict[str, Any]], more: bool) -> None:
+        """A line for each generation that is over: it is whole, the next one has begun, or no `more` are made."""
+        last = generations[-1]
+        over = generations if last["measured"] == last["size"] or not more else generations[:-1]
         for each in over[self._generation :]:
             quality = f"  quality {each['quality']:+.3f}" if each.get("quality") else ""
             found = f"{quality}  {_how(each)}" if "score" in each else "  nothing better"

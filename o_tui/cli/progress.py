@@ -55,7 +55,7 @@ class Progress:
         over = generations if last["measured"] == last["size"] or not more else generations[:-1]
         for each in over[self._generation :]:
             quality = f"  quality {each['quality']:+.3f}" if each.get("quality") else ""
-            found = f"{quality}  {_how(each)}" if "score" in each else "  nothing better"
+            found = f"{quality}  {_how(each)}" if each.get("score", 0) > 0 else "  nothing better"
             self._out.line(f"generation {each['number']} of {each['of']}: {each['measured']} looked at{found}".rstrip())
         self._generation = max(self._generation, len(over))
 

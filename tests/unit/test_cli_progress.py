@@ -11,7 +11,7 @@ from o_tui.cli.progress import Progress
 
 FIRST = {"number": 1, "of": 2, "size": 2, "measured": 2, "score": 1.2, "quality": 0.12}
 FIRST |= {"operator": "literals", "detail": "K: 3 -> 4"}
-SECOND = {"number": 2, "of": 2, "size": 2, "measured": 1}
+SECOND = {"number": 2, "of": 2, "size": 2, "measured": 1, "score": 0.0, "operator": "literals", "detail": "K: 3 -> 2"}
 
 
 def told(rows: list[dict[str, Any]], *, as_json: bool = False) -> list[str]:

@@ -63,6 +63,7 @@ class Generations:
         """Whether all of its candidates could be made."""
         self._making.generation = number
         self._rows.append({"number": number, "of": count, "size": self._job.population, "measured": 0, "failed": 0})
+        await self._told(row)
         self._screening.anew()
         for _ in range(self._job.population):
             made = await self._making.next()

@@ -6,22 +6,16 @@ What stands here is the first defence (a gene that imports `os` is not loaded); 
 from __future__ import annotations
 
 import builtins
-import importlib
-import importlib.machinery
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from o_tui.agent import prepared, tools
-from o_tui.agent.dsl import ToolSpec
 from o_tui.agent.gene_errors import describe
 from o_tui.agent.parameters import is_asynchronous, is_generator, parameters
 from o_tui.protocol import contracts
 from o_tui.protocol.errors import OError
-
-if TYPE_CHECKING:
-    from importlib.abc import Loader
 
 PACKAGE_PREFIX = "genome_"
 
@@ -52,9 +46,8 @@ class Genome:
             for path, text in sorted(files.items())
             if path.startswith("prompts/") and path.endswith(".md")
         }
-        self._finder = _Finder(self.package, files)
-        self._forget_modules()  # of the same revision, if it is loaded a second time
-        sys.meta_path.insert(0, self._finder)
+        self._modules = _Modules(self.package, files)
+        self._modules.forget()  # those of the same revision, if it is loaded a second time
         try:
             self._load(sorted(filter(None, map(contracts.gene_of, files))))
         except GenomeError:
@@ -68,7 +61,9 @@ class Genome:
         for missing in sorted(set(contracts.CONTRACTS) - contracts.OPTIONAL - set(genes)):
             raise GenomeError(f"the gene {missing} is missing ({contracts.path_of(missing)})")
         modules = {gene: self.module(gene) for gene in genes}
-        wrong = [text for gene, module in modules.items() for text in contracts.problems(gene, functions(module))]
+        # what O ships is known to be right: to look at each of its functions costs more memory than it has itself
+        changed = {gene: module for gene, module in modules.items() if not self._modules.is_prepared(module.__name__)}
+        wrong = [text for gene, module in changed.items() for text in contracts.problems(gene, functions(module))]
         if wrong:
             raise GenomeError("; ".join(wrong))
         self.respond: Callable[..., Iterator[Any]] = modules["respond"].respond
@@ -78,25 +73,22 @@ class Genome:
         self.consolidate: Callable[..., Any] = modules["remember"].consolidate
         self.choose: Callable[..., Any] | None = modules["strategy"].choose if "strategy" in modules else None
         self.tools = tools.find(module for gene, module in modules.items() if gene.startswith("tools/"))
-        self.specs: tuple[ToolSpec, ...] = tuple(tool.spec for _name, tool in sorted(self.tools.items()))
+        self.specs = tools.Specs(self.tools)
+        for tool in self.tools.values():
+            if not self._modules.is_prepared(tool.module):
+                tool.check()
 
     def module(self, gene: str) -> ModuleType:
         """A module of the genome by its path without `.py` ("tools/dates"), imported if need be."""
-        return importlib.import_module(f"{self.package}.{gene.replace('/', '.')}")
+        return self._modules.load(f"{self.package}.{gene.replace('/', '.')}")
 
     def test_modules(self) -> list[str]:
         """The genome's own tests, as `module` takes them."""
-        return self._finder.tests()
+        return self._modules.tests()
 
     def unload(self) -> None:
         """Forgets it: its modules leave `sys.modules`; generators that still run keep what they need."""
-        if self._finder in sys.meta_path:
-            sys.meta_path.remove(self._finder)
-        self._forget_modules()
-
-    def _forget_modules(self) -> None:
-        for name in self._finder.modules():
-            sys.modules.pop(name, None)
+        self._modules.forget()
 
 
 class GenomeShelf:
@@ -129,7 +121,7 @@ def functions(module: ModuleType) -> dict[str, contracts.FoundFunction]:
     return {
         name: _seen(value)
         for name, value in vars(module).items()
-        if isinstance(value, FunctionType) and value.__module__ == module.__name__
+        if type(value) is FunctionType and value.__module__ == module.__name__
     }
 
 
@@ -144,15 +136,17 @@ def _seen(function: FunctionType) -> contracts.FoundFunction:
     )
 
 
-class _Finder:
-    """Finds and executes the modules of one revision (finder and loader; `importlib.abc` alone costs 7 ms)."""
+class _Modules:
+    """Loads the modules of one revision. Python's own way through finders and specs writes to a quarter of a megabyte
+    of what forks share, and a genome has no files to find.
+    """
 
     def __init__(self, package: str, files: Mapping[str, str]) -> None:
         if len(files) > contracts.FILES_LIMIT:
             raise GenomeError(f"a genome of {len(files)} files; the limit is {contracts.FILES_LIMIT}")
-        self._package = package
         self._files: dict[str, tuple[str, str]] = {}
         self._builtins = _prepared.pop() if _prepared else _builtins()
+        self._builtins["__import__"] = self._import
         for path, source in files.items():
             if not path.endswith(".py"):
                 continue
@@ -164,50 +158,91 @@ class _Finder:
             while "." in name:
                 name = name.rpartition(".")[0]
                 self._files.setdefault(name, ("", ""))
-
-    def modules(self) -> list[str]:
-        return list(self._files)
+        self._packages = {name.rpartition(".")[0] for name in self._files}
 
     def tests(self) -> list[str]:
+        """The genome's own tests, as `Genome.module` takes them."""
         paths = sorted(path for path, _source in self._files.values())
         return [path.removesuffix(".py") for path in paths if path.startswith("tests/test_")]
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if fullname not in self._files:
-            return None
-        is_package = any(name.startswith(fullname + ".") for name in self._files)
-        return importlib.machinery.ModuleSpec(fullname, cast("Loader", self), is_package=is_package)
+    def is_prepared(self, name: str) -> bool:
+        """Whether a module is as O ships it, and known."""
+        return prepared.has(*self._files[name])
 
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
-        return None
+    def forget(self) -> None:
+        """They leave `sys.modules`."""
+        for name in self._files:
+            sys.modules.pop(name, None)
 
-    def exec_module(self, module: ModuleType) -> None:
-        path, source = self._files[module.__name__]
-        code = prepared.code(path, source)
+    def load(self, name: str) -> ModuleType:
+        """A module by its full name; what it stands in is loaded before it.
+
+        Raises:
+            ModuleNotFoundError: The revision has none of this name. Else whatever the module raises.
+        """
+        above, _, last = name.rpartition(".")
+        parent = self.load(above) if above else None
+        found = sys.modules.get(name)
+        if found is not None:
+            return found
+        if name not in self._files:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        module = self._run(name, above)
+        if parent is not None:
+            setattr(parent, last, module)
+        return module
+
+    def _run(self, name: str, above: str) -> ModuleType:
+        path, source = self._files[name]
+        module = ModuleType(name)
+        module.__package__ = above
+        if name in self._packages:
+            module.__package__ = name
+            module.__path__ = []
         module.__dict__["__builtins__"] = self._builtins
-        exec(code, module.__dict__)
+        sys.modules[name] = module  # before it runs: two modules may import each other
+        try:
+            exec(prepared.code(path, source), module.__dict__)
+        except BaseException:
+            sys.modules.pop(name, None)
+            raise
+        return module
 
+    def _import(
+        self,
+        name: str,
+        globals: Mapping[str, Any] | None = None,
+        locals: Mapping[str, Any] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        """What the statement `import` of a gene calls."""
+        if level:
+            return self._relative(name, str((globals or {}).get("__package__", "")), fromlist or (), level)
+        # C code of the standard library that a gene calls (strftime) comes here too, always with a list
+        if not contracts.allowed_import(name) and type(fromlist) is not list:
+            raise ImportError(f"a gene may not import {name}")
+        return builtins.__import__(name, globals, locals, fromlist or ())
 
-def _guarded_import(
-    name: str,
-    globals: Mapping[str, Any] | None = None,
-    locals: Mapping[str, Any] | None = None,
-    fromlist: Sequence[str] | None = (),
-    level: int = 0,
-) -> ModuleType:
-    # C code of the standard library that a gene calls (strftime) comes here too, always with a list
-    if level == 0 and not contracts.allowed_import(name) and type(fromlist) is not list:
-        raise ImportError(f"a gene may not import {name}")
-    return builtins.__import__(name, globals, locals, fromlist or (), level)
+    def _relative(self, name: str, package: str, names: Sequence[str], level: int) -> ModuleType:
+        parts = package.split(".")
+        if level > len(parts):
+            raise ImportError("attempted relative import beyond top-level package")
+        target = ".".join([*parts[: len(parts) - level + 1], *filter(None, [name])])
+        module = self.load(target)
+        for part in getattr(module, "__all__", ()) if "*" in names else names:
+            if f"{target}.{part}" in self._files and not hasattr(module, part):
+                self.load(f"{target}.{part}")
+        return module
 
 
 def _builtins() -> dict[str, Any]:
-    """What a revision finds of Python's own names, in a dict that no other revision has."""
-    # the statement `import` needs its function, under a name that no gene may use
+    """What a revision finds of Python's own names, in a dict that no other revision has.
+
+    The statement `import` needs its function, under a name that no gene may use: the revision puts its own there.
+    """
     allowed = {name: value for name, value in vars(builtins).items() if name not in contracts.FORBIDDEN_NAMES}
-    return {**allowed, "__import__": _guarded_import}
+    return {**allowed, "__import__": None}
 
 
 _prepared = [_builtins()]

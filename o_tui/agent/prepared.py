@@ -34,6 +34,11 @@ def code(path: str, source: str) -> CodeType:
     return found
 
 
+def has(path: str, source: str) -> bool:
+    """Whether the module is prepared: it is as O ships it."""
+    return (path, source) in _compiled
+
+
 def steps(genome: str) -> Iterator[str]:
     """Prepares the modules of a folder one by one, some milliseconds each, and yields the path of each when it is done.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from types import FunctionType, ModuleType
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, overload
 
 import msgspec
 
@@ -23,29 +23,58 @@ class ArgumentError(Exception):
     """Arguments that do not fit the tool; the message says which and why."""
 
 
+class _Description(NamedTuple):
+    """What hints and docstring say: the type of the arguments, the parameter for the context, what a model is told."""
+
+    struct: type[msgspec.Struct]
+    context: str
+    spec: ToolSpec
+
+
 class Tool:
     """One function of the genome that a model, or another gene, may call.
 
     Attributes:
         name: The function's name.
-        spec: What a model is told of it.
         steps: It is a generator of steps.
     """
 
-    __slots__ = ("_context", "_function", "_struct", "name", "spec", "steps")
+    __slots__ = ("_described", "_function", "name", "steps")
 
     def __init__(self, function: FunctionType) -> None:
-        """Reads a decorated function.
+        """A decorated function; it is read when its description is first needed."""
+        self.name = function.__name__
+        self.steps = is_generator(function)
+        self._function = function
+        self._described: _Description | None = None
+
+    @property
+    def module(self) -> str:
+        """The module that it stands in."""
+        return self._function.__module__
+
+    @property
+    def spec(self) -> ToolSpec:
+        """What a model is told of it."""
+        return self._description().spec
+
+    def check(self) -> None:
+        """Reads it now.
 
         Raises:
             TypeError: A parameter has no hint, a hint that JSON cannot say, or is positional-only or variadic.
         """
-        self.name = function.__name__
-        self.steps = is_generator(function)
-        self._function = function
+        self._description()
+
+    def _description(self) -> _Description:
+        if self._described is None:
+            self._described = self._describe()
+        return self._described
+
+    def _describe(self) -> _Description:
+        function, context = self._function, ""
         text, arguments = _documented(inspect.getdoc(function) or "")
         hints = typing.get_type_hints(function, include_extras=True)
-        self._context = ""
         fields: list[Any] = []
         takes = parameters(function)
         if not takes.named_only:
@@ -53,15 +82,15 @@ class Tool:
         for name in takes.names:
             hint = hints.get(name)
             if hint is Context:
-                self._context = name
+                context = name
                 continue
             if hint is None:
                 raise TypeError(f"tool {self.name}: the parameter {name} needs a name and a type hint")
             if name in arguments:
                 hint = Annotated[hint, msgspec.Meta(description=arguments[name])]
             fields.append((name, hint, takes.defaults[name]) if name in takes.defaults else (name, hint))
-        self._struct = msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True)
-        self.spec = ToolSpec(self.name, text, _schema(self._struct))
+        struct = msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True)
+        return _Description(struct, context, ToolSpec(self.name, text, _schema(struct)))
 
     def call(self, arguments: dict[str, Any], context: Context) -> Any:
         """Calls it: its text, or its generator of steps.
@@ -69,27 +98,49 @@ class Tool:
         Raises:
             ArgumentError: The arguments are not what its schema says. What the tool raises goes through.
         """
+        struct, named, _spec = self._description()
         try:
             # models write "3" where a number is asked for, so the lax conversion
-            checked = msgspec.convert(arguments, self._struct, strict=False)
+            checked = msgspec.convert(arguments, struct, strict=False)
         except msgspec.ValidationError as error:
             raise ArgumentError(f"wrong arguments for {self.name}: {error}") from None
-        values = {name: getattr(checked, name) for name in self._struct.__struct_fields__}
-        if self._context:
-            values[self._context] = context
+        values = {name: getattr(checked, name) for name in struct.__struct_fields__}
+        if named:
+            values[named] = context
         return self._function(**values)
+
+
+class Specs(Sequence[ToolSpec]):
+    """What a model is told of a genome's tools, by name; each is read off its function when it is first asked for."""
+
+    __slots__ = ("_tools",)
+
+    def __init__(self, tools: Mapping[str, Tool]) -> None:
+        self._tools = tuple(tool for _name, tool in sorted(tools.items()))
+
+    def __len__(self) -> int:
+        return len(self._tools)
+
+    @overload
+    def __getitem__(self, index: int) -> ToolSpec: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[ToolSpec, ...]: ...
+    def __getitem__(self, index: int | slice) -> ToolSpec | tuple[ToolSpec, ...]:
+        if isinstance(index, slice):
+            return tuple(tool.spec for tool in self._tools[index])
+        return self._tools[index].spec
 
 
 def find(modules: Iterable[ModuleType]) -> dict[str, Tool]:
     """The tools of a genome's modules, by name.
 
     Raises:
-        TypeError: One is not well declared, or two share a name.
+        TypeError: Two share a name.
     """
     found: dict[str, Tool] = {}
     for module in modules:
         for value in vars(module).values():
-            if not isinstance(value, FunctionType) or value.__module__ != module.__name__:
+            if type(value) is not FunctionType or value.__module__ != module.__name__:
                 continue
             if getattr(value, "__o_tool__", False) is True:
                 tool = Tool(value)

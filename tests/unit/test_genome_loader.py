@@ -111,6 +111,40 @@ def test_what_the_standard_library_imports_itself_is_its_own_affair() -> None:
     genome.unload()
 
 
+def test_modules_import_each_other_as_python_does() -> None:
+    files = {
+        **FILES,
+        "one.py": "from . import two\nfrom .deep.three import *\nNAME = 'one'\ndef of_two(): return two.NAME\n",
+        "two.py": "from . import one\nNAME = 'two'\ndef of_one(): return one.NAME\n",
+        "deep/three.py": "from .. import two\nfrom ..deep import four\n__all__ = ['found']\nfound = two, four\n",
+        "deep/four.py": "import collections.abc\nABOVE = collections.abc.__name__\n",
+    }
+    genome = Genome("f" * 40, "1", files)
+    one, two = genome.module("one"), genome.module("two")
+    assert one.of_two() == "two"
+    assert two.of_one() == "one"
+    assert one.found == (two, genome.module("deep/four"))
+    assert genome.module("deep").four.ABOVE == "collections.abc"
+    assert two.__package__ == "genome_ffffffffffff"
+    genome.unload()
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("from . import nothing", "ImportError: cannot import name 'nothing'"),
+        ("from .nothing import it", "ModuleNotFoundError: No module named 'genome_ffffffffffff.nothing'"),
+        ("from .. import recall", "ImportError: attempted relative import beyond top-level package"),
+        ("from .broken import it", "ZeroDivisionError: division by zero (broken.py:1 in <module>)"),
+    ],
+)
+def test_an_import_that_fails_says_why_and_leaves_no_module(source: str, message: str) -> None:
+    with pytest.raises(GenomeError) as caught:
+        Genome("f" * 40, "1", {**with_file("respond.py", source), "broken.py": "1/0"})
+    assert message in str(caught.value)
+    assert not any(name.startswith("genome_ffff") for name in sys.modules)
+
+
 def test_a_contract_allows_further_parameters_with_defaults() -> None:
     source = FILES["recall.py"].replace("now_ns: int)", "now_ns: int, depth: int = 3)")
     genome = Genome("f" * 40, "1", with_file("recall.py", source))

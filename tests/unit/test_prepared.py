@@ -63,3 +63,19 @@ def test_a_genome_of_prepared_text_is_the_same_and_its_errors_too() -> None:
     genome.unload()
     with pytest.raises(GenomeError, match=r"ZeroDivisionError: division by zero \(recall\.py:\d+ in <module>\)"):
         Genome("8" * 40, "1", {**files, "recall.py": files["recall.py"] + "\n1 / 0\n"})
+
+
+def test_a_prepared_tool_says_what_it_would_say_unprepared_and_a_changed_one_is_read_at_once() -> None:
+    files = genome_files(SEED)
+    prepared._compiled.clear()
+    plain = Genome("7" * 40, "1", files)
+    told = list(plain.specs)
+    plain.unload()
+    list(prepared.steps(str(SEED)))
+    genome = Genome("8" * 40, "1", files)
+    assert list(genome.specs) == told
+    assert genome.specs[:2] == tuple(told[:2])
+    genome.unload()
+    wrong = files["tools/dates.py"].replace("def dates(question: str,", "def dates(question,")
+    with pytest.raises(GenomeError, match="tool dates: the parameter question needs a name and a type hint"):
+        Genome("9" * 40, "1", {**files, "tools/dates.py": wrong})

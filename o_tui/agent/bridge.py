@@ -9,10 +9,10 @@ here: an instance has one socket and one clock.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import mmap
 import os
 import select
-import signal
 import socket
 import time
 from collections.abc import Callable
@@ -146,5 +146,5 @@ def watch_for_end(sock: socket.socket, period_s: float = 1.0) -> None:
             if events & _GONE:
                 os._exit(0)
 
-    signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, period_s, period_s)
+    _signal.signal(_signal.SIGALRM, look)
+    _signal.setitimer(_signal.ITIMER_REAL, period_s, period_s)

@@ -110,6 +110,16 @@ class _Turns(msgspec.Struct):
     limit: int = 50
 
 
+# made here, not when the first request comes: reading a struct's hints writes to much of what forks share
+_add = msgspec.json.Decoder(_Add)
+_search = msgspec.json.Decoder(_Search)
+_list = msgspec.json.Decoder(_List)
+_remove = msgspec.json.Decoder(_Remove)
+_choose = msgspec.json.Decoder(_Choose)
+_migrate = msgspec.json.Decoder(_Migrate)
+_turns = msgspec.json.Decoder(_Turns)
+
+
 def _json(value: Any) -> Say:
     return Say(msgspec.json.encode(value).decode())
 
@@ -119,7 +129,7 @@ def _row(hit: Hit) -> dict[str, Any]:
 
 
 def _memory_add(request: Request, context: Context, genome: Genome | None, state: State) -> Steps:
-    asked = msgspec.json.decode(request.text, type=_Add)
+    asked = _add.decode(request.text)
     items = list(asked.items)
     if asked.text is not None:
         items.insert(
@@ -164,20 +174,20 @@ def _added(item: _Item, request: Request, context: Context, genome: Genome | Non
 
 
 def _memory_search(request: Request, context: Context, genome: Genome | None, state: State) -> Steps:
-    asked = msgspec.json.decode(request.text, type=_Search)
+    asked = _search.decode(request.text)
     hits = yield Recall(asked.text, asked.k)
     yield _json([_row(hit) for hit in hits])
 
 
 def _memory_list(request: Request, context: Context, genome: Genome | None, state: State) -> Steps:
-    asked = msgspec.json.decode(request.text or "{}", type=_List)
+    asked = _list.decode(request.text or "{}")
     view = View(state)
     blocks = view.blocks(asked.kind, asked.limit, asked.before)
     yield _json({"blocks": [msgspec.to_builtins(block) for block in blocks], "count": view.count()})
 
 
 def _memory_remove(request: Request, context: Context, genome: Genome | None, state: State) -> Steps:
-    asked = msgspec.json.decode(request.text, type=_Remove)
+    asked = _remove.decode(request.text)
     there = [block_id for block_id in asked.ids if context.state.block(block_id) is not None]
     if there:
         yield Apply(MemoryRemove(ids=there, reason="operator"))
@@ -185,7 +195,7 @@ def _memory_remove(request: Request, context: Context, genome: Genome | None, st
 
 
 def _turns_list(request: Request, context: Context, genome: Genome | None, state: State) -> Steps:
-    asked = msgspec.json.decode(request.text or "{}", type=_Turns)
+    asked = _turns.decode(request.text or "{}")
     yield _json([msgspec.to_builtins(turn) for turn in context.state.turns(asked.session, asked.limit)])
 
 
@@ -194,7 +204,7 @@ def _state_digest(request: Request, context: Context, genome: Genome | None, sta
 
 
 def _strategy_choose(request: Request, context: Context, genome: Genome | None, state: State) -> Steps:
-    asked = msgspec.json.decode(request.text, type=_Choose)
+    asked = _choose.decode(request.text)
     if genome is None or genome.choose is None:
         raise GeneError("the genome has no gene strategy")
     chosen = genome.choose(asked.outcomes, asked.options)
@@ -225,7 +235,7 @@ def _genome_tests(request: Request, context: Context, genome: Genome | None, sta
 
 def _genome_migrate(request: Request, context: Context, genome: Genome | None, state: State) -> Steps:
     """The hook of one gene: its operations, some hundred at a time as everywhere."""
-    asked = msgspec.json.decode(request.text, type=_Migrate)
+    asked = _migrate.decode(request.text)
     if genome is None:
         raise GeneError("no genome is loaded")
     hook = getattr(genome.module(asked.gene), contracts.MIGRATE.name, None)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import contextlib
 import gc
 import os
-import signal
 import socket
 import sys
 import traceback
@@ -20,9 +20,10 @@ from o_tui.protocol import checkpoint, frames, messages
 
 SOCKET_FD = 3
 FAILED_STATUS = 70
-_HANDLED = (signal.SIGINT, signal.SIGUSR1)
+# not `signal`, which makes an enumeration's member of each number: that writes to sixty pages of a new process
+_HANDLED = (_signal.SIGINT, _signal.SIGUSR1)
 """What the nursery does not leave at its default."""
-_IGNORED = (signal.SIGPIPE, signal.SIGALRM)
+_IGNORED = (_signal.SIGPIPE, _signal.SIGALRM)
 """Nothing waits for them; an instance takes SIGALRM up when it watches for the guardian's end."""
 _OOM_SCORE = "500"  # a checkpoint can be made anew, the guardian cannot
 _OUTLIVES_NURSERY = ("main", "standby", "canary")
@@ -67,7 +68,7 @@ def _confine(descriptor: int, role: messages.Role, birth: Birth, ring: _native.V
             birth.readable,
             socket=descriptor,
             parent=0 if outlives else birth.nursery,
-            death_signal=signal.SIGALRM if outlives else signal.SIGKILL,
+            death_signal=_signal.SIGALRM if outlives else _signal.SIGKILL,
             ring=ring,
         )
     except OSError as error:
@@ -111,9 +112,9 @@ def write_checkpoint(descriptors: Sequence[int], state: State, message: messages
 
 def _reset_signals() -> None:
     for number in _IGNORED:
-        signal.signal(number, signal.SIG_IGN)
+        _signal.signal(number, _signal.SIG_IGN)
     for number in _HANDLED:
-        signal.signal(number, signal.SIG_DFL)
+        _signal.signal(number, _signal.SIG_DFL)
 
 
 def _detach() -> None:

@@ -67,7 +67,7 @@ class Kernel:
         self.accessed: dict[str, int] = {}
         self.embeds = True
         self.requests = 0
-        self._rested = (-1, -1)
+        self._rested = (0, state.seq)
         self.errors = 0
         self.send = send
         self._stop = stop
@@ -77,25 +77,14 @@ class Kernel:
         self._shelf = GenomeShelf()
         self._idle = builtin.IdleWork()
         self._ends_at: float | None = None
-        self._handlers: dict[type, Callable[[Any, Frame], None]] = {
-            messages.ProcessRequest: self._process_request,
-            messages.Committed: self._committed,
-            messages.BrokerReply: self._broker_reply,
-            messages.CancelRequest: self._cancel_request,
-            messages.Refused: self._refused,
-            messages.LoadGenome: self._load_genome,
-            messages.HotReload: self._hot_reload,
-            messages.RoleChange: self._role,
-            messages.Shutdown: self._shutdown,
-        }
 
     # --- what the bridge calls
 
     def handle(self, frame: Frame) -> None:
         """Handles one frame; what an instance has no use for is ignored."""
-        handler = self._handlers.get(type(frame.data))
+        handler = _HANDLERS.get(type(frame.data))
         if handler is not None:
-            handler(frame.data, frame)
+            handler(self, frame.data, frame)
 
     def flush(self) -> None:
         """Sends the text that was said since the last time, for requests that have not ended meanwhile."""
@@ -443,3 +432,16 @@ class Kernel:
         self._ends_at = time.monotonic() + data.grace_s
         if not self.tasks:
             self._stop(0)
+
+
+_HANDLERS: Final[dict[type, Callable[[Kernel, Any, Frame], None]]] = {
+    messages.ProcessRequest: Kernel._process_request,
+    messages.Committed: Kernel._committed,
+    messages.BrokerReply: Kernel._broker_reply,
+    messages.CancelRequest: Kernel._cancel_request,
+    messages.Refused: Kernel._refused,
+    messages.LoadGenome: Kernel._load_genome,
+    messages.HotReload: Kernel._hot_reload,
+    messages.RoleChange: Kernel._role,
+    messages.Shutdown: Kernel._shutdown,
+}

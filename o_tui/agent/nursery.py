@@ -63,6 +63,7 @@ class Nursery:
         self._poll.register(control, select.POLLIN)
         self._poll.register(stream, select.POLLIN)
         self._status: int | None = None
+        self._rested = -1
 
     def run(self) -> int:
         """Serves until a socket ends (0), `shutdown` (0), or an entry cannot be applied (70)."""
@@ -77,13 +78,21 @@ class Nursery:
                 asked = self._poll.poll((beat_at - now) * 1000)
                 for descriptor, _events in asked:
                     self._serve(descriptor)
-                if not asked and self._children:  # a quiet beat: nobody waits for these milliseconds
-                    self._prepare(ahead)
+                if not asked:  # a quiet beat: nobody waits for these milliseconds
+                    self._rest()
+                    if self._children:
+                        self._prepare(ahead)
         except (BrokenPipeError, ConnectionResetError):
             self._status = 0
         finally:
             self.kill_children()
         return self._status or 0
+
+    def _rest(self) -> None:
+        # a fork that gives back what it inherits writes to all of it
+        if self._state is not None and self._state.seq != self._rested:
+            self._rested = self._state.seq
+            self._state.rest()
 
     def _prepare(self, ahead: Iterator[str]) -> None:
         # what cannot be prepared is compiled in the fork, which says what is wrong with it
@@ -172,6 +181,7 @@ class Nursery:
         state.meta.restored = ""
         self._state = state
         gc.collect()
+        state.rest()
         self._answer(messages.Ready(pid=os.getpid(), seq=state.seq, digest=state.digest))
 
     def _fork(self, message: messages.Fork | messages.Snapshot, descriptors: list[int]) -> None:

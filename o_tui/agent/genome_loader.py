@@ -180,13 +180,13 @@ class _Modules:
         Raises:
             ModuleNotFoundError: The revision has none of this name. Else whatever the module raises.
         """
+        if name not in self._files:  # a gene can call its package what it likes, and would be given `os`
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         above, _, last = name.rpartition(".")
         parent = self.load(above) if above else None
         found = sys.modules.get(name)
         if found is not None:
             return found
-        if name not in self._files:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         module = self._run(name, above)
         if parent is not None:
             setattr(parent, last, module)

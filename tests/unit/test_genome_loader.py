@@ -135,6 +135,7 @@ def test_modules_import_each_other_as_python_does() -> None:
         ("from . import nothing", "ImportError: cannot import name 'nothing'"),
         ("from .nothing import it", "ModuleNotFoundError: No module named 'genome_ffffffffffff.nothing'"),
         ("from .. import recall", "ImportError: attempted relative import beyond top-level package"),
+        ("__package__ = 'os'\nfrom . import system", "ModuleNotFoundError: No module named 'os'"),
         ("from .broken import it", "ZeroDivisionError: division by zero (broken.py:1 in <module>)"),
     ],
 )

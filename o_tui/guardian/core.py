@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal, cast, get_args
 
 from o_tui.config import Config
-from o_tui.guardian import checkpointing
+from o_tui.guardian import checkpointing, place
 from o_tui.guardian.beside import Beside
 from o_tui.guardian.dispatch import Dispatch
 from o_tui.guardian.effects import Effects
@@ -189,6 +189,8 @@ class Guardian:
         self.pulse.start()
         self.beside.every(checkpointing.LOOK_S, "a checkpoint could not be seen to", self.checkpoints.look)
         self.beside.every(TELEMETRY_S, "what goes on could not be seen to", self._look_around)
+        still_there = place.looks(self.paths.database, self._fenced)
+        self.beside.every(place.LOOK_S, "the workspace could not be looked at", still_there)
         self.beside.every(UPKEEP_S, "old rows could not be removed", self._upkeep)
 
     async def _start_tree(self) -> None:
@@ -264,7 +266,7 @@ class Guardian:
         self.request_stop(str(self.fatal))
 
     def _fenced(self, error: OError) -> None:
-        """Nothing can be kept any more: whoever is asked to say something to us says it to nobody."""
+        """Nothing is kept any more: whoever is asked to say something to us says it to nobody."""
         if self.fatal is None:
             self.fatal = error
             self._served.set()

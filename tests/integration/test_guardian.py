@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sqlite3
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ from o_tui.guardian.core import Guardian
 from o_tui.guardian.storage.database import FencedError
 from o_tui.paths import Paths
 from o_tui.protocol import operations
-from o_tui.protocol.errors import BusyError, NotFoundError, UsageError
+from o_tui.protocol.errors import BusyError, NotFoundError, RefusedError, UsageError
 from tests.support.guardian_process import Link
 from tests.support.guardians import running, until
 
@@ -244,6 +245,18 @@ async def test_a_guardian_that_another_one_has_fenced_ends_and_says_so(workspace
             ticket = await guardian.dispatch.ask("remember the gate is green")
             assert not ticket.ok and "no longer the newest" in ticket.error
             async with asyncio.timeout(5):
+                await guardian.stopping.wait()
+
+
+@pytest.mark.parametrize("how", ["moved", "removed"])
+async def test_a_guardian_whose_workspace_goes_away_ends_and_says_so(workspace: Paths, how: str) -> None:
+    with pytest.raises(RefusedError, match="was moved or removed"):
+        async with running(workspace) as guardian:
+            if how == "moved":
+                workspace.data.rename(workspace.data.with_name("elsewhere"))
+            else:
+                shutil.rmtree(workspace.data)
+            async with asyncio.timeout(10):
                 await guardian.stopping.wait()
 
 

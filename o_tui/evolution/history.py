@@ -60,6 +60,12 @@ class History:
         with self._git():
             return repository.resolve(self._repo, name)
 
+    def has(self, revision: str) -> bool:
+        """Whether a revision is in it."""
+        with contextlib.suppress(NotFoundError):
+            return bool(self.resolve(revision))
+        return False
+
     def version(self, revision: str) -> str:
         """What `genome.toml` says at a revision."""
         return versions.read(self.show(revision, versions.GENOME_FILE))

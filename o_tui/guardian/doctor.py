@@ -187,6 +187,7 @@ def _database(paths: Paths) -> Iterator[Check]:
         ("wal", lambda c: _wal(c, head)),
         ("transactions", lambda c: _transactions(c, head)),
         ("approvals", _approvals),
+        ("changes", lambda c: _changes(c, paths)),
         ("checkpoints", lambda c: _checkpoints(c, paths.checkpoints)),
         ("mirror", lambda c: _mirror(c, paths)),
     ]
@@ -259,6 +260,13 @@ def _approvals(connection: sqlite3.Connection) -> Check:
     result = audit.verify(connection)
     detail = f"{result['approvals']} approvals" if result["ok"] else f"approval {result['first_bad']} was changed"
     return Check("approvals", result["ok"], detail)
+
+
+def _changes(connection: sqlite3.Connection, paths: Paths) -> Check:
+    (count,) = connection.execute("SELECT COUNT(*) FROM evolutions WHERE state = 'promoted'").fetchone()
+    if count and not (paths.genome.is_dir() and any(paths.genome.iterdir())):
+        return Check("changes", False, f"the genome is gone, and the code of {count} with it; a backup may have it")
+    return Check("changes", True, f"{count} in service")
 
 
 def _checkpoints(connection: sqlite3.Connection, folder: Path) -> Check:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from o_tui.evolution.genome import Genome
+from o_tui.guardian import doctor
 from o_tui.guardian.evolving import deploying, evolution_book
 from o_tui.guardian.evolving.seams import Fault
 from o_tui.guardian.storage.evolution_rows import EvolutionRows
+from o_tui.paths import Paths
 from o_tui.protocol.errors import OError, PeerError, RefusedError
 from tests.support import desk as desks
 from tests.support.desk import ANN, Desk, KilledError, World, source
@@ -260,6 +264,22 @@ async def test_taking_back_survives_the_guardians_death_anywhere(
         assert (shown["state"], shown["reason"]) == ("rolled_back", "rolled back by itself: latency +40 %")
         assert [entry["kind"] for entry in desk.genome.log()] == ["rollback", "promotion", "seed"]
         assert world.files["recall.py"] == source("base")
+
+
+async def test_code_that_is_gone_was_rolled_back_by_nobody_and_is_said_to_be_missed(
+    desk: Desk, world: World, tmp_path: Path, seed: Path, workspace: Paths
+) -> None:
+    row = await desk.promote("fast")
+    await desk.evolutions.close()
+    checks = {check["name"]: check for check in await asyncio.to_thread(doctor.checks, workspace)}
+    assert "the code of 1 with it" in checks["changes"]["detail"], "its genome is elsewhere"
+    shutil.rmtree(tmp_path / "genome")
+    desk.genome = Genome.open(tmp_path / "genome", seed)
+    after = desk.restarted()
+    await after.recover()
+    shown = await after.show(row["id"])
+    assert (shown["state"], shown["reason"]) == ("rolled_back", "its code is not in the genome any more")
+    assert any("code of 1 approved changes is not in the genome" in text for _level, text in world.events), world.events
 
 
 async def test_a_watch_goes_on_with_the_next_guardian(desk: Desk, world: World) -> None:

@@ -382,13 +382,19 @@ class Deploying:
 
     async def _agree(self, by: str) -> None:
         """Evolutions are `promoted` while their code runs, and `rolled_back` when it does not any more."""
-        running = set(await asyncio.to_thread(self._genome.effective))
+        running, lost = set(await asyncio.to_thread(self._genome.effective)), 0
         for row in await self._book.page(1_000, ("promoted", "rolled_back")):
             if (row["state"] == "promoted") != (row["id"] in running):
                 if row["id"] in running:
                     await self._book.change(row, state="promoted", reason="")
-                else:
-                    await self._book.change(row, state="rolled_back", reason=f"rolled back by {by or 'an operator'}")
+                    continue
+                kept = await asyncio.to_thread(self._genome.has, row["revision"])
+                lost += not kept
+                why = f"rolled back by {by or 'an operator'}" if kept else "its code is not in the genome any more"
+                await self._book.change(row, state="rolled_back", reason=why)
+        if lost:  # it was removed, and has begun anew
+            text = f"the code of {lost} approved changes is not in the genome any more; a backup may have it"
+            self._surroundings.event("error", f"{text}: o-tui restore", {})
 
     def _event(self, level: str, text: str, row: dict[str, Any]) -> None:
         data: dict[str, Any] = {key: row[key] for key in ("id", "gene", "state", "revision", "version") if key in row}

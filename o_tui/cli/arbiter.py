@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
+from o_tui import _native
 from o_tui.cli.command import Command, Context, positive
 
 
@@ -22,7 +25,7 @@ def _simulate(context: Context) -> int:
     from o_tui.evolution import simulation  # here, because it takes numpy
 
     args, out = context.args, context.out
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(initializer=_end_with, initargs=(os.getpid(),)) as pool:
         found = simulation.simulate(args.runs, args.pairs, args.seed, args.races, pool.map)
     if out.json:
         out.value(found)
@@ -32,6 +35,13 @@ def _simulate(context: Context) -> int:
         f"{args.runs:,} evolutions of equal code in each of {len(found['worlds'])} worlds, looked at after each pair"
     )
     return 0
+
+
+def _end_with(parent: int) -> None:
+    """A worker of a command that is killed has nobody to work for."""
+    _native.set_parent_death_signal(signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:

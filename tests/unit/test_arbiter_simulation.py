@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
+import select
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,3 +141,18 @@ def test_more_evidence_never_takes_a_discovery_away(values: dict[str, float]) ->
     for name in found:
         assert name in e_bh({**values, name: values[name] * 2}, 0.05)
     assert len(e_bh({name: value * 2 for name, value in values.items()}, 0.05)) >= len(found)
+
+
+def test_a_command_that_is_killed_leaves_no_workers() -> None:
+    command = [sys.executable, "-m", "o_tui", "arbiter", "simulate", "--runs", "1000000"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        deadline_s = time.monotonic() + 30
+        while not (workers := [int(pid) for pid in children.read_text().split()]):
+            assert process.poll() is None and time.monotonic() < deadline_s
+            time.sleep(0.01)
+        pidfds = [os.pidfd_open(pid) for pid in workers]
+        process.kill()
+    for pidfd in pidfds:
+        assert select.select([pidfd], [], [], 10)[0], "a worker is still there"
+        os.close(pidfd)

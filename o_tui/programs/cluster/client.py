@@ -17,6 +17,7 @@ import socket
 import struct
 import sys
 import time
+from concurrent.futures import CancelledError
 from typing import Any, NoReturn
 
 import msgspec
@@ -67,10 +68,7 @@ class Courier:
                     self._batches.add(await _receive(self._reader, Order))
                     self._dispatch()
         except BaseExceptionGroup as errors:
-            error = _first(errors)
-            if isinstance(error, EOFError):
-                return ""
-            return str(error) if isinstance(error, OError) else f"the cluster fails: {type(error).__name__}: {error}"
+            return "" if errors.subgroup(EOFError) else _said(_first(errors))
 
     # --- workers
 
@@ -161,8 +159,12 @@ def _send(writer: asyncio.StreamWriter, value: msgspec.Struct) -> None:
 
 async def _connected(address: str) -> Any:
     """A client of a scheduler, with certificates from the user's settings of Dask. Raises PeerError."""
+    security = Security(require_encryption=address.startswith("tls://"))
+    if security.require_encryption and not (security.tls_ca_file and security.tls_client_cert):
+        raise PeerError(
+            f"{address} wants certificates, and Dask's settings name none: distributed.comm.tls.ca-file, .client.cert"
+        )
     try:
-        security = Security(require_encryption=address.startswith("tls://"))
         return await Client(
             address, asynchronous=True, security=security, timeout=CONNECT_S, set_as_default=False, name="o-tui"
         )
@@ -185,6 +187,14 @@ async def _main(control: socket.socket, address: str) -> None:
             _send(writer, Told(problem=problem))
     with contextlib.suppress(OSError):
         await writer.drain()
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, OError):
+        return str(error)
+    if isinstance(error, OSError | CancelledError):
+        return "the connection to the scheduler is lost"
+    return f"a worker cannot evaluate: {type(error).__name__}: {error}"
 
 
 def _first(error: BaseException) -> BaseException:

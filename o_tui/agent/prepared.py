@@ -11,7 +11,7 @@ import functools
 import operator
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import CodeType
 
 from o_tui.agent import code_checks
@@ -63,14 +63,32 @@ def _prepare(path: str, source: str) -> None:
     _compiled[path, source] = made
 
 
-def _patterns(tree: ast.AST) -> Iterator[tuple[str, re.RegexFlag]]:
-    """What `re.compile` is called with, where that stands there: a constant, and flags of `re` by name."""
+def _patterns(tree: ast.Module) -> Iterator[tuple[str, re.RegexFlag]]:
+    """What `re.compile` is called with, where that stands there: a text, and flags of `re` by name."""
+    known: dict[str, str] = {}
+    for statement in tree.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if text := _text(value, known):
+                known[name] = text
     for node in ast.walk(tree):
         match node:
             case ast.Call(
-                func=ast.Attribute(value=ast.Name(id="re"), attr="compile"),
-                args=[ast.Constant(value=str(pattern)), *rest],
-                keywords=[],
-            ):
+                func=ast.Attribute(value=ast.Name(id="re"), attr="compile"), args=[pattern, *rest], keywords=[]
+            ) if text := _text(pattern, known):
                 names = [part.attr for flags in rest for part in ast.walk(flags) if isinstance(part, ast.Attribute)]
-                yield pattern, functools.reduce(operator.or_, (re.RegexFlag[name] for name in names), re.RegexFlag(0))
+                yield text, functools.reduce(operator.or_, (re.RegexFlag[name] for name in names), re.RegexFlag(0))
+
+
+def _text(node: ast.AST, known: Mapping[str, str]) -> str:
+    """A constant, a name that is `known`, or an f-string of these; "" where it is none."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.Name(id=name):
+            return known.get(name, "")
+        case ast.FormattedValue(value=value, conversion=-1, format_spec=None):
+            return _text(value, known)
+        case ast.JoinedStr(values=values):
+            texts = [_text(value, known) for value in values]
+            return "".join(texts) if all(texts) else ""
+    return ""

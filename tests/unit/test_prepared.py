@@ -36,6 +36,14 @@ def test_a_module_is_compiled_and_does_not_run(tmp_path: Path, capsys: pytest.Ca
     assert capsys.readouterr().out == ""
 
 
+def test_no_pattern_of_the_shipped_genome_is_left_to_a_fork() -> None:
+    re.purge()
+    list(prepared.steps(str(SEED)))
+    before = set(re._cache)  # type: ignore[attr-defined]
+    Genome("7" * 40, "1", genome_files(SEED)).unload()
+    assert set(re._cache) - before == set()  # type: ignore[attr-defined]
+
+
 def test_other_text_and_another_place_are_compiled_anew(tmp_path: Path) -> None:
     (tmp_path / "it.py").write_text(SOURCE)
     list(prepared.steps(str(tmp_path)))

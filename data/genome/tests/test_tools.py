@@ -45,6 +45,14 @@ def test_dates() -> None:
     assert dates.find("yesterday", dates.dt.date.min) is None
 
 
+def test_every_word_for_a_day_or_a_number_is_found() -> None:
+    for word in ("tomorrow", "day before yesterday", "christmas", "halloween", "next friday", "3 sep", "may 3"):
+        assert dates.find(word, NOW.date()) is not None, word
+    assert dates.find("3 sept", NOW.date()) is None
+    for word in ("a", "an", "one", "two", "three", "four", "five", "six", "seven", "eight", "12"):
+        assert dates.answer(f"in {word} weeks", NOW) is not None, word
+
+
 def test_what_is_not_about_dates_alone_is_left_to_others() -> None:
     for question in ("when is my birthday?", "In 3 weeks I go to Rome", "what day did I say?", "hello"):
         assert dates.answer(question, NOW) is None, question

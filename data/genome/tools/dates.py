@@ -8,16 +8,19 @@ import re
 
 from o_tui.agent.dsl import Context, tool
 
-_MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_name) if name}
-_MONTHS.update({name.lower(): number for number, name in enumerate(calendar.month_abbr) if name})
-_WEEKDAYS = {name.lower(): number for number, name in enumerate(calendar.day_name)}
+_LONG = "january|february|march|april|may|june|july|august|september|october|november|december"
+_SHORT = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+_WEEK = "monday|tuesday|wednesday|thursday|friday|saturday|sunday"
+_MONTHS = {name: number for names in (_LONG, _SHORT) for number, name in enumerate(names.split("|"), 1)}
+_WEEKDAYS = {name: number for number, name in enumerate(_WEEK.split("|"))}
 _NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
 _NEAR_DAYS = {"day after tomorrow": 2, "day before yesterday": -2, "tomorrow": 1, "yesterday": -1, "today": 0}
 _FEASTS = {"christmas eve": (12, 24), "christmas": (12, 25), "new year": (1, 1), "halloween": (10, 31)}
 _FILLERS = frozenset(["the", "on", "of", "be", "it", "is", "and", "a", "day", "now"])
 
-_MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
-_COUNT = rf"\d{{1,5}}|{'|'.join(_NUMBERS)}"
+# patterns are made of constants: O compiles those that it ships once, and not in each new instance
+_MONTH = f"{_LONG}|{_SHORT}"
+_COUNT = r"\d{1,5}|a|an|one|two|three|four|five|six|seven|eight"
 _AMOUNT = rf"(?:{_COUNT}) (?:day|week|month|year|hour|minute)s?"
 _AMOUNT_PARTS = re.compile(rf"\b({_COUNT}) (day|week|month|year|hour|minute)s?\b")
 _SHIFT = re.compile(
@@ -38,8 +41,11 @@ _COUNTED = re.compile(
 _ISO = re.compile(r"\b(\d{4})-(\d{1,2})-(\d{1,2})\b")
 _DAY_MONTH = re.compile(rf"\b(\d{{1,2}})(?:st|nd|rd|th)?\.? (?:of )?({_MONTH})\b\.?,?(?: (\d{{4}}))?")
 _MONTH_DAY = re.compile(rf"\b({_MONTH})\b\.? (\d{{1,2}})(?:st|nd|rd|th)?\b,?(?: (\d{{4}}))?")
-_NEAR = re.compile(rf"\b({'|'.join([*_NEAR_DAYS, *_FEASTS])})(?:'s)?\b")
-_WEEKDAY = re.compile(rf"\b(?:(next|last|this) )?({'|'.join(_WEEKDAYS)})\b")
+_NEAR = re.compile(
+    r"\b(day after tomorrow|day before yesterday|tomorrow|yesterday|today|christmas eve|christmas|new year|halloween)"
+    r"(?:'s)?\b"
+)
+_WEEKDAY = re.compile(rf"\b(?:(next|last|this) )?({_WEEK})\b")
 
 
 @tool

@@ -9,7 +9,6 @@ import importlib
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,10 +18,10 @@ from o_tui.guardian.core import Guardian
 from o_tui.guardian.evolving.evolutions import Evolutions
 from o_tui.guardian.evolving.feedback import Feedback
 from o_tui.guardian.evolving.seams import Operator
-from o_tui.guardian.imports import parts, read_locomo
+from o_tui.guardian.remembering import PREFIX, Remembering
 from o_tui.guardian.storage.violations import DISTINCT
-from o_tui.guardian.ticket import DISK, Ticket
-from o_tui.protocol.errors import NotFoundError, OError, PeerError, UsageError
+from o_tui.guardian.ticket import Ticket
+from o_tui.protocol.errors import NotFoundError, UsageError
 from o_tui.protocol.messages import SAY_LIMIT_BYTES
 from o_tui.protocol.refusals import Refusal
 
@@ -32,7 +31,6 @@ PAGE_BYTES = 1 << 20
 """Texts and answers of one page: it is packed in one piece, and packing more would keep the loop waiting."""
 NAME_CHARS = 120
 """Of a program's name, in a row."""
-_MEMORY = "memory."
 _COUNTS = frozenset({"limit", "n", "k"})
 
 
@@ -44,6 +42,7 @@ class Api:
         self._evolutions = evolutions
         self._stores = guardian.stores
         self._configuring = Configuring(guardian, evolutions)
+        self._remembering = Remembering(guardian.dispatch)
         self._feedback = Feedback(
             guardian.stores.learning, guardian.stores.journal, lambda: guardian.fleet.genome.revision, guardian.feedback
         )
@@ -58,8 +57,8 @@ class Api:
             "checkpoint.verify": self._stores.vault.verify,
             "wal.tail": self.wal_tail,
             "wal.verify": self._stores.wal.verify,
-            "memory.search": self.memory_search,
-            "memory.list": self.memory_list,
+            "memory.search": self._remembering.search,
+            "memory.list": self._remembering.list,
             "pending": evolutions.pending,
             "history": evolutions.history,
             "evolution.show": self.evolution_show,
@@ -88,8 +87,8 @@ class Api:
             "checkpoint.delete": self.checkpoint_delete,
             "checkpoint.undelete": self.checkpoint_undelete,
             "checkpoint.pin": self.checkpoint_pin,
-            "memory.add": self.memory_add,
-            "memory.import": self.memory_import,
+            "memory.add": self._remembering.add,
+            "memory.import": self._remembering.import_,
             "evolve": evolutions.evolve,
             "evolution.accept_part": self.accept_part,
             "evolution.edit": self.evolution_edit,
@@ -199,52 +198,13 @@ class Api:
         if (size := len(text.encode("utf-8", "replace"))) > SAY_LIMIT_BYTES:
             hint = "long texts go into memory: o-tui memory add"
             raise UsageError(f"a message may have {SAY_LIMIT_BYTES >> 10} KiB, this one has {size >> 10}", hint=hint)
-        if kind.startswith(_MEMORY):
+        if kind.startswith(PREFIX):
             raise UsageError(f"{kind} is not a kind of request that can be said")
         return _said(await self._guardian.dispatch.ask(text, kind, session))
 
     async def cancel(self, request_id: str) -> dict[str, Any]:
         """Stops a request."""
         return {"cancelled": self._guardian.dispatch.cancel(request_id)}
-
-    # --- memory: requests of their own kinds, done by the kernel
-
-    async def memory_add(self, text: str, source: str = "operator", kind: str = "semantic") -> dict[str, Any]:
-        """Puts a text into the agent's memory."""
-        value: dict[str, Any] = await self._memory("add", {"text": text, "source": source, "kind": kind})
-        return value
-
-    async def memory_search(self, text: str, k: int = 5) -> dict[str, Any]:
-        """What the agent recalls."""
-        value: dict[str, Any] = await self._memory("search", {"text": text, "k": k}, journalled=False)
-        return value
-
-    async def memory_list(self, kind: str = "", limit: int = 100, before: int = 0) -> dict[str, Any]:
-        """The newest memories, older than `before` (time_ns; 0: all)."""
-        arguments = {"kind": kind or None, "limit": limit, "before": before}
-        value: dict[str, Any] = await self._memory("list", arguments, journalled=False)
-        return value
-
-    async def memory_import(self, path: str, format: str = "locomo") -> dict[str, Any]:
-        """Puts the turns of conversations into memory."""
-        if format != "locomo":
-            raise UsageError(f"unknown format {format!r}", hint="known: locomo")
-        items, skipped = await asyncio.to_thread(read_locomo, Path(path))
-        blocks = 0
-        # one after the other: turns are neighbours in the order in which they come
-        for part in parts(items):
-            try:
-                blocks += len((await self._memory("add", {"items": part}))["ids"])
-            except OError:
-                skipped += len(part)
-        return {"blocks": blocks, "skipped": skipped}
-
-    async def _memory(self, verb: str, arguments: dict[str, Any], *, journalled: bool = True) -> Any:
-        text = msgspec.json.encode(arguments).decode()
-        ticket = await self._guardian.dispatch.ask(text, _MEMORY + verb, "memory", journalled=journalled)
-        if not ticket.ok:
-            raise (PeerError if ticket.error_kind == DISK else OError)(ticket.error)
-        return msgspec.json.decode(ticket.answer)
 
     # --- checkpoints and the log
 

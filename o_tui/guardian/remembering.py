@@ -1,0 +1,61 @@
+"""The part of the public API that is about the agent's memory: requests of their own kinds, done by the kernel."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from o_tui.guardian.dispatch import Dispatch
+from o_tui.guardian.imports import parts, read_locomo
+from o_tui.guardian.ticket import DISK
+from o_tui.protocol.errors import OError, PeerError, UsageError
+
+PREFIX = "memory."
+"""Of those kinds."""
+
+
+class Remembering:
+    """The memory of one guardian's agent; the methods are the API's."""
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
+
+    async def add(self, text: str, source: str = "operator", kind: str = "semantic") -> dict[str, Any]:
+        """Puts a text into the agent's memory."""
+        value: dict[str, Any] = await self._ask("add", {"text": text, "source": source, "kind": kind})
+        return value
+
+    async def search(self, text: str, k: int = 5) -> dict[str, Any]:
+        """What the agent recalls."""
+        value: dict[str, Any] = await self._ask("search", {"text": text, "k": k}, journalled=False)
+        return value
+
+    async def list(self, kind: str = "", limit: int = 100, before: int = 0) -> dict[str, Any]:
+        """The newest memories, older than `before` (time_ns; 0: all)."""
+        arguments = {"kind": kind or None, "limit": limit, "before": before}
+        value: dict[str, Any] = await self._ask("list", arguments, journalled=False)
+        return value
+
+    async def import_(self, path: str, format: str = "locomo") -> dict[str, Any]:
+        """Puts the turns of conversations into memory."""
+        if format != "locomo":
+            raise UsageError(f"unknown format {format!r}", hint="known: locomo")
+        items, skipped = await asyncio.to_thread(read_locomo, Path(path))
+        blocks = 0
+        # one after the other: turns are neighbours in the order in which they come
+        for part in parts(items):
+            try:
+                blocks += len((await self._ask("add", {"items": part}))["ids"])
+            except OError:
+                skipped += len(part)
+        return {"blocks": blocks, "skipped": skipped}
+
+    async def _ask(self, verb: str, arguments: dict[str, Any], *, journalled: bool = True) -> Any:
+        text = msgspec.json.encode(arguments).decode()
+        ticket = await self._dispatch.ask(text, PREFIX + verb, "memory", journalled=journalled)
+        if not ticket.ok:
+            raise (PeerError if ticket.error_kind == DISK else OError)(ticket.error)
+        return msgspec.json.decode(ticket.answer)

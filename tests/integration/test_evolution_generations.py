@@ -73,6 +73,14 @@ async def test_where_no_generation_is_better_nobody_is_bothered(desk: Desk, monk
     assert row["reason"] == "none of 4 candidates did better than main's code" and not row["race"]
 
 
+async def test_who_is_many_times_slower_than_main_costs_a_few_requests(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart, "call", makes("crawl", "slow")[0])
+    row = await search(desk, 2, 1)
+    assert row["generations"][0]["failed"] == 1 and world.served["crawl"] == 2 < world.served["slow"]
+
+
 async def test_a_budget_ends_it_with_what_was_found(desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apart, "call", makes("slow", "fast", *(f"slow # {n}" for n in range(48)))[0])
     row = await search(desk, 5, 10, budget={"requests": 600})

@@ -35,7 +35,14 @@ from tests.support.road import Road
 
 ANN = Operator("ann", 1000)
 RECALL = "def recall(query, search, k, now_ns):\n    return []\n"
-SPEED_NS = {"base": 2_000_000, "fast": 1_000_000, "fast too": 1_200_000, "slow": 4_000_000, "other": 2_000_000}
+SPEED_NS = {
+    "base": 2_000_000,
+    "fast": 1_000_000,
+    "fast too": 1_200_000,
+    "slow": 4_000_000,
+    "crawl": 600_000_000,
+    "other": 2_000_000,
+}
 
 
 def source(behaviour: str) -> str:

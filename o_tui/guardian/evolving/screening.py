@@ -6,6 +6,7 @@ differ by is not taken out. So a look orders candidates and shows nothing: the f
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,10 @@ from o_tui.protocol.refusals import Refusal
 
 RUNGS = (1, 1, 2)
 """Blocks of at most 50 requests of one scope that each rung adds."""
+SLOWER = 10
+"""Who takes so many times as long as main for a block is stopped there, as one that hangs."""
+_LEAST_NS = 1_000_000_000
+"""Time that everybody has for a block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class _Answers:
     peak_bytes: int = 0
     refused: tuple[Refusal, ...] = ()
     cpu_s: float = 0.0
+    wall_ns: int = 0
 
 
 class Screening:
@@ -103,11 +109,12 @@ class Screening:
 
     async def _rung(self, code: Code, rung: int, trial: Trial) -> tuple[Cost, str]:
         """Adds a rung's pairs; returns what it cost, and what the candidate did that ends it."""
+        cost = Cost()
         if rung not in self._mains:
             self._mains[rung] = [await self._answers(self._main, "twin", block) for block in self._rungs[rung]]
-        cost = Cost()
+            cost = Cost(cpu_s=sum(ours.cpu_s for ours in self._mains[rung]))
         for ours, block in zip(self._mains[rung], self._rungs[rung], strict=True):
-            theirs = await self._answers(code, "shadow", block)
+            theirs = await self._answers(code, "shadow", block, max(_LEAST_NS, SLOWER * ours.wall_ns))
             pairs = [Pair(*three) for three in zip(block, ours.sides, theirs.sides, strict=False)]
             trial.pairs += [replace(pair, fork=len(trial.pairs)) for pair in pairs]
             trial.main_peak_bytes = max(trial.main_peak_bytes, ours.peak_bytes)
@@ -117,8 +124,10 @@ class Screening:
                 return cost, wrong
         return cost, ""
 
-    async def _answers(self, code: Code, role: str, block: Sequence[RecordedRequest]) -> _Answers:
-        """A fork, its memory filled, and the block given to it; it ends where the process hangs or dies."""
+    async def _answers(
+        self, code: Code, role: str, block: Sequence[RecordedRequest], limit_ns: float = math.inf
+    ) -> _Answers:
+        """A fork, its memory filled, and the block given to it; it ends where that hangs, dies or is too slow."""
         found = _Answers()
         instance = await self._instances.fork_shadow(code.files, code.revision, code.version, role, self._evolution)
         try:
@@ -126,9 +135,13 @@ class Screening:
             for number, request in enumerate([*first, *block]):
                 named = replace(request, id=f"{request.id}~{number}", time_ns=request.time_ns or time.time_ns())
                 side = await ask(instance, named, self._timeout_s)
-                if number >= len(first) or side.ending in ("crash", "hang"):
+                found.wall_ns += side.wall_ns
+                if found.wall_ns > limit_ns:
+                    side = Side("hang", error=f"it takes more than {SLOWER} times as long as main's code")
+                over = side.ending in ("crash", "hang")
+                if over or number >= len(first):
                     found.sides.append(side)
-                if side.ending in ("crash", "hang"):
+                if over:
                     break
             found.peak_bytes, found.cpu_s = instance.peak_bytes(), instance.cpu_ns() / 1e9
         finally:

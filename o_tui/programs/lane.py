@@ -111,8 +111,8 @@ class Lane:
         except EndedError as error:
             self._again(error)
             return None
-        self._deaths = 0
         if found is not None:
+            self._deaths = 0
             self._asked.pop(found.number, None)
         return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -109,8 +110,11 @@ def test_what_hangs_exits_or_grows_costs_no_worker(folder: Path, cluster: Schedu
     try:
         lane.ready()
         answers = evaluated(lane, [each for bad in hostile for each in (GOOD, bad)] + [GOOD])
+        os.kill(lane.pid, signal.SIGKILL)  # the client may go too: another one asks again
+        again = evaluated(lane, [GOOD] * 5)
     finally:
         lane.close()
+    assert [answer.result.metrics for answer in again] == [{"combined_score": 7.0}] * 5
     assert all(answer.result.metrics == {"combined_score": 7.0} for answer in answers[::2])
     assert all(answer.result.error and not answer.result.metrics for answer in answers[1::2])
     assert "more than 1 s" in answers[1].result.error

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
+from distributed.scheduler import KilledWorker
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from o_tui.programs import carried
+from o_tui import __version__
+from o_tui.programs import carried, orders
 from o_tui.programs.cluster import link
 from o_tui.programs.cluster.batches import AHEAD, BATCH, LOSSES, Batches
-from o_tui.programs.orders import Order
+from o_tui.programs.cluster.client import Courier
+from o_tui.programs.cluster.parcels import Batch, Done
+from o_tui.programs.convention import Result
+from o_tui.programs.orders import Answer, Order, Ready, Told
 from o_tui.protocol.errors import UsageError
 from tests.support.user_programs import setup_of
 
@@ -132,6 +140,54 @@ class Delivery(RuleBasedStateMachine):
 
 def test_all_come_back_once_whoever_dies() -> None:
     run_state_machine_as_test(Delivery, settings=settings(max_examples=60, stateful_step_count=30, deadline=None))
+
+
+class Workers:
+    """Dask's client, of workers that a certain candidate kills."""
+
+    def __init__(self) -> None:
+        self.lost = 0
+        self.keys: set[str] = set()
+
+    async def nthreads(self) -> dict[str, int]:
+        return {"tcp://one": 1, "tcp://two": 1}
+
+    async def run(self, *_arguments: object, **_named: object) -> dict[str, tuple[str, str]]:
+        return dict.fromkeys(await self.nthreads(), (__version__, "A"))
+
+    async def submit(self, _function: object, data: bytes, *, key: str, retries: int) -> bytes:
+        assert key not in self.keys and retries == 0, "Dask would give the old answer again"
+        self.keys.add(key)
+        batch = msgspec.msgpack.decode(data, type=Batch)
+        if any(order.source == b"kills" for order in batch.orders):
+            self.lost += 1
+            raise KilledWorker(key, SimpleNamespace(address="tcp://one"), 0)
+        result = Result(metrics={"combined_score": 1.0})
+        answers = tuple(Answer(number=order.number, result=result, wall_ms=1.0) for order in batch.orders)
+        return msgspec.msgpack.encode(Done(answers=answers))
+
+
+async def test_who_loses_three_workers_has_failed_and_its_neighbours_have_not(folder: Path) -> None:
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=theirs)
+    workers = Workers()
+    courier = Courier(workers, reader, writer, setup_of(folder / "p"))
+    await courier.begin()
+    serving = asyncio.create_task(courier.serve())
+    for number in range(1, 21):
+        orders.send(ours, Order(number=number, source=b"kills" if number == 7 else b""))
+    ready, _ = await asyncio.to_thread(orders.receive, ours, Ready)
+    assert ready.depth == 2 * AHEAD * BATCH
+    found: dict[int, Answer] = {}
+    while len(found) < 20:
+        told, _ = await asyncio.to_thread(orders.receive, ours, Told)
+        if told.answer is not None:
+            assert told.answer.number not in found
+            found[told.answer.number] = told.answer
+    assert found.pop(7).result.error == "the worker that evaluated it was lost, 3 times"
+    assert workers.lost == LOSSES and all(answer.result.metrics for answer in found.values())
+    ours.close()
+    assert await serving == "", "it ends with the run"
 
 
 def test_short_evaluations_travel_together_and_long_ones_alone() -> None:

@@ -137,7 +137,7 @@ class Courier:
         if done.missing:
             done = await self._task(msgspec.structs.replace(parcel, setup=self._setup))
         if done.problem or [each.number for each in done.answers] != [each.number for each in batch]:
-            raise PeerError(f"a worker cannot evaluate: {done.problem or 'it answers other questions'}")
+            raise PeerError(done.problem or "a worker answers what it was not asked")
         return done
 
     async def _task(self, parcel: Batch) -> Done:
@@ -180,7 +180,7 @@ async def _main(control: socket.socket, address: str) -> None:
         courier = Courier(dask, reader, writer, carried.packed(setup))
         await courier.begin()
     except OError as error:
-        _send(writer, Ready(error=str(error)))
+        _send(writer, Ready(error=f"{error}; {error.hint}" if error.hint else str(error)))
     else:
         problem = await courier.serve()
         if problem:

@@ -7,6 +7,7 @@ worker dies, its lanes end by themselves.
 
 from __future__ import annotations
 
+import socket
 import threading
 
 import msgspec
@@ -83,7 +84,7 @@ def evaluate(data: bytes) -> bytes:
 
 def _done(batch: Batch) -> Done:
     if batch.version != __version__:
-        return Done(problem=f"it has o-tui {__version__}, not {batch.version}")
+        return _cannot(f"it has o-tui {__version__}, not {batch.version}")
     try:
         seat = _seat(batch)
         if seat is None:
@@ -91,9 +92,13 @@ def _done(batch: Batch) -> Done:
         answers = seat.answers(batch.orders)
     except (OError, OSError) as error:
         _let_go()
-        return Done(problem=str(error))
+        return _cannot(str(error))
     seat.leave()
     return Done(answers=answers)
+
+
+def _cannot(why: str) -> Done:
+    return Done(problem=f"the worker on {socket.gethostname()} cannot evaluate: {why}")
 
 
 def _seat(batch: Batch) -> Seat | None:

@@ -90,6 +90,15 @@ async def test_a_budget_ends_it_with_what_was_found(desk: Desk, world: World, mo
     assert row["budget"]["spent"]["requests"] <= 600 + 2
 
 
+async def test_a_race_leaves_the_proof_half_of_what_is_left(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart, "call", makes("fast", "fast too", "slow")[0])
+    row = await search(desk, 3, 1, budget={"requests": 62})
+    assert len(row["race"]) == 2 and row["evidence"]["pairs"] > 0, row["reason"]
+    assert (row["state"], row["verdict"]) == ("rejected", "no_evidence"), "so few pairs show nothing"
+
+
 async def test_a_leader_that_fails_validation_is_nobody_s_parent(
     desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -172,6 +172,7 @@ class _One:
         budget.check()
         pairs, left = max(RACE_LEAST, int(settings.pairs * RACE_SHARE)), budget.requests_left()
         if left is not None:
+            left = left // 2 if self._job.population else left  # it is the last race: the proof needs the rest
             pairs = max(1, min(pairs, left // (2 * len(ready))))
         revisions = [found.revision for found in ready]
         raced = await self._cycle._measuring.race(self._row, revisions, settings, pairs=pairs)

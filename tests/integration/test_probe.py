@@ -110,6 +110,57 @@ def test_bugs_of_each_kind_are_found(change: bugs.Change) -> None:
     assert not judge("", change.candidate.encode(), change.reference.encode()).ok
 
 
+TASKS = '''
+"""A purse that several tasks spend from, and words."""
+from __future__ import annotations
+import asyncio
+
+class Purse:
+    def __init__(self, money: int = 10) -> None:
+        self._money = money
+        self._lock = asyncio.Lock()
+
+    async def spend(self, amount: int) -> bool:
+        async with self._lock:
+            if amount < 0 or amount > self._money:
+                return False
+            await asyncio.sleep(0)
+            self._money -= amount
+            return True
+
+class Word:
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Word) and self._text.lower() == other._text.lower()
+
+    def __hash__(self) -> int:
+        return hash(self._text.lower())
+
+    @property
+    def text(self) -> str:
+        return self._text
+
+    @text.setter
+    def text(self, value: str) -> None:
+        self._text = value.strip()
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("async with self._lock:", "async with asyncio.Lock():", "Purse.spend: two calls at once give"),
+        ("value.strip()", "value", "Word.text: gives"),
+        ("hash(self._text.lower())", "hash(self._text)", "another hash"),
+    ],
+    ids=["a lock of tasks is lost", "what sets a property", "equal, and another hash"],
+)
+def test_tasks_properties_and_hashes_are_probed(old: str, new: str, words: str) -> None:
+    assert words in wrong(old, new, TASKS)
+
+
 LATER = ("pool: async", "memo: aliasing", "codec: size: the length", "calendars: time zone")
 
 

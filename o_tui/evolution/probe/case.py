@@ -24,7 +24,7 @@ Kind = Literal["calls", "race", "large", "tests"]
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One call; `name` is a function's of the module, or a method's (or property's) of the case's object."""
+    """One call; `name` is a function's of the module, or a method's or property's of its object (`x=` sets it)."""
 
     name: str
     args: list[Recipe] = []
@@ -40,6 +40,7 @@ class Case(msgspec.Struct, frozen=True):
         target: The class whose object is called; empty: the module's functions.
         new: What the object is made from.
         scribble: What is returned is written over, to see whether it was anybody else's.
+        again: The same was done before, with another object: what that leaves behind is seen by it.
     """
 
     kind: Kind
@@ -47,6 +48,7 @@ class Case(msgspec.Struct, frozen=True):
     target: str = ""
     new: Call = Call("")
     scribble: bool = False
+    again: bool = False
 
     @property
     def unit(self) -> str:
@@ -71,6 +73,8 @@ def show(case: Case, limit: int = 160) -> str:
     if case.target:
         made = _call(Call(case.target, case.new.args, case.new.kwargs))
         calls = [f"{made}.{calls[0]}", *(f".{call}" for call in calls[1:])] if calls else [made]
+    if case.again:
+        calls = ["all of this twice", *calls]
     joint = " | " if case.kind == "race" else "; "
     text = joint.join(calls)
     return text if len(text) <= limit else "…" + text[-limit:]

@@ -6,6 +6,7 @@ Only a hint where to look more: code can reach other code in ways that no name s
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -49,7 +50,23 @@ def _methods(ours: ast.ClassDef, theirs: ast.ClassDef, known: Set[str]) -> set[s
     mine, other = _parts(ours.body), _parts(theirs.body)
     found = _reached(mine, other, known)
     plain = [name for name, nodes in mine.items() if not any(isinstance(node, _Function) for node in nodes)]
+    if "__hash__" in found:
+        found.add("__eq__")  # what is equal has the same
+    kept = {name for method in mine.keys() & other.keys() for name in _differing(mine[method], other[method])}
+    found |= {name for name, nodes in mine.items() if kept & _attributes(nodes).keys()}
     return set(mine) if "__init__" in found or any(name in found for name in plain) else found
+
+
+def _differing(ours: list[ast.stmt], theirs: list[ast.stmt]) -> set[str]:
+    """Attributes that the one names more often than the other: what is done to them shows where they are used."""
+    one, other = _attributes(ours), _attributes(theirs)
+    return set((one - other) + (other - one))
+
+
+def _attributes(nodes: list[ast.stmt]) -> Counter[str]:
+    """What is named of `self`."""
+    inner = (part for node in nodes for part in ast.walk(node) if isinstance(part, ast.Attribute))
+    return Counter(part.attr for part in inner if isinstance(part.value, ast.Name) and part.value.id == "self")
 
 
 def _reached(

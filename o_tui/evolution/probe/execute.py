@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from types import FrameType, TracebackType
 from typing import Any
 
+import msgspec
+
 from o_tui.evolution.probe import loop, races, stage
 from o_tui.evolution.probe.case import Call, Case, Recipe
 from o_tui.evolution.probe.observe import Observer
@@ -102,6 +104,8 @@ class Bench:
 
     def run(self, case: Case, salt: int = 0) -> Any:
         """The observation: plain data; ["unmade"] where an argument could not be made."""
+        if case.again:
+            self.run(msgspec.structs.replace(case, again=False), salt)
         self.world.reset(salt)
         self._given = []
         try:
@@ -166,6 +170,10 @@ class Bench:
         """Calls, reads a property, or runs a coroutine to its end."""
         if target is self.module:
             function = self.named(name)
+        elif name.endswith("="):
+            return setattr(target, name[:-1], *args)
+        elif name == "__eq__":
+            return _equal(target, *args)
         else:
             function = getattr(target, name)
             if isinstance(inspect.getattr_static(type(target), name, None), property) or not callable(function):
@@ -333,6 +341,15 @@ def _function(way: str) -> Callable[..., Any]:
         "first": lambda *args: args[0] if args else 1,
     }
     return ways[way]
+
+
+def _equal(one: Any, other: Any) -> Any:
+    """Whether they are equal; what is equal has the same hash, or the two are told apart."""
+    equal = one == other
+    try:
+        return equal if not equal or hash(one) == hash(other) else "equal, with another hash"
+    except TypeError:
+        return equal
 
 
 def _finish(coroutine: Any) -> Any:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from o_tui.evolution.probe.case import Call, Case, Recipe
-from o_tui.evolution.probe.harvest import Harvest
-from o_tui.evolution.probe.mutate import changed_call, leaves
+from o_tui.evolution.probe.harvest import AMONG_EACH_OTHER, Harvest
+from o_tui.evolution.probe.mutate import alike, changed_call, leaves
 
 if TYPE_CHECKING:
     from o_tui.evolution.probe.execute import Bench
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TRIES = 3
 _KEPT_FAILURES = 0.12
 _LIBRARY = 12
+_ALIKE = 0.03
+"""A name is taken in another way to write it."""
 _SHARES = (0.0, 0.5, 1.0)
 """How often a plain text is taken from the known names: new names are wanted as well as old ones."""
 _FINGERPRINT = 8_000
@@ -63,7 +65,8 @@ def _tried(
     bench: Bench, target: Any, planned: Call, good: Sequence[str], harvest: Harvest, random_: random.Random
 ) -> tuple[Call, Any]:
     """The call as it was made last, and what came of it."""
-    call = _familiar(planned, good, random_.choice(_SHARES), random_)
+    as_planned = planned.name in AMONG_EACH_OTHER and random_.random() < 0.5
+    call = planned if as_planned else _familiar(planned, good, random_.choice(_SHARES), random_)
     seen = bench.call(target, call)
     for _ in range(TRIES - 1):
         if seen[0] == "value":
@@ -143,7 +146,8 @@ def _familiar(call: Call, good: Sequence[str], share: float, random_: random.Ran
 
     def known(recipe: Recipe, share: float = share) -> Recipe:
         if isinstance(recipe, str):
-            return random_.choice(good) if random_.random() < share else recipe
+            taken = random_.choice(good) if random_.random() < share else recipe
+            return alike(taken, random_) if random_.random() < _ALIKE else taken
         if isinstance(recipe, list) and recipe[0] in ("list", "tuple", "set", "iter"):
             return [recipe[0], *(known(item, max(share, 0.8)) for item in recipe[1:])]
         if isinstance(recipe, list) and recipe[0] == "dict":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from o_tui.evolution.probe import patterns, types
 from o_tui.evolution.probe.types import Type
@@ -33,7 +33,8 @@ _OPERATORS |= {
     "__repr__",
     "__str__",
 }
-_OPERATORS |= {"__enter__", "__exit__", "__hash__", "__next__", "__reversed__"}
+_OPERATORS |= {"__enter__", "__exit__", "__next__", "__reversed__"}
+AMONG_EACH_OTHER = ("__eq__", "__lt__", "__le__", "__add__", "__sub__", "__mul__", "__or__", "__and__")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,9 @@ class Harvest:
     floats: list[float] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     choices: list[str] = field(default_factory=list)  # texts that something is compared with, or looked up by
+    tables: list[list[str]] = field(default_factory=list)  # those that stand together
     joints: list[str] = field(default_factory=list)  # what texts are split at
-    threaded: bool = False
+    threaded: bool = False  # calls may be made at once, by threads or tasks
     foreign: bool = False  # it normalises texts, or folds their case
     unguarded: bool = True  # what was changed is not all under a lock (changed.py)
     suspects: frozenset[str] = frozenset()  # what may behave differently (changed.py); empty: all of it
@@ -112,7 +114,7 @@ def harvest(reference: ast.Module, *others: ast.Module, known: Sequence[ast.Modu
     found.integers = list(dict.fromkeys(found.integers))
     found.floats = list(dict.fromkeys(found.floats))
     found.foreign = any(_folds(node) for tree in (reference, *others) for node in ast.walk(tree))
-    found.threaded = any("threading" in ast.dump(node) for node in _imports(reference))
+    found.threaded = any(word in ast.dump(node) for node in _imports(reference) for word in ("threading", "asyncio"))
     return found
 
 
@@ -178,10 +180,25 @@ def _class(node: ast.ClassDef, found: Harvest) -> Class:
     methods = {method.name: method for base in inherited for method in base.methods}
     for item in functions:
         if not item.name.startswith("_") or item.name in _OPERATORS:
-            methods[item.name] = _function(item, found, method="staticmethod" not in _names(item.decorator_list))
+            made = _method(item, node.name, found)
+            methods[made.name] = made
     exotic = any(base in ("Protocol", "ABC", "Exception", "ValueError") or base.endswith("Error") for base in bases)
     hidden = any("abstractmethod" in _names(item.decorator_list) for item in functions)
     return Class(node.name, init, tuple(methods.values()), record=record, abstract=exotic or hidden)
+
+
+def _method(node: _Function, owner: str, found: Harvest) -> Function:
+    """A method; what sets a property is named `name=`, and what is compared with is one of the class, or anything."""
+    decorators = _names(node.decorator_list)
+    made = _function(node, found, method="staticmethod" not in decorators)
+    if "setter" in decorators:
+        return replace(made, name=f"{node.name}=")
+    if node.name in AMONG_EACH_OTHER and len(made.parameters) == 1:
+        own = types.Type("class", name=owner)
+        other = made.parameters[0]
+        kind = own if other.type.kind == "class" else types.Type("union", (own, own, own, other.type))
+        return replace(made, parameters=(replace(other, type=kind),))
+    return made
 
 
 def _fields(node: ast.ClassDef, found: Harvest) -> list[Parameter]:
@@ -209,8 +226,6 @@ def _literal(node: ast.expr | None) -> object:
 def _function(node: _Function, found: Harvest, *, method: bool) -> Function:
     decorators = _names(node.decorator_list)
     flavour = next((name for name in _PLAIN if name in decorators), "")
-    if any(name == "setter" for name in decorators):
-        flavour = "setter"
     return Function(
         node.name,
         _parameters(node, found, method=method),
@@ -277,7 +292,10 @@ def _choices(found: Harvest, node: ast.AST) -> None:
     elif isinstance(node, ast.MatchValue):
         inside = [node.value]
     texts = [part.value for part in inside if isinstance(part, ast.Constant) and isinstance(part.value, str)]
-    found.choices += [text for text in texts if 0 < len(text) <= 20]
+    texts = [text for text in texts if 0 < len(text) <= 20]
+    found.choices += texts
+    if len(texts) > 1 and not isinstance(node, ast.Compare):
+        found.tables.append(texts)
 
 
 def _literal_value(found: Harvest, value: object) -> None:

@@ -50,3 +50,9 @@ def run(coroutine: Any) -> Any:
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+
+
+async def both(one: Any, other: Any) -> list[Any]:
+    """What two coroutines give that run at once."""
+    asyncio: Any = importlib.import_module("asyncio")
+    return list(await asyncio.gather(one, other))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
@@ -53,7 +54,6 @@ def _with_new_call(case: Case, calls: list[Call], harvest: Harvest, random_: ran
     methods = (
         list(known.methods) if known else [harvest.functions[c.name] for c in calls if c.name in harvest.functions]
     )
-    methods = [method for method in methods if method.flavour != "setter"]
     if not methods:
         return calls
     maker = Maker(harvest, random_)
@@ -147,6 +147,16 @@ def _text(text: str, alike: list[str], harvest: Harvest, random_: random.Random)
     if way < 0.85:
         return text[:at] + text[at : at + 4] * 2 + text[at + 4 :]
     return text + random_.choice(alike or [bit])
+
+
+def alike(recipe: Recipe, random_: random.Random) -> Recipe:
+    """The same, or what is easily taken for the same: texts in another case, with blanks, taken apart."""
+    if isinstance(recipe, str):
+        ways = (recipe, recipe.swapcase(), f" {recipe}", unicodedata.normalize("NFD", recipe))
+        return random_.choice(ways)
+    if isinstance(recipe, list) and recipe[:1] and recipe[0] in _MANY:
+        return [recipe[0], *(alike(item, random_) for item in recipe[1:])]
+    return recipe
 
 
 def _is_mixed(tag: str, items: list[Any]) -> bool:

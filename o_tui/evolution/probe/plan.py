@@ -10,7 +10,7 @@ from itertools import islice
 from o_tui.evolution.attacks import Ways
 from o_tui.evolution.probe import core, mutate
 from o_tui.evolution.probe.case import Call, Case, Recipe
-from o_tui.evolution.probe.harvest import Class, Function, Harvest, Parameter
+from o_tui.evolution.probe.harvest import AMONG_EACH_OTHER, Class, Function, Harvest, Parameter
 from o_tui.evolution.probe.recipes import Maker, method_weight
 from o_tui.evolution.probe.types import Type
 
@@ -26,7 +26,7 @@ _BEFORE = 10
 _TWICE = 60
 """Calls before two at once, and cases of them, that are taken from what went somewhere."""
 _NEAR = 160
-_MANY_CALLS_AT = 4
+_MANY_CALLS_AT = 2
 """Many calls of one object are timed late: they cost most, and it is seldom they that show something."""
 _RACES_AT = 3
 """What was changed under a lock only is tried at once late: it takes as long as many others."""
@@ -116,7 +116,8 @@ def _round(harvest: Harvest, seed: int, number: int, *, calls: int, sequences: i
                 cases.append(_of_function(function, maker, index))
         for known in harvest.public_classes():
             if index < sequences and (index % _SPARED == 0 or harvest.is_suspect(known.name)):
-                cases.append(_sequence(known, _maker(harvest, seed, number, index, known.name), index, harvest))
+                lively = random.Random(f"{seed}/{number}/{index}/{known.name}/ways")
+                cases.append(_sequence(known, _maker(harvest, seed, number, index, known.name), index, harvest, lively))
     return cases
 
 
@@ -141,21 +142,23 @@ def _of_function(function: Function, maker: Maker, index: int) -> Case:
     return Case("calls", calls, scribble=index % 4 == 3)
 
 
-def _sequence(known: Class, maker: Maker, index: int, harvest: Harvest) -> Case:
+def _sequence(known: Class, maker: Maker, index: int, harvest: Harvest, lively: random.Random) -> Case:
     args, kwargs = maker.made(known)
-    lively = random.Random(f"{index}/{known.name}")
-    callable_ = [method for method in known.methods if method.flavour != "setter"]
+    callable_ = list(known.methods)
     # a few methods only: what belongs together meets more often
     chosen = lively.sample(callable_, min(len(callable_), lively.randint(2, 6))) if index % 3 else callable_
     changed = [method for method in callable_ if f"{known.name}.{method.name}" in harvest.suspects]
-    if changed and not any(method in changed for method in chosen):
-        chosen = [*chosen, lively.choice(changed)]
+    some = lively.sample(changed, min(2, len(changed)))
+    chosen = [*chosen, *(method for method in some if method not in chosen)]
     weights = [method_weight(method) * (2 if method in changed else 1) for method in chosen]
     calls = _related(callable_, maker, lively) if index % 4 == 2 else []
     sparse = lively.choice((0.1, 0.4, 0.8))
     for _ in range(lively.choice((3, 6, 12, 24, 40)) if known.methods else 0):
         method = lively.choices(chosen, weights)[0]
         given, named = maker.arguments(method.parameters, sparse)
+        if method.name in AMONG_EACH_OTHER and lively.random() < 0.5:
+            own = {name: mutate.alike(recipe, lively) for name, recipe in kwargs.items()}
+            given, named = [["new", known.name, [mutate.alike(recipe, lively) for recipe in args], own]], {}
         calls.append(Call(method.name, given, named))
     looks = [Call(method.name) for method in callable_ if not any(p.required for p in method.parameters)]
     if known.name and looks:
@@ -221,8 +224,7 @@ def _races(harvest: Harvest, seed: int, corpus: Corpus) -> Iterator[Case]:
                 first = _call(one, maker)
                 second = first if one is other and attempt < 2 else _call(other, maker)
                 yield Case("race", [*before, first, second], known.name, Call("", args, kwargs))
-    functions = [function for function in harvest.functions.values() if not function.asynchronous]
-    for function in functions:
+    for function in harvest.functions.values():
         maker = _maker(harvest, seed, "race", function.name)
         call = _call(function, maker)
         yield Case("race", [call, call])
@@ -263,14 +265,16 @@ def _large(harvest: Harvest, seed: int) -> Iterator[list[Case]]:
 
 
 def _large_objects(harvest: Harvest, seed: int) -> Iterator[list[Case]]:
-    for known in harvest.public_classes():
+    every = []
+    for known in sorted(harvest.public_classes(), key=lambda known: not harvest.is_suspect(known.name)):
         methods = [method for method in known.methods if method.parameters and method.flavour == ""]
         pairs = [(one, other) for one in methods for other in methods]
         random.Random(seed).shuffle(pairs)
-        suspects = [pair for pair in pairs if any(f"{known.name}.{each.name}" in harvest.suspects for each in pair)]
-        chosen = [*suspects, *pairs][:_PAIRS]
-        if chosen:
-            yield [_many_calls(known, pair, harvest, seed, size) for pair in chosen for size in CALLS]
+        pairs.sort(key=lambda pair: not any(f"{known.name}.{each.name}" in harvest.suspects for each in pair))
+        every.append([(known, pair) for pair in pairs[:_PAIRS]])
+    for place in range(_PAIRS):  # of each class one by turns
+        for known, pair in (pairs[place] for pairs in every if place < len(pairs)):
+            yield [_many_calls(known, pair, harvest, seed, size) for size in CALLS]
 
 
 _SHAPES = ("many", "same", "long", "nested")

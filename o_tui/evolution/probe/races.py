@@ -1,15 +1,19 @@
 """Two calls at once, without threads: the second is run whole at each line of the first, where no lock forbids it.
 
+Two coroutines are run in one loop instead: each goes on until it waits.
+
 A difference counts only where the reference is atomic: whatever the preemption, its outcomes are those of the two
 calls one after the other. A candidate that has another outcome then has lost a lock, or its scope.
 """
 
 from __future__ import annotations
 
+import inspect
 import sys
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from o_tui.evolution.probe import loop
 from o_tui.evolution.probe.case import Call, Case
 from o_tui.evolution.probe.observe import Observer
 from o_tui.evolution.probe.world import BlockedError, HangError
@@ -31,6 +35,8 @@ def run(bench: Bench, case: Case) -> Any:
     ]
     outcomes: list[Any] = []
     finished: set[int] = set()
+    if _are_coroutines(bench, case, one, other):
+        return ["race", serial, [_together(bench, case, calls) for calls in ((one, other), (other, one))]]
     for point, (first, second) in ends:
         swapped = first is not one
         if int(swapped) in finished:
@@ -41,6 +47,33 @@ def run(bench: Bench, case: Case) -> Any:
         elif outcome not in outcomes:
             outcomes.append(outcome)
     return ["race", serial, sorted(outcomes, key=repr)]
+
+
+def _are_coroutines(bench: Bench, case: Case, *calls: Call) -> bool:
+    names = vars(bench.named(case.target)) if case.target else bench.module
+    return all(inspect.iscoroutinefunction(names.get(call.name)) for call in calls)
+
+
+def _together(bench: Bench, case: Case, calls: tuple[Call, Call]) -> Any:
+    """Two coroutines in one loop, each until it waits: the outcome."""
+    *before, one, _other = case.calls
+    bench.world.reset(0)
+    target = bench.target(case)
+    for call in before:
+        bench.call(target, call)
+    told = [bench.made(call) for call in calls]
+
+    async def result(place: int) -> Any:
+        function = bench.named(calls[place].name) if target is bench.module else getattr(target, calls[place].name)
+        try:
+            value = await function(*told[place][0], **told[place][1])
+            return ["value", Observer(bench.module).freeze(value)]
+        except Exception as error:  # noqa: BLE001 - the border to code under test
+            return bench.raised(error)[:3]
+
+    ended = loop.run(loop.both(result(0), result(1)))
+    results = ended if calls[0] is one else ended[::-1]
+    return [*results, bench.looks(target), _shown(bench, target)]
 
 
 def _play(

@@ -11,60 +11,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from o_tui.evolution.probe import pools
 from o_tui.evolution.probe.case import Recipe
 from o_tui.evolution.probe.harvest import Class, Function, Harvest, Parameter
 from o_tui.evolution.probe.types import Type
 
-_WORDS = ("red", "blue", "Apple", "cat", "the", "x1", "été", "straße", "42", "two", "ON", "well-known", "日本", "end")
-_FOREIGN_WORDS = (
-    "cafe\u0301",
-    "caf\u00e9",
-    "stra\u00dfe",
-    "STRASSE",
-    "\u212bngstr\u00f6m",
-    "\ufb01n",
-    "\u0130zmir",
-    "\u03a3\u03c2",
-)
-"""Writings that are the same after normalising or folding, and not before."""
-_NAMES = ("a", "b", "c", "d", "id", "key", "name", "token")
-_ODD = (
-    "",
-    " ",
-    "  a  b ",
-    "\n",
-    "a\n\nb\n",
-    "\t",
-    "A.B",
-    "a,b,,c",
-    "a=1&b=2",
-    "(a(b)c)",
-    "x" * 30,
-    "İi",
-    "e\u0301",
-    "😀",
-    "a\r\nb",
-)
-_ODD_MORE = (
-    '"',
-    '\\"',
-    "'",
-    "# h",
-    "## two",
-    "```",
-    "{}",
-    "[1, 2]",
-    "1",
-    "-1",
-    "1.5",
-    "0",
-    "true",
-    "null",
-    "2024-02-29",
-)
-_JOINTS = ("", " ", " ", "\n", ", ", ".", "-", "/", ":", "\n\n", ". ", "! ")
-_TIMES = (0.0, 1.0, 2.0, 5.0, 10.0, 59.0, 60.0, 61.0, 100.0, 1000.0, 3600.0, 86400.0)
-_REALS = (0.0, 0.5, 1.0, -1.0, 0.25, 2.0, 1.5, 10.0, 0.1, -0.5, 3.0, 100.0, 1e-9, 1e6)
 _DEEPEST = 4
 _TIMELIKE = re.compile(r"now|time|created|updated|after|before|since|until|ts|when|at|deadline|expires?")
 _NAMELIKE = re.compile(r"a|b|.*(id|key|name|tag|label|user|dep|node|src|dst|kind|topic|channel|owner)")
@@ -76,27 +27,32 @@ class Maker:
     def __init__(self, harvest: Harvest, random_: random.Random) -> None:
         self._harvest = harvest
         self._random = random_
-        self._names = random_.sample(_NAMES, random_.choice((2, 3, 3, 5)))
+        self._names = random_.sample(pools.NAMES, random_.choice((2, 3, 3, 5)))
         if harvest.keys and random_.random() < 0.5:
             self._names += random_.sample(harvest.keys, min(2, len(harvest.keys)))
-        self._words = random_.sample(_WORDS, 4)
+        self._words = random_.sample(pools.WORDS, 4)
         if harvest.foreign and random_.random() < 0.5:
-            self._words[:2] = random_.sample(_FOREIGN_WORDS, 2)
-            self._names[:1] = random_.sample(_FOREIGN_WORDS, 1)
+            self._words[:2] = random_.sample(pools.FOREIGN_WORDS, 2)
+            self._names[:1] = random_.sample(pools.FOREIGN_WORDS, 1)
         if random_.random() < 0.25:
             self._names.append(self._names[0].swapcase())  # another way to write the same
+        elif random_.random() < 0.15:
+            self._names += ["".join(self._names[:2]), "".join(self._names[1:3])]  # keys that are put together may clash
         literals = harvest.strings
         self._literals = random_.sample(literals, min(5, len(literals))) if literals else []
         self._short = [text for text in literals if len(text) <= 2]
-        self._reals = random_.sample(_REALS, 3) + random_.sample(harvest.floats, min(2, len(harvest.floats)))
+        self._reals = random_.sample(pools.REALS, 3) + random_.sample(harvest.floats, min(2, len(harvest.floats)))
         self._known: list[str] = []  # texts of this case, to come again in parts
         self._sizes: list[int] = []  # lengths in this case
-        self.time = random_.choice(_TIMES[:8])
+        self._table = random_.choice(harvest.tables) if harvest.tables and random_.random() < 0.4 else []
+        self._within: list[str] = []  # texts that stand within others of this case
+        self._data: list[Recipe] = []  # dicts of this case, to be looked into
+        self.time = random_.choice(pools.TIMES[:8])
         self.flat = random_.random() < 0.3  # all numbers are few: ties
 
     def names(self, count: int) -> list[str]:
         """So many different names, that come again in this case."""
-        self._names = list(dict.fromkeys([*self._names, *_NAMES]))[:count]
+        self._names = list(dict.fromkeys([*self._names, *pools.NAMES]))[:count]
         return self._names
 
     def learn(self, texts: Sequence[str]) -> None:
@@ -173,7 +129,7 @@ class Maker:
         return self._random.choice((round(self._random.uniform(-2, 12), 2), float(self._random.randint(-2, 12))))
 
     def _decimal(self, _kind: Type, _depth: int) -> Recipe:
-        return ["new", "Decimal", [str(self._random.choice(_REALS[:10]))], {}]
+        return ["new", "Decimal", [str(self._random.choice(pools.REALS[:10]))], {}]
 
     def _bytes(self, _kind: Type, _depth: int) -> Recipe:
         return ["bytes", self._text().encode().hex()]
@@ -187,13 +143,23 @@ class Maker:
     # --- text
 
     def _str(self, kind: Type, depth: int) -> Recipe:
-        share = 0.8 if kind.name and _NAMELIKE.fullmatch(kind.name) else 0.15 if depth < 2 else 0.4
+        if depth == 0 and self._within and self._random.random() < 0.35:
+            return self._random.choice(self._within)  # what another argument has in it is asked for
+        made = self._new_text(kind, depth)
+        if depth and isinstance(made, str):
+            self._within.append(made)
+        return made
+
+    def _new_text(self, kind: Type, depth: int) -> Recipe:
+        share = 0.8 if kind.name and _NAMELIKE.fullmatch(kind.name) else 0.15 if depth < 2 else 0.6
         dice = self._random.random()
         if dice < share:
             return self._random.choice(self._names)
+        if self._table and self._random.random() < (0.8 if depth else 0.4):
+            return self._random.choice(self._table) + self._random.choice(("", "", "", *self._short[:2]))
         if dice > (0.4 if depth else 0.8) and self._harvest.choices:
             return self._random.choice(self._harvest.choices) + self._random.choice(("", "", "", *self._short))
-        if self._harvest.joints and self._random.random() < 0.4:
+        if self._harvest.joints and self._random.random() < (0.7 if self._data else 0.4):
             return self._joined()
         text = self._from_others() if self._random.random() < 0.25 else self._text()
         if isinstance(text, str):
@@ -216,18 +182,35 @@ class Maker:
         if dice < 0.7:
             return json.dumps(self._document(0), ensure_ascii=self._random.random() < 0.5)
         if dice < 0.8:
-            return str(self._random.choice(self._known or _ODD))[: self._random.randint(0, 12)]
+            return str(self._random.choice(self._known or pools.ODD))[: self._random.randint(0, 12)]
         if dice < 0.87:
             return "".join(self._random.choice("ab AB.-_01") for _ in range(self._random.randint(0, 12)))
-        return self._random.choice(_ODD if self._random.random() < 0.6 else _ODD_MORE)
+        return self._random.choice(pools.ODD if self._random.random() < 0.6 else pools.ODD_MORE)
 
     def _joined(self) -> str:
-        """Known names with what the source splits texts at between them: a path into the data of the same case."""
+        """Known names with what the source splits texts at between; mostly a path into data of the same case."""
         joint = self._random.choice(self._harvest.joints)
+        if self._data and self._random.random() < 0.6:
+            return joint.join(self._path(self._random.choice(self._data)))
         return joint.join(self._random.choice(self._names) for _ in range(self._random.choice((1, 2, 2, 3))))
 
+    def _path(self, data: Recipe) -> list[str]:
+        """Keys and places, one within the other; now and then one place beyond the last."""
+        found: list[str] = []
+        while isinstance(data, list) and len(data) > 1 and data[0] in ("dict", "list") and len(found) < 4:
+            if data[0] == "dict":
+                key, data = self._random.choice(data[1:])
+                found.append(str(key))
+            else:
+                place = self._random.randint(0, len(data) - 1)
+                found.append(str(place))
+                data = data[place + 1] if place + 1 < len(data) else None
+            if self._random.random() < 0.2:
+                break
+        return found
+
     def _sentence(self) -> str:
-        joint = self._random.choice(_JOINTS)
+        joint = self._random.choice(pools.JOINTS)
         return joint.join(self._random.choice(self._words) for _ in range(self._random.randint(1, 7)))
 
     def _composed(self) -> str:
@@ -240,9 +223,9 @@ class Maker:
             elif dice < 0.8:
                 parts.append(self._random.choice((*self._words, *self._names)))
             elif dice < 0.92:
-                parts.append(self._random.choice(_JOINTS))
+                parts.append(self._random.choice(pools.JOINTS))
             else:
-                parts.append(self._random.choice((*_ODD_MORE, str(self._random.randint(0, 99)))))
+                parts.append(self._random.choice((*pools.ODD_MORE, str(self._random.randint(0, 99)))))
         return "".join(parts)
 
     def _from_others(self) -> Recipe:
@@ -306,6 +289,8 @@ class Maker:
         for _ in range(self._length(depth)):
             name = self._random.choice(self._names) if key.kind in ("str", "any", "key") else self.value(key, 3)
             pairs.append([name, self.value(value, depth + 1)])
+        if depth == 0:
+            self._data.append(["dict", *pairs])
         return ["dict", *pairs]
 
     def _counter(self, kind: Type, depth: int) -> Recipe:
@@ -333,7 +318,7 @@ class Maker:
         return self._random.choice(plain) if dice < 0.75 else self._text_plain()
 
     def _text_plain(self) -> str:
-        return self._random.choice((*self._names, *self._words, *_ODD_MORE, *self._literals))
+        return self._random.choice((*self._names, *self._words, *pools.ODD_MORE, *self._literals))
 
     # --- things of the module
 
@@ -341,10 +326,10 @@ class Maker:
         known = self._harvest.classes.get(kind.name)
         if kind.name in ("Search", "Context", "StateView"):
             return self.stage(kind.name)
-        if kind.name in _FOREIGN:
+        if kind.name in pools.OF_LIBRARIES:
             zoned = kind.name == "datetime" and self._random.random() < 0.3
             zone = {"tzinfo": self._class(Type("class", name="timezone"), depth)} if zoned else {}
-            return ["new", kind.name, list(self._random.choice(_FOREIGN[kind.name])), zone]
+            return ["new", kind.name, list(self._random.choice(pools.OF_LIBRARIES[kind.name])), zone]
         if known is None or depth >= _DEEPEST:
             return self._document(2)
         if known.members:
@@ -370,36 +355,6 @@ class Maker:
             way = by_result.get(result.kind, "first")
             way = self._random.choice(("raise", "picky")) if self._random.random() < 0.12 else way
         return ["fn", way, None]
-
-
-_FOREIGN: dict[str, tuple[tuple[Any, ...], ...]] = {
-    "datetime": (
-        (2024, 2, 29, 12, 30),
-        (2024, 1, 1),
-        (1999, 12, 31, 23, 59, 59),
-        (2000, 1, 1, 0, 0, 1),
-        (2026, 3, 29, 2, 30),
-        (2026, 3, 31, 23, 30),
-    ),
-    "date": (
-        (2024, 2, 29),
-        (2024, 1, 1),
-        (2024, 1, 31),
-        (1999, 12, 31),
-        (2000, 2, 29),
-        (2026, 12, 28),
-        (2026, 12, 31),
-        (1900, 2, 28),
-    ),
-    "timezone": (
-        (["new", "timedelta", [0], {}],),
-        (["new", "timedelta", [0, 7200], {}],),
-        (["new", "timedelta", [-1, 68400], {}],),
-    ),
-    "timedelta": ((0,), (1,), (0, 3600), (7, 1), (-1,)),
-    "Fraction": ((1, 2), (0,), (3, 4), (-2, 3)),
-    "Path": (("a/b.txt",), ("",), ("/x/../y",), ("a.tar.gz",)),
-}
 
 
 def method_weight(method: Function) -> float:

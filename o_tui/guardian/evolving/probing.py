@@ -29,8 +29,8 @@ from o_tui.guardian.evolving.benches import Seen
 from o_tui.guardian.evolving.comparing import CASE_S, SLOW_TIMES, Sides, twins
 from o_tui.guardian.evolving.orders import Finding, Order, Report
 
-_LARGE_REFERENCE_S = 0.08
-_LARGE_CANDIDATE_S = 0.4
+_LARGE_REFERENCE_S = 0.04
+_LARGE_CANDIDATE_S = 0.3
 _REFERENCE_S = 0.06
 _LARGE_SHARE = 0.15
 _SHRINKING_S, _SHRINKING_LEAST_S = 0.4, 0.1
@@ -40,6 +40,8 @@ _AHEAD = 64
 """So many cases the reference runs before the candidate does: a fork costs as much as many small ones."""
 _TORN = 3
 """Two calls that come out so often as no order of them does, with the reference too, are not tried together again."""
+_UNSURE = 8
+"""Faults of a unit that did not come again in new processes, after which no more of it is asked for."""
 _T = TypeVar("_T")
 
 
@@ -55,6 +57,7 @@ class Prober:
         self._corpus = plan.Corpus()
         self._been: set[int] = set()
         self._torn: Counter[tuple[str, ...]] = Counter()
+        self._unsure: Counter[str] = Counter()
         self._alive_s = 0.0
         self._ms: dict[str, float] = {}
 
@@ -159,8 +162,12 @@ class Prober:
         waiting, found = iter(cases), None
         with closing(run):
             while some := list(islice(waiting, ahead)):
-                expected = list(islice(run, len(some)))
-                self._alive_s += sum(each.cpu_s for each in expected)
+                expected: list[Seen] = []
+                for seen in islice(run, len(some)):
+                    expected.append(seen)
+                    self._alive_s += seen.cpu_s
+                    if not kept and self._is_spent():
+                        break
                 found = self._compared(*self._learned(some, expected), kept=kept)
                 if found is not None or len(expected) < len(some) or (not kept and self._is_spent()):
                     break
@@ -241,8 +248,9 @@ class Prober:
         return None
 
     def _confirmed(self, case: Case, before: Sequence[Case], text: str, seen: Seen) -> Finding | None:
-        if not text or not self._sides.is_new(case, text, seen):
+        if not text or self._unsure[case.unit] >= _UNSURE or not self._sides.is_new(case, text, seen):
             return None
+        self._unsure[case.unit] += 1
         end_s = self.spent_s + _SHRINKING_LEAST_S
         end_s = min(end_s + _SHRINKING_S, max(end_s, self._order.cpu_s))
         return self._sides.confirmed(case, before, text, lambda: self.spent_s < end_s)

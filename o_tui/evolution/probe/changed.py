@@ -58,9 +58,12 @@ def _methods(ours: ast.ClassDef, theirs: ast.ClassDef, known: Set[str]) -> set[s
 
 
 def _differing(ours: list[ast.stmt], theirs: list[ast.stmt]) -> set[str]:
-    """Attributes that the one names more often than the other: what is done to them shows where they are used."""
+    """Attributes that the one names more often than the other: what is done to them shows where they are used.
+
+    A lock is none of them: all methods use it.
+    """
     one, other = _attributes(ours), _attributes(theirs)
-    return set((one - other) + (other - one))
+    return {name for name in (one - other) + (other - one) if not any(word in name.lower() for word in _GUARDS)}
 
 
 def _attributes(nodes: list[ast.stmt]) -> Counter[str]:

@@ -321,7 +321,7 @@ def _function(way: str) -> Callable[..., Any]:
         raise ValueError("by the callback")
 
     def flaky(*_args: Any) -> Any:
-        if counted() and count % 2:
+        if counted() and count % 2 == 0:
             raise ValueError("by the callback, now and then")
         return f"made {count}"
 

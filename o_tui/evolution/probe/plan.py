@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, zip_longest
 
 from o_tui.evolution.attacks import Ways
 from o_tui.evolution.probe import core, mutate
@@ -30,7 +30,7 @@ _MANY_CALLS_AT = 2
 """Many calls of one object are timed late: they cost most, and it is seldom they that show something."""
 _RACES_AT = 3
 """What was changed under a lock only is tried at once late: it takes as long as many others."""
-_AT_ONCE = 16
+_AT_ONCE = 32
 _ROUNDS = 40
 _PAIRS = 5
 _LARGE_FUNCTIONS = 12
@@ -210,24 +210,31 @@ def _races(harvest: Harvest, seed: int, corpus: Corpus) -> Iterator[Case]:
     for known in harvest.public_classes():
         if not harvest.is_suspect(known.name):
             continue
-        yield from _twice(known, harvest, corpus)
-        methods = [method for method in known.methods if method.flavour == ""]
-        changed = {method for method in methods if f"{known.name}.{method.name}" in harvest.suspects} or set(methods)
-        pairs = [(a, b) for a in methods for b in methods if a in changed or b in changed]
-        for number, (one, other) in enumerate(pairs):
-            for attempt in range(3):
-                maker = _maker(harvest, seed, "race", number, attempt, known.name)
-                args, kwargs = maker.made(known) if attempt else ([], {})
-                if any(p.required for p in known.init) and not attempt:
-                    args, kwargs = maker.made(known)
-                before = [_call(method, maker) for method in methods[: 6 * (attempt % 2)]]
-                first = _call(one, maker)
-                second = first if one is other and attempt < 2 else _call(other, maker)
-                yield Case("race", [*before, first, second], known.name, Call("", args, kwargs))
+        for both in zip_longest(_twice(known, harvest, corpus), _pairs(known, harvest, seed, corpus)):
+            yield from (case for case in both if case is not None)
     for function in harvest.functions.values():
         maker = _maker(harvest, seed, "race", function.name)
         call = _call(function, maker)
         yield Case("race", [call, call])
+
+
+def _pairs(known: Class, harvest: Harvest, seed: int, corpus: Corpus) -> Iterator[Case]:
+    """Each two methods at once, a method with itself first; of a new object, or of one that was made before."""
+    methods = [method for method in known.methods if method.flavour == ""]
+    changed = {method for method in methods if f"{known.name}.{method.name}" in harvest.suspects} or set(methods)
+    pairs = [(a, b) for a in methods for b in methods if a in changed or b in changed]
+    pairs.sort(key=lambda pair: pair[0] is not pair[1])
+    needed = any(p.required for p in known.init)
+    for number, (one, other) in enumerate(pairs):
+        for attempt in range(3):
+            maker = _maker(harvest, seed, "race", number, attempt, known.name)
+            made = [case.new for case in corpus.cases if case.target == known.name]
+            new = Call("", *maker.made(known)) if needed or attempt else Call("")
+            new = made[(number + attempt) % len(made)] if made and (needed or attempt) else new
+            before = [_call(method, maker) for method in methods[: 6 * (attempt % 2)]]
+            first = _call(one, maker)
+            second = first if one is other and attempt < 2 else _call(other, maker)
+            yield Case("race", [*before, first, second], known.name, new)
 
 
 def _twice(known: Class, harvest: Harvest, corpus: Corpus) -> Iterator[Case]:

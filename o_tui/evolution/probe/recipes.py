@@ -349,7 +349,7 @@ class Maker:
     def _fn(self, kind: Type, depth: int) -> Recipe:
         result = kind.inner[0] if kind.inner else Type("any")
         if kind.name == "0" or result.kind == "none":
-            way = self._random.choice(("count", "count", "count", "raise", "flaky"))
+            way = self._random.choice(("count", "count", "count", "count", "raise", "flaky"))
         else:
             by_result = {"int": "size", "float": "size", "bool": "truth", "str": "text"}
             way = by_result.get(result.kind, "first")

@@ -127,7 +127,7 @@ class Sides:
         if self._order.contract or (self._order.repair and self._breaks(case)):
             return self._breaks(case)
         found = self._alone(self.candidate, case)
-        if found is None or (case.kind == "race" and not compare.torn(found.observation)):
+        if found is None or (case.kind == "race" and not found.ended and not compare.torn(found.observation)):
             return ""
         first = self._alone(self.reference, case)
         if first is None or first.ended:

@@ -223,7 +223,7 @@ class Prober:
         for case, seen in zip(cases, benches.run(self._sides.candidate, cases, limits=lambda _i: CASE_S), strict=False):
             self._cases += 1
             running_s += seen.cpu_s
-            if compare.torn(seen.observation) and self._torn[_pair(case)] < _TORN:
+            if (seen.ended or compare.torn(seen.observation)) and self._torn[_pair(case)] < _TORN:
                 self._torn[_pair(case)] += 1
                 if found := self._confirmed(case, [case], "two calls at once differ", seen):
                     return found

@@ -161,7 +161,7 @@ def test_tasks_properties_and_hashes_are_probed(old: str, new: str, words: str) 
     assert words in wrong(old, new, TASKS)
 
 
-LATER = ("pool: async", "memo: aliasing", "codec: size: the length", "calendars: time zone")
+LATER = ("pool: async", "codec: size: the length")
 
 
 @pytest.mark.parametrize("seed_", [1, 2])

@@ -337,7 +337,11 @@ def _await_ready(ready: int, process: subprocess.Popen[bytes], paths: Paths, wai
     deadline_s = time.monotonic() + wait_s
     text = b""
     while not text.endswith(b"\n"):
-        readable, _, _ = select.select([ready], [], [], max(0.0, deadline_s - time.monotonic()))
+        try:
+            readable, _, _ = select.select([ready], [], [], max(0.0, deadline_s - time.monotonic()))
+        except KeyboardInterrupt:
+            process.terminate()  # nobody else knows of it
+            raise
         if not readable:
             process.terminate()
             raise UnreachableError(f"the guardian was not ready within {wait_s:g} s", hint=f"see {paths.log}")

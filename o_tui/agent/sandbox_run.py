@@ -291,6 +291,7 @@ def judge(order: Order) -> Verdict:
 
 def main() -> NoReturn:
     """The program."""
+    _native.set_parent_death_signal(signal.SIGKILL)  # nobody would read the verdict
     verdict = judge(order_of(sys.stdin.buffer.read()))
     sys.stdout.buffer.write(encode(verdict))
     sys.stdout.buffer.flush()

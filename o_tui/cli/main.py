@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -24,6 +25,8 @@ _PATHS = ("data_dir", "file")
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        _end_in_order()
     _open_what_is_closed()
     try:
         code = _run(words)
@@ -43,6 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = "" if error.filename is None else f": {error.filename}"
         return _complain(PeerError(f"{error.strerror or error}{where}"))
     return code
+
+
+def _end_in_order() -> None:
+    """SIGTERM, and a terminal that hangs up, are as Ctrl+C: what a command has started or made ends with it."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _open_what_is_closed() -> None:

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import math
 import os
-import signal
 import sys
 import time
 from collections import Counter
@@ -158,7 +157,6 @@ def _go(context: Context, run: Run) -> None:
     from o_tui.evolution import run_notes
 
     name = run.store.folder.name
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run.go()
     except KeyboardInterrupt:

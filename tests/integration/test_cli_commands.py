@@ -102,6 +102,18 @@ def test_a_guardian_that_a_command_starts_ends_with_it(alone: Shell) -> None:
     assert alone.json("stop") == {"stopped": True, "pid": first["pid"]}
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_ended_ends_the_guardian_that_it_started(alone: Shell, number: signal.Signals) -> None:
+    (alone.paths.data / "c.py").write_text((shipped("data") / "genome" / "recall.py").read_text() + "\n# new\n")
+    words = [*COMMAND, "evolve", "recall", "--from", str(alone.paths.data / "c.py"), "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=alone.environment) as running:
+        assert running.stdout is not None and running.stdout.readline()
+        assert holder(alone.paths) is not None
+        running.send_signal(number)
+        running.communicate(timeout=60)
+    assert running.returncode == 130 and holder(alone.paths) is None
+
+
 def test_say_in_all_its_ways(shell: Shell) -> None:
     answer = shell.json("say", "remember the key is under the pot")
     assert set(answer) >= {"request_id", "text", "elapsed_ms", "recovered"}

@@ -80,7 +80,7 @@ class Client:
                 self.ends_guardian = False
                 # a connection of its own: this one may be in the middle of an answer
                 with connect(self._paths) as other:
-                    stop_guardian(other)
+                    stop_guardian(other, unless_more_than=2)  # these two; somebody else may have come meanwhile
         except UnreachableError:
             pass  # it has ended by itself, which is what was wanted
         finally:
@@ -359,8 +359,11 @@ def _await_ready(ready: int, process: subprocess.Popen[bytes], paths: Paths, wai
     raise as_error(int(said.get("code", 1)), str(said.get("error", "")), str(said.get("hint", "")))
 
 
-def stop_guardian(client: Client, wait_s: float = STOP_S) -> bool:
-    """Asks the guardian to end and waits until the workspace is free; False if it still is not."""
+def stop_guardian(client: Client, wait_s: float = STOP_S, unless_more_than: int = 0) -> bool:
+    """Asks the guardian to end and waits until the workspace is free; False if it still is not.
+
+    Where more connections than `unless_more_than` are open (0: however many are) it ends when the last has gone.
+    """
     client.ends_guardian = False
-    client.call("stop", wait_s=wait_s)
-    return client.wait_closed(wait_s)
+    said = client.call("stop", wait_s=wait_s, unless_more_than=unless_more_than)
+    return bool(said["stopped"]) and client.wait_closed(wait_s)

@@ -30,6 +30,7 @@ LIST_LIMIT = 1_000
 PAGE_BYTES = 1 << 20
 """Texts and answers of one page: it is packed in one piece, and packing more would keep the loop waiting."""
 NAME_CHARS = 120
+ALONE_LOOK_S = 0.2
 """Of a program's name, in a row."""
 _COUNTS = frozenset({"limit", "n", "k"})
 
@@ -184,10 +185,19 @@ class Api:
         figures = self._guardian.metrics.read(self._guardian.telemetry())
         return {"text": figures.prometheus(), "values": figures.snapshot()}
 
-    async def stop(self) -> dict[str, Any]:
-        """Ends the guardian, after this answer."""
-        asyncio.get_running_loop().call_later(0.05, self._guardian.request_stop, "an operator stopped it")
-        return {"stopped": True, "pid": self._guardian.pid}
+    async def stop(self, unless_more_than: int = 0) -> dict[str, Any]:
+        """Ends the guardian, after this answer; where more connections than that are open, when the last has gone."""
+        guardian = self._guardian
+        alone = not unless_more_than or guardian.connected() <= unless_more_than
+        if alone:
+            asyncio.get_running_loop().call_later(0.05, guardian.request_stop, "an operator stopped it")
+        else:
+            guardian.beside.every(ALONE_LOOK_S, "it could not be seen who is there", self._stop_when_alone)
+        return {"stopped": alone, "pid": guardian.pid}
+
+    async def _stop_when_alone(self) -> None:
+        if not self._guardian.connected():
+            self._guardian.request_stop("the command that started it, and whoever came meanwhile, have gone")
 
     # --- chat
 

@@ -65,6 +65,7 @@ class Guardian:
         self.started_ns = time.monotonic_ns()
         self.sink: Callable[[str, dict[str, Any]], None] = lambda _topic, _data: None
         self.followers: Callable[[], int] = lambda: 0
+        self.connected: Callable[[], int] = lambda: 0
         self.loop_monitor = LoopMonitor()
         self.health = HealthMonitor(config.health.heartbeat_s, config.health.death_s, self._silent)
         self.pulse = Pulse(self._alive, self._silent, config.health.death_s)

@@ -173,6 +173,7 @@ def _views(guardian: Guardian, evolutions: Evolutions) -> ViewServer:
     )
     guardian.sink = views.publish
     guardian.followers = lambda: views.followers
+    guardian.connected = lambda: len(views.rows())
     guardian.hang_up = views.close
     return views
 

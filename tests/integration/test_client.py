@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -207,6 +208,19 @@ def test_one_that_we_start_ends_with_us_and_one_that_ran_stays(workspace: Paths)
         with ensure_guardian(workspace) as second:
             assert not second.started and second.welcome.pid == pid
         assert holder(workspace) is not None
+    assert holder(workspace) is None
+
+
+def test_one_that_we_start_does_not_end_under_somebody_who_came_meanwhile(workspace: Paths) -> None:
+    first = ensure_guardian(workspace)
+    with ensure_guardian(workspace) as second:
+        first.close()
+        assert first.started and not second.started
+        assert second.call("say", text="what is 6*7")["ok"]
+        assert second.call("status")["guardian"]["pid"] == second.welcome.pid
+        pidfd = os.pidfd_open(second.welcome.pid)
+    assert select.select([pidfd], [], [], 20)[0], "nobody is there any more"
+    os.close(pidfd)
     assert holder(workspace) is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -33,11 +34,17 @@ def need_terminal(what: str) -> None:
         raise UsageError(f"{what} needs a terminal", hint="for scripts: o-tui say, o-tui status, o-tui --help")
 
 
-def show(paths: Paths, settings: Config, start_guardian: Callable[[], None]) -> int:
+def show(
+    paths: Paths, settings: Config, start_guardian: Callable[[], object] | None = None, *, embedded: bool = False
+) -> int:
     """The view of a workspace, until it is left: the commands' one door to the screen."""
-    from o_tui.ui.app import run
+    gc.disable()  # until the first frame is out: what the imports make stays
+    try:
+        from o_tui.ui.app import run
 
-    return run(paths, settings, start_guardian=start_guardian)
+        return run(paths, settings, embedded=embedded, start_guardian=start_guardian)
+    finally:
+        gc.enable()
 
 
 def screen(context: Context) -> int:
@@ -47,20 +54,22 @@ def screen(context: Context) -> int:
 
     settings = config.load(context.paths.config_file)
     context.paths.prepare()
-    from o_tui.ui.app import run
-
     if not context.args.embedded:
-        from o_tui.client import ensure_guardian
-
-        # somebody else may start one at the same moment: theirs is as good, so not start_guardian alone
-        return run(context.paths, settings, start_guardian=lambda: ensure_guardian(context.paths, keep=True).close())
+        return show(context.paths, settings, lambda: _ensure_guardian(context.paths))
     from o_tui.guardian.embedded import Embedded
 
     guardian = Embedded(context.paths, settings)
     try:
-        return run(context.paths, settings, embedded=True, start_guardian=guardian.start)
+        return show(context.paths, settings, guardian.start, embedded=True)
     finally:
         guardian.stop()
+
+
+def _ensure_guardian(paths: Paths) -> None:
+    from o_tui.client import ensure_guardian
+
+    # somebody else may start one at the same moment: theirs is as good, so not start_guardian alone
+    ensure_guardian(paths, keep=True).close()
 
 
 def attach(context: Context) -> int:
@@ -77,9 +86,8 @@ def attach(context: Context) -> int:
     client.close()
     need_terminal("attach")
     from o_tui import config
-    from o_tui.ui.app import run
 
-    return run(context.paths, config.load(context.paths.config_file))
+    return show(context.paths, config.load(context.paths.config_file))
 
 
 def ssh_command(target: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from rich.color import Color as RichColor
 from rich.segment import Segment
 from rich.style import Style
+from textual.app import App
 from textual.color import Color
 from textual.filter import LineFilter
 from textual.scrollbar import ScrollBar, ScrollBarRender
@@ -78,7 +79,7 @@ class Appearance:
         self._stamps = {}
         self._found = themes.Found()
         self._read_themes()
-        self.use_theme(app.config.screen.theme)
+        self._begin_with(app.config.screen.theme)
         app.set_class(app.config.screen.ascii, "-ascii")
         ScrollBar.renderer = PlainScrollBar if app.config.screen.ascii else ScrollBarRender
         if app.no_color:
@@ -102,6 +103,18 @@ class Appearance:
     def theme_problems(self) -> list[str]:
         """One line for each theme file that cannot be used."""
         return list(self._found.problems)
+
+    def _begin_with(self, wanted: str) -> None:
+        """The first theme. Nothing is drawn yet; Textual's way to change one parses and applies every style again."""
+        app = self._view
+        name, problem = themes.choose(wanted, self.theme_names(), self.dark_terminal)
+        if problem:
+            app.tell(problem, "warning")
+        app.set_reactive(App.theme, name)
+        dark = app.current_theme.dark
+        app.update_classes({f"-theme-{name}": True, "-dark-mode": dark, "-light-mode": not dark}, update=False)
+        app._refresh_truecolor_filter(app.ansi_theme)
+        app.stylesheet.set_variables(app.get_css_variables())
 
     def use_theme(self, wanted: str, *, save: bool = False) -> None:
         """Shows a theme, by its name or `auto`; with `save` also from now on."""

@@ -19,7 +19,8 @@ class Borders(App[int], inherit_bindings=False):
 
     leading = False
     """The next key is a letter of the leader."""
-    _painted = False
+    painted = False
+    """The first frame is on its way to the terminal."""
 
     async def lead(self, key: str) -> None:
         """Takes the key after the leader."""
@@ -59,8 +60,8 @@ class Borders(App[int], inherit_bindings=False):
             driver.skipped()
             return
         super()._display(screen, renderable)
-        if not self._painted and renderable is not None:
-            self._painted = True
+        if not self.painted and renderable is not None:
+            self.painted = True
             self.call_later(self.first_frame_out)
 
     def repaint_all(self) -> None:

@@ -84,6 +84,10 @@ class Frame(boundary.Guarded, Screen[None]):
         self.rearrange()
         self.panes["chat"].call_after_refresh(self.focus_pane)
 
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        """Before the first frame every style has just been applied: once is enough."""
+        event.refresh_styles = event.refresh_styles and self.view.painted
+
     async def load_panes(self) -> None:
         """Puts the panes into their places."""
         with self.app.batch_update():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import sys
@@ -52,7 +51,6 @@ def show(
     textual.screen.UPDATE_PERIOD = 1 / (REMOTE_FPS if remote else LOCAL_FPS)  # type: ignore[misc]
     if remote:
         SafeDriver.mouse_mode = "1002"
-    gc.disable()  # until the first frame is out
     with errors_to_log(paths):
         app = OApp(
             paths,

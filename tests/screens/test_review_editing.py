@@ -13,8 +13,8 @@ from o_tui.paths import Paths
 from o_tui.protocol.errors import OError, UsageError
 from o_tui.ui.app import OApp
 from o_tui.ui.terminal import editor
-from tests.screens.test_review_pane import review
 from tests.support.panes import NEW, Opened, evolution, opened, with_evolutions
+from tests.support.review import review
 from tests.support.scripted_link import ScriptedGuardian
 from tests.support.terminal import PtyView
 

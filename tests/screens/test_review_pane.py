@@ -1,73 +1,27 @@
-"""The pane Review: looking at a change, and deciding about it. Nothing that strays here approves."""
+"""The pane Review: looking at a change, and the decisions beside approving it."""
 
 from __future__ import annotations
 
-import random
-import string
 import time
-from typing import Any
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
-from textual import events
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from o_tui.paths import Paths
-from o_tui.protocol.errors import RefusedError
 from o_tui.ui.diff.view import DiffView
-from o_tui.ui.panes.approval import DEAD_S, Gate
-from o_tui.ui.panes.review import ReviewPane
 from o_tui.ui.screens.confirm import ConfirmScreen
 from o_tui.ui.screens.part import PartScreen
 from o_tui.ui.screens.reject_reason import RejectScreen
-from tests.support import scripted_data
-from tests.support.panes import OLD, SIZES, THEMES, Opened, diff_text, evolution, opened, with_evolutions
+from tests.support.panes import OLD, SIZES, THEMES, diff_text, evolution, opened, with_evolutions
+from tests.support.review import VERSION, keeps_parts, one, review, two
 from tests.support.scripted_link import ScriptedGuardian
-
-VERSION = "0.1.1"
 
 
 @pytest.fixture(autouse=True)
 def utc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-
-
-class Clock:
-    """The time that the gates see."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def wait(self) -> None:
-        """The dead time is over."""
-        self.now += DEAD_S
-
-
-def one(guardian: ScriptedGuardian) -> None:
-    with_evolutions(evolution())(guardian)
-    guardian.handlers["status"] = lambda: {"genome": {"revision": "9f3c1e0b5d7a", "version": "0.1.0"}}
-    guardian.handlers["approve"] = lambda id, digest, evidence: evolution(state="promoted", version=VERSION, by="ada")
-    guardian.handlers["reject"] = lambda id, reason: evolution(state="rejected", reason=reason, by="ada")
-
-
-def two(guardian: ScriptedGuardian) -> None:
-    with_evolutions(evolution(), evolution(id="ev-18", gene="respond", time_ns=scripted_data.NOW))(guardian)
-
-
-async def review(view: Opened) -> tuple[ReviewPane, Clock]:
-    """The pane with its change shown and a clock that stands still; the dead time has just begun."""
-    pane = view.app.frame.panes["review"]
-    assert isinstance(pane, ReviewPane)
-    clock = Clock()
-    pane.gate.clock = pane.bar.gate.clock = clock
-    await view.go("review")
-    await view.until(lambda: pane._item and pane.diff.has_focus)
-    pane.gate.close()
-    return pane, clock
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -216,217 +170,6 @@ async def test_a_diff_full_of_escapes_is_harmless(workspace: Paths) -> None:
         assert not {"\x1b", "\x9b", "\r", "\x07"} & set(view.text())
 
 
-# --- approving
-
-
-async def approve(view: Opened, pane: ReviewPane, clock: Clock, version: str = VERSION) -> None:
-    clock.wait()
-    await view.press("A")
-    await view.until(lambda: pane.bar.open_for)
-    await view.press(*version)
-    clock.wait()
-    await view.press("enter")
-
-
-async def test_approving_sends_the_digest_of_what_is_shown(workspace: Paths) -> None:
-    async with opened(workspace, setup=one) as view:
-        pane, clock = await review(view)
-        await approve(view, pane, clock)
-        seen = {"digest": evolution()["diff_sha256"], "evidence": evolution()["evidence_sha256"]}
-        assert await view.called("approve") == {"id": "ev-17", **seen}
-        await view.until(lambda: f"Promoted v{VERSION}" in view.text())
-
-
-async def test_a_refusal_is_shown(workspace: Paths) -> None:
-    def refuse(guardian: ScriptedGuardian) -> None:
-        def approve(**_params: Any) -> None:
-            raise RefusedError("stale base: made from 9f3c1e", hint="evolve it again")
-
-        one(guardian)
-        guardian.handlers["approve"] = approve
-
-    async with opened(workspace, setup=refuse) as view:
-        pane, clock = await review(view)
-        await approve(view, pane, clock)
-        await view.until(lambda: "Refused: stale base" in view.text())
-
-
-async def test_keys_are_dead_at_first(workspace: Paths) -> None:
-    async with opened(workspace, setup=one) as view:
-        pane, clock = await review(view)
-        await view.press("A")
-        assert not pane.bar.open_for
-        assert "Too soon" in view.text()
-        clock.wait()
-        await view.press("A")
-        assert pane.bar.open_for == "ev-17"
-
-
-async def test_they_are_dead_again_when_the_focus_comes_back(workspace: Paths) -> None:
-    async with opened(workspace, setup=one) as view:
-        pane, clock = await review(view)
-        clock.wait()
-        await view.go("vault")
-        await view.go("review")
-        await view.press("A")
-        assert not pane.bar.open_for
-
-
-async def test_they_are_dead_again_when_another_change_comes_up(workspace: Paths) -> None:
-    async with opened(workspace, setup=two) as view:
-        pane, clock = await review(view)
-        clock.wait()
-        await view.press("L")
-        await view.until(lambda: pane._item["id"] == "ev-18")
-        await view.press("A")
-        assert not pane.bar.open_for
-
-
-async def test_the_palette_cannot_approve(workspace: Paths) -> None:
-    async with opened(workspace, setup=one) as view:
-        pane, clock = await review(view)
-        await view.go("chat")
-        clock.wait()
-        await view.app.perform("review.approve")
-        await view.pilot.pause()
-        assert not pane.bar.open_for
-
-
-@pytest.mark.parametrize("typed", ["0.1.2", "", "y", "0.1.1x", "yes"])
-async def test_only_the_version_counts(workspace: Paths, typed: str) -> None:
-    async with opened(workspace, setup=one) as view:
-        pane, clock = await review(view)
-        await approve(view, pane, clock, typed)
-        assert "nothing was approved" in view.text()
-        assert not pane.bar.open_for
-        assert pane.diff.has_focus
-        assert view.calls("approve") == []
-
-
-async def test_a_paste_does_not_count(workspace: Paths) -> None:
-    async with opened(workspace, setup=one) as view:
-        pane, clock = await review(view)
-        clock.wait()
-        await view.press("A")
-        field = pane.bar.query_one(Input)
-        view.app._clipboard = VERSION
-        view.app.screen.post_message(events.Paste(VERSION))
-        await view.until(lambda: not pane.bar.open_for)
-        assert field.value == ""
-        clock.wait()
-        await view.press("A", "ctrl+v")
-        clock.wait()
-        await view.press("enter")
-        assert view.calls("approve") == []
-
-
-async def test_a_paste_that_comes_as_keys_does_not_count(workspace: Paths) -> None:
-    async with opened(workspace, setup=one) as view:
-        _, clock = await review(view)
-        clock.wait()
-        # no time goes by between these
-        await view.press("A", *VERSION, "enter")
-        assert view.calls("approve") == []
-        assert "Too fast" in view.text()
-
-
-async def test_leaving_the_field_decides_nothing(workspace: Paths) -> None:
-    async with opened(workspace, setup=one) as view:
-        pane, clock = await review(view)
-        clock.wait()
-        await view.press("A", *VERSION)
-        await view.go("vault")
-        assert not pane.bar.open_for
-        await view.go("review")
-        clock.wait()
-        await view.press("enter")
-        assert view.calls("approve") == []
-
-
-async def test_esc_takes_the_question_back(workspace: Paths) -> None:
-    async with opened(workspace, setup=one) as view:
-        pane, clock = await review(view)
-        clock.wait()
-        await view.press("A", *VERSION, "escape")
-        assert not pane.bar.open_for
-        assert pane.diff.has_focus
-        assert "Nothing was approved." in view.text()
-        clock.wait()
-        await view.press("enter")
-        assert view.calls("approve") == []
-
-
-async def test_a_diff_that_is_not_the_one_to_be_approved(workspace: Paths) -> None:
-    async with opened(workspace, setup=with_evolutions(evolution(diff_sha256="00" * 32))) as view:
-        pane, clock = await review(view)
-        clock.wait()
-        await view.press("A")
-        assert not pane.bar.open_for
-        assert "digests differ" in view.text()
-
-
-async def test_a_change_that_is_decided_meanwhile(workspace: Paths) -> None:
-    async with opened(workspace, setup=one) as view:
-        pane, clock = await review(view)
-        clock.wait()
-        await view.press("A", *VERSION)
-        view.guardian.notify("evolution", {"id": "ev-17", "state": "rejected", "reason": "by another operator"})
-        await view.until(lambda: not pane.bar.open_for)
-        clock.wait()
-        await view.press("enter")
-        assert view.calls("approve") == []
-
-
-@pytest.mark.parametrize("amount", [1_000, pytest.param(10_000, marks=pytest.mark.torture)])
-async def test_stray_keys_and_pastes_approve_nothing(
-    workspace: Paths, amount: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Random keys and pastes, the clock going on between them, so that no dead time protects."""
-    chance = random.Random(20251121)
-    keys = [*string.ascii_letters, *string.digits, ".", "enter", "escape", "tab", "up", "down", "space", "ctrl+v"]
-    keys += ["A"] * 12 + ["enter"] * 12
-    pastes = [VERSION, f"{VERSION}\n", f"A{VERSION}\n", "yes\n", "approve ev-17\n"]
-    async with opened(workspace, setup=one) as view:
-        view.app._clipboard = VERSION
-        pane, clock = await review(view)
-        asked: list[str] = []
-        ask = pane.bar.ask
-        monkeypatch.setattr(pane.bar, "ask", lambda *about: (asked.append(about[0]), ask(*about)))
-        sent = 0
-        while sent < amount:
-            clock.now += chance.choice([0.01, 0.2, 1.0])
-            for _ in range(chance.randint(1, 8)):
-                if chance.random() < 0.05:
-                    view.app.post_message(events.Paste(chance.choice(pastes)))
-                else:
-                    key = chance.choice(keys)
-                    view.app.post_message(
-                        events.Key(key, {".": ".", "space": " "}.get(key, key if len(key) == 1 else None))
-                    )
-                sent += 1
-            await view.pilot.pause()
-            while view.app.screen is not view.app.frame:
-                await view.pilot.press("escape")
-            while pane.diff.unmark():  # with marks the whole is not asked for
-                pass
-            if not pane.has_focus_within:
-                await view.go("review")
-        assert len(asked) > 10, "the keys have to come to the question, else this says nothing"
-        assert view.calls("approve") == []
-
-
-def test_the_gate_opens_after_the_dead_time() -> None:
-    clock = Clock()
-    gate = Gate(clock)
-    assert gate.open
-    gate.close()
-    assert not gate.open
-    clock.now += DEAD_S - 0.001
-    assert not gate.open
-    clock.now += 0.001
-    assert gate.open
-
-
 # --- the other decisions
 
 
@@ -508,11 +251,6 @@ async def test_a_decided_change_can_be_looked_at(workspace: Paths) -> None:
 
 
 # --- parts of a change
-
-
-def keeps_parts(guardian: ScriptedGuardian) -> None:
-    one(guardian)
-    guardian.handlers["evolution.accept_part"] = lambda id, digest, keep, reason: {"evolution": "ev-20"}
 
 
 async def test_hunks_are_marked_and_a_part_goes_back_to_the_shadow(workspace: Paths) -> None:

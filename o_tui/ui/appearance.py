@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -27,31 +28,40 @@ _ALIASES = {"brand": "accent", "tab": "primary", "key": "primary", "": "foregrou
 _DEFAULT = RichColor.default()
 
 
+MARKED = ("cursor-row", "selection", "added-word", "removed-word", "match", "scrollbar", "scrollbar-hover")
+"""Grounds that say something: where there is no colour they are reversed."""
+
+
 @lru_cache(maxsize=4096)
-def _without_color(style: Style, dark: bool) -> Style:
+def _without_color(style: Style, marked: frozenset[str], ground: str) -> Style:
     """The same style in the terminal's own two colours: what stood out by its ground is reversed."""
-    ground = style.bgcolor.get_truecolor() if style.bgcolor is not None else None
-    stands_out = ground is not None and (max(ground) > 150 if dark else max(ground) < 120)
+    below = style.bgcolor.get_truecolor().hex if style.bgcolor is not None else ground
+    stands_out = below in marked or themes.contrast(below, ground) >= themes.DISABLED_CONTRAST
     return Style.from_color(_DEFAULT, _DEFAULT) + Style(
         bold=style.bold,
         italic=style.italic,
         underline=style.underline,
         strike=style.strike,
-        reverse=bool(style.reverse) != stands_out,
+        reverse=bool(style.reverse) or stands_out,
         meta=style.meta,
     )
 
 
 class NoColor(LineFilter):
-    """NO_COLOR: no colour reaches the terminal."""
+    """NO_COLOR: no colour reaches the terminal. `roles` are the theme's variables at the moment."""
 
-    def __init__(self, dark: bool) -> None:
+    def __init__(self, roles: Callable[[], Mapping[str, str]]) -> None:
         super().__init__()
-        self._dark = dark
+        self._roles = roles
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """Takes the colours away."""
-        return [Segment(text, _without_color(style or Style(), self._dark), None) for text, style, _ in segments]
+        roles = self._roles()
+        marked = frozenset(roles[name] for name in MARKED)
+        return [
+            Segment(text, _without_color(style or Style(), marked, roles["background"]), None)
+            for text, style, _ in segments
+        ]
 
 
 class PlainScrollBar(ScrollBarRender):
@@ -83,7 +93,7 @@ class Appearance:
         app.set_class(app.config.screen.ascii, "-ascii")
         ScrollBar.renderer = PlainScrollBar if app.config.screen.ascii else ScrollBarRender
         if app.no_color:
-            app._filters[:] = [NoColor(dark)]
+            app._filters[:] = [NoColor(lambda: app.theme_variables)]
 
     def _read_themes(self) -> None:
         app = self._view

@@ -79,6 +79,12 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+def mix(one: str, other: str, share: float) -> str:
+    """A colour between two, with a share (0 to 1) of the other."""
+    pairs = [(int(one[index : index + 2], 16), int(other[index : index + 2], 16)) for index in (1, 3, 5)]
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
+
+
 def check(colors: Colors) -> list[str]:
     """What is wrong with some colours: a spelling, or a contrast that is too low. Empty: nothing."""
     values = msgspec.structs.asdict(colors)
@@ -150,6 +156,9 @@ def variables(colors: Colors) -> dict[str, str]:
         "selection": colors.selection,
         "added": colors.added,
         "removed": colors.removed,
+        "added-word": mix(colors.added, colors.success, 0.25),
+        "removed-word": mix(colors.removed, colors.error, 0.25),
+        "match": mix(colors.background, colors.warning, 0.4),
         "code": colors.code,
         "border": colors.border_focus,
         "border-blurred": colors.border,

@@ -6,6 +6,7 @@ long are left plain (a regular expression that backtracks would stop the screen)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -19,6 +20,8 @@ Span = tuple[int, int, str]
 """Start, end (characters of the line) and a style as `textual.highlight` writes it."""
 
 LANGUAGES = {".py": "python", ".pyi": "python", ".toml": "toml", ".json": "json", ".md": "markdown"}
+_FADED = re.compile(r" \d+%")
+"""A colour that is mixed with its ground may come out too pale to be read: roles of the theme do not."""
 LONGEST_LINE = 500
 STEP_LINES = 400
 
@@ -33,7 +36,7 @@ def _style(token: _TokenType) -> str:
     kind: _TokenType | None = token
     while kind is not None:
         if found := HighlightTheme.STYLES.get(kind):
-            return found
+            return _FADED.sub("", found.replace("$text 60%", "$text-muted italic"))
         kind = kind.parent
     return ""
 

@@ -43,8 +43,8 @@ class DiffView(Guarded, ScrollView, can_focus=True):
         & > .diff--context { color: $foreground; }
         & > .diff--added { background: $success 14%; }
         & > .diff--removed { background: $error 14%; }
-        & > .diff--added-word { background: $success 34%; text-style: bold; }
-        & > .diff--removed-word { background: $error 34%; text-style: bold; }
+        & > .diff--added-word { background: $success 34%; color: $foreground; }
+        & > .diff--removed-word { background: $error 34%; color: $foreground; }
         & > .diff--gutter { color: $foreground 60%; }
         & > .diff--note { color: $foreground 70%; text-style: italic; }
         & > .diff--file { text-style: bold; background: $panel; }
@@ -52,7 +52,7 @@ class DiffView(Guarded, ScrollView, can_focus=True):
         & > .diff--current { color: $text-primary; text-style: bold; background: $primary 20%; }
         & > .diff--blank { color: $foreground 15%; }
         & > .diff--flag { background: $error; color: $background; text-style: bold; }
-        & > .diff--match { background: $warning 45%; text-style: bold underline; }
+        & > .diff--match { background: $warning 45%; color: $foreground; }
     }
     """
 
@@ -319,8 +319,9 @@ class DiffView(Guarded, ScrollView, can_focus=True):
         if self._painter is None:
             styles: dict[str, Style] = {name: self.get_visual_style(f"diff--{name}") for name in STYLE_NAMES}
             for name in ("added-word", "removed-word", "match"):
-                styles[name] = self.get_visual_style(f"diff--{name}", partial=True)
-                styles[name] = Style(background=styles[name].background, bold=True, underline=name == "match")
+                # with letters of its own: not every colour of the syntax can be read on this ground
+                whole = styles[name]
+                styles[name] = Style(whole.background, whole.foreground, bold=True, underline=name == "match")
             styles["base"] = self.visual_style
             scroll = self.scroll_offset.x
             frame = Frame.of(

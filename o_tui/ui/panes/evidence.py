@@ -47,7 +47,7 @@ def summary(row: Row, flags: Sequence[Flag]) -> list[Text]:
     failed = [stage for stage in stages if not _passed(stage)]
     items.append(Text(f"stages {len(stages) - len(failed)} ok" + (f", {len(failed)} NOT" if failed else "")))
     items += [] if flags else [Text("hidden characters: none")]
-    return [*items, Text("i evidence", "dim")]
+    return [*items, Text("i evidence")]
 
 
 def _in_short(found: Mapping[str, Any]) -> Iterator[Text]:

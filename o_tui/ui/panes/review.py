@@ -236,7 +236,7 @@ class ReviewPane(editing.Editing):
         elif row.get("state") == "pending":
             head.append("(current)")
         head.append(f"  {self._position}")
-        head.append(f"  by {shown(row.get('origin'), 12)}", "dim")
+        head.append(f"  by {shown(row.get('origin'), 12)}")
         self.query_one("#review-head", Line).show(head)
         self._tell_decision()
 

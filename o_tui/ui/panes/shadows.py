@@ -186,7 +186,7 @@ class ShadowsPane(Pane):
         since = age_ns(int(row.get("time_ns") or 0), self.view.now_ns())
         head.append(f"{shown(row.get('id'))} {shown(row.get('gene'))}  ", "bold")
         head.append(f"since {since}  ")
-        head.append(shown(row.get("goal"), 200), "dim")
+        head.append(shown(row.get("goal"), 200))
         width = max(20, self.size.width - 4)
         head.truncate(width, overflow="ellipsis")
         bar = self._pairs_bar(row)
@@ -288,7 +288,7 @@ def steps(row: Row) -> list[Text]:
         mark = "[!]" if failed else "[x]" if index < at else "[>]" if index == at else "[ ]"
         text = Text(f"{mark} {name}", style="bold" if index == at else "")
         if stage.get("ms") is not None and index <= at:
-            text.append(f" {milliseconds(stage['ms'])}", "dim")
+            text.append(f" {milliseconds(stage['ms'])}")
         found.append(text)
     if searched := population(row):
         found.append(Text(searched))

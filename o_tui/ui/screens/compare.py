@@ -59,7 +59,7 @@ def beside(one: Mapping[str, Any], other: Mapping[str, Any], width: int = 28) ->
         if left == right == "-":
             continue
         same = one.get(key) == other.get(key)
-        text.append(f"{name:<14}  ", "dim")
+        text.append(f"{name:<14}  ")
         text.append(f"{fit(left, width)} {'= ' if same else '!='}  ")
         text.append(f"{fit(right, width)}\n", "" if same else "bold")
     return text

@@ -79,7 +79,7 @@ def table(found: Sequence[Fact], width: int = 72) -> Text:
             text.append(f"\n{name}\n" if text else f"{name}\n", "bold")
             continue
         first, *rest = _wrap(value, max(16, width - left - 2))
-        text.append(f"{name:<{left}}  ", "dim")
+        text.append(f"{name:<{left}}  ")
         text.append(first + "\n")
         for line in rest:
             text.append(" " * (left + 2) + line + "\n")

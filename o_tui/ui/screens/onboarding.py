@@ -108,7 +108,7 @@ class OnboardingScreen(Dialog[None]):
         options.highlighted = min(at, len(found) - 1)
         if self._step == "choose":
             options.focus()
-            self.query_one("#question", Static).update(Text(f"\n{note}" if note else "", style="dim"))
+            self.query_one("#question", Static).update(Text(f"\n{note}" if note else ""))
 
     # --- choosing
 

@@ -90,9 +90,9 @@ class SettingsScreen(Dialog[None]):
         if row is not None and not row.get("heading"):
             text.append(f"{row['key']}  ", "bold")
             text.append(f"{row['text']}\n")
-            text.append(f"now: {written(row['value'])}   default: {written(row['default'])}", "dim")
+            text.append(f"now: {written(row['value'])}   default: {written(row['default'])}")
             choices = self._choices(row)
-            text.append(f"   one of: {', '.join(choices)}" if choices else "", "dim")
+            text.append(f"   one of: {', '.join(choices)}" if choices else "")
         self.query_one("#about", Static).update(text)
         self.complain("")
 

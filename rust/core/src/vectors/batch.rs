@@ -32,6 +32,8 @@ struct Field<'a> {
     matrix: &'a Matrix<'a>,
     codes: &'a Codes,
     k: usize,
+    /// The codes come from beyond the near caches.
+    far: bool,
 }
 
 /// One query, and what was found for it.
@@ -182,7 +184,8 @@ impl<'a> Party<'a> {
         room.note(field, &self.tiles, &rows);
         let scales = field.codes.facts(rows.start, rows.len()).scales;
         let under = &room.under;
-        let margins = Margins { scales, under };
+        let far = field.far;
+        let margins = Margins { scales, under, far };
         let blocks = field.codes.blocks(rows.start, rows.len());
         let (count, lanes) = (self.asked.len(), &mut self.lanes);
         kernel.scores(blocks, &self.tiles, count, margins, lanes, &mut room.scores);
@@ -244,18 +247,24 @@ impl<'a> Party<'a> {
     }
 }
 
-/// The `k` best of `rows` for each query; `rows` begins at a stretch.
+/// The `k` best of `rows` for each query; `rows` begins at a stretch. Far: their codes come from beyond the near caches.
 pub(super) fn search(
     matrix: &Matrix<'_>,
     codes: &Codes,
     queries: &[&[f32]],
     k: usize,
     rows: Range<usize>,
+    far: bool,
 ) -> Vec<Top> {
     if k == 0 {
         return queries.iter().map(|_| Top::new(0)).collect();
     }
-    let field = Field { matrix, codes, k };
+    let field = Field {
+        matrix,
+        codes,
+        k,
+        far,
+    };
     let mut parties: Vec<Party<'_>> = queries
         .chunks(PARTY)
         .map(|some| Party::new(some, k, matrix.kernel))

@@ -7,13 +7,14 @@
 //!
 //! Where rows are all but equal the codes cannot tell them apart. A stretch in which half of the rows reach the floor
 //! is scanned plainly, and the codes of more and more rows after it are not even looked at. So that little is lost by
-//! it, the first stretch is a short one, and so is one after such a one.
+//! it, the first stretch is a short one, and so is one after such a one; and where a few rows from all over score alike
+//! the first rows are scanned before the query has any codes.
 //!
 //! Where codes come from beyond the near caches even they are too much to read: then a sketch of them, codes of six bits,
 //! is looked at first, with a bound of the same kind, and what it leaves open is scored in float32 at once. Once it leaves
 //! too much open, more and more rows after it are looked at by their codes, and a short stretch is tried again.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::ops::Range;
 
 use super::codes::{CodedQuery, Codes};
@@ -32,6 +33,8 @@ const WARM_UP: usize = 8;
 const WORTH_MORE: usize = 4;
 /// So many rows for each of the k must reach the floor for it to be raised before they are looked at one by one.
 const WORTH_RAISING: usize = 2;
+/// Rows that tell beforehand whether codes can tell rows apart.
+const SAMPLE: usize = 4;
 /// Candidates for each of the k that are kept before the floor is raised by them.
 const MANY: usize = 4;
 
@@ -73,7 +76,9 @@ struct Sketch<'a> {
 /// The search for one query's best.
 struct Hunt<'a> {
     query: &'a [f32],
-    coded: CodedQuery,
+    kernel: Kernel,
+    /// Made when they are needed first.
+    coded: OnceCell<CodedQuery>,
     /// The k best scores of rows that were scanned plainly; the worst of them is a floor.
     best: Top,
     /// What k rows of which the codes are known reach at least, so another floor.
@@ -90,26 +95,38 @@ struct Hunt<'a> {
 }
 
 impl<'a> Hunt<'a> {
-    fn new(query: &'a [f32], k: usize, kernel: Kernel) -> Self {
+    fn new(query: &'a [f32], field: Field<'_>, rows: &Range<usize>) -> Self {
+        let k = field.k;
+        let alike = alike(field, query, rows);
         Hunt {
             query,
-            coded: CodedQuery::new(query, kernel),
+            kernel: field.matrix.kernel,
+            coded: OnceCell::new(),
             best: Top::new(k),
             raised: f32::NEG_INFINITY,
             candidates: Vec::with_capacity(SHORT),
             full: MANY * k + SHORT / 2,
-            rest: (WARM_UP * k).saturating_sub(SHORT),
+            rest: if alike {
+                FIRST_REST
+            } else {
+                (WARM_UP * k).saturating_sub(SHORT)
+            },
             next_rest: FIRST_REST,
             doubtful: true,
             sketch: None,
         }
     }
 
+    fn coded(&self) -> &CodedQuery {
+        let coded = || CodedQuery::new(self.query, self.kernel);
+        self.coded.get_or_init(coded)
+    }
+
     /// The same search, with a sketch that is looked at first.
     fn with_sketch(mut self, codes: Option<&'a Codes>, k: usize) -> Self {
         self.sketch = codes.map(|codes| Sketch {
             codes,
-            words: self.coded.whole_spans(),
+            words: self.coded().whole_spans(),
             pause: SEEN_FIRST.saturating_mul(k),
             next_pause: FIRST_PAUSE,
             trusted: false,
@@ -130,7 +147,7 @@ impl<'a> Hunt<'a> {
         }
         self.settle(field.matrix);
         let floor = self.floor();
-        let bound = self.coded.rough;
+        let bound = self.coded().rough;
         let Some(sketch) = &mut self.sketch else {
             return false;
         };
@@ -165,9 +182,10 @@ impl<'a> Hunt<'a> {
     /// needed; or scans it after all.
     fn sift(&mut self, field: Field<'_>, rows: Range<usize>, dots: &Dots, fine: Option<&Dots>) {
         let part = |dots, bound| Part { dots, bound };
-        let coarse = part(dots, self.coded.bound);
+        let (bound, fine_bound) = (self.coded().bound, self.coded().fine);
+        let coarse = part(dots, bound);
         if let Some(fine) = fine {
-            let parts = [coarse, part(fine, self.coded.fine)];
+            let parts = [coarse, part(fine, fine_bound)];
             return self.sift_by(parts, field, rows);
         }
         let (_, count) = self.reaching([coarse], field, &rows);
@@ -177,8 +195,8 @@ impl<'a> Hunt<'a> {
         let mut fine = [[0; STRETCH]];
         let blocks = field.codes.blocks(rows.start, rows.len());
         let kernel = field.matrix.kernel;
-        kernel.code_dots(blocks, &[&self.coded.fine_words], &mut fine);
-        self.sift_by([coarse, part(&fine[0], self.coded.fine)], field, rows);
+        kernel.code_dots(blocks, &[&self.coded().fine_words], &mut fine);
+        self.sift_by([coarse, part(&fine[0], fine_bound)], field, rows);
     }
 
     fn sift_by<const PARTS: usize>(
@@ -281,6 +299,25 @@ impl<'a> Hunt<'a> {
     }
 }
 
+/// A few of the rows, from all over, score so nearly the same that codes cannot tell them apart: their scores differ by
+/// less than what the codes of one of them may leave out.
+fn alike(field: Field<'_>, query: &[f32], rows: &Range<usize>) -> bool {
+    let step = rows.len() / SAMPLE;
+    if step == 0 {
+        return false;
+    }
+    let matrix = field.matrix;
+    let places: [usize; SAMPLE] = std::array::from_fn(|at| rows.start + at * step);
+    let sample = places.map(|row| matrix.row(row));
+    let scores = matrix.kernel.dots(sample, sample, query);
+    let most = scores.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    let least = scores.into_iter().fold(f32::INFINITY, f32::min);
+    let errors = places.map(|row| field.codes.errors[row]);
+    let error = errors.into_iter().fold(0.0, f32::max);
+    let length = matrix.kernel.dot(query, query).sqrt();
+    most - least < error * length
+}
+
 /// The places of the rows whose bits are set. Four blocks at a time: most have none.
 fn open(words: &Reaching) -> impl Iterator<Item = usize> {
     let (fours, _) = words.as_chunks::<4>();
@@ -330,26 +367,31 @@ struct Party<'a> {
 
 impl<'a> Party<'a> {
     /// A party of some of `all` queries.
-    fn new(queries: &[&'a [f32]], all: usize, field: Field<'_>, sketch: Option<&'a Codes>) -> Self {
-        let (k, kernel) = (field.k, field.matrix.kernel);
+    fn new(
+        queries: &[&'a [f32]],
+        all: usize,
+        field: Field<'_>,
+        sketch: Option<&'a Codes>,
+        rows: &Range<usize>,
+    ) -> Self {
         // Many are compared with codes that are read once.
         let sketch = sketch.filter(|_| queries.len() == 1);
         let hunts = queries
             .iter()
-            .map(|query| Hunt::new(query, k, kernel).with_sketch(sketch, k));
+            .map(|query| Hunt::new(query, field, rows).with_sketch(sketch, field.k));
         Party {
             hunts: hunts.collect(),
-            whole: kernel.whole(all),
+            whole: field.matrix.kernel.whole(all),
         }
     }
 
     /// The codes of all queries, then those of what they leave out.
     fn words(&self) -> Vec<&[i32]> {
-        let coarse = self.hunts.iter().map(|hunt| hunt.coded.words.as_slice());
+        let coarse = self.hunts.iter().map(|hunt| hunt.coded().words.as_slice());
         let fine = self
             .hunts
             .iter()
-            .map(|hunt| hunt.coded.fine_words.as_slice());
+            .map(|hunt| hunt.coded().fine_words.as_slice());
         match self.whole {
             true => coarse.chain(fine).collect(),
             false => coarse.collect(),
@@ -407,7 +449,7 @@ pub(super) fn search<'a>(
     let size = matrix.kernel.party(queries.len());
     let mut parties: Vec<Party<'a>> = queries
         .chunks(size)
-        .map(|some| Party::new(some, queries.len(), field, sketch))
+        .map(|some| Party::new(some, queries.len(), field, sketch, &rows))
         .collect();
     let room = if size == 1 { 2 } else { QUERIES };
     // Kept for the next search, because to fill so much with zeros each time takes as long as to compare.

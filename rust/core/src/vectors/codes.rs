@@ -277,17 +277,18 @@ impl CodedQuery {
         let (fine_codes, second) = codes_of(&left, kernel);
         let rounding = (query.len() + STEPS) as f32 * ROUNDING;
         let rounding = rounding / (1.0 - rounding) * (first.length + first.error);
-        let bound = |width: Width, codes: &[i8], quantised: Quantised| Bound {
+        let sum = |codes: &[i8]| codes.iter().map(|code| i32::from(*code)).sum::<i32>();
+        let (sum, fine_sum) = (sum(&codes), sum(&fine_codes));
+        let bound = |width: Width, sum: i32, quantised: Quantised| Bound {
             scale: quantised.scale,
-            offset: i32::from(width.offset())
-                * codes.iter().map(|code| i32::from(*code)).sum::<i32>(),
+            offset: i32::from(width.offset()) * sum,
             per_error: first.length * (1.0 + 8.0 * ROUNDING),
             per_length: (quantised.error + rounding) * (1.0 + 8.0 * ROUNDING),
         };
         CodedQuery {
-            bound: bound(Width::Eight, &codes, first),
-            fine: bound(Width::Eight, &fine_codes, second),
-            rough: bound(Width::Six, &codes, first),
+            bound: bound(Width::Eight, sum, first),
+            fine: bound(Width::Eight, fine_sum, second),
+            rough: bound(Width::Six, sum, first),
             words: words(&codes),
             fine_words: words(&fine_codes),
         }

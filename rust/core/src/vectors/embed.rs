@@ -14,6 +14,7 @@
 //!    (Questions of LoCoMo, single turns, 256 dimensions: recall@5 0.31; with runs of short words at full weight 0.28.)
 //! 5. The sum is divided by its Euclidean length. A text without words is the zero vector.
 
+use super::kernels::Kernel;
 use super::{VectorError, check_dimensions, normalise};
 
 /// The name that stands beside vectors made by [`embed`].
@@ -107,7 +108,8 @@ fn weigh(mut found: Vec<(u64, u8)>, dimensions: usize) -> Vec<f32> {
         }
     };
     let mut vector: Vec<f32> = sums.into_iter().map(kept).collect();
-    normalise(&mut vector);
+    let squares = Kernel::detect().square(&vector);
+    normalise(&mut vector, squares);
     vector
 }
 

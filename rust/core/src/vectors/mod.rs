@@ -94,24 +94,7 @@ fn check_dimensions(dimensions: usize) -> Result<usize, VectorError> {
     }
 }
 
-/// Reads float32 little-endian numbers, all of them finite.
-fn floats(bytes: &[u8], dimensions: usize) -> Result<Vec<f32>, VectorError> {
-    let expected = 4 * dimensions;
-    if bytes.len() != expected {
-        let got = bytes.len();
-        return Err(VectorError::Size { expected, got });
-    }
-    let numbers: Vec<f32> = le_floats(bytes).collect();
-    // Without stopping at the first one: so it is done for many at once.
-    let finite = numbers
-        .iter()
-        .fold(true, |all, number| all & number.is_finite());
-    match finite {
-        true => Ok(numbers),
-        false => Err(VectorError::NotFinite),
-    }
-}
-
+/// float32 little-endian numbers.
 fn le_floats(bytes: &[u8]) -> impl ExactSizeIterator<Item = f32> + '_ {
     let (numbers, _) = bytes.as_chunks();
     numbers.iter().map(|number| f32::from_le_bytes(*number))
@@ -124,16 +107,8 @@ fn length(row: &[f32]) -> f64 {
     Kernel::detect().square(row).sqrt()
 }
 
-fn check_length(row: &[f32]) -> Result<(), VectorError> {
-    match length(row) <= f64::from(LONGEST) {
-        true => Ok(()),
-        false => Err(VectorError::TooLong),
-    }
-}
-
-/// Divides `row` by its length, unless it has length 1 (to a rounding) or 0 already.
-fn normalise(row: &mut [f32]) {
-    let squares = Kernel::detect().square(row);
+/// Divides `row`, whose squares add up to this, by its length, unless it has length 1 (to a rounding) or 0 already.
+fn normalise(row: &mut [f32], squares: f64) {
     if squares > 0.0 && (squares - 1.0).abs() > 1e-6 {
         let scale = 1.0 / squares.sqrt();
         for number in row {

@@ -11,7 +11,7 @@ use super::kernels::{BLOCK, STRETCH};
 use super::matrix::Matrix;
 use super::shortlist::Codebook;
 use super::top::Top;
-use super::{Metric, VectorError, floats, normalise};
+use super::{LONGEST, Metric, VectorError, le_floats, normalise};
 
 /// Bytes that one thread reads in about 2 ms; below that a second one is not worth its start.
 const THREAD_BYTES: usize = 40 << 20;
@@ -104,11 +104,24 @@ impl VectorIndex {
 
     /// Reads so many vectors as this index keeps them, one after the other.
     fn vectors(&self, bytes: &[u8], count: usize) -> Result<Vec<f32>, VectorError> {
-        let mut vectors = floats(bytes, count * self.dimensions())?;
+        let expected = 4 * count * self.dimensions();
+        if bytes.len() != expected {
+            let got = bytes.len();
+            return Err(VectorError::Size { expected, got });
+        }
+        let mut vectors: Vec<f32> = le_floats(bytes).collect();
         for vector in vectors.chunks_exact_mut(self.dimensions()) {
+            let squares = self.kernel.square(vector);
+            // The squares of float32 do not overflow float64, so a sum that is not finite has such a number in it.
+            if !squares.is_finite() {
+                return Err(VectorError::NotFinite);
+            }
             match self.metric() {
-                Metric::Cosine => normalise(vector),
-                Metric::Dot => super::check_length(vector)?,
+                Metric::Cosine => normalise(vector, squares),
+                Metric::Dot if squares.sqrt() > f64::from(LONGEST) => {
+                    return Err(VectorError::TooLong);
+                }
+                Metric::Dot => {}
             }
         }
         Ok(vectors)
@@ -191,13 +204,14 @@ impl VectorIndex {
         k: usize,
         rows: Range<usize>,
     ) -> Vec<Top> {
+        let far = rows.len() * self.dimensions() >= FAR;
         let codebook = match pass {
             FirstPass::Certified if matrix.kernel.tiled(queries.len()) => {
-                return batch::search(matrix, &self.codes, queries, k, rows);
+                return batch::search(matrix, &self.codes, queries, k, rows, far);
             }
             FirstPass::Certified => {
-                let far = self.kernel.sketched() && rows.len() * self.dimensions() >= FAR;
-                let sketch = self.sketch.as_ref().filter(|_| far);
+                let worth = far && self.kernel.sketched();
+                let sketch = self.sketch.as_ref().filter(|_| worth);
                 return certified::search(matrix, &self.codes, sketch, queries, k, rows);
             }
             FirstPass::Int8 => Some(Codebook::Bytes(&self.codes)),

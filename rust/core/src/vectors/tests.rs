@@ -197,6 +197,44 @@ fn a_sketch_changes_no_answer_whatever_the_rows_are() {
 }
 
 #[test]
+fn rows_that_are_all_alike_are_scanned_before_a_query_has_codes() {
+    let mut dice = Dice(25);
+    let (_, alike) = HARD[2];
+    let rows: Vec<Vec<f32>> = (0..1000).map(|n| alike(&mut dice, n, 64)).collect();
+    for kernel in Kernel::available() {
+        let mut index = index_of(kernel, Metric::Cosine, &rows);
+        let right = same(&index, &rows[7], 10, Filter::All);
+        // Who looked at codes that say wrongly that no row reaches anything would find little: only the sample keeps its own.
+        let errors = index.codes.errors.own().iter_mut().enumerate();
+        for (_, error) in errors.filter(|(row, _)| row % 250 > 0) {
+            *error = f32::NEG_INFINITY;
+        }
+        assert_eq!(same(&index, &rows[7], 10, Filter::All), right, "{kernel:?}");
+    }
+}
+
+#[test]
+fn rows_that_only_seemed_alike_are_compared_by_codes_later() {
+    let mut dice = Dice(26);
+    let mut rows: Vec<Vec<f32>> = (0..2800).map(|_| dice.vector(48)).collect();
+    let middle = rows[1].clone();
+    for row in [0, 700, 1400, 2100] {
+        rows[row].clone_from(&middle);
+    }
+    for (kernel, metric) in Kernel::available()
+        .into_iter()
+        .flat_map(|kernel| [(kernel, Metric::Cosine), (kernel, Metric::Dot)])
+    {
+        let index = index_of(kernel, metric, &rows);
+        let sketch = sketch_of(&index);
+        for query in [&middle, &rows[2799], &vec![0.0; 48]] {
+            let right = same(&index, query, 10, Filter::All);
+            assert_eq!(sketched(&index, &sketch, query, 10, None), right);
+        }
+    }
+}
+
+#[test]
 fn what_a_sketch_rules_out_is_not_looked_at_again() {
     let mut dice = Dice(22);
     let mut rows: Vec<Vec<f32>> = (0..3000).map(|_| dice.vector(64)).collect();
@@ -409,6 +447,7 @@ fn scores_by_tiles_are_no_more_wrong_than_they_say() {
                 let margins = Margins {
                     scales: facts.scales,
                     under: &[0.0; 48],
+                    far: size > 16,
                 };
                 let mut lanes = [Scores([[f32::MIN; BLOCK]; PARTY])];
                 let mut found = [Scores([[0.0; BLOCK]; PARTY]); 3];
@@ -450,7 +489,7 @@ fn a_party_by_tiles_finds_what_a_plain_scan_finds() {
                 for mask in [None, Some(&mask[..])] {
                     let matrix = index.matrix(mask);
                     let queries: Vec<&[f32]> = queries.iter().map(Vec::as_slice).collect();
-                    let found = batch::search(&matrix, &index.codes, &queries, k, 0..count);
+                    let found = batch::search(&matrix, &index.codes, &queries, k, 0..count, k > 1);
                     for (query, top) in queries.iter().zip(found) {
                         let mut right = top::Top::new(k);
                         matrix.scan(query, 0..count, &mut right);
@@ -475,7 +514,8 @@ fn threads_find_what_one_finds() {
         let found = search::on_threads(index.len(), threads, |rows| {
             let query = {
                 let mut query = query.clone();
-                normalise(&mut query);
+                let squares = index.kernel.square(&query);
+                normalise(&mut query, squares);
                 query
             };
             certified::search(&matrix, &index.codes, None, &[&query], 10, rows)

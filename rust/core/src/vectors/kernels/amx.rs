@@ -88,7 +88,7 @@ pub(super) unsafe fn scores(
         let pair = both.map(|block| &blocks[block * size..][..size]);
         for (number, (half, out)) in tiles.halves().into_iter().zip(&mut sums.0).enumerate() {
             // SAFETY: tiles are allowed and shaped.
-            unsafe { multiply(half, pair, pair[number], &mut rest, out) };
+            unsafe { multiply(half, pair, rows.far.then_some(pair[number]), &mut rest, out) };
         }
         let [high, low] = &sums.0;
         for (block, (high, low)) in (at..count).zip(high.iter().zip(low)) {
@@ -103,7 +103,8 @@ pub(super) unsafe fn scores(
 }
 
 /// Multiplies two blocks with one half of the queries' codes; what lies four blocks behind `fetched` is fetched meanwhile
-/// (measured: into the second cache; to fetch into the first one takes longer than it saves).
+/// (measured: into the second cache; to fetch into the first one takes longer than it saves, and to fetch what is in the
+/// second one already costs a tenth).
 ///
 /// # Safety
 /// Tiles are allowed and shaped.
@@ -111,7 +112,7 @@ pub(super) unsafe fn scores(
 unsafe fn multiply(
     (codes, starts): (&[u8], &[i32]),
     blocks: [&[u8]; 2],
-    fetched: &[u8],
+    fetched: Option<&[u8]>,
     rest: &mut Rest,
     out: &mut [Sums; 2],
 ) {
@@ -123,6 +124,8 @@ unsafe fn multiply(
             rest[..left].copy_from_slice(&block[whole..]);
         }
     }
+    let ahead = |block: &[u8]| block.as_ptr().wrapping_add(4 * block.len());
+    let fetched = fetched.map_or(std::ptr::null(), ahead);
     debug_assert!(codes.len() >= blocks[0].len().div_ceil(TILE) * 2 * TILE);
     debug_assert!(starts.len() == PARTY * BLOCK && blocks[0].len() == blocks[1].len());
     // SAFETY: each step reads two tiles of `codes` and one of each block, and there are as many as steps; then, where
@@ -137,14 +140,17 @@ unsafe fn multiply(
             "test {steps}, {steps}",
             "jz 3f",
             "2:",
+            "test {fetched}, {fetched}",
+            "jz 5f",
             ".irp at, 0, 64, 128, 192, 256, 320, 384, 448, 512, 576, 640, 704, 768, 832, 896, 960",
             "prefetcht1 [{fetched} + \\at]",
             ".endr",
+            "add {fetched}, 1024",
+            "5:",
             step!(),
             "add {queries}, 2048",
             "add {first}, 1024",
             "add {second}, 1024",
-            "add {fetched}, 1024",
             "dec {steps}",
             "jnz 2b",
             "3:",
@@ -162,7 +168,7 @@ unsafe fn multiply(
             queries = inout(reg) codes.as_ptr() => _,
             first = inout(reg) blocks[0].as_ptr() => _,
             second = inout(reg) blocks[1].as_ptr() => _,
-            fetched = inout(reg) fetched.as_ptr().wrapping_add(4 * blocks[0].len()) => _,
+            fetched = inout(reg) fetched => _,
             starts = in(reg) starts.as_ptr(),
             out = in(reg) out.as_mut_ptr(),
             rest = in(reg) &*rest,

@@ -1,13 +1,14 @@
 //! AVX-512: sixteen numbers at a time, and VNNI's four products of bytes in one addition.
 
 use std::arch::x86_64::{
-    __m256i, __m512, __m512i, _CMP_GE_OQ, _MM_HINT_T0, _mm_prefetch, _mm256_castpd_ps,
-    _mm256_loadu_si256, _mm512_abs_ps, _mm512_add_epi32, _mm512_add_pd, _mm512_add_ps,
-    _mm512_and_si512, _mm512_castps_pd, _mm512_castps512_ps256, _mm512_castsi512_ps,
-    _mm512_castsi512_si256, _mm512_cmp_ps_mask, _mm512_cvtepi32_pd, _mm512_cvtepi32_ps,
-    _mm512_cvtepu16_epi32, _mm512_cvtph_ps, _mm512_cvtps_epi32, _mm512_cvtps_pd,
-    _mm512_dpbusd_epi32, _mm512_extractf64x4_pd, _mm512_extracti64x4_epi64, _mm512_fmadd_pd,
-    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_cvtepi32_storeu_epi8,
+    __m256i, __m512, __m512i, _CMP_GE_OQ, _MM_HINT_T0, _mm_mask_storeu_epi8, _mm_prefetch,
+    _mm_storeu_si128, _mm256_castpd_ps, _mm256_loadu_si256, _mm512_abs_ps, _mm512_add_epi32,
+    _mm512_add_pd, _mm512_add_ps, _mm512_and_si512, _mm512_castps_pd, _mm512_castps512_ps256,
+    _mm512_castsi512_ps, _mm512_castsi512_si256, _mm512_cmp_ps_mask, _mm512_cmpge_epi32_mask,
+    _mm512_cvtepi32_epi8, _mm512_cvtepi32_pd, _mm512_cvtepi32_ps, _mm512_cvtepu16_epi32,
+    _mm512_cvtph_ps, _mm512_cvtps_epi32, _mm512_cvtps_pd, _mm512_dpbusd_epi32,
+    _mm512_extractf64x4_pd, _mm512_extracti64x4_epi64, _mm512_fmadd_pd, _mm512_fmadd_ps,
+    _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_add_epi32, _mm512_mask_max_ps,
     _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_mul_pd, _mm512_mul_ps, _mm512_reduce_add_epi32,
     _mm512_reduce_add_pd, _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_set1_epi8,
     _mm512_set1_epi32, _mm512_set1_pd, _mm512_set1_ps, _mm512_setzero_pd, _mm512_setzero_ps,
@@ -306,8 +307,10 @@ pub(super) fn halve(query: &[f32], levels: f32, high: &mut [u8], low: &mut [u8])
         let place = at / WIDTH * PARTY * WIDTH + at % WIDTH;
         for (out, codes) in [(&mut *high, above), (&mut *low, numbers)] {
             let out = &mut out[place..place + LANES];
+            // To store while narrowing takes several times as long.
+            let codes = _mm512_cvtepi32_epi8(codes);
             // SAFETY: `out` has room for sixteen bytes, and the store needs no alignment.
-            unsafe { _mm512_mask_cvtepi32_storeu_epi8(out.as_mut_ptr().cast(), !0, codes) };
+            unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), codes) };
         }
         sum = _mm512_add_epi32(sum, numbers);
         highs = _mm512_add_epi32(highs, above);
@@ -322,24 +325,26 @@ pub(super) fn halve(query: &[f32], levels: f32, high: &mut [u8], low: &mut [u8])
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,popcnt")]
 pub(super) fn kth(values: &[f32], k: usize) -> f32 {
-    if values.len() > many::FEW {
+    if values.len() > many::FEW || k == 0 || k > values.len() {
         return many::kth(values, k);
     }
-    // The largest than which k of them are not smaller: quicker than to sort, for nothing waits for a comparison.
+    // The largest than which k of them are not smaller, for all at once: nothing waits for a comparison.
     let mut all = [f32::NEG_INFINITY; many::FEW];
     all[..values.len()].copy_from_slice(values);
-    let count = values.len().div_ceil(LANES);
-    let mut kth = f32::NEG_INFINITY;
-    for value in values {
-        let one = _mm512_set1_ps(*value);
-        let sixteens = all.chunks_exact(LANES).take(count);
-        let above = sixteens
-            .map(|some| _mm512_cmp_ps_mask::<_CMP_GE_OQ>(load(some, 0), one).count_ones() as usize);
-        if k > 0 && above.sum::<usize>() >= k && *value > kth {
-            kth = *value;
+    let (one, mut kth) = (_mm512_set1_epi32(1), _mm512_set1_ps(f32::NEG_INFINITY));
+    let enough = _mm512_set1_epi32(k as i32);
+    for some in all[..values.len().next_multiple_of(LANES)].chunks_exact(LANES) {
+        let some = load(some, 0);
+        let mut above = [_mm512_setzero_si512(); 2];
+        for (at, value) in values.iter().enumerate() {
+            let counted = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(_mm512_set1_ps(*value), some);
+            let above = &mut above[at % 2];
+            *above = _mm512_mask_add_epi32(*above, counted, *above, one);
         }
+        let above = _mm512_add_epi32(above[0], above[1]);
+        kth = _mm512_mask_max_ps(kth, _mm512_cmpge_epi32_mask(above, enough), kth, some);
     }
-    kth
+    _mm512_reduce_max_ps(kth)
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
@@ -403,8 +408,9 @@ pub(super) fn quantise(row: &[f32], levels: i8, out: &mut [i8]) -> Quantised {
         let codes = _mm512_cvtps_epi32(_mm512_mul_ps(numbers, by));
         let some = &mut out[at..];
         let mask = ((1u32 << some.len().min(LANES)) - 1) as u16;
+        let bytes = _mm512_cvtepi32_epi8(codes);
         // SAFETY: the mask has a bit for no number that `some` does not have; what it leaves out is not written.
-        unsafe { _mm512_mask_cvtepi32_storeu_epi8(some.as_mut_ptr(), mask, codes) };
+        unsafe { _mm_mask_storeu_epi8(some.as_mut_ptr(), mask, bytes) };
         let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(numbers)));
         let halves = [_mm512_castps512_ps256(numbers), high].map(|half| _mm512_cvtps_pd(half));
         let codes = [

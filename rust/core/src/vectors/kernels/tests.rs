@@ -133,6 +133,7 @@ fn scores_of_many_are_those_of_the_numbers_their_codes_stand_for() {
             let rows = Margins {
                 scales: &scales,
                 under: &under,
+                far: blocks > 2,
             };
             for kernel in Kernel::available() {
                 let tiles = Tiles::of(&queries, kernel);

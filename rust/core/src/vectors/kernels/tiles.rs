@@ -39,11 +39,12 @@ pub(super) struct Halved {
 }
 
 /// What is known of a stretch's rows: their steps, and by how much a query of length 1 can score less than the codes say;
-/// by infinity where the row may not be found.
+/// by infinity where the row may not be found. Far: their codes come from beyond the near caches.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Margins<'a> {
     pub scales: &'a [f32],
     pub under: &'a [f32],
+    pub far: bool,
 }
 
 /// Some queries as codes, [`PARTY`] at most. Scores by them are those of queries of length 1.

@@ -290,6 +290,12 @@ def ensure_guardian(paths: Paths, keep: bool = False, wait_s: float = START_S, *
         client = connect(paths, **hello)
         client.started = True
         client.ends_guardian = not keep
+        if not keep:
+            try:
+                client.call("stop", unless_more_than=0)  # when we have gone, however that comes about
+            except BaseException:
+                client.close()
+                raise
         return client
 
 
@@ -359,10 +365,10 @@ def _await_ready(ready: int, process: subprocess.Popen[bytes], paths: Paths, wai
     raise as_error(int(said.get("code", 1)), str(said.get("error", "")), str(said.get("hint", "")))
 
 
-def stop_guardian(client: Client, wait_s: float = STOP_S, unless_more_than: int = 0) -> bool:
+def stop_guardian(client: Client, wait_s: float = STOP_S, unless_more_than: int | None = None) -> bool:
     """Asks the guardian to end and waits until the workspace is free; False if it still is not.
 
-    Where more connections than `unless_more_than` are open (0: however many are) it ends when the last has gone.
+    Where more connections than `unless_more_than` are open (None: however many are) it ends when the last has gone.
     """
     client.ends_guardian = False
     said = client.call("stop", wait_s=wait_s, unless_more_than=unless_more_than)

@@ -185,10 +185,10 @@ class Api:
         figures = self._guardian.metrics.read(self._guardian.telemetry())
         return {"text": figures.prometheus(), "values": figures.snapshot()}
 
-    async def stop(self, unless_more_than: int = 0) -> dict[str, Any]:
+    async def stop(self, unless_more_than: int | None = None) -> dict[str, Any]:
         """Ends the guardian, after this answer; where more connections than that are open, when the last has gone."""
         guardian = self._guardian
-        alone = not unless_more_than or guardian.connected() <= unless_more_than
+        alone = unless_more_than is None or guardian.connected() <= unless_more_than
         if alone:
             asyncio.get_running_loop().call_later(0.05, guardian.request_stop, "an operator stopped it")
         else:

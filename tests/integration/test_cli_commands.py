@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import sqlite3
@@ -102,16 +103,20 @@ def test_a_guardian_that_a_command_starts_ends_with_it(alone: Shell) -> None:
     assert alone.json("stop") == {"stopped": True, "pid": first["pid"]}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_command_that_is_ended_ends_the_guardian_that_it_started(alone: Shell, number: signal.Signals) -> None:
     (alone.paths.data / "c.py").write_text((shipped("data") / "genome" / "recall.py").read_text() + "\n# new\n")
     words = [*COMMAND, "evolve", "recall", "--from", str(alone.paths.data / "c.py"), "--json"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=alone.environment) as running:
         assert running.stdout is not None and running.stdout.readline()
-        assert holder(alone.paths) is not None
+        guardian = holder(alone.paths)
+        assert guardian is not None
+        pidfd = os.pidfd_open(guardian.pid)
         running.send_signal(number)
         running.communicate(timeout=60)
-    assert running.returncode == 130 and holder(alone.paths) is None
+    assert running.returncode == (-9 if number == signal.SIGKILL else 130)
+    assert select.select([pidfd], [], [], 20)[0], "its guardian is still there"
+    os.close(pidfd)
 
 
 def test_say_in_all_its_ways(shell: Shell) -> None:

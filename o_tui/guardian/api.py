@@ -60,18 +60,18 @@ class Api:
             "wal.verify": self._stores.wal.verify,
             "memory.search": self._remembering.search,
             "memory.list": self._remembering.list,
-            "pending": evolutions.pending,
-            "history": evolutions.history,
+            "pending": evolutions.reports.pending,
+            "history": evolutions.reports.history,
             "evolution.show": self.evolution_show,
             "violations.list": self.violations_list,
-            "evolution.wait": evolutions.wait,
-            "evolution.statistics": evolutions.statistics,
-            "intents.list": evolutions.intents,
+            "evolution.wait": evolutions.reports.wait,
+            "evolution.statistics": evolutions.reports.statistics,
+            "intents.list": evolutions.reports.intents,
             "policy.list": evolutions.policies.list,
             "feedback.list": self._stores.learning.feedbacks,
-            "genome.log": evolutions.genome_log,
-            "genome.diff": evolutions.genome_diff,
-            "genome.show": evolutions.genome_show,
+            "genome.log": evolutions.reports.genome_log,
+            "genome.diff": evolutions.reports.genome_diff,
+            "genome.show": evolutions.reports.genome_show,
             "doctor": self.doctor,
             "metrics": self.metrics,
             "config.get": self._configuring.config_get,
@@ -126,7 +126,7 @@ class Api:
             "uptime_s": round((time.monotonic_ns() - guardian.started_ns) / 1e9, 1),
         }
         checkpoint = {key: newest[0][key] for key in ("id", "seq", "time_ns")} if newest else {}
-        pending = len(await self._evolutions.pending())
+        pending = len(await self._evolutions.reports.pending())
         more = {"checkpoint": checkpoint, "pending": pending, "tier": guardian.tier}
         return {"guardian": process} | guardian.telemetry() | more
 
@@ -141,7 +141,7 @@ class Api:
             self.requests_list(),
             self.checkpoint_list(200),
             self.events_list(limit=200),
-            self._evolutions.history(50),
+            self._evolutions.reports.history(50),
         )
         return {
             "status": status,
@@ -149,7 +149,7 @@ class Api:
             "checkpoints": checkpoints,
             "events": events[::-1],
             "evolutions": history,
-            "pending": await self._evolutions.pending(),
+            "pending": await self._evolutions.reports.pending(),
             "shadows": self._evolutions.shadow_rows(),
             "brain": self._guardian.effects.row(),
             "config": await self._configuring.config_get(),
@@ -259,7 +259,7 @@ class Api:
 
     async def evolution_show(self, id: str) -> dict[str, Any]:
         """One evolution with diff, stages, evidence, and what the sandbox refused its instances."""
-        row = await self._evolutions.show(id)
+        row = await self._evolutions.reports.show(id)
         return row | {"violations": await self._stores.violations.page(LIST_LIMIT, row["id"])}
 
     async def violations_list(self, limit: int = 200, evolution: str = "") -> list[dict[str, Any]]:

@@ -30,8 +30,8 @@ async def test_an_approved_candidate_runs_and_is_a_version(desk: Desk, world: Wo
     assert approval["how"].startswith("uid 1000, socket peer")
     log = (desk.genome.path / "CHANGELOG.md").read_text()
     assert "latency -50.0 %" in log and "approved by ann" in log
-    assert (await desk.evolutions.show(row["id"]))["state"] == "promoted"
-    assert await desk.evolutions.pending() == []
+    assert (await desk.evolutions.reports.show(row["id"]))["state"] == "promoted"
+    assert await desk.evolutions.reports.pending() == []
 
 
 async def test_approving_is_compare_and_set(desk: Desk, world: World) -> None:
@@ -75,7 +75,7 @@ async def test_a_view_that_leaves_in_the_middle_changes_nothing(desk: Desk, worl
         await view
     world.verify_gate.set()
     await desk.evolutions.close()
-    assert (await desk.evolutions.show(row["id"]))["state"] == "promoted"
+    assert (await desk.evolutions.reports.show(row["id"]))["state"] == "promoted"
 
 
 async def test_a_stale_base_is_refused(desk: Desk) -> None:
@@ -83,7 +83,7 @@ async def test_a_stale_base_is_refused(desk: Desk) -> None:
     await desk.promote("fast")
     with pytest.raises(RefusedError, match="stale base: made from"):
         await desk.evolutions.approve(late["id"], late["diff_sha256"], ANN)
-    assert (await desk.evolutions.show(late["id"]))["state"] == "pending"
+    assert (await desk.evolutions.reports.show(late["id"]))["state"] == "pending"
 
 
 async def test_a_candidate_that_was_changed_in_git_is_refused(desk: Desk) -> None:
@@ -108,7 +108,7 @@ async def test_a_deployment_that_does_not_work_is_rolled_back(
     row = await desk.evolve(behaviour)
     with pytest.raises(OError, match=f"was approved and did not work, rolled back to the code of .*{state}"):
         await desk.evolutions.approve(row["id"], row["diff_sha256"], ANN)
-    assert (await desk.evolutions.show(row["id"]))["state"] == "rolled_back"
+    assert (await desk.evolutions.reports.show(row["id"]))["state"] == "rolled_back"
     assert desk.genome.digest("head") == before and desk.genome.version("head") == "0.2.1"
     assert world.reloads[-1] == (desk.genome.head(), "0.2.1")
     assert any(level == "error" and state in text for level, text in world.events)
@@ -144,14 +144,14 @@ async def test_rolling_back_runs_the_old_code_as_a_new_version(desk: Desk, world
     done = await desk.evolutions.rollback("", ANN)
     assert done["version"] == "0.2.1" and world.files["recall.py"] == source("base")
     assert world.reloads[-1] == (desk.genome.head(), "0.2.1")
-    shown = await desk.evolutions.show(row["id"])
+    shown = await desk.evolutions.reports.show(row["id"])
     assert (shown["state"], shown["reason"]) == ("rolled_back", "rolled back by ann")
     assert await desk.verdicts() == [("approved", row["id"]), ("rolled_back", "")]
     with pytest.raises(RefusedError, match="no version before"):
         await desk.evolutions.rollback("", ANN)
     forward = await desk.evolutions.rollback("v0.2.0", ANN)
     assert forward["version"] == "0.2.2" and world.files["recall.py"] == source("fast")
-    assert (await desk.evolutions.show(row["id"]))["state"] == "promoted"
+    assert (await desk.evolutions.reports.show(row["id"]))["state"] == "promoted"
 
 
 async def test_a_rollback_that_may_not_be_is_not_in_the_audit(desk: Desk) -> None:
@@ -182,10 +182,10 @@ async def test_a_rollback_to_code_that_does_not_run_leaves_what_ran(desk: Desk, 
 
 async def test_the_genome_can_be_looked_at(desk: Desk) -> None:
     row = await desk.promote("fast")
-    newest, _seed = await desk.evolutions.genome_log(10)
+    newest, _seed = await desk.evolutions.reports.genome_log(10)
     assert (newest["version"], newest["evolution"]) == ("0.2.0", row["id"])
-    shown = await desk.evolutions.genome_show("v0.1.0", "recall.py")
+    shown = await desk.evolutions.reports.genome_show("v0.1.0", "recall.py")
     assert shown["text"] == source("base") and shown["files"] == ["genome.toml", "recall.py"]
-    diff = await desk.evolutions.genome_diff("v0.1.0")
+    diff = await desk.evolutions.reports.genome_diff("v0.1.0")
     assert "+# fast" in diff["diff"] and diff["b"] == desk.genome.head()
-    assert [entry["id"] for entry in await desk.evolutions.history(5)] == [row["id"]]
+    assert [entry["id"] for entry in await desk.evolutions.reports.history(5)] == [row["id"]]

@@ -47,7 +47,7 @@ async def test_a_faster_candidate_waits_for_approval_with_its_evidence(desk: Des
     ]  # fmt: skip
     assert all("diff" not in data for topic, data in world.notices if topic == "evolution")
     assert not any(instance.alive for instance in world.forked)
-    assert [entry["id"] for entry in await desk.evolutions.pending()] == [row["id"]]
+    assert [entry["id"] for entry in await desk.evolutions.reports.pending()] == [row["id"]]
     twin, shadow = desk.evolutions.shadow_rows()
     assert (twin["role"], shadow["role"], shadow["verdict"], shadow["state"]) == ("twin", "shadow", "promote", "ended")
     assert (shadow["requests"], shadow["total"]) == (pairs, 80) and shadow["trend"] == [0.5] * 60
@@ -111,7 +111,7 @@ async def test_what_main_answers_meanwhile_is_mirrored(desk: Desk, world: World)
     await world.at_gate.wait()
     world.recorded = [RecordedRequest("live-1", "just now"), *world.recorded]
     world.gate.set()
-    row = await asyncio.wait_for(desk.evolutions.wait(begun["evolution"]), 20)
+    row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20)
     assert row["evidence"]["requests_from"]["mirrored"] == 1
     assert [name for _pid, name, _time in world.asked_for if name.startswith("live-1~")]
 
@@ -139,7 +139,7 @@ async def test_under_load_one_live_request_in_ten_is_mirrored(desk: Desk, world:
     await world.at_gate.wait()
     world.recorded = [RecordedRequest(f"live-{n}", "much") for n in range(20)]
     world.gate.set()
-    row = await asyncio.wait_for(desk.evolutions.wait(begun["evolution"]), 20)
+    row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20)
     assert row["evidence"]["requests_from"]["mirrored"] == 2
 
 
@@ -190,7 +190,7 @@ async def test_what_cannot_begin_is_said_at_once(desk: Desk, world: World) -> No
     world.hold = "storage takes nothing"
     with pytest.raises(RefusedError, match="storage takes nothing"):
         await evolve("recall", source("fast"))
-    assert await desk.evolutions.history() == []
+    assert await desk.evolutions.reports.history() == []
 
 
 async def test_what_fails_around_a_candidate_is_no_fault_of_it(desk: Desk, world: World) -> None:
@@ -207,7 +207,7 @@ async def test_one_after_the_other_and_not_too_many(desk: Desk, world: World) ->
     with pytest.raises(RefusedError, match="running or waiting already"):
         await desk.evolutions.evolve("recall", source("gate"))
     world.gate.set()
-    rows = [await desk.evolutions.wait(entry["evolution"]) for entry in begun]
+    rows = [await desk.evolutions.reports.wait(entry["evolution"]) for entry in begun]
     assert {row["state"] for row in rows} == {"pending"}
 
 
@@ -241,7 +241,7 @@ async def test_a_large_diff_is_the_same_apart(desk: Desk) -> None:
     assert desk.genome.changed_bytes(row["base"], row["revision"]) > diffing.HERE_BYTES
     assert row["diff"] == desk.genome.diff(row["base"], row["revision"])
     with pytest.raises(NotFoundError):
-        await desk.evolutions.genome_diff("v9")
+        await desk.evolutions.reports.genome_diff("v9")
 
 
 # --- a model writes it
@@ -275,7 +275,7 @@ async def test_closing_stops_what_runs(desk: Desk, world: World) -> None:
     await world.at_gate.wait()
     await desk.evolutions.close()
     for entry in (begun, queued):
-        row = await desk.evolutions.show(entry["evolution"])
+        row = await desk.evolutions.reports.show(entry["evolution"])
         assert (row["state"], row["reason"]) == ("failed", "interrupted: the guardian was stopped")
     assert not any(instance.alive for instance in world.forked)
 

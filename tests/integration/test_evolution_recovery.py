@@ -27,7 +27,7 @@ database, seed, world, desk, read_only = desks.database, desks.seed, desks.world
 
 async def until(desk: Desk, evolution: str, state: str) -> dict[str, Any]:
     """The row, once it says so."""
-    while (row := await desk.evolutions.show(evolution))["state"] != state:
+    while (row := await desk.evolutions.reports.show(evolution))["state"] != state:
         await asyncio.sleep(0.01)
     return row
 
@@ -45,7 +45,7 @@ async def test_a_disk_that_is_full_in_the_middle_is_one_line_at_once_and_a_row_w
         begun = await desk.evolutions.measure_again(row["id"], row["diff_sha256"], ANN)
     else:
         begun = await desk.evolutions.evolve("recall", source("gate"))
-    waiting = asyncio.create_task(desk.evolutions.wait(begun["evolution"]))
+    waiting = asyncio.create_task(desk.evolutions.reports.wait(begun["evolution"]))
     await world.at_gate.wait()
 
     async def full(_job: Any) -> Any:
@@ -56,7 +56,7 @@ async def test_a_disk_that_is_full_in_the_middle_is_one_line_at_once_and_a_row_w
         world.gate.set()
         with pytest.raises(PeerError, match=r"the disk is full.*\(to be recorded when that is possible"):
             await asyncio.wait_for(waiting, 20)
-        assert (await desk.evolutions.show(begun["evolution"]))["state"] == "shadow"
+        assert (await desk.evolutions.reports.show(begun["evolution"]))["state"] == "shadow"
     row = await asyncio.wait_for(until(desk, begun["evolution"], "pending" if again else "failed"), 20)
     assert "the disk is full" in row["reason"]
     assert not await desk.evolutions.busy("recall") or again
@@ -79,7 +79,7 @@ async def test_a_promotion_that_the_disk_does_not_take_is_told_as_done_and_recor
         patch.setattr(desk.database, "write", full)
         promoted = await desk.evolutions.approve(row["id"], row["diff_sha256"], ANN)
         assert promoted["state"] == "promoted"
-        assert (await desk.evolutions.show(row["id"]))["state"] == "canary"
+        assert (await desk.evolutions.reports.show(row["id"]))["state"] == "canary"
     assert (await asyncio.wait_for(until(desk, row["id"], "promoted"), 20))["deployed"] == desk.genome.head()
     assert await desk.verdicts() == [("approved", row["id"])]
 
@@ -101,9 +101,9 @@ async def test_harm_is_undone_at_once_though_the_disk_takes_nothing_and_recorded
         reloads = len(world.reloads)
         await asyncio.sleep(0.1)
         assert len(world.reloads) == reloads, "once is enough"
-        assert (await desk.evolutions.show(row["id"]))["state"] == "promoted"
+        assert (await desk.evolutions.reports.show(row["id"]))["state"] == "promoted"
     await asyncio.wait_for(undoing, 20)
-    shown = await desk.evolutions.show(row["id"])
+    shown = await desk.evolutions.reports.show(row["id"])
     assert (shown["state"], shown["reason"]) == ("rolled_back", "rolled back by itself: latency +40 %")
     assert world.reloads[-1] == (desk.genome.head(), "0.2.1")
     assert await desk.verdicts() == [("approved", row["id"]), ("rolled_back", row["id"])]
@@ -219,9 +219,9 @@ async def watched(desk: Desk) -> dict[str, Any]:
 
 async def test_a_promotion_that_does_harm_is_taken_back(desk: Desk, world: World) -> None:
     row = await watched(desk)
-    while (await desk.evolutions.show(row["id"]))["state"] == "promoted":
+    while (await desk.evolutions.reports.show(row["id"]))["state"] == "promoted":
         world.road.serve(by="main", ok=False)
-    shown = await desk.evolutions.show(row["id"])
+    shown = await desk.evolutions.reports.show(row["id"])
     assert shown["state"] == "rolled_back" and shown["reason"].startswith("rolled back by itself: ")
     assert world.reloads[-2] == (row["base"], "0.1.0"), "at once, before git has been asked"
     assert world.reloads[-1] == (desk.genome.head(), "0.2.1") and world.files["recall.py"] == source("base")
@@ -301,7 +301,7 @@ async def test_a_canary_that_does_harm_is_never_a_version(desk: Desk, world: Wor
     world.road.faults = [Fault("it ended in service: exit 3")]
     with pytest.raises(OError, match=r"two-faced: .* in service: it ended in service: exit 3"):
         await desk.evolutions.approve(row["id"], row["diff_sha256"], ANN)
-    shown = await desk.evolutions.show(row["id"])
+    shown = await desk.evolutions.reports.show(row["id"])
     assert (shown["state"], shown["canary"]["state"], shown["by"]) == ("rolled_back", "harm", "ann")
     assert len(desk.genome.log()) == 1 and world.reloads == [] and world.road.ended[0] is True
     assert (await desk.promote("other"))["version"] == "0.2.0", "and life goes on"
@@ -311,7 +311,7 @@ async def test_a_canary_that_cannot_be_started_fails(desk: Desk, world: World) -
     row = await desk.run(source("fast") + "# unstartable\n")
     with pytest.raises(OError, match="the canary did not take it"):
         await desk.evolutions.approve(row["id"], row["diff_sha256"], ANN)
-    assert (await desk.evolutions.show(row["id"]))["state"] == "failed" and world.reloads == []
+    assert (await desk.evolutions.reports.show(row["id"]))["state"] == "failed" and world.reloads == []
 
 
 async def test_a_stop_in_the_middle_of_a_canary_leaves_it_to_the_next_guardian(desk: Desk, world: World) -> None:
@@ -321,7 +321,7 @@ async def test_a_stop_in_the_middle_of_a_canary_leaves_it_to_the_next_guardian(d
     await desk.evolutions.close()
     with pytest.raises(OError, match="goes on at its step with the next one"):
         await task
-    assert (await desk.evolutions.show(row["id"]))["state"] == "canary" and world.road.ended == [True]
+    assert (await desk.evolutions.reports.show(row["id"]))["state"] == "canary" and world.road.ended == [True]
     after = desk.restarted()
     await after.recover()
     promoted = await asyncio.wait_for(after.wait(row["id"]), 20)

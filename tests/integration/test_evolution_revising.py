@@ -21,7 +21,7 @@ EVE = Operator("eve", 1001, viewer=True)
 async def settled(desk: Desk, evolution: str, state: str) -> dict[str, Any]:
     """The row, once it has a state; one that is left at once is not seen."""
     async with asyncio.timeout(20):
-        while (row := await desk.evolutions.wait(evolution))["state"] != state:
+        while (row := await desk.evolutions.reports.wait(evolution))["state"] != state:
             await asyncio.sleep(0.01)
     return row
 
@@ -48,9 +48,9 @@ async def test_an_edited_text_is_tried_anew_and_takes_the_place_of_the_first(des
 async def test_a_slip_in_an_edited_text_leaves_the_first_one_waiting(desk: Desk) -> None:
     first = await desk.evolve("fast")
     begun = await desk.evolutions.edit(first["id"], first["diff_sha256"], "def recall(:\n", ANN)
-    assert (await desk.evolutions.wait(begun["evolution"]))["state"] == "rejected"
+    assert (await desk.evolutions.reports.wait(begun["evolution"]))["state"] == "rejected"
     await asyncio.gather(*desk.evolutions._superseding)
-    assert (await desk.evolutions.show(first["id"]))["state"] == "pending"
+    assert (await desk.evolutions.reports.show(first["id"]))["state"] == "pending"
 
 
 async def test_an_edit_of_what_has_changed_or_is_nothing_new_is_refused(desk: Desk) -> None:
@@ -65,7 +65,7 @@ async def test_an_edit_of_what_has_changed_or_is_nothing_new_is_refused(desk: De
     ):
         with pytest.raises(error, match=text):
             await desk.evolutions.edit(*arguments)
-    assert [row["id"] for row in await desk.evolutions.pending()] == [first["id"]]
+    assert [row["id"] for row in await desk.evolutions.reports.pending()] == [first["id"]]
 
 
 # --- measured again
@@ -77,7 +77,7 @@ async def test_another_shadow_run_replaces_the_evidence_and_outdates_an_approval
     first = await desk.evolve("fast")
     asked = await desk.evolutions.measure_again(first["id"], first["diff_sha256"], ANN)
     assert asked == {"evolution": first["id"], "again": 1}
-    during = await desk.evolutions.show(first["id"])
+    during = await desk.evolutions.reports.show(first["id"])
     assert (during["state"], during["evidence_sha256"]) == ("shadow", first["evidence_sha256"])
     with pytest.raises(RefusedError):  # not while it is measured
         await desk.evolutions.approve(first["id"], first["diff_sha256"], ANN)

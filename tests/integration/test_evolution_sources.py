@@ -209,7 +209,7 @@ async def test_auto_deploys_what_is_shown_better_in_the_operator_s_name(desk: De
     await desk.evolutions.policies.set("recall", "auto", ANN)
     row = await desk.evolve("fast")
     while row["state"] not in ("promoted", "rolled_back"):
-        row = await desk.evolutions.show(row["id"])
+        row = await desk.evolutions.reports.show(row["id"])
         await asyncio.sleep(0)
     assert (row["state"], row["by"], row["risk"]) == ("promoted", "policy auto (operator ann)", "low")
     (audited,) = await desk.audit.page()
@@ -223,7 +223,7 @@ async def test_auto_leaves_what_is_riskier_or_not_shown_better_to_the_operator(d
     other = await desk.evolve("other")
     await desk.evolutions.close()
     assert risky["risk"] == "high" and other["verdict"] == "no_evidence"
-    assert {row["id"] for row in await desk.evolutions.pending()} == {risky["id"], other["id"]}
+    assert {row["id"] for row in await desk.evolutions.reports.pending()} == {risky["id"], other["id"]}
     assert await desk.verdicts() == []
 
 
@@ -254,7 +254,7 @@ async def test_a_hold_outlives_the_guardian_and_stops_what_runs_at_its_next_stag
     await holding.hold("a demo", ANN)
     world.hold = holding.why()
     world.gate.set()
-    row = await asyncio.wait_for(desk.evolutions.wait(begun["evolution"]), 20)
+    row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20)
     assert (row["state"], row["reason"]) == ("failed", "stopped before pending: held by ann: a demo")
     after = Holding(learning, lambda _text, _row: None)
     await after.load()
@@ -279,12 +279,12 @@ async def test_a_part_is_tried_anew_and_the_whole_is_superseded(desk: Desk) -> N
     whole = await desk.run(TWO)
     keep = ["recall.py:-1", "recall.py:+1"]
     begun = await desk.evolutions.accept_part(whole["id"], whole["diff_sha256"], keep, ANN, "the rest is noise")
-    part = await asyncio.wait_for(desk.evolutions.wait(begun["evolution"]), 20)
+    part = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20)
     assert part["state"] == "pending", part["reason"]
     assert desk.genome.source(part["revision"], "recall") == source("fast")
     assert part["evidence"]["pairs"] >= 20 and part["source"]["origin"] == "part"
     assert part["source"]["parents"] == [whole["revision"][:12]]
-    old = await desk.evolutions.show(whole["id"])
+    old = await desk.evolutions.reports.show(whole["id"])
     assert (old["state"], old["by"]) == ("rejected", "ann")
     assert old["reason"] == f"superseded by {part['id']}, a part of it: the rest is noise"
 
@@ -301,7 +301,7 @@ async def test_a_part_of_what_has_changed_is_refused_and_nothing_is_lost(desk: D
     ):
         with pytest.raises(error, match=text):
             await accept(*arguments)
-    assert (await desk.evolutions.show(whole["id"]))["state"] == "pending"
+    assert (await desk.evolutions.reports.show(whole["id"]))["state"] == "pending"
     late = await desk.run(TWO)
     await desk.evolutions.approve(whole["id"], digest, ANN)
     with pytest.raises(RefusedError, match="stale base"):
@@ -327,16 +327,16 @@ async def test_outcomes_are_kept_and_the_strategy_s_failure_is_no_obstacle(
     world.answers = [f"```python\n{source('fast')}```"]
     auto = await desk.run("", origin="auto", goal="faster")
     assert auto["state"] == "pending", auto["reason"]
-    shown = (await desk.evolutions.history(10))[0]
+    shown = (await desk.evolutions.reports.history(10))[0]
     assert shown["id"] == auto["id"] and shown["source"]["origin"] == "llm"
-    found = await desk.evolutions.statistics()
+    found = await desk.evolutions.reports.statistics()
     assert found["count"] == 3 and found["states"] == {"pending": 1, "rejected": 1, "rolled_back": 1}
     assert found["sources"]["file"] == {"count": 2, "promoted": 0, "decided": 2, "rate": 0.0}
     assert found["decision_s"]["median"] > 0 and found["credit"]["sources"]["llm"]["tries"] == 1
-    assert row["id"] in [each["id"] for each in await desk.evolutions.history(source="file", gene="recall")]
-    assert await desk.evolutions.history(source="operators") == []
-    assert [each["id"] for each in await desk.evolutions.history(state="pending")] == [auto["id"]]
-    assert await desk.evolutions.history(since_ns=auto["time_ns"] + 1) == []
+    assert row["id"] in [each["id"] for each in await desk.evolutions.reports.history(source="file", gene="recall")]
+    assert await desk.evolutions.reports.history(source="operators") == []
+    assert [each["id"] for each in await desk.evolutions.reports.history(state="pending")] == [auto["id"]]
+    assert await desk.evolutions.reports.history(since_ns=auto["time_ns"] + 1) == []
 
 
 class Strategist:

@@ -249,7 +249,7 @@ class Desk:
 
     async def run(self, text: str | bytes, gene: str = "recall", **more: Any) -> dict[str, Any]:
         begun = await self.evolutions.evolve(gene, text, **more)
-        return await asyncio.wait_for(self.evolutions.wait(begun["evolution"]), 20)
+        return await asyncio.wait_for(self.evolutions.reports.wait(begun["evolution"]), 20)
 
     async def promote(self, behaviour: str) -> dict[str, Any]:
         row = await self.evolve(behaviour)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from o_tui.config import EvolutionConfig
-from o_tui.evolution import arbiter, diffs
+from o_tui.evolution import arbiter
 from o_tui.evolution.budget import Budget, BudgetSpentError
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.history import gene_path
@@ -20,12 +20,12 @@ from o_tui.guardian.evolving import again, blue, chronicle, partial
 from o_tui.guardian.evolving.choosing import Choosing
 from o_tui.guardian.evolving.cycle import Cycle
 from o_tui.guardian.evolving.deploying import Deploying
-from o_tui.guardian.evolving.diffing import diff_of
-from o_tui.guardian.evolving.evolution_book import RUNNING, Book, light
+from o_tui.guardian.evolving.evolution_book import RUNNING, Book
 from o_tui.guardian.evolving.making import RejectedError
 from o_tui.guardian.evolving.measuring import Measuring
 from o_tui.guardian.evolving.policies import Policies
-from o_tui.guardian.evolving.program_runs import ProgramRuns, without
+from o_tui.guardian.evolving.program_runs import ProgramRuns
+from o_tui.guardian.evolving.reports import Reports
 from o_tui.guardian.evolving.rollout import Rollout
 from o_tui.guardian.evolving.seams import (
     Approvals,
@@ -78,7 +78,8 @@ class Evolutions:
         self._learning = learning
         self._attacks = attacks
         self._book = Book(rows, surroundings, self._settled)
-        self._programs = ProgramRuns(programs, rows, surroundings.publish) if programs is not None else None
+        runs = ProgramRuns(programs, rows, surroundings.publish) if programs is not None else None
+        self.reports = Reports(self._book, genome, learning, runs)
         self.measuring = Measuring(
             genome,
             self._book,
@@ -249,40 +250,6 @@ class Evolutions:
 
         return await self._act(reopened())
 
-    async def wait(self, id: str) -> dict[str, Any]:
-        """The row, once it is pending or has ended."""
-        return await self._book.settled(id)
-
-    async def show(self, id: str) -> dict[str, Any]:
-        """One evolution with diff, stages and evidence; raises NotFoundError."""
-        return await self._book.get(id)
-
-    async def pending(self) -> list[dict[str, Any]]:
-        """What waits for an operator, newest first, without the diffs."""
-        return [light(row) for row in await self._book.page(200, ("pending",))]
-
-    async def history(
-        self, limit: int = 50, gene: str = "", state: str = "", source: str = "", since_ns: int = 0
-    ) -> list[dict[str, Any]]:
-        """The newest evolutions and runs of programs, newest first, without diffs; of a gene, state, source, since."""
-        if self._programs is not None:
-            await self._programs.look()
-        looked_at = chronicle.LOOKED_AT if gene or state or source or since_ns else max(1, min(limit, 1_000))
-        states = ("rejected" if state == chronicle.NO_EVIDENCE else state,) if state else ()
-        rows = await self._book.page(looked_at, states)
-        found = chronicle.pick(rows, gene, state, source, since_ns)
-        found.sort(key=lambda row: int(row["time_ns"]), reverse=True)  # a run may have been read later than it began
-        return [light(row) for row in found[: max(1, min(limit, 1_000))]]
-
-    async def statistics(self) -> dict[str, Any]:
-        """How evolutions ended: {count, states, sources, operators, genes, decision_s, credit}; see chronicle.py."""
-        rows = without(await self._book.page(chronicle.LOOKED_AT))
-        return chronicle.statistics(rows, await self._learning.outcomes())
-
-    async def intents(self, limit: int = 100) -> list[dict[str, Any]]:
-        """What was seen that may call for a change, and what came of it, newest first."""
-        return await self._learning.intents(max(1, min(limit, 1_000)))
-
     async def approve(self, id: str, digest: str, operator: Operator, evidence_sha256: str = "") -> dict[str, Any]:
         """An operator's yes to the exact diff (and evidence, where its digest is given); see Deploying.approve."""
         return await self._act(self._deploying.approve(id, digest, evidence_sha256, operator))
@@ -299,23 +266,6 @@ class Evolutions:
     async def rollback(self, revision: str, operator: Operator, *, state: bool = False) -> dict[str, Any]:
         """Back to a version that was deployed, by default the one before; see Deploying.rollback."""
         return await self._act(self._deploying.rollback(revision, operator, state=state))
-
-    async def genome_log(self, limit: int = 100) -> list[dict[str, Any]]:
-        """The deployed versions, newest first."""
-        return await asyncio.to_thread(self._genome.log, max(1, min(limit, 1_000)))
-
-    async def genome_diff(self, a: str, b: str = "head") -> dict[str, Any]:
-        """The diff between two revisions, tags or versions: {a, b, diff, sha256}."""
-        pair = [await asyncio.to_thread(self._genome.resolve, name) for name in (a, b)]
-        diff = await diff_of(self._genome, *pair)
-        return {"a": pair[0], "b": pair[1], "diff": diff, "sha256": diffs.digest(diff)}
-
-    async def genome_show(self, revision: str = "head", path: str = "") -> dict[str, Any]:
-        """One file of a revision; without a path the names of its files: {revision, path, text, files}."""
-        full = await asyncio.to_thread(self._genome.resolve, revision)
-        files = sorted(await asyncio.to_thread(self._genome.files, full))
-        text = await asyncio.to_thread(self._genome.show, full, path) if path else ""
-        return {"revision": full, "path": path, "text": text, "files": files}
 
     def shadow_rows(self) -> list[dict[str, Any]]:
         """The rows of the shadows that run or have run last."""

@@ -216,8 +216,8 @@ def test_checkpoints(shell: Shell, folder: Path) -> None:
 
 def test_the_log(shell: Shell) -> None:
     shell.run("memory", "add", "one")
-    entries = shell.json("wal", "tail", "-n", "3")["entries"]
-    assert entries[-1]["operation"] == "memory_add" and entries[-1]["data"]["text"] == "one"
+    entries = shell.json("wal", "tail", "-n", "30")["entries"]  # the agent writes its tools down when it has time
+    assert [entry["data"]["text"] for entry in entries if entry["operation"] == "memory_add"] == ["one"]
     report = shell.json("wal", "verify")
     assert report["ok"] is True and report["entries"] >= 1 and not report["first_bad_seq"]
 

@@ -49,6 +49,14 @@ def test_what_is_no_pattern_has_no_examples(text: str) -> None:
     assert all(isinstance(made, str) and made for made in patterns.examples(text))
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    ["a{4000000000}", "(?:){4000000000}", "(?:(?:(?:a{60}){60}){60}){60}", "(?:" * 9 + "){9}" * 9, "(" * 5000],
+)
+def test_a_pattern_that_asks_for_too_much_has_no_examples(pattern: str) -> None:
+    assert patterns.examples(pattern) == []
+
+
 def test_the_core_is_the_same_each_time_and_has_the_boundaries_of_the_source() -> None:
     found = harvest(ast.parse(SOURCE))
     tried = core.cases(found)

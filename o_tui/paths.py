@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from o_tui.protocol.errors import RefusedError
+from o_tui.protocol.errors import NotFoundError, RefusedError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +125,36 @@ def locate(data_dir: str | None = None) -> Paths:
 def shipped(name: str) -> Path:
     """A folder that comes with O: `themes` or `data`."""
     return Path(__file__).parent / name
+
+
+def open_foreign(path: Path) -> IO[bytes]:
+    """Opens a file that the operator named: a regular one, and never waiting for a pipe.
+
+    Raises:
+        NotFoundError, RefusedError: It is not there, not a file, or may not be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no file {path}") from error
+    except OSError as error:
+        raise RefusedError(f"{path} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise RefusedError(f"{path} is not a file")
+    return os.fdopen(descriptor, "rb")
+
+
+def source_of(path: Path, most_bytes: int) -> bytes:
+    """The whole of a source file that a command was given; raises NotFoundError, or UsageError for what is none."""
+    path = path.expanduser()
+    try:
+        with open_foreign(path) as file:
+            source = file.read(most_bytes + 1)
+    except RefusedError as error:
+        raise UsageError(str(error)) from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    if len(source) > most_bytes:
+        raise UsageError(f"{path} has more than {most_bytes >> 20} MiB")
+    return source

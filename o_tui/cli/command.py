@@ -9,12 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from o_tui.cli.output import Output
 from o_tui.paths import Paths, locate
-from o_tui.protocol.errors import NotFoundError, RefusedError, UsageError
+from o_tui.protocol.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
     from o_tui.client import Client
@@ -150,21 +149,6 @@ class Context:
         self.out.note(f"{question} [y/N] ", end="")
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise RefusedError("nothing was done")
-
-
-def source_of(file: Path) -> bytes:
-    """The whole of a source file; raises NotFoundError, or UsageError where it cannot be read or is too large."""
-    file = file.expanduser()
-    try:
-        with file.open("rb") as opened:
-            source = opened.read(SOURCE_LIMIT_BYTES + 1)
-    except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {file}") from error
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}") from error
-    if len(source) > SOURCE_LIMIT_BYTES:
-        raise UsageError(f"{file} has more than {SOURCE_LIMIT_BYTES >> 20} MiB")
-    return source
 
 
 def positive(text: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 from o_tui.cli import changes, programs
 from o_tui.cli.command import Command, Context, amount, positive
 from o_tui.cli.progress import Progress
-from o_tui.protocol.errors import NotFoundError, UsageError
+from o_tui.paths import source_of
+from o_tui.protocol.errors import UsageError
 
 SOURCE_LIMIT_BYTES = 1024 * 1024
 _OF_GENES = ("from", "goal", "source", "metric", "candidates", "population", "generations", "repair")
@@ -124,16 +124,10 @@ def _somebody_finishes_it(context: Context) -> None:
 def _source(file: str) -> str:
     import sys
 
-    try:
-        with contextlib.ExitStack() as stack:
-            opened = sys.stdin.buffer if file == "-" else stack.enter_context(Path(file).expanduser().open("rb"))
-            raw = opened.read(SOURCE_LIMIT_BYTES + 1)
-    except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {file}") from error
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}") from error
-    if len(raw) > SOURCE_LIMIT_BYTES:
-        raise UsageError(f"{file} has more than {SOURCE_LIMIT_BYTES} bytes, and no gene has")
+    if file != "-":
+        raw = source_of(Path(file), SOURCE_LIMIT_BYTES)
+    elif len(raw := sys.stdin.buffer.read(SOURCE_LIMIT_BYTES + 1)) > SOURCE_LIMIT_BYTES:
+        raise UsageError(f"standard input has more than {SOURCE_LIMIT_BYTES >> 20} MiB, and no gene has")
     if not raw:
         raise UsageError(f"{'standard input' if file == '-' else file} is empty", hint="--from names a whole module")
     try:

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
-from o_tui.cli.command import Command, Context, source_of
+from o_tui.cli.command import SOURCE_LIMIT_BYTES, Command, Context
+from o_tui.paths import source_of
 from o_tui.protocol.errors import OError, PeerError, RefusedError
 from o_tui.protocol.verdict import Order, Profile, Verdict, encode, verdict_of
 
@@ -52,7 +53,8 @@ def run(context: Context) -> int:
     """Runs one file confined; 0 if it ended with 0 and nothing was refused."""
     file: Path = context.args.file.expanduser()
     args = context.args
-    order = Order(name=str(file.absolute()), source=source_of(file), timeout_s=args.timeout, profile=args.profile)
+    source = source_of(file, SOURCE_LIMIT_BYTES)
+    order = Order(name=str(file.absolute()), source=source, timeout_s=args.timeout, profile=args.profile)
     verdict = _judged(order)
     if verdict.control:
         hint = "o-tui sandbox probe says which layer is missing"

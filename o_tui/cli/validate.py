@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from o_tui.cli.command import Command, Context, source_of
+from o_tui.cli.command import SOURCE_LIMIT_BYTES, Command, Context
+from o_tui.paths import source_of
 from o_tui.protocol import contracts
 from o_tui.protocol.errors import UsageError
 
@@ -28,8 +29,8 @@ def validate(context: Context) -> int:
     args, out = context.args, context.out
     if args.gene and not contracts.is_gene(args.gene):
         raise UsageError(f"{args.gene!r} is not a gene", hint="respond, recall, remember, strategy or tools/NAME")
-    source = source_of(args.file)
-    reference = source_of(args.reference) if args.reference is not None else None
+    source = source_of(args.file, SOURCE_LIMIT_BYTES)
+    reference = source_of(args.reference, SOURCE_LIMIT_BYTES) if args.reference is not None else None
     result = judge(args.gene, source, reference, strict=args.strict or not args.gene)
     total = sum(stage.ms for stage in result.stages)
     if out.json:

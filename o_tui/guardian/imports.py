@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from o_tui.guardian.storage import vault_files
+from o_tui.paths import open_foreign
 from o_tui.protocol.errors import UsageError
 
 _SESSION = re.compile(r"session_(\d+)$")
@@ -32,7 +32,7 @@ def read_locomo(path: Path) -> tuple[list[dict[str, Any]], int]:
         UsageError: It is not in that format.
     """
     try:
-        with vault_files.open_foreign(path) as file:
+        with open_foreign(path) as file:
             data = file.read(FILE_LIMIT_BYTES + 1)  # it may grow while it is read
         if len(data) > FILE_LIMIT_BYTES:
             raise UsageError(f"{path} is larger than {FILE_LIMIT_BYTES >> 20} MiB")

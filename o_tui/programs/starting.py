@@ -16,6 +16,7 @@ import msgspec
 from o_tui import _native
 from o_tui.evolution import run_notes
 from o_tui.evolution.run_notes import Note
+from o_tui.paths import source_of
 from o_tui.programs import convention, markers, search
 from o_tui.programs.lane import modules_of
 from o_tui.programs.orders import Setup
@@ -121,7 +122,7 @@ def newest(folder: Path, wish: Wish | None) -> str:
 
 
 def _plan(store: Store, wish: Wish) -> Plan:
-    program, evaluator = _read(wish.program), _read(wish.evaluator)
+    program, evaluator = (source_of(path, markers.SOURCE_LIMIT_BYTES) for path in (wish.program, wish.evaluator))
     settings = convention.Settings()
     if wish.config is not None:
         settings, unused = convention.settings_of(_text(wish.config), str(wish.config))
@@ -160,8 +161,8 @@ def _run(store: Store, plan: Plan, report: Report) -> Run:
 def _unchanged(setup: Setup) -> None:
     path = Path(setup.evaluator)
     try:
-        same = path.read_bytes() == setup.source
-    except OSError:
+        same = source_of(path, markers.SOURCE_LIMIT_BYTES) == setup.source
+    except OError:
         return  # it is kept in the run
     if not same:
         raise RefusedError(
@@ -170,22 +171,9 @@ def _unchanged(setup: Setup) -> None:
         )
 
 
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(markers.SOURCE_LIMIT_BYTES + 1)
-    except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {path}") from error
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
-    if len(data) > markers.SOURCE_LIMIT_BYTES:
-        raise UsageError(f"{path} has more than {markers.SOURCE_LIMIT_BYTES} bytes")
-    return data
-
-
 def _text(path: Path) -> str:
     try:
-        return _read(path).decode("utf-8")
+        return source_of(path, markers.SOURCE_LIMIT_BYTES).decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text: byte {error.start}") from error
 

@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,35 @@ def test_every_command_of_the_contract_is_there() -> None:
     wanted = first.split() + rest.replace("\n", "|").split("|")
     assert set(wanted) <= set(names())
     assert len(names()) == len(set(names()))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "validate {pipe}",
+        "validate {file} --reference {pipe}",
+        "validate {folder}",
+        "sandbox run {pipe}",
+        "evolve respond --from {pipe}",
+        "evolve {pipe} {file}",
+        "evolve {file} {pipe}",
+        "evolve {file} {file} --config {pipe}",
+    ],
+)
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(line: str, tmp_path: Path) -> None:
+    pipe, file = tmp_path / "pipe", tmp_path / "file.py"
+    os.mkfifo(pipe)
+    file.write_text("def evaluate(path):\n    return 1.0\n")
+    words = line.format(pipe=pipe, file=file, folder=tmp_path).split()
+    done = subprocess.run(
+        [sys.executable, "-m", "o_tui", *words, "--data-dir", tmp_path / "w"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 2 and "is not a file" in done.stderr and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", [SCREEN, *catalog.all_commands()], ids=lambda command: command.name or "screen")

@@ -26,8 +26,7 @@ import zstandard
 from o_tui.guardian.storage import schema
 from o_tui.guardian.storage.database import Database
 from o_tui.guardian.storage.findings import QUARANTINE, sync_folder
-from o_tui.guardian.storage.vault_files import open_foreign
-from o_tui.paths import Paths
+from o_tui.paths import Paths, open_foreign
 from o_tui.protocol.errors import CorruptError, NotFoundError, PeerError, RefusedError, UsageError
 
 FORMAT = 1

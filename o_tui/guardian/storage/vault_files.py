@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-import stat
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import IO, Any
 
 from o_tui.guardian.storage.findings import sync_folder
 from o_tui.guardian.storage.rows import CHECKPOINTS
+from o_tui.paths import open_foreign
 from o_tui.protocol import checkpoint
 from o_tui.protocol.checkpoint import FLAG_DELTA, HEADER_BYTES, Header
 from o_tui.protocol.errors import CorruptError, NotFoundError, RefusedError, UsageError
@@ -223,24 +223,6 @@ def copy_to(descriptor: int, target: Path, *, overwrite: bool = False) -> None:
         raise
     finally:
         os.close(out)
-
-
-def open_foreign(path: Path) -> IO[bytes]:
-    """Opens a file that the operator named: a regular one, and never waiting for a pipe.
-
-    Raises:
-        NotFoundError, RefusedError: It is not there, not a file, or may not be read.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {path}") from error
-    except OSError as error:
-        raise RefusedError(f"{path} cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise RefusedError(f"{path} is not a file")
-    return os.fdopen(descriptor, "rb")
 
 
 def named(path: str) -> Path:

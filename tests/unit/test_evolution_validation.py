@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -328,3 +331,22 @@ async def test_a_source_that_stalls_or_kills_the_compiler_fails_there(monkeypatc
 def test_its_cost_is_what_the_prober_used_and_not_how_long_it_waited() -> None:
     stages = (Stage("size", "pass", 20.0, ""), Stage("types", "pass", 40.0, ""), Stage("probe", "pass", 9_000.0, ""))
     assert Validation(stages, probed_s=1.5).cpu_s == pytest.approx(1.56)
+
+
+def test_who_is_killed_in_the_checkers_leaves_no_file_behind(tmp_path: Path) -> None:
+    pipe, checker, folder = tmp_path / "pipe", tmp_path / "checker", tmp_path / "temporary"
+    folder.mkdir()
+    os.mkfifo(pipe)
+    checker.write_text(f'#!/bin/sh\nfor file; do :; done\n(echo $$; cat "$file") > {pipe}\nexec sleep 60\n')
+    checker.chmod(0o755)
+    code = (
+        "from o_tui.guardian.evolving import linting\n"
+        f"linting._found = lambda name: {str(checker)!r}\n"
+        f"linting.stages('recall.py', {RECALL.encode()!r})"
+    )
+    guardian = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"TMPDIR": str(folder)})
+    checking, _, read = pipe.read_text("utf-8").partition("\n")
+    guardian.kill()
+    guardian.wait()
+    os.kill(int(checking), signal.SIGKILL)
+    assert read == RECALL and not list(folder.iterdir())

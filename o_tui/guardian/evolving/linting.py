@@ -1,11 +1,14 @@
-"""ruff and ty over a candidate's source, where they are installed: processes with a time limit, in a folder apart."""
+"""ruff and ty over a candidate's source, where they are installed: processes with a time limit.
+
+The source is in memory only, a descriptor that they inherit: whoever is killed leaves no file behind.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -41,7 +44,7 @@ def _stage(
         return Stage(stage, "skip", 0.0, f"skipped: {program} is not installed (o-tui[validation])")
     start = time.perf_counter()
     try:
-        output = _run([found, *arguments], name, source)
+        output = _run([found, *arguments], source)
     except (OSError, subprocess.TimeoutExpired) as error:
         return Stage(stage, "skip", _ms(start), f"skipped: {program} did not answer ({type(error).__name__})")
     wrong, remarks = read(output)
@@ -55,19 +58,23 @@ def _found(program: str) -> str | None:
     return str(beside) if beside.is_file() else shutil.which(program)
 
 
-def _run(command: list[str], name: str, source: bytes) -> str:
-    with tempfile.TemporaryDirectory(prefix="o-tui-lint-") as folder:
-        file = Path(folder) / Path(name).name
-        file.write_bytes(source)
+def _run(command: list[str], source: bytes) -> str:
+    descriptor = os.memfd_create("o-tui-candidate", os.MFD_CLOEXEC)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(source)
         done = subprocess.run(
-            [*command, file.name],
-            cwd=folder,
+            [*command, f"self/fd/{descriptor}"],
+            cwd="/proc",  # no project of anybody's is there, whose settings would count
+            pass_fds=(descriptor,),
             capture_output=True,
             timeout=TIMEOUT_S,
             check=False,
-            env={"PATH": "/usr/bin:/bin", "HOME": folder, "VIRTUAL_ENV": sys.prefix},
+            env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "VIRTUAL_ENV": sys.prefix},
         )
-        return done.stdout.decode("utf-8", "replace")
+    finally:
+        os.close(descriptor)
+    return done.stdout.decode("utf-8", "replace")
 
 
 def _ms(start: float) -> float:

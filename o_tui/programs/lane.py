@@ -26,6 +26,7 @@ ENVIRONMENT = {
 }
 """All that a server, a candidate and an evaluator know of the environment; no key is ever in their memory."""
 START_S = 120.0
+"""What a server's start may take beside the load of its evaluator."""
 DEATHS = 3
 
 
@@ -82,8 +83,9 @@ class Lane:
             OError: It cannot be (`refusal`); says why.
             PeerError: The server does not start.
         """
-        if not select.select([self._sock], [], [], START_S)[0]:
-            raise PeerError(f"the process that runs programs did not start within {START_S:g} s")
+        limit_s = START_S + self._setup.settings.timeout_s
+        if not select.select([self._sock], [], [], limit_s)[0]:
+            raise PeerError(f"the process that runs programs did not start within {limit_s:g} s")
         try:
             ready, _ = orders.receive(self._sock, Ready)
         except EndedError as error:

@@ -33,7 +33,8 @@ from o_tui.protocol import refusals
 
 GRACE_S = 0.02
 """How long an evaluator has to notice that its candidate was killed."""
-LOAD_S = 60.0
+LOAD_S = 5.0
+"""What an evaluator has at least to be loaded in: a busy machine takes its time to confine a process."""
 
 
 class Process(NamedTuple):
@@ -81,9 +82,12 @@ class Server:
     def _start(self) -> str:
         """Forks the evaluator's process; what is wrong with the evaluator, or ""."""
         self._host = host = self._forked(lambda sock: evaluator.become(sock, self._setup, self._folder))
+        limit_s = max(self._setup.settings.timeout_s, LOAD_S)
         try:
-            if not self._waits(host, time.monotonic() + LOAD_S):
-                raise EndedError(f"not loaded within {LOAD_S:g} s")
+            if not self._waits(host, time.monotonic() + limit_s):
+                self._end(host)
+                self._host = None
+                return f"the evaluator was not loaded within {limit_s:g} s: it hangs, or its timeout is too short"
             return orders.receive(host.sock, Ready)[0].error
         except EndedError as error:
             status = self._end(host)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from o_tui.programs.convention import Settings, score
+from o_tui.protocol.errors import UsageError
 from tests.support.user_programs import EVALUATOR, GOOD, IMPORTING, Bench, bench
 
 LIMIT_S = 0.7
@@ -147,6 +148,17 @@ def test_an_evaluators_own_objects_are_only_called(place: Path) -> None:
             "def score(ask):\n    peer, number = ask._of_peer\n    return peer.ask('get', number, '__globals__')\n"
         )
         assert "PermissionError" in seen.result.error
+
+
+def test_an_evaluator_that_hangs_while_it_is_loaded_is_ended_by_the_timeout(place: Path) -> None:
+    began = time.monotonic()
+    hanging = f"import time\n\ntime.sleep(600)\n{EVALUATOR}"
+    with (
+        pytest.raises(UsageError, match=r"^the evaluator was not loaded within 5 s: it hangs"),
+        bench(place / "hanging", hanging, SETTINGS),
+    ):
+        pass
+    assert time.monotonic() - began < 30
 
 
 def test_what_an_evaluator_leaves_behind_is_ended(place: Path) -> None:

@@ -134,7 +134,8 @@ def _words(context: Context) -> tuple[list[str], list[str]]:
     words = ["--resume", *([args.resume] if args.resume else [])] if args.resume is not None else []
     passed = {name: getattr(args, name) for name in _PASSED_ON if getattr(args, name) is not None}
     options = {name: [f"--{name.replace('_', '-')}={value}"] for name, value in passed.items()}
-    again = [word for name in ("budget", "llm", "cluster", "out", "data_dir") for word in options.get(name, [])]
+    options["keep"] = ["--keep"] if args.keep else []
+    again = [word for name in ("budget", "llm", "cluster", "out", "data_dir", "keep") for word in options.get(name, [])]
     return [*words, *given, *(word for each in options.values() for word in each)], again
 
 

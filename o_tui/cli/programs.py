@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,11 +95,12 @@ def evolve(context: Context) -> int:
     else:
         raise UsageError("a program and its evaluator are wanted", hint="o-tui evolve PROGRAM EVALUATOR")
     try:
-        if args.llm:
-            run.writer = _writer(context, args.llm)
-        show.begin(run)
-        _tell_views(context)
-        _go(context, run)
+        with contextlib.ExitStack() as stack:
+            if args.llm:
+                run.writer = stack.enter_context(_writer(context, args.llm))
+            show.begin(run)
+            _tell_views(context)
+            _go(context, run)
         value = outcome.finish(run.store) | {"elapsed_s": round(time.monotonic() - start, 3)}
         if args.out and value["best"]["path"]:
             value |= _out(context, run, Path(args.out).expanduser())
@@ -169,30 +170,25 @@ def _go(context: Context, run: Run) -> None:
 # --- a model
 
 
-def _writer(context: Context, name: str) -> Any:
-    """A writer that asks the guardian's model, each time by a connection of its own."""
-    from o_tui.client import connect, running
+@contextlib.contextmanager
+def _writer(context: Context, name: str) -> Iterator[Any]:
+    """A writer that asks the guardian's model, each time by a connection of its own; the guardian is there for it."""
+    from o_tui.client import connect
     from o_tui.programs.writing import ModelWriter, Written
-
-    client = running(context.paths)
-    if client is None:
-        raise UsageError(
-            "--llm asks the guardian's model, and no guardian runs", hint="o-tui serve, or leave --llm out"
-        )
-    with client:
-        brain = client.call("status")["brain"]
-    if f"{brain.get('provider')}:{brain.get('model')}" != name:
-        raise UsageError(
-            f"the model is {brain.get('provider')}:{brain.get('model')}, not {name}",
-            hint=f"o-tui brain set {' '.join(name.split(':', 1))}",
-        )
 
     def ask(messages: list[dict[str, str]]) -> Written:
         with connect(context.paths) as mine:
             answer = mine.call("model.ask", messages=messages, wait_s=_ASK_S)
         return Written(str(answer["text"]), int(answer.get("tokens", 0)))
 
-    return ModelWriter(ask, context.out.note, name)
+    with context.guardian() as client:
+        brain = client.call("status")["brain"]
+        if f"{brain.get('provider')}:{brain.get('model')}" != name:
+            raise UsageError(
+                f"the model is {brain.get('provider')}:{brain.get('model')}, not {name}",
+                hint=f"o-tui brain set {' '.join(name.split(':', 1))}",
+            )
+        yield ModelWriter(ask, context.out.note, name)
 
 
 # --- a file of the user's

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from o_tui import client
 from o_tui.config import BrainConfig, Config, HealthConfig
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.main import run
@@ -60,7 +61,19 @@ async def test_a_model_writes_candidates_and_is_told_what_failed(
             await task
 
 
-async def test_a_model_needs_a_guardian(folder: Path, workspace: Paths) -> None:
+async def test_a_guardian_is_started_for_the_model_and_ends_with_the_command(
+    folder: Path, workspace: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("O_TUI_API_KEY", "sk-test-0123456789abcdefghijklmnop")
     program, evaluator = map(str, files(folder / "p"))
-    code, _, said = await evolve(workspace, program, evaluator, "--llm", "openai:x")
-    assert code == 2 and "no guardian runs" in said
+    workspace.prepare()
+    async with fake_server() as server:
+        server.say(answer(BLOCK))
+        workspace.config_file.write_text(
+            f'[brain]\nprovider = "openai"\nmodel = "fake-1"\nbase_url = "{server.url}/v1"\n', "utf-8"
+        )
+        code, events, said = await evolve(workspace, program, evaluator, "--budget", "60", "--llm", "openai:fake-1")
+        assert code == 0 and "one is started for this command" in said
+        assert events[-1]["best"]["claimed"] >= 5e300
+        assert "llm openai:fake-1" in [event.get("operator") for event in events]
+        assert client.holder(workspace) is None

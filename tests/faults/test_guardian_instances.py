@@ -306,6 +306,17 @@ async def test_a_nursery_that_ends_over_a_fork_is_no_fault_of_the_code(guardian:
     instance.kill("the test is over")
 
 
+async def test_a_nursery_that_ends_over_a_checkpoint_ends_no_evolution(guardian: Guardian) -> None:
+    nursery = await guardian.fleet.wait_nursery()
+    os.kill(nursery.watch.pid, signal.SIGSTOP)
+    asked = asyncio.create_task(guardian.checkpoints.take("before an evolution"))
+    await until(lambda: bool(nursery._forks))
+    os.kill(nursery.watch.pid, signal.SIGKILL)
+    row = await asyncio.wait_for(asked, 20)
+    assert (await guardian.stores.vault.verify(row["id"]))["usable"]
+    assert not list(guardian.paths.checkpoints.glob(".*")), "what the first nursery was given is still there"
+
+
 async def test_an_instance_that_ends_before_it_is_confined_is_not_called_unconfined(guardian: Guardian) -> None:
     async with impostor(guardian) as (instance, _theirs):
         waits = asyncio.create_task(instance.must_be_confined())

@@ -12,7 +12,8 @@ import itertools
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from o_tui.guardian.fleet.handles import InstanceHandle, InstanceReplica, Listener, exit_reason
 from o_tui.guardian.fleet.health import HealthMonitor
@@ -21,12 +22,14 @@ from o_tui.guardian.fleet.nursery import Fork, Nursery
 from o_tui.guardian.fleet.replication import Replication
 from o_tui.guardian.fleet.states import States
 from o_tui.guardian.storage.vault import Vault
+from o_tui.guardian.storage.vault_files import Pending
 from o_tui.guardian.storage.wal import Wal
 from o_tui.guardian.supervision.machine import ExitReason
 from o_tui.paths import Paths
 from o_tui.protocol import frames, messages
 from o_tui.protocol.errors import OError, PeerError
 
+_Forked = TypeVar("_Forked")
 NURSERY_WAIT_S = 20.0
 NURSERY_END_S = 0.1
 STANDBY_WAIT_S = 0.1
@@ -230,10 +233,14 @@ class Fleet:
         Raises:
             OError: No nursery, or the disk does not take it.
         """
+
+        async def written(idle: bool) -> Pending:
+            number, revision = next(self._numbers), self.genome.revision
+            return await self._states.written(await self.wait_nursery(), number, revision, reason, idle=idle)
+
         # a loop that wakes takes the core from an idle process at once; for a nice one it waits milliseconds
         for idle in (True, False):
-            number, revision = next(self._numbers), self.genome.revision
-            pending = await self._states.written(await self.wait_nursery(), number, revision, reason, idle=idle)
+            pending = await self._outliving_nursery(partial(written, idle))
             if idle and pending.unfinished:
                 await self._vault.abandon(pending)
                 continue
@@ -287,7 +294,7 @@ class Fleet:
             raise PeerError("another state was restored meanwhile")
         return instance
 
-    async def _outliving_nursery(self, forked: Callable[[], Awaitable[Instance]]) -> Instance:
+    async def _outliving_nursery(self, forked: Callable[[], Awaitable[_Forked]]) -> _Forked:
         """Once more where the nursery has ended over it: that says nothing of the code, and the next one comes soon."""
         nursery, replaced = await self.wait_nursery(), self._replaced
         try:

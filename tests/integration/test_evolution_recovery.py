@@ -118,7 +118,7 @@ async def test_what_was_in_the_middle_has_failed(desk: Desk, world: World, state
     await EvolutionRows(desk.database).update(row["id"], {"state": state})
     after = desk.restarted()
     await after.recover()
-    shown = await after.show(row["id"])
+    shown = await after.reports.show(row["id"])
     assert shown["state"] == "failed" and shown["reason"].startswith("interrupted")
 
 
@@ -126,7 +126,7 @@ async def test_what_waits_for_approval_still_waits(desk: Desk) -> None:
     row = await desk.evolve("fast")
     after = desk.restarted()
     await after.recover()
-    assert [entry["id"] for entry in await after.pending()] == [row["id"]]
+    assert [entry["id"] for entry in await after.reports.pending()] == [row["id"]]
     assert (await after.approve(row["id"], row["diff_sha256"], ANN))["state"] == "promoted"
 
 
@@ -166,7 +166,7 @@ async def test_an_approval_survives_the_guardians_death_anywhere(
     world.die_at = ""
     after = desk.restarted()
     await after.recover()
-    assert (await asyncio.wait_for(after.wait(row["id"]), 20))["state"] == "promoted"
+    assert (await asyncio.wait_for(after.reports.wait(row["id"]), 20))["state"] == "promoted"
     assert [entry["kind"] for entry in desk.genome.log()] == ["promotion", "seed"]
     assert desk.genome.resolve("v0.2.0") == desk.genome.head()
     assert await desk.verdicts() == [("approved", row["id"])]
@@ -185,7 +185,7 @@ async def test_what_cannot_be_recovered_is_told(desk: Desk, world: World) -> Non
     after = desk.restarted()
     await after.recover()
     assert any(level == "error" and "is damaged" in text for level, text in world.events)
-    assert (await after.show(row["id"]))["state"] == "deploying"
+    assert (await after.reports.show(row["id"]))["state"] == "deploying"
 
 
 async def test_a_death_while_rolling_back_ends_rolled_back(
@@ -205,7 +205,7 @@ async def test_a_death_while_rolling_back_ends_rolled_back(
         await deploy.approve(row["id"], row["diff_sha256"], "", ANN)
     after = desk.restarted()
     await after.recover()
-    assert (await after.show(row["id"]))["state"] == "rolled_back"
+    assert (await after.reports.show(row["id"]))["state"] == "rolled_back"
     assert [entry["kind"] for entry in desk.genome.log()] == ["rollback", "promotion", "seed"]
 
 
@@ -260,7 +260,7 @@ async def test_taking_back_survives_the_guardians_death_anywhere(
     for _ in range(2):
         after = desk.restarted()
         await after.recover()
-        shown = await after.show(row["id"])
+        shown = await after.reports.show(row["id"])
         assert (shown["state"], shown["reason"]) == ("rolled_back", "rolled back by itself: latency +40 %")
         assert [entry["kind"] for entry in desk.genome.log()] == ["rollback", "promotion", "seed"]
         assert world.files["recall.py"] == source("base")
@@ -277,7 +277,7 @@ async def test_code_that_is_gone_was_rolled_back_by_nobody_and_is_said_to_be_mis
     desk.genome = Genome.open(tmp_path / "genome", seed)
     after = desk.restarted()
     await after.recover()
-    shown = await after.show(row["id"])
+    shown = await after.reports.show(row["id"])
     assert (shown["state"], shown["reason"]) == ("rolled_back", "its code is not in the genome any more")
     assert any("code of 1 approved changes is not in the genome" in text for _level, text in world.events), world.events
 
@@ -290,7 +290,7 @@ async def test_a_watch_goes_on_with_the_next_guardian(desk: Desk, world: World) 
     await after.recover()
     while not world.road.told:
         await asyncio.sleep(0)
-    assert (await after.show(row["id"]))["canary"]["state"] == "watching"
+    assert (await after.reports.show(row["id"]))["canary"]["state"] == "watching"
     await after.rollback("", ANN)
     await asyncio.sleep(0)
     assert not world.road.told, "what was rolled back is not watched"
@@ -324,6 +324,6 @@ async def test_a_stop_in_the_middle_of_a_canary_leaves_it_to_the_next_guardian(d
     assert (await desk.evolutions.reports.show(row["id"]))["state"] == "canary" and world.road.ended == [True]
     after = desk.restarted()
     await after.recover()
-    promoted = await asyncio.wait_for(after.wait(row["id"]), 20)
+    promoted = await asyncio.wait_for(after.reports.wait(row["id"]), 20)
     assert (promoted["state"], promoted["by"]) == ("promoted", "ann")
     assert await desk.verdicts() == [("approved", row["id"])]

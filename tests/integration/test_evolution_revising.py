@@ -113,7 +113,7 @@ async def test_a_run_that_is_interrupted_leaves_the_change_waiting_with_its_evid
         await EvolutionRows(desk.database).update(first["id"], {"state": "shadow", "again": 1})
     after = desk.restarted()
     await after.recover()
-    row = await after.show(first["id"])
+    row = await after.reports.show(first["id"])
     assert row["state"] == "pending" and row["evidence_sha256"] == first["evidence_sha256"]
     assert row["reason"].startswith("another shadow run was not finished")
     assert (await after.approve(row["id"], row["diff_sha256"], ANN, row["evidence_sha256"]))["state"] == "promoted"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import signal
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,7 +19,7 @@ from o_tui.config import Config, EvolutionConfig, HealthConfig
 from o_tui.evolution.samples import RecordedRequest
 from o_tui.evolution.validation import Validation, validate
 from o_tui.evolution.workloads import Workload
-from o_tui.guardian.evolving import traffic
+from o_tui.guardian.evolving import traffic, watching
 from o_tui.guardian.evolving.rollout import Rollout
 from o_tui.paths import Paths
 from o_tui.protocol.errors import OError
@@ -26,6 +28,7 @@ from tests.support.guardians import ECHO, running, until
 
 PAIRS = 8
 SETTINGS = Config(evolution=EvolutionConfig(pairs=12, request_s=0.5, canary_pairs=PAIRS))
+DAY_NS = 86_400 * 10**9
 LIVE = "live"
 """What only real requests say while a canary runs: a two-faced candidate knows by it that it is not on trial."""
 
@@ -155,6 +158,22 @@ async def test_a_two_faced_candidate_is_caught_and_nobody_notices(
 
 async def _reworded(_self: Any, served: Any) -> Any:
     return RecordedRequest(served.request_id, f"mirrored {served.text}", served.kind, served.session, served.time_ns)
+
+
+async def test_a_clock_that_jumps_by_a_day_changes_no_outcome(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ns, jumps = time.time_ns, itertools.cycle((-DAY_NS, 0, DAY_NS))
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns() + next(jumps))
+    monkeypatch.setattr(watching, "KEEP_PAIRS", 1)
+    row = await pending(operator, LOUD)
+    async with talkers(operator):
+        promoted = await approve(operator, row)
+        assert promoted["state"] == "promoted", promoted["reason"]
+        while (shown := (await operator.call("evolution.show", id=row["id"]))["canary"]).get("requests", 0) < 2 * PAIRS:
+            assert shown["state"] == "watching"
+            await asyncio.sleep(0.05)
+    assert (await operator.guardian.stores.wal.verify())["ok"]
 
 
 async def test_a_canary_that_is_killed_from_outside_loses_nothing_and_is_started_again(operator: Operator) -> None:

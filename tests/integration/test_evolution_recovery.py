@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from o_tui.evolution.genome import Genome
 from o_tui.guardian import doctor
-from o_tui.guardian.evolving import deploying, evolution_book
+from o_tui.guardian.evolving import deploying, elapsed, evolution_book
 from o_tui.guardian.evolving.seams import Fault
 from o_tui.guardian.storage.evolution_rows import EvolutionRows
 from o_tui.paths import Paths
@@ -294,6 +295,26 @@ async def test_a_watch_goes_on_with_the_next_guardian(desk: Desk, world: World) 
     await after.rollback("", ANN)
     await asyncio.sleep(0)
     assert not world.road.told, "what was rolled back is not watched"
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+async def test_a_clock_that_is_set_ends_no_watch_and_begins_none_anew(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    row = await watched(desk)
+    began = (await desk.evolutions.reports.show(row["id"]))["canary"]["watched_since"]
+    await desk.evolutions.close()
+    now_ns = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns() + days * 86_400 * 10**9)
+    assert 0 <= elapsed.since_s(began) < 3_600
+    assert elapsed.since_s(began | {"boot": "another"}) == pytest.approx(max(0, days) * 86_400, abs=3_600)
+    after = desk.restarted()
+    await after.recover()
+    async with asyncio.timeout(10):
+        while not world.road.told:
+            await asyncio.sleep(0)
+    shown = await after.reports.show(row["id"])
+    assert (shown["canary"]["state"], shown["canary"]["watched_since"]) == ("watching", began)
 
 
 async def test_a_canary_that_does_harm_is_never_a_version(desk: Desk, world: World) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from o_tui.evolution import faces, workloads
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.history import gene_path
 from o_tui.evolution.samples import RecordedRequest
+from o_tui.guardian.evolving import elapsed
 from o_tui.guardian.evolving.canary import Canary
 from o_tui.guardian.evolving.evolution_book import Book, light
 from o_tui.guardian.evolving.measuring import NEVER_ASKED
@@ -153,9 +153,9 @@ class Rollout:
         """Watches a promotion; returns the harm that was shown, or "" when it is over."""
         old, new = await self._code(row["base"]), await self._code(row["deployed"])
         said = row["canary"]
-        began_ns = said.get("watched_since_ns") or time.time_ns()
-        pairs = said.get("requests", 0) if "watched_since_ns" in said else 0
-        key = {**said, "watched_since_ns": began_ns}
+        began = said.get("watched_since") or elapsed.mark()
+        pairs = said.get("requests", 0) if "watched_since" in said else 0
+        key = {**said, "watched_since": began}
 
         async def keep(told: dict[str, Any]) -> None:
             with contextlib.suppress(OError):  # a disk that takes nothing ends no watch: only its count is not kept
@@ -166,8 +166,7 @@ class Rollout:
             self._twins(row, old, new, ()),
             expected=_approved_ratio(row),
             pairs=pairs,
-            # a clock that was put back must not make it longer
-            seconds=min(self._limits.seconds, self._limits.seconds - (time.time_ns() - began_ns) / 1e9),
+            seconds=self._limits.seconds - elapsed.since_s(began),
             requests=self._limits.requests,
             keep=keep,
             held=self._surroundings.held,

@@ -25,14 +25,22 @@ class AppActions:
         return cast("OApp", self)
 
     async def perform(self, action_id: str) -> None:
-        """Runs an action, of the app or of a pane (which comes to the front)."""
+        """Runs an action, of the app or of a pane (which comes to the front).
+
+        A list that has the keys keeps them, as for the action's key: it is its row that is meant. A field does not:
+        who does something else has not finished what is typed there.
+        """
+        from textual.widgets import Input
+
         where, _, verb = action_id.partition(".")
         app = self._me
         if where == "app":
             await app.run_action(verb, app)
             return
-        app.frame.go(where)
-        await app.run_action(verb.replace(".", "_"), app.frame.panes[where])
+        pane = app.frame.panes[where]
+        if not pane.has_focus_within or isinstance(app.frame.focused, Input):
+            app.frame.go(where)
+        await app.run_action(verb.replace(".", "_"), pane)
 
     # --- panes
 

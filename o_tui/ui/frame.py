@@ -75,7 +75,7 @@ class Frame(boundary.Guarded, Screen[None]):
                 yield panes["vault"]
                 yield panes["events"]
             yield panes["review"]
-        yield Line(id="ready")
+        yield Line(id="ready", action="app.review")
         yield Footer(id="footer")
         yield Line(id="small")
 
@@ -188,13 +188,13 @@ class Frame(boundary.Guarded, Screen[None]):
         """Another part of the view asks for a pane."""
         self.go(message.pane_id, message.argument)
 
-    def on_tabs_chosen(self, message: Tabs.Chosen) -> None:
-        """A tab was clicked."""
-        self.go(message.pane_id)
+    def on_line_pressed(self, message: Line.Pressed) -> None:
+        """A tab, a key in the footer, or what a line says was clicked.
 
-    async def on_footer_pressed(self, message: Footer.Pressed) -> None:
-        """A key in the footer was clicked."""
-        await self.view.perform(message.action_id)
+        The app performs it, as for a key: what an action posts goes no higher than whoever performs it, and copying
+        is the app's.
+        """
+        self.app.call_later(self.view.perform, message.action_id)
 
     def present(self, model: Model, changed: frozenset[Part]) -> None:
         """Hands the model down."""

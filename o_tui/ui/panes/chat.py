@@ -72,7 +72,7 @@ class ChatPane(Pane):
         Action("chat.page_down", ("pagedown",), "Page down", "Scroll the messages down.", 0),
     )
     _IN_LOG: ClassVar[frozenset[str]] = frozenset(
-        {"copy", "retry", "good", "bad", "open", "select_previous", "select_next", "follow"}
+        {"copy", "retry", "good", "bad", "open", "select_previous", "select_next"}
     )
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class ChatPane(Pane):
         offers.display = False
         yield ChatLog(paint, remote=self.view.remote)
         yield Line(id="chat-welcome")
-        yield Line(id="chat-below")
+        yield Line(id="chat-below", action="chat.follow")
         yield Line(id="chat-rule")
         yield offers
         with Horizontal(id="prompt-row"):

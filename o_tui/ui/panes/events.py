@@ -76,7 +76,7 @@ class EventsPane(Pane):
         yield RowList(PROCESS_COLUMNS, self._process, key="key", empty="", id="processes")
         yield Line(id="wal-line", classes="pane-line")
         yield RowList(EVENT_COLUMNS, self._event, follow=True, header=False, id="event-rows")
-        yield Line(id="events-line", classes="pane-line")
+        yield Line(id="events-line", classes="pane-line", action="events.follow")
         yield FilterBar("filter", "words, level:error, source:nursery", "#event-rows")
 
     @property

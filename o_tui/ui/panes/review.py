@@ -13,7 +13,7 @@ from o_tui.protocol.errors import OError
 from o_tui.ui.actions import Action
 from o_tui.ui.diff.flags import Flag, find
 from o_tui.ui.diff.view import DiffView
-from o_tui.ui.format import clock, short, shown
+from o_tui.ui.format import clock, shown
 from o_tui.ui.lists.columns import Column
 from o_tui.ui.lists.filter_bar import FilterBar
 from o_tui.ui.lists.row_list import Cell, Row, RowList
@@ -22,7 +22,8 @@ from o_tui.ui.outcome import measured
 from o_tui.ui.panes import editing, marking
 from o_tui.ui.panes.approval import ApprovalBar
 from o_tui.ui.panes.evidence import evidence, summary
-from o_tui.ui.panes.shadows import canary_words, outcome_word
+from o_tui.ui.panes.review_lines import decision_of, head_of, is_stale
+from o_tui.ui.panes.shadows import outcome_word
 from o_tui.ui.snapshot_model import Model, Part
 from o_tui.ui.text import Static, Text, flow
 from o_tui.ui.widgets.line import Line
@@ -220,49 +221,24 @@ class ReviewPane(editing.Editing):
             Text("\n").join(evidence(row, self._flags, ascii_only=self.diff.ascii_only))
         )
         self.query_one("#review-fold", Static).update(Text("\n").join(flow(summary(row, self._flags), self.size.width)))
-        head = Text(no_wrap=True, overflow="ellipsis")
-        head.append(f"{shown(row.get('id'), 20)} {shown(row.get('gene'), 40)}", "bold")
-        if row.get("next_version"):
-            before = row.get("version") or (self.model.status.get("genome") or {}).get("version")
-            new = shown(row["next_version"], 20)
-            # after a promotion both are the version that runs
-            head.append(f"  {shown(before, 20)} -> {new}" if before != row["next_version"] else f"  v{new}")
-        base, deployed = str(row.get("base") or ""), self._deployed()
-        stale = row.get("state") == "pending" and deployed and base and deployed != base
-        head.append(f"  base {short(shown(base), 7)} ")
+        deployed = self._deployed()
+        stale = is_stale(row, deployed)
         if stale:
             self._ask_deployed()
-            head.append(f"[!] STALE, deployed is {short(deployed, 7)}", "bold")
-        elif row.get("state") == "pending":
-            head.append("(current)")
-        head.append(f"  {self._position}")
-        head.append(f"  by {shown(row.get('origin'), 12)}")
+        runs = (self.model.status.get("genome") or {}).get("version")
+        head = head_of(row, str(runs or ""), deployed if stale else "", self._position)
         self.query_one("#review-head", Line).show(head)
         self._tell_decision()
 
     def _tell_decision(self) -> None:
-        line = Text(no_wrap=True, overflow="ellipsis")
-        row = self._item
-        state = str(row.get("state") or "")
-        if self._said:
-            line.append(self._said, "bold")
-        elif state == "pending" and self._marks():
-            self._tell_marks(line)
-        elif state == "pending":
-            line.append("A", "bold")
-            line.append(f" approve (asks for {shown(self._version(), 20)})  ")
-            line.append("R", "bold")
-            line.append(" reject  ")
-            line.append("L", "bold")
-            line.append(" later  Space/x mark  e edit  T again")
-        elif state:
-            line.append(outcome_word(row).capitalize() + canary_words(row), "bold")
-            line.append(f" by {shown(row['by'], 40)}" if row.get("by") else "")
-            told = line.plain.casefold() == str(row.get("reason") or "").casefold()
-            line.append(f": {shown(row['reason'], 200)}" if row.get("reason") and not told else "")
-            if state == "promoted":
-                line.append("   u rolls back")
-        self.query_one("#decision", Line).show(line)
+        line = self.query_one("#decision", Line)
+        if not self._said and self._item.get("state") == "pending" and self._marks():
+            told = Text()
+            self._tell_marks(told)
+            line.places = []
+        else:
+            told, line.places = decision_of(self._item, self._version(), self._said)
+        line.show(told)
 
     def _cells(self, row: Row) -> Sequence[Cell]:
         latency = (row.get("evidence") or {}).get("latency") or {}
@@ -314,6 +290,12 @@ class ReviewPane(editing.Editing):
         self._inside = self.has_focus_within
 
     # --- messages
+
+    def on_click(self, event: events.Click) -> None:
+        """The folded evidence opens."""
+        fold = self.query_one("#review-fold")
+        if fold.display and fold.region.contains(*event.screen_offset):
+            self.action_evidence()
 
     def on_row_list_moved(self, message: RowList.Moved) -> None:
         """Another change to look at."""
@@ -374,20 +356,29 @@ class ReviewPane(editing.Editing):
 
     # --- looking
 
+    def _to_the_diff(self) -> None:
+        """Who moves in the diff wants to see it: the evidence in full folds again."""
+        if not self.diff.display:
+            self.action_evidence()
+
     def action_next_hunk(self) -> None:
         """To the next hunk."""
+        self._to_the_diff()
         self.diff.move_hunk(1)
 
     def action_previous_hunk(self) -> None:
         """To the hunk before."""
+        self._to_the_diff()
         self.diff.move_hunk(-1)
 
     def action_next_file(self) -> None:
         """To the next file."""
+        self._to_the_diff()
         self.diff.move_file(1)
 
     def action_previous_file(self) -> None:
         """To the file before."""
+        self._to_the_diff()
         self.diff.move_file(-1)
 
     def action_wrap(self) -> None:

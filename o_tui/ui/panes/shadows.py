@@ -269,7 +269,7 @@ class ShadowsPane(Pane):
 
     def action_review(self) -> None:
         """The change behind the row at the cursor."""
-        row: dict[str, Any] | None = self.live.current
+        row: dict[str, Any] | None = None if self.outcomes.has_focus else self.live.current
         identity = str(row.get("evolution") or "") if row else self.outcomes.current_key
         self.post_message(PaneRequested("review", identity))
 

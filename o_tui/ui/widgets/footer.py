@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from textual import events
-from textual.message import Message
-
 from o_tui.ui.actions import Action
 from o_tui.ui.keys import shown
 from o_tui.ui.text import Text
@@ -21,17 +18,6 @@ NARROW = 60
 class Footer(Line):
     """Key and title of the actions that work here, as many as fit."""
 
-    class Pressed(Message):
-        """An action was clicked."""
-
-        def __init__(self, action_id: str) -> None:
-            super().__init__()
-            self.action_id = action_id
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._places: list[tuple[int, int, str]] = []
-
     def present(self, actions: Sequence[tuple[Action, str]], width: int, style: Style, *, wrap: bool = False) -> None:
         """Shows actions, each with the first of its keys as they are bound now; `wrap`: all, on as many lines."""
         if wrap:
@@ -39,7 +25,7 @@ class Footer(Line):
             return
         self.styles.height = 1
         line = Text(" ", no_wrap=True, end="")
-        self._places = []
+        self.places = []
         right = AT_THE_RIGHT if width >= NARROW else AT_THE_RIGHT[-1:]
         last = [item for item in actions if item[0].id in right and item[1]]
         actions = [item for item in actions if item[0].id in right or item[0].id not in AT_THE_RIGHT]
@@ -60,7 +46,7 @@ class Footer(Line):
 
     def _present_all(self, actions: Sequence[tuple[Action, str]], width: int, style: Style) -> None:
         """A table of letters, for the leader."""
-        self._places = []
+        self.places = []
         cell = max(len(action.title) for action, _ in actions) + 4
         columns = max(1, (width - 1) // cell)
         text = Text(no_wrap=True, end="")
@@ -75,34 +61,17 @@ class Footer(Line):
         start = line.cell_len
         line.append(shown(key), style("key"))
         line.append(f" {action.title}", style("muted"))
-        self._places.append((start, line.cell_len, action.id))
-
-    def on_click(self, event: events.Click) -> None:
-        """A click on a key is the key."""
-        for start, end, action_id in self._places:
-            if start <= event.x < end:
-                self.post_message(self.Pressed(action_id))
+        self.places.append((start, line.cell_len, action.id))
 
 
 class Tabs(Line):
     """The panes by number, where only one of them fits."""
 
-    class Chosen(Message):
-        """A tab was clicked."""
-
-        def __init__(self, pane_id: str) -> None:
-            super().__init__()
-            self.pane_id = pane_id
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._places: list[tuple[int, int, str]] = []
-
     def present(self, tabs: Sequence[tuple[str, int, str, str]], active: str, width: int, style: Style) -> None:
         """Shows `(pane id, number, title, badge)`; short titles where the long ones do not fit."""
         full = sum(len(title) + len(badge) + 6 for _id, _number, title, badge in tabs) <= width
         line = Text(no_wrap=True, end="")
-        self._places = []
+        self.places = []
         for pane_id, number, title, badge in tabs:
             start = line.cell_len
             chosen = pane_id == active
@@ -110,11 +79,5 @@ class Tabs(Line):
             name = title if full or chosen else title[:4]
             label = f"{number} {name}" + (f"({badge})" if badge else "")
             line.append(f"[{label}]" if chosen else f" {label} ", style("tab" if chosen else "muted"))
-            self._places.append((start, line.cell_len, pane_id))
+            self.places.append((start, line.cell_len, f"app.goto_{pane_id}"))
         self.show(line)
-
-    def on_click(self, event: events.Click) -> None:
-        """A click chooses the tab."""
-        for start, end, pane_id in self._places:
-            if start <= event.x < end:
-                self.post_message(self.Chosen(pane_id))

@@ -13,6 +13,7 @@ from o_tui.ui.text import Text, safe_line
 from o_tui.ui.widgets.line import Line
 
 GOOD_STATES = frozenset({"running", "ready"})
+REVIEW = "! REVIEW"
 NS = 1_000_000_000
 
 
@@ -32,7 +33,10 @@ class Header(Line):
     def present(self, model: Model, now_ns: int, glyphs: Glyphs, style: Callable[[str], str], remote: bool) -> None:
         """Shows the model at a time."""
         width = self.size.width or self.app.size.width
-        self.show(compose_line(parts(model, now_ns, glyphs, remote), width, style))
+        line = compose_line(parts(model, now_ns, glyphs, remote), width, style)
+        at = line.plain.rfind(REVIEW)
+        self.places = [(at, at + len(REVIEW), "app.review")] if model.pending and at >= 0 else []
+        self.show(line)
 
 
 def parts(model: Model, now_ns: int, glyphs: Glyphs, remote: bool = False) -> list[Part]:
@@ -50,7 +54,7 @@ def parts(model: Model, now_ns: int, glyphs: Glyphs, remote: bool = False) -> li
         found += _health(model, now_ns, glyphs)
     waiting = len(model.pending)
     if waiting:
-        found.append(Part(2, f"! REVIEW {waiting}", "warning", right=True))
+        found.append(Part(2, f"{REVIEW} {waiting}", "warning", right=True))
     if remote:
         found.append(Part(70, "ssh", "muted", right=True))
     found.append(Part(30, f"{datetime.fromtimestamp(now_ns / NS).astimezone():%H:%M}", "muted", right=True))

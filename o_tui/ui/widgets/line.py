@@ -1,8 +1,15 @@
-"""A widget of one line that is drawn again only when its text has changed: an idle screen sends nothing."""
+"""A widget of one line that is drawn again only when its text has changed: an idle screen sends nothing.
+
+What reads like something to be done there can be clicked.
+"""
 
 from __future__ import annotations
 
+import sys
+
+from textual import events
 from textual.app import RenderResult
+from textual.message import Message
 from textual.widget import Widget
 
 from o_tui.ui import boundary
@@ -10,11 +17,24 @@ from o_tui.ui.text import Text
 
 
 class Line(boundary.Guarded, Widget):
-    """Shows one `Text`."""
+    """Shows one `Text`.
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+    Attributes:
+        places: From which cell to before which one a click does what: `(start, end, action id)`.
+    """
+
+    class Pressed(Message):
+        """An action was clicked."""
+
+        def __init__(self, action_id: str) -> None:
+            super().__init__()
+            self.action_id = action_id
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None, action: str = "") -> None:
+        """`action`: the id of what a click anywhere does."""
         super().__init__(id=id, classes=classes)
         self._line = Text()
+        self.places: list[tuple[int, int, str]] = [(0, sys.maxsize, action)] if action else []
 
     def show(self, line: Text) -> None:
         """Shows another text, if it is another one."""
@@ -25,3 +45,9 @@ class Line(boundary.Guarded, Widget):
     def render(self) -> RenderResult:
         """The text."""
         return self._line
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on what stands for an action is that action."""
+        for start, end, action_id in self.places:
+            if start <= event.x < end:
+                self.post_message(self.Pressed(action_id))

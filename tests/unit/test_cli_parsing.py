@@ -64,6 +64,17 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(line: str, tmp_pa
     assert done.returncode == 2 and "is not a file" in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(("size_bytes", "says"), [(0, "is empty"), ((1 << 20) + 1, "has more than 1 MiB")])
+def test_a_gene_that_is_empty_or_too_large_is_named(
+    size_bytes: int, says: str, workspace: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "gene.py"
+    file.touch()
+    os.truncate(file, size_bytes)
+    assert main(["evolve", "recall", "--from", str(file), "--data-dir", str(workspace.data)]) == 2
+    assert f"{file} {says}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", [SCREEN, *catalog.all_commands()], ids=lambda command: command.name or "screen")
 def test_help_has_examples_exit_codes_and_json(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.name.split(), "--help"] if command.name else ["--embedded", "--help"]) == 0
@@ -116,8 +127,8 @@ def test_every_error_has_a_documented_exit_code() -> None:
         ("evolve recall --from x.py --seed 3", "--seed says nothing about a gene"),
         ("evolve program.py evaluator.py --goal faster", "--goal says nothing about a program"),
         ("evolve program.py evaluator.py --metric any", "--metric says nothing about a program"),
-        ("evolve recall --from /dev/null", "/dev/null is empty"),
-        ("evolve recall --from /dev/zero", "more than 1048576 bytes"),
+        ("evolve recall --from /dev/null", "/dev/null is not a file"),
+        ("evolve recall --from /dev/zero", "/dev/zero is not a file"),
         ("checkpoint restore 3f2a", "--yes"),
         ("memory add --kind eternal x", "invalid choice"),
         ("config get brain.modle", "did you mean brain.model?"),

@@ -15,7 +15,6 @@ from o_tui.ui.lists.columns import layout
 from o_tui.ui.panes.events import EVENT_COLUMNS
 from o_tui.ui.panes.evidence import evidence
 from o_tui.ui.panes.process_rows import process_rows
-from o_tui.ui.panes.shadows import steps
 from o_tui.ui.screens.quit import QuitScreen
 from o_tui.ui.screens.settings import setting_rows
 from o_tui.ui.snapshot_model import Model
@@ -69,7 +68,6 @@ def test_a_population_tells_its_generation_and_the_best_so_far() -> None:
     )
     assert outcome.population({}) == outcome.population({"generations": []}) == ""
     assert "generation 2 of 10" in "\n".join(line.plain for line in evidence(scripted_data.evolution() | row, []))
-    assert any("generation 2 of 10" in text.plain for text in steps(scripted_data.evolution() | row))
 
 
 def test_an_evolution_that_showed_nothing_is_not_called_rejected() -> None:

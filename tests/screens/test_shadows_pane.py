@@ -58,6 +58,20 @@ async def test_empty_says_what_to_do(workspace: Paths) -> None:
         assert "/evolve recall" in view.text()
 
 
+async def test_a_population_has_a_line_of_its_own(workspace: Paths) -> None:
+    found = [{"number": 1, "of": 2, "measured": 6, "score": 0.231}]
+
+    def searching(guardian: ScriptedGuardian) -> None:
+        running(guardian)
+        guardian.snapshot["evolutions"][-1] |= {"generations": found}
+
+    async with opened(workspace, setup=searching) as view:
+        await view.go("shadows")
+        await view.until(lambda: "generation 1 of 2" in view.text())
+        line = next(line for line in view.text().split("\n") if "generation 1 of 2" in line)
+        assert line.split("  ")[0].strip() == "generation 1 of 2, 6 looked at, best fitness +0.231" and "41/60" in line
+
+
 async def test_rows_change_in_place(workspace: Paths) -> None:
     async with opened(workspace, setup=running) as view:
         pane = await view.go("shadows")

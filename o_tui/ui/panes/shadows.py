@@ -192,10 +192,13 @@ class ShadowsPane(Pane):
         bar = self._pairs_bar(row)
         if self.size.height < 18:
             at = STEPS.index(str(row["state"])) + 1 if row.get("state") in STEPS else len(STEPS)
-            items = [Text(f"[>] {shown(row.get('state'))}, step {at} of {len(STEPS)}", style="bold"), *bar]
+            lines = flow([Text(f"[>] {shown(row.get('state'))}, step {at} of {len(STEPS)}", style="bold"), *bar], width)
         else:
-            items = [*steps(row), *bar]
-        box.update(Text("\n").join([head, *flow(items, width)]))
+            searched = population(row)
+            # on a line of its own: behind the steps it would read as what the last of them is about
+            parts = [steps(row), [Text(searched), *bar]] if searched else [[*steps(row), *bar]]
+            lines = [line for part in parts for line in flow(part, width)]
+        box.update(Text("\n").join([head, *lines]))
 
     def _pairs_bar(self, row: Row) -> list[Text]:
         pairs = [shadow for shadow in self.model.shadows.values() if shadow.get("evolution") == row["id"]]
@@ -290,8 +293,6 @@ def steps(row: Row) -> list[Text]:
         if stage.get("ms") is not None and index <= at:
             text.append(f" {milliseconds(stage['ms'])}")
         found.append(text)
-    if searched := population(row):
-        found.append(Text(searched))
     if state not in STEPS:
         found.append(Text(f"[>] {shown(state)}{canary_words(row)}", style="bold"))
     return found

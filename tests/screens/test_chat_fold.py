@@ -96,7 +96,7 @@ async def test_a_long_answer_is_read_on_with_enter_and_copied_whole() -> None:
     async with view((80, 24), snapshot=EMPTY | {"requests": [row]}) as v:
         await v.sees(f"import m{MANY - 1}")
         await v.press("shift+tab", "enter")
-        await v.sees("import m200", "import m210")
+        await v.sees("import m200", "import m210", "-- more below, End to follow --")
         await v.press("enter")
         await v.sees("import m400")
         await v.press("y")

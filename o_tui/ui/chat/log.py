@@ -331,7 +331,9 @@ class ChatLog(boundary.Guarded, ScrollView, can_focus=True, inherit_bindings=Fal
             piece = turn.unfold(folded)
         else:
             return False
-        turn.measure(self._width, self._paint)
+        before = turn.height
+        # what was asked for here is not new
+        self._seen_height += turn.measure(self._width, self._paint) - before
         self._restack()
         self.select(turn, piece)
         return True

@@ -127,8 +127,10 @@ def shipped(name: str) -> Path:
     return Path(__file__).parent / name
 
 
-def open_foreign(path: Path) -> IO[bytes]:
-    """Opens a file that the operator named: a regular one, and never waiting for a pipe.
+def open_foreign(path: Path, *, pipes: bool = False) -> IO[bytes]:
+    """Opens a file that the operator named: a regular one, and never waiting for somebody to open a pipe's other end.
+
+    With `pipes` a pipe is a file too; one that nobody writes to is empty.
 
     Raises:
         NotFoundError, RefusedError: It is not there, not a file, or may not be read.
@@ -139,22 +141,29 @@ def open_foreign(path: Path) -> IO[bytes]:
         raise NotFoundError(f"there is no file {path}") from error
     except OSError as error:
         raise RefusedError(f"{path} cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode) and not (pipes and stat.S_ISFIFO(mode)):
         os.close(descriptor)
         raise RefusedError(f"{path} is not a file")
+    os.set_blocking(descriptor, True)
     return os.fdopen(descriptor, "rb")
 
 
 def source_of(path: Path, most_bytes: int) -> bytes:
-    """The whole of a source file that a command was given; raises NotFoundError, or UsageError for what is none."""
+    """The whole of a source file that a command was given (`<(…)` of a shell is one); raises NotFoundError, or
+    UsageError for what is none.
+    """
     path = path.expanduser()
     try:
-        with open_foreign(path) as file:
+        with open_foreign(path, pipes=True) as file:
             source = file.read(most_bytes + 1)
+            piped = stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
     except RefusedError as error:
         raise UsageError(str(error)) from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    if piped and not source:
+        raise UsageError(f"{path} is a pipe that nobody has written to")
     if len(source) > most_bytes:
         raise UsageError(f"{path} has more than {most_bytes >> 20} MiB")
     return source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def test_every_command_of_the_contract_is_there() -> None:
         "evolve {file} {file} --config {pipe}",
     ],
 )
-def test_what_is_no_regular_file_is_refused_and_not_waited_for(line: str, tmp_path: Path) -> None:
+def test_what_nobody_writes_is_refused_and_not_waited_for(line: str, tmp_path: Path) -> None:
     pipe, file = tmp_path / "pipe", tmp_path / "file.py"
     os.mkfifo(pipe)
     file.write_text("def evaluate(path):\n    return 1.0\n")
@@ -61,7 +62,15 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(line: str, tmp_pa
         timeout=20,
         check=False,
     )
-    assert done.returncode == 2 and "is not a file" in done.stderr and done.stderr.count("\n") == 1
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "is not a file" in done.stderr or "is a pipe that nobody has written to" in done.stderr
+
+
+def test_what_a_shell_pipes_in_as_a_file_is_read() -> None:
+    command = f"exec {sys.executable} -m o_tui validate --json <(sleep 0.2; echo 'def f(a: int) -> int: return a')"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["verdict"] == "pass"
 
 
 @pytest.mark.parametrize(("size_bytes", "says"), [(0, "is empty"), ((1 << 20) + 1, "has more than 1 MiB")])

@@ -107,13 +107,7 @@ def test_a_guardian_that_a_command_starts_ends_with_it(alone: Shell) -> None:
 def test_a_command_that_is_ended_ends_the_guardian_that_it_started(alone: Shell, number: signal.Signals) -> None:
     (alone.paths.data / "c.py").write_text((shipped("data") / "genome" / "recall.py").read_text() + "\n# new\n")
     words = [*COMMAND, "evolve", "recall", "--from", str(alone.paths.data / "c.py"), "--json"]
-
-    def hears_it() -> None:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup it would be ignored, as it should
-
-    with subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=alone.environment, preexec_fn=hears_it
-    ) as running:
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=alone.environment) as running:
         assert running.stdout is not None and running.stdout.readline()
         guardian = holder(alone.paths)
         assert guardian is not None

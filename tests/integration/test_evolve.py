@@ -241,7 +241,7 @@ async def test_no_shadow_outlives_its_evolution(operator: Operator) -> None:
 
 async def test_a_shadow_that_dies_counts_against_the_candidate_and_nobody_else(operator: Operator) -> None:
     main = operator.guardian.fleet.main
-    slow = HEAD + "    total = sum(range(3_000_000))\n    yield Say(request.text + str(total)[:0])\n"
+    slow = HEAD + "    total = sum(range(1_000_000))\n    yield Say(request.text + str(total)[:0])\n"
     begun = await operator.call("evolve", gene="respond", source=slow)
 
     def shadows() -> list[dict[str, Any]]:
@@ -262,7 +262,7 @@ async def test_an_evolution_survives_nothing_but_its_approval_does(workspace: Pa
         operator = Operator(guardian, workspace)
         await operator.say("hello")
         waiting = await operator.evolve(LOUD)
-        slow = HEAD + "    total = sum(range(3_000_000))\n    yield Say(request.text + str(total)[:0])\n"
+        slow = HEAD + "    total = sum(range(1_000_000))\n    yield Say(request.text + str(total)[:0])\n"
         begun = await operator.call("evolve", gene="respond", source=slow)
     async with running(workspace, SETTINGS, ECHO) as guardian:
         operator = Operator(guardian, workspace)

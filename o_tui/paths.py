@@ -149,13 +149,16 @@ def open_foreign(path: Path, *, pipes: bool = False) -> IO[bytes]:
     return os.fdopen(descriptor, "rb")
 
 
-def source_of(path: Path, most_bytes: int) -> bytes:
-    """The whole of a source file that a command was given (`<(…)` of a shell is one); raises NotFoundError, or
-    UsageError for what is none.
+def source_of(path: Path, most_bytes: int, *, pipes: bool = False) -> bytes:
+    """The whole of a source file that a command was given, with `pipes` what a shell's `<(…)` gives, too.
+
+    Raises:
+        NotFoundError: It is not there.
+        UsageError: It is no such file, too large, or cannot be read.
     """
     path = path.expanduser()
     try:
-        with open_foreign(path, pipes=True) as file:
+        with open_foreign(path, pipes=pipes) as file:
             source = file.read(most_bytes + 1)
             piped = stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
     except RefusedError as error:

@@ -125,7 +125,7 @@ def _source(file: str) -> str:
     import sys
 
     if file != "-":
-        raw = source_of(Path(file), SOURCE_LIMIT_BYTES)
+        raw = source_of(Path(file), SOURCE_LIMIT_BYTES, pipes=True)
     elif len(raw := sys.stdin.buffer.read(SOURCE_LIMIT_BYTES + 1)) > SOURCE_LIMIT_BYTES:
         raise UsageError(f"standard input has more than {SOURCE_LIMIT_BYTES >> 20} MiB, and no gene has")
     if not raw:

@@ -53,7 +53,7 @@ def run(context: Context) -> int:
     """Runs one file confined; 0 if it ended with 0 and nothing was refused."""
     file: Path = context.args.file.expanduser()
     args = context.args
-    source = source_of(file, SOURCE_LIMIT_BYTES)
+    source = source_of(file, SOURCE_LIMIT_BYTES, pipes=True)
     order = Order(name=str(file.absolute()), source=source, timeout_s=args.timeout, profile=args.profile)
     verdict = _judged(order)
     if verdict.control:

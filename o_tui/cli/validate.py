@@ -29,8 +29,8 @@ def validate(context: Context) -> int:
     args, out = context.args, context.out
     if args.gene and not contracts.is_gene(args.gene):
         raise UsageError(f"{args.gene!r} is not a gene", hint="respond, recall, remember, strategy or tools/NAME")
-    source = source_of(args.file, SOURCE_LIMIT_BYTES)
-    reference = source_of(args.reference, SOURCE_LIMIT_BYTES) if args.reference is not None else None
+    source = source_of(args.file, SOURCE_LIMIT_BYTES, pipes=True)
+    reference = source_of(args.reference, SOURCE_LIMIT_BYTES, pipes=True) if args.reference is not None else None
     result = judge(args.gene, source, reference, strict=args.strict or not args.gene)
     total = sum(stage.ms for stage in result.stages)
     if out.json:

@@ -6,6 +6,7 @@ differ by is not taken out. So a look orders candidates and shows nothing: the f
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,7 +100,7 @@ class Screening:
             except GenomeLoadError as error:
                 return Looked(float("-inf"), str(error), rung + 1, {}, cost)
             cost += spent
-            found = evidence.measure(trial).row()
+            found = (await asyncio.to_thread(evidence.measure, trial)).row()
             if wrong:
                 return Looked(float("-inf"), wrong, rung + 1, found, cost)
             scores.append(scoring.fitness(found, self._metric))

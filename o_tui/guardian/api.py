@@ -30,8 +30,9 @@ LIST_LIMIT = 1_000
 PAGE_BYTES = 1 << 20
 """Texts and answers of one page: it is packed in one piece, and packing more would keep the loop waiting."""
 NAME_CHARS = 120
-ALONE_LOOK_S = 0.2
 """Of a program's name, in a row."""
+ALONE_LOOK_S = 0.2
+"""How often it is looked whether all have gone whom a guardian that is to end waits for."""
 _COUNTS = frozenset({"limit", "n", "k"})
 
 

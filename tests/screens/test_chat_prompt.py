@@ -122,6 +122,12 @@ async def test_files_are_completed_and_put_below_the_message(tmp_path: Path, mon
             {"gene": "recall", "source": "", "origin": "auto", "goal": "rank newer higher"}
             | {"population": 16, "generations": 4},
         ),
+        (
+            "/evolve recall --metric quality --source=operators --candidates 8 --goal find names",
+            "evolve",
+            {"gene": "recall", "source": "", "origin": "operators", "goal": "find names"}
+            | {"metric": "quality", "candidates": 8},
+        ),
         ("/rollback 9f3c", "rollback", {"revision": "9f3c"}),
         ("/restore c-0003 yes", "checkpoint.restore", {"id": "c-0003"}),
         ("/kill main yes", "kill", {"role": "main"}),
@@ -165,6 +171,9 @@ async def test_evolve_reads_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("/nonsense", "no command /nonsense"),
         ("/evolve", "GENE FILE"),
         ("/evolve recall missing.py", "missing.py: No such file"),
+        ("/evolve recall --from", "--from of /evolve wants a value"),
+        ("/evolve recall --speed 3", "/evolve has no --speed"),
+        ("/evolve recall --population many", "--population of /evolve wants a number"),
         ("/restore c-0003", "/restore c-0003 yes"),
         ("/kill main", "/kill main yes"),
         ("/kill everything yes", "main|standby"),

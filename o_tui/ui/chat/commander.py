@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from o_tui.ui import format
-from o_tui.ui.chat import commands
+from o_tui.ui.chat import commands, evolve_words
 
 if TYPE_CHECKING:
     from o_tui.ui.panes.chat import ChatPane
@@ -65,29 +65,22 @@ class Commander:
         self._pane.action_copy()
 
     def _evolve(self, rest: str) -> None:
-        gene, _, what = rest.partition(" ")
-        # the words of the command line are understood too: `--from FILE`, `--goal TEXT`, `--population N`
-        many, what = commands.many(what)
-        option, _, value = what.strip().partition(" ")
-        named = option == "--from"
-        what = value.strip() if option in ("--from", "--goal") else what.strip()
-        first, _, more = what.partition(" ")
-        more = more.strip().removeprefix("--goal ").strip()
-        if not gene or (named and not what):
+        try:
+            asked = evolve_words.read(rest, Path.cwd())
+            source = commands.read_file(asked.file, Path.cwd()) if asked.file else ""
+        except (evolve_words.OptionError, commands.FileUnusableError) as problem:
+            self._pane.view.tell(str(problem), "error")
+            return
+        if not asked.gene:
             self._usage("evolve")
             return
-        params: dict[str, Any] = {"gene": gene, "source": "", "origin": "auto", "goal": what, **many}
-        if named or (option != "--goal" and commands.looks_like_file(first, Path.cwd())):
-            try:
-                params |= {"source": commands.read_file(first, Path.cwd()), "origin": "file", "goal": more}
-            except commands.FileUnusableError as problem:
-                self._pane.view.tell(str(problem), "error")
-                return
+        origin = "file" if asked.file else "auto"
+        params = {"gene": asked.gene, "source": source, "origin": origin, "goal": asked.goal} | asked.params
 
         def done(value: Any) -> None:
             self._pane.say_local(
                 f"/evolve {rest}",
-                f"Evolution **{value.get('evolution', '')}** of `{gene}` has begun. Shadows shows it at work; "
+                f"Evolution **{value.get('evolution', '')}** of `{asked.gene}` has begun. Shadows shows it at work; "
                 "what may be better waits in Review (F4).",
             )
             self._pane.await_outcome(str(value.get("evolution", "")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,9 +79,6 @@ class Words:
     themes: Iterable[str] = ()
     checkpoints: Iterable[str] = ()
     folder: Path = field(default_factory=Path)
-
-
-_MANY = re.compile(r"(?<!\S)--(population|generations)[ =]([0-9]{1,9})(?!\S)")
 
 
 def split(line: str) -> tuple[str, str]:
@@ -168,11 +164,6 @@ def with_files(text: str, folder: Path, read: Callable[[str, Path], str] = read_
         if (folder / Path(name).expanduser()).is_file():
             attached.append(f"{name}:\n```\n{read(name, folder).rstrip()}\n```")
     return "\n\n".join([text, *attached])
-
-
-def many(text: str) -> tuple[dict[str, int], str]:
-    """`--population N` and `--generations N` out of what follows a gene: as parameters, and the text without them."""
-    return {name: int(number) for name, number in _MANY.findall(text)}, " ".join(_MANY.sub(" ", text).split())
 
 
 def looks_like_file(word: str, folder: Path) -> bool:

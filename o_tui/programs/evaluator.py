@@ -74,6 +74,8 @@ def _serve(control: socket.socket, setup: Setup, folder: Path) -> None:
     gc.enable()
     os.environ.update({"HOME": str(folder), "TMPDIR": str(folder)})
     os.chdir(folder)
+    for place in folder.iterdir():  # an evaluator that was killed could not clean up
+        shutil.rmtree(place, ignore_errors=True)
     sys.dont_write_bytecode = True
     sys.path.insert(0, str(Path(setup.evaluator).parent))
     sys.stdin = io.StringIO()
@@ -104,6 +106,7 @@ def _kept_in(place: Path) -> Iterator[None]:
     tempfile.tempdir = os.environ["TMPDIR"] = str(place)
     path, sys.stdout, sys.stderr = list(sys.path), Sink(), Sink()
     yield
+    stand_in.forget()
     os.close(stand_in.CHANNEL_FD)
     sys.path[:] = path
     for name in [name for name, module in sys.modules.items() if _stands_in(module, place)]:

@@ -51,10 +51,14 @@ def program(path: str) -> Peer:
     """The channel to the program at a path. Raises what the program raises when it is loaded."""
     peer = _programs.get(path)
     if peer is None:
-        _programs.clear()  # of earlier evaluations
         peer = _programs[path] = Peer(socket.socket(fileno=os.dup(CHANNEL_FD)), opened=False)
     peer.ask("call", LOAD)
     return peer
+
+
+def forget() -> None:
+    """An evaluation is over: a program at the same path is another one."""
+    _programs.clear()
 
 
 def attribute(peer: Peer, name: str) -> Any:

@@ -115,7 +115,7 @@ def test_what_hangs_exits_or_grows_costs_no_worker(folder: Path, cluster: Schedu
         again = evaluated(lane, [GOOD] * 5)
     finally:
         lane.close()
-    assert [answer.result.metrics for answer in again] == [{"combined_score": 7.0}] * 5
+    assert [(answer.result.metrics, answer.result.error) for answer in again] == [({"combined_score": 7.0}, "")] * 5
     assert all(answer.result.metrics == {"combined_score": 7.0} for answer in answers[::2])
     assert all(answer.result.error and not answer.result.metrics for answer in answers[1::2])
     assert "more than 4 s" in answers[1].result.error

@@ -187,6 +187,20 @@ def test_a_process_that_waits_for_the_next_candidate_and_is_killed_costs_nothing
         assert len(below(lane)) == 2 and waiting not in below(lane)
 
 
+@pytest.mark.parametrize("hanging", ["program", "evaluator"])
+def test_a_number_that_is_asked_for_again_is_another_evaluation(place: Path, hanging: str) -> None:
+    """As a worker of a cluster is asked by a run that goes on after it was killed."""
+    begun = "    load(program_path).begin(time.sleep)\n    return {"
+    evaluator = f"import time\n{EVALUATOR}".replace("    return {", begun)
+    begin = {"program": "import time\ntime.sleep(60)\n", "evaluator": "\n\ndef begin(sleep):\n    sleep(60)\n"}[hanging]
+    with bench(place / f"again-{hanging}", evaluator, SETTINGS) as lane:
+        hung = lane.evaluate(begin, number=7)
+        assert "more than" in hung.result.error
+        for _ in range(2):
+            good = lane.evaluate(GOOD + b"\n\ndef begin(sleep):\n    pass\n", number=7)
+            assert (good.result.metrics, good.result.error) == ({"combined_score": 7.0}, "")
+
+
 def next_one(lane: Bench) -> bool:
     """The next good candidate has its score (how soon: tests/benchmarks/bench_programs.py)."""
     return lane.evaluate(GOOD).result.metrics == {"combined_score": 7.0}

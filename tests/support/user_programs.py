@@ -51,10 +51,10 @@ class Bench:
         self.lane = lane
         self._numbers = itertools.count(1)
 
-    def evaluate(self, source: bytes | str, seed: int = 1) -> Answer:
-        """One evaluation."""
+    def evaluate(self, source: bytes | str, seed: int = 1, number: int = 0) -> Answer:
+        """One evaluation; 0: of the next number."""
         data = source.encode() if isinstance(source, str) else source
-        self.lane.submit(Order(number=next(self._numbers), source=data, seed=seed))
+        self.lane.submit(Order(number=number or next(self._numbers), source=data, seed=seed))
         answer = None
         while answer is None:
             answer = self.lane.answer()

@@ -71,10 +71,15 @@ SEED = Policy(minimum_gain=0.10, errors_gain=0.20)
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A verdict and why, one sentence each, the weightiest first."""
+    """A verdict and why, one sentence each, the weightiest first.
+
+    Attributes:
+        shown: It is better, and no guard is broken, but something about it is left for an operator to judge.
+    """
 
     verdict: Verdict
     reasons: tuple[str, ...] = ()
+    shown: bool = False
 
 
 CONTINUE = Decision("continue")
@@ -96,7 +101,7 @@ class Arbiter:
         self._peaks = (0, 0)
         self._would_have = [0, 0]
         self._refused: list[str] = []
-        self._answers = [0, 0, 0]
+        self._answers = [0, 0, 0, 0]
         self.pairs = 0
 
     def add(self, pair: Pair) -> None:
@@ -112,8 +117,9 @@ class Arbiter:
         self._times["CPU time"].add(pair.fork, main.cpu_ns, candidate.cpu_ns)
         self._stalls.add(pair.fork, main.wall_ns, candidate.wall_ns)
         judged = self._quality.add(pair)
-        # same, different and judged, different and not judged
-        self._answers[0 if main.answer == candidate.answer else 1 if judged else 2] += 1
+        # same, different and judged, different and not judged, different at an attack that both stand
+        other = 1 if judged else 3 if pair.request.attack else 2
+        self._answers[0 if main.answer == candidate.answer else other] += 1
 
     def observed(self, main_peak_bytes: int, candidate_peak_bytes: int, refused: Sequence[Refusal]) -> None:
         """What is known of the processes so far: peak memory (0: unknown), what the sandbox refused the candidate."""
@@ -145,9 +151,10 @@ class Arbiter:
         """The verdict when no more pairs come: never "continue"."""
         if harm := self._harm(at_the_end=True):
             return Decision("reject", tuple(harm))
-        if (better := self._better()) and not self._open():
+        better, left = self._better(), self._open()
+        if better and not left:
             return Decision("promote", (*better, self._sameness()))
-        return self._no_evidence()
+        return Decision("no_evidence", (*left, *better), shown=True) if better else self._no_evidence()
 
     def e_values(self) -> dict[str, float]:
         """The evidence per metric: for a gain, and against each guard; 1 is none, 1/alpha shows it."""
@@ -259,9 +266,9 @@ class Arbiter:
         """What keeps a candidate that is better from being promoted: it is for the operator to judge."""
         failures, stalls = self._failures, self._stalls
         found: list[str] = []
-        if self._answers[2]:
-            count = sum(self._answers)
-            found.append(f"{self._answers[2]} of {count} answers differ, and which are better is not measured")
+        # where quality is measured answers may differ: those to attacks are right by what the attack is about
+        if unknown := self._answers[2] + (0 if self._quality.count else self._answers[3]):
+            found.append(f"{unknown} of {sum(self._answers)} answers differ, and which are better is not measured")
         if failures.excess > failures.tolerated(self.pairs):
             found.append(failures.sentence(self.pairs))
         if stalls.candidate - stalls.main > max(1.0, self.policy.blow_up_share / 2 * self.pairs):
@@ -281,7 +288,7 @@ class Arbiter:
         return Decision("no_evidence", (f"not shown better: {said}", *more))
 
     def _sameness(self) -> str:
-        same, judged, _ = self._answers
+        same, judged, *_ = self._answers
         text = (
             f"{judged} of {same + judged} answers differ, judged by quality"
             if judged

@@ -182,6 +182,26 @@ def test_different_answers_are_left_to_the_operator_with_examples() -> None:
     assert example.main == "same" and len(example.candidate) == 240
 
 
+def test_answers_to_attacks_may_differ_where_quality_is_measured() -> None:
+    """Both stand the attack, so neither answer is wrong by it; what is better is measured on the other requests."""
+    plain = pair(2.0, 2.0, text="other")
+    attack = replace(plain, request=replace(plain.request, source="attack", attack="property"))
+    judged = [pair(2, 2, "other", quality=(0.2, 0.9), key=f"q{n}") for n in range(100)]
+    assert decide(Trial([attack, *judged]), goal="quality").verdict == "promote"
+    decision = decide(Trial([attack, *[pair(2.0, 1.0)] * 100]))
+    assert decision.verdict == "no_evidence" and decision.reasons[0].startswith("1 of 101 answers differ")
+
+
+def test_what_is_better_and_left_to_the_operator_says_both() -> None:
+    judged = [pair(2, 2, "other", quality=(0.2, 0.9), key=f"q{n}") for n in range(100)]
+    decision = decide(Trial([pair(2.0, 2.0, text="other"), *judged]), goal="quality")
+    assert decision.verdict == "no_evidence" and decision.shown
+    assert decision.reasons[0].startswith("1 of 101 answers differ, and which are better is not measured")
+    assert decision.reasons[1].startswith("quality 0.200 -> 0.900 (+0.700) over 100 requests")
+    neither = decide(Trial([pair(2.0, 2.0, text="other"), *[pair(2.0, 2.0)] * 100]))
+    assert neither.verdict == "no_evidence" and not neither.shown
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "verdict"),
     [(20, 40, "reject"), (20, 29, "promote"), (2, 4, "promote"), (0, 400, "promote"), (20, 31, "reject")],

@@ -11,6 +11,7 @@ from o_tui.guardian.evolving.measuring import Measured
 
 BETTER, NEITHER = Decision("promote", ("faster",)), Decision("no_evidence", ("not shown",))
 WORSE = Decision("reject", ("crashed",))
+LEFT = Decision("no_evidence", ("one answer differs", "faster"), shown=True)
 
 
 def decided(**winners: tuple[float, Decision]) -> tuple[str, Decision, dict[str, Any]]:
@@ -41,3 +42,11 @@ def test_a_guard_that_is_broken_is_not_outweighed() -> None:
     name, decision, _ = decided(a=(1e6, WORSE), b=(250.0, BETTER))
     assert (name, decision.verdict) == ("b", "promote")
     assert decided(a=(1e6, WORSE), b=(1.0, NEITHER))[1].verdict == "reject"
+
+
+def test_what_is_left_to_the_operator_comes_behind_what_is_not() -> None:
+    assert decided(a=(250.0, LEFT), b=(210.0, BETTER))[0] == "b"
+    name, decision, _ = decided(a=(1.0, NEITHER), b=(250.0, LEFT))
+    assert (name, decision.verdict, decision.shown) == ("b", "no_evidence", True)
+    name, decision, _ = decided(a=(150.0, LEFT), b=(1.0, NEITHER))
+    assert (name, decision.verdict, decision.shown) == ("a", "no_evidence", False)

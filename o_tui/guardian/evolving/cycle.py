@@ -136,7 +136,10 @@ class _One:
         await self._prove()
 
     async def _prove(self) -> None:
-        """The winners of the races are measured again; the best waits, if it is shown better."""
+        """The winners of the races are measured again; the best waits, if it is shown better.
+
+        It does too where something about it is left for an operator to judge.
+        """
         tried = len(self._making.tried)
         better = [found for found in self._raced if found.finalist and found.score > 0]
         if not better:
@@ -144,7 +147,7 @@ class _One:
         best, measured = await self._confirm(sorted(better, key=lambda found: -found.score)[: finals.MOST])
         await self._keep(measured)
         decision = measured.decision
-        if decision.verdict != "promote":
+        if decision.verdict != "promote" and not decision.shown:
             raise RejectedError(f"the best of {tried}, measured again: {'; '.join(decision.reasons)}", decision.verdict)
         await self._wait(best, measured)
 
@@ -229,7 +232,8 @@ class _One:
         await self._book.change(self._row, evidence=plain, evidence_sha256=evidence.digest(plain), verdict=verdict)
 
     async def _wait(self, found: Tried, measured: Measured) -> None:
-        reason = measured.decision.reasons[0]
+        decision = measured.decision
+        reason = "; ".join(decision.reasons) if decision.shown else decision.reasons[0]
         await self._stage("pending", reason=reason)
         level, text = "info", f"{self._row['id']} ({self._row['gene']}) waits for approval: {reason}"
         self._cycle._surroundings.event(

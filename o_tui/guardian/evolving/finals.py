@@ -21,13 +21,15 @@ MOST = 4
 def decide(measured: Mapping[str, Measured], alpha: float) -> tuple[str, Measured]:
     """Which revision it is, and what is said of it; its evidence holds what e-BH said of all.
 
-    Of those that are shown better and hold every guard, the one with the most evidence; else the first, with why not.
+    Of those that are shown better and hold every guard, the one with the most evidence; else one that leaves something
+    for an operator to judge; else the first, with why not.
     """
     if len(measured) == 1:
         return next(iter(measured.items()))
     shown = e_bh({revision: found.shown for revision, found in measured.items()}, alpha)
     better = [revision for revision in shown if measured[revision].alone.verdict == "promote"]
-    revision = better[0] if better else next(iter(measured))
+    left = [revision for revision in shown if measured[revision].alone.shown]
+    revision = next(iter([*better, *left, *measured]))
     found = measured[revision]
     said = f"e-BH: {len(shown)} of {len(measured)} winners measured again are shown better at {alpha:.0%}"
     decision = _decision(found, shown=revision in shown, better=bool(better), said=said)
@@ -45,6 +47,6 @@ def decide(measured: Mapping[str, Measured], alpha: float) -> tuple[str, Measure
 def _decision(found: Measured, *, shown: bool, better: bool, said: str) -> Decision:
     """At the level that e-BH leaves to each; what is not among the shown is no evidence, whatever it were alone."""
     alone = found.alone
-    if better or alone.verdict != "promote" or shown:
-        return Decision(alone.verdict, (*alone.reasons, said))
+    if better or shown or not (alone.shown or alone.verdict == "promote"):
+        return Decision(alone.verdict, (*alone.reasons, said), alone.shown)
     return Decision("no_evidence", (f"{said}; by itself it would be", *alone.reasons))

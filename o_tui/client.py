@@ -265,7 +265,7 @@ def running(paths: Paths, wait_s: float = START_S, **hello: Any) -> Client | Non
             time.sleep(_POLL_S)
 
 
-def ensure_guardian(paths: Paths, keep: bool = False, wait_s: float = START_S, **hello: Any) -> Client:
+def ensure_guardian(paths: Paths, keep: bool = False, **hello: Any) -> Client:
     """Connects to the workspace's guardian, starting one if none runs.
 
     One that ran already is left alone. One that was started for this (`client.started`) ends when the client is
@@ -273,15 +273,15 @@ def ensure_guardian(paths: Paths, keep: bool = False, wait_s: float = START_S, *
 
     Raises:
         OError: It could not be started, with its own reason (BusyError: another program has locked the database).
-        UnreachableError: It did not become ready within `wait_s`.
+        UnreachableError: It did not become ready within `START_S`.
     """
-    deadline_s = time.monotonic() + wait_s
+    deadline_s = time.monotonic() + START_S
     while True:
-        client = running(paths, wait_s, **hello)
+        client = running(paths, START_S, **hello)
         if client is not None:
             return client
         try:
-            start_guardian(paths, wait_s)
+            start_guardian(paths)
         except BusyError:
             # somebody else was faster: theirs is as good. Without a holder it is the database that is locked
             if holder(paths) is None or time.monotonic() > deadline_s:

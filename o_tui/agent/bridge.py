@@ -132,8 +132,8 @@ class Bridge:
                 return
 
 
-def watch_for_end(sock: socket.socket, period_s: float = 1.0) -> None:
-    """Ends this process within `period_s` after the guardian's end, even while a gene loops and nobody reads.
+def watch_for_end(sock: socket.socket) -> None:
+    """Ends this process within a second after the guardian's end, even while a gene loops and nobody reads.
 
     A timer's signal looks at the socket: a hang-up is seen although unread frames stand before it. Python code is
     interrupted anywhere; an endless loop inside one C function is not (there the nursery's SIGKILL comes in).
@@ -147,4 +147,4 @@ def watch_for_end(sock: socket.socket, period_s: float = 1.0) -> None:
                 os._exit(0)
 
     _signal.signal(_signal.SIGALRM, look)
-    _signal.setitimer(_signal.ITIMER_REAL, period_s, period_s)
+    _signal.setitimer(_signal.ITIMER_REAL, 1.0, 1.0)

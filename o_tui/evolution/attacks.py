@@ -79,14 +79,6 @@ def _kind(gene: str, text: str) -> Kind:
     return "equal-to-reference" if text.startswith("gives") and not gene else "property"
 
 
-def distinct(attacks: Sequence[Attack]) -> list[Attack]:
-    """One for each signature, the smallest input."""
-    best: dict[str, Attack] = {}
-    for each in sorted(attacks, key=lambda each: len(each.arguments)):
-        best.setdefault(each.signature, each)
-    return list(best.values())
-
-
 class Ways:
     """Which of some ways to go next: each has a Beta distribution of how often it led somewhere, that fades.
 

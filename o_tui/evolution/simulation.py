@@ -97,12 +97,10 @@ def _row(ratios: Floats | None, run: int | np.integer[Any], shift: float) -> Flo
     return None if ratios is None else ratios[run] + shift
 
 
-def detected(
-    name: str, seed: int, runs: int, pairs: int, shift: float, *, wall_only: bool = False
-) -> list[tuple[str, int]]:
+def detected(name: str, seed: int, runs: int, pairs: int, shift: float) -> list[tuple[str, int]]:
     """Verdict and pairs of each run."""
     policy = Policy(budget=pairs)
-    used = None if wall_only else cpu(name, seed, runs, pairs)
+    used = cpu(name, seed, runs, pairs)
     walls = world(name, seed, runs, pairs, shift)
     found = [judge(wall, policy, cpu_ratios=_row(used, run, shift)) for run, wall in enumerate(walls)]
     return [(str(decision.verdict), at) for decision, at in found]

@@ -153,8 +153,8 @@ def awaited(value: Any) -> Any:
     return asyncio.run(value)
 
 
-def described(error: BaseException, name: str = "") -> tuple[str, int]:
-    """An exception in one line, and the line of the program `name` that raised it; 0: none did."""
+def described(error: BaseException) -> tuple[str, int]:
+    """An exception in one line, and the line of the program that raised it; 0: none did."""
     line, step = 0, error.__traceback__
     while step is not None:
         if step.tb_frame.f_globals.get("__name__") in ("program", "__main__"):

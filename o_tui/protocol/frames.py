@@ -120,9 +120,8 @@ class FrameReader:
     `feed` keeps at most one frame and one read beyond it.
     """
 
-    def __init__(self, limit_bytes: int = FRAME_LIMIT_BYTES) -> None:
+    def __init__(self) -> None:
         self._buffer = bytearray()
-        self._limit_bytes = limit_bytes
 
     def feed(self, data: bytes | memoryview) -> list[bytes]:
         """Adds received bytes; returns the payloads that are now whole.
@@ -137,9 +136,9 @@ class FrameReader:
         available = len(buffer)
         while available - position >= HEADER_BYTES:
             size = int.from_bytes(buffer[position : position + HEADER_BYTES], "big")
-            if size > self._limit_bytes:
+            if size > FRAME_LIMIT_BYTES:
                 buffer.clear()
-                raise FrameError(f"a frame announces {size} bytes, the limit is {self._limit_bytes}")
+                raise FrameError(f"a frame announces {size} bytes, the limit is {FRAME_LIMIT_BYTES}")
             end = position + HEADER_BYTES + size
             if end > available:
                 break

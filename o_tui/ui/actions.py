@@ -14,7 +14,6 @@ from typing import Literal
 from textual.binding import Binding
 
 Where = Literal["app", "chat", "shadows", "vault", "review", "events"]
-WHERES: tuple[str, ...] = ("app", "chat", "shadows", "vault", "review", "events")
 
 
 @dataclass(frozen=True, slots=True)

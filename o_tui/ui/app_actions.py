@@ -224,7 +224,7 @@ class AppActions:
 
     def action_start_guardian(self) -> None:
         """Starts a stopped guardian."""
-        self._me.link.retry_now(start=True)
+        self._me.link.start_now()
 
     def _ask(self, method: str, said: Callable[[dict[str, Any]], str], **params: Any) -> None:
         app = self._me

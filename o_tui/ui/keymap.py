@@ -10,8 +10,6 @@ from textual.keys import Keys
 from o_tui.protocol.errors import did_you_mean
 from o_tui.ui.actions import Action
 
-TAKEN = frozenset(f"ctrl+{letter}" for letter in "abhijmsz") | {"ctrl+left_square_bracket"}
-"""Keys that multiplexers and terminals keep for themselves."""
 _MODIFIERS = frozenset({"ctrl", "alt", "shift", "super", "hyper", "meta"})
 _NAMED = frozenset(key.value for key in Keys if "+" not in key.value and "<" not in key.value)
 _WORD = re.compile(r"[a-z0-9_]+\Z")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from o_tui.config import Config, ScreenConfig
 from o_tui.ui import keymap
-from o_tui.ui.actions import APP, WHERES, Action
+from o_tui.ui.actions import APP, Action, Where
 from o_tui.ui.app import OApp
 from o_tui.ui.frame import pane_classes
 from o_tui.ui.keys import shown
 from o_tui.ui.panes.chat import ChatPane
 from tests.support.screen import view
 
+TAKEN = frozenset(f"ctrl+{letter}" for letter in "abhijmsz") | {"ctrl+left_square_bracket"}
+"""Keys that multiplexers and terminals keep for themselves."""
 PANES = (ChatPane, *pane_classes())
 ALL = (*APP, *(action for pane in PANES for action in pane.actions))
 
@@ -20,7 +24,7 @@ ALL = (*APP, *(action for pane in PANES for action in pane.actions))
 def test_every_action_has_a_method_a_place_and_a_sentence() -> None:
     owners = {pane.pane_id: pane for pane in PANES} | {"app": OApp}
     for action in ALL:
-        assert action.where in WHERES
+        assert action.where in get_args(Where)
         assert callable(getattr(owners[action.where], f"action_{action.method}", None)), action.id
         assert action.help.endswith("."), action.id
         assert 0 < len(action.title) <= 20, action.id
@@ -28,7 +32,7 @@ def test_every_action_has_a_method_a_place_and_a_sentence() -> None:
 
 def test_ids_are_unique_and_no_place_has_a_key_twice() -> None:
     assert len({action.id for action in ALL}) == len(ALL)
-    for place in WHERES:
+    for place in get_args(Where):
         keys = [key for action in ALL if action.where == place for key in action.keys]
         assert len(keys) == len(set(keys)), place
         letters = [action.leader for action in ALL if action.leader]
@@ -36,7 +40,7 @@ def test_ids_are_unique_and_no_place_has_a_key_twice() -> None:
 
 
 def test_keys_of_multiplexers_and_terminals_are_not_used() -> None:
-    assert not [(action.id, key) for action in ALL for key in action.keys if key in keymap.TAKEN]
+    assert not [(action.id, key) for action in ALL for key in action.keys if key in TAKEN]
 
 
 def test_priority_keys_of_the_app_are_no_keys_of_panes() -> None:

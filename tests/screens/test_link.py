@@ -184,7 +184,7 @@ async def test_a_guardian_that_stops_on_purpose_is_not_started_again(folder: Pat
         await guardian.stop()
         await r.heard.until(lambda: ("lost", "o-tui stop") in r.heard.states)
         assert starts == 1
-        r.link.retry_now(start=True)
+        r.link.start_now()
         await r.heard.until(lambda: starts == 2)
         await r.connected()
     await guardian.stop()

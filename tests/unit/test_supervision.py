@@ -362,11 +362,12 @@ def test_an_exit_of_a_child_that_the_restart_takes_along_counts_once() -> None:
 def test_children_come_and_go() -> None:
     world = begun(SupervisorSpec())
     world.order = ["x"]
-    world.feed(sv.AddChild(ChildSpec("x", nothing)))
+    spec = ChildSpec("x", nothing, restart="transient")
+    world.feed(sv.AddChild(spec))
     with pytest.raises(ValueError, match="already"):
-        sv.step(world.state, sv.AddChild(ChildSpec("x", nothing)), 0)
+        sv.step(world.state, sv.AddChild(spec), 0)
     world.settle()
-    world.feed(sv.StopChild("x"))
+    world.end(("x", 1), ExitReason("normal"))
     world.settle()
     assert sv.find(world.state, "x").status == "down"
     world.feed(sv.StartChild("x"))
@@ -376,7 +377,7 @@ def test_children_come_and_go() -> None:
     world.settle()
     assert sv.find(world.state, "x") is None
     with pytest.raises(ValueError, match="no child"):
-        sv.step(world.state, sv.StopChild("x"), 0)
+        sv.step(world.state, sv.RemoveChild("x"), 0)
 
 
 def test_a_new_child_that_does_not_start_is_forgotten() -> None:

@@ -24,8 +24,6 @@ STAGES = ("size", "encoding", "compile", "contract", "imports", "danger", "chang
 """What is read off the source alone."""
 RUN = ("attacks", "probe", "tests", "smoke")
 """What runs it, in the prober."""
-LATER = ("ruff", "types", *RUN)
-"""What follows, in other processes."""
 _COOKIE = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")  # PEP 263
 
 

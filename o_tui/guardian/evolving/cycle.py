@@ -47,7 +47,7 @@ class Cycle:
         *,
         checkpoints: Checkpoints,
         surroundings: Surroundings,
-        attacks: AttackRows | None = None,
+        attacks: AttackRows,
     ) -> None:
         self.attacks = attacks
         self._genome = genome

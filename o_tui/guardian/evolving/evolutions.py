@@ -39,7 +39,6 @@ from o_tui.guardian.evolving.seams import (
     Traffic,
 )
 from o_tui.guardian.evolving.sourcing import USUAL, Size, Sourcing, budget_of, check_asked, size_of
-from o_tui.guardian.evolving.watching import Limits
 from o_tui.guardian.storage.attack_rows import AttackRows
 from o_tui.guardian.storage.learning_rows import LearningRows
 from o_tui.paths import shipped
@@ -62,14 +61,12 @@ class Evolutions:
         recorded: Recorded,
         rows: Rows,
         learning: LearningRows,
+        attacks: AttackRows,
         approvals: Approvals,
         surroundings: Surroundings,
         settings: EvolutionConfig,
         workload_folders: Sequence[Path] = (),
         programs: Path | None = None,
-        policy: arbiter.Policy | None = None,
-        watch: Limits | None = None,
-        attacks: AttackRows | None = None,
     ) -> None:
         self.settings = settings
         self.policies = Policies(learning)
@@ -87,7 +84,7 @@ class Evolutions:
             recorded=recorded,
             surroundings=surroundings,
             folders=[*workload_folders, shipped("data") / "workloads"],
-            policy=policy or arbiter.Policy(),
+            policy=arbiter.Policy(),
             attacks=attacks,
         )
         self._cycle = Cycle(
@@ -109,7 +106,6 @@ class Evolutions:
             surroundings=surroundings,
             folders=self.measuring.folders,
             settings=lambda: self.settings,
-            limits=watch,
         )
         self._deploying = Deploying(
             genome,
@@ -165,7 +161,7 @@ class Evolutions:
             raise UsageError(f"no metric {metric[:40]!r}", hint=", ".join(arbiter.GOALS))
         more: dict[str, Any] = {"hypothesis": hypothesis, "metric": metric}
         if repair:
-            kept = await self._attacks.of(gene) if self._attacks is not None else []
+            kept = await self._attacks.of(gene)
             goal = goal.strip() or blue.goal(gene, kept)
             more |= {"metric": "errors", "why": blue.why(kept)}
         check_asked(origin, source, goal)

@@ -100,7 +100,7 @@ class Making:
         self,
         genome: Genome,
         book: Book,
-        attacks: AttackRows | None,
+        attacks: AttackRows,
         row: dict[str, Any],
         job: Job,
         target: Target,
@@ -200,16 +200,15 @@ class Making:
     async def _validated(self, candidate: Candidate, revision: str, reading: bool) -> Validation:
         """Every stage, beside what main runs, and the attacks on its gene; a new fault becomes one of them."""
         row = self._row
-        archive = self._attacks
-        kept = [attack.case() for attack in await archive.of(row["gene"])] if archive is not None else []
+        kept = [attack.case() for attack in await self._attacks.of(row["gene"])]
         files = await asyncio.to_thread(self._genome.files, row["base"])
         main = files.get(path_of(row["gene"]))
         reference = main.encode() if main is not None else None
         result = await validate_apart(
             row["gene"], candidate.source, reference, kept, files=files, repair=blue.repairs(row), reading=reading
         )
-        if result.attack is not None and archive is not None:
-            await archive.add(msgspec.structs.replace(result.attack, found_by=revision or row["id"]))
+        if result.attack is not None:
+            await self._attacks.add(msgspec.structs.replace(result.attack, found_by=revision or row["id"]))
         return result
 
     async def _commit(self, candidate: Candidate) -> str:

@@ -21,7 +21,7 @@ from o_tui.guardian.evolving.measuring import NEVER_ASKED
 from o_tui.guardian.evolving.seams import Instances, Recorded, Surroundings, Traffic
 from o_tui.guardian.evolving.shadows import Code
 from o_tui.guardian.evolving.twin import Twins
-from o_tui.guardian.evolving.watching import Limits, Watching
+from o_tui.guardian.evolving.watching import WATCH_REQUESTS, WATCH_S, Watching
 from o_tui.protocol.contracts import MIGRATE
 from o_tui.protocol.errors import OError
 
@@ -52,7 +52,6 @@ class Rollout:
         surroundings: Surroundings,
         folders: Sequence[Path],
         settings: Callable[[], EvolutionConfig],
-        limits: Limits | None = None,
     ) -> None:
         self._settings = settings
         self._genome = genome
@@ -62,7 +61,6 @@ class Rollout:
         self._recorded = recorded
         self._surroundings = surroundings
         self._folders = folders
-        self._limits = limits or Limits()
         self._canary: Canary | None = None
         self._under_way = False
         self._stopped = ""
@@ -166,8 +164,8 @@ class Rollout:
             self._twins(row, old, new, ()),
             expected=_approved_ratio(row),
             pairs=pairs,
-            seconds=self._limits.seconds - elapsed.since_s(began),
-            requests=self._limits.requests,
+            seconds=WATCH_S - elapsed.since_s(began),
+            requests=WATCH_REQUESTS,
             keep=keep,
             held=self._surroundings.held,
         )

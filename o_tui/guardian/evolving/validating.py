@@ -35,7 +35,6 @@ async def validate_apart(
     attacks: Sequence[Case] = (),
     *,
     files: Mapping[str, str] | None = None,
-    strict: bool | None = None,
     repair: bool = False,
     reading: bool = False,
 ) -> Validation:
@@ -47,8 +46,6 @@ async def validate_apart(
         reference: What it is to take the place of (main's); None: there is nothing to compare with.
         attacks: Cases that were kept for it.
         files: The genome that it is to run in; the one that O ships by default.
-        strict: Whether another answer than the reference's is a fault; by default so for what is no gene: a gene may
-            answer better.
         repair: It must stand every kept attack, those too that the reference does not.
         reading: Only what can be read of it: nothing is run.
 
@@ -63,8 +60,8 @@ async def validate_apart(
         return await asyncio.to_thread(validate, gene, raw)
     if reading:
         return await asyncio.to_thread(readable, gene, raw, reference)
-    strict = not gene if strict is None else strict
     running = _Running()
+    strict = not gene  # of a gene another answer is no fault: it may be a better one
     try:
         return await asyncio.to_thread(judge, gene, raw, reference, attacks, files, strict, repair, running)
     except asyncio.CancelledError:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 from o_tui.evolution.watch import HarmWatch, Paired
@@ -28,14 +27,6 @@ REST = 9.0
 """Under load the watch rests for so many times what a pair took."""
 AGAIN_S = 5.0
 """After which it tries again where no shadow could be forked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When a watch is over."""
-
-    requests: int = WATCH_REQUESTS
-    seconds: float = WATCH_S
 
 
 class Watching:

@@ -128,11 +128,6 @@ class HealthMonitor:
         """It was heard (any frame counts, not only a heartbeat)."""
         self._deadlines.beat(name, self._clock_ns())
 
-    def age_ms(self, name: str) -> float | None:
-        """Milliseconds since it was heard; None: not watched."""
-        silence_ns = self._deadlines.silence_ns(name, self._clock_ns())
-        return None if silence_ns is None else silence_ns / 1e6
-
     def _look(self) -> None:
         now_ns = self._clock_ns()
         delay_s = (self._deadlines.next_look_ns(now_ns) - now_ns) / 1e9

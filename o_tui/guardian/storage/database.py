@@ -192,12 +192,6 @@ class Database:
         """Queues an item for a sink (the hot path)."""
         self._need_writer().put(sink, item, done, entries, size_bytes)
 
-    async def put_and_wait(self, sink: Sink, item: Any, entries: int, size_bytes: int) -> Any:
-        """`put` as a coroutine; raises what `done` would have been given."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.put(sink, item, lambda result: resolve(future, result), entries, size_bytes)
-        return await future
-
     @staticmethod
     async def _wait(put: Callable[[Job, Done], None], job: Job) -> Any:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

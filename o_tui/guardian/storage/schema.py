@@ -74,14 +74,14 @@ def connect(path: Path, *, busy_timeout_s: float = 5.0, synchronous: str = "FULL
     return connection
 
 
-def connect_reader(path: Path, *, busy_timeout_s: float = 5.0) -> sqlite3.Connection:
+def connect_reader(path: Path) -> sqlite3.Connection:
     """A connection that only reads."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro",
         uri=True,
         isolation_level=None,
         check_same_thread=False,
-        timeout=busy_timeout_s,
+        timeout=5.0,
     )
     connection.execute("PRAGMA query_only=ON")
     return connection

@@ -20,7 +20,6 @@ from o_tui.protocol.errors import CorruptError, NotFoundError, RefusedError, Usa
 PART_BYTES = 64 * 1024
 SUFFIX = ".ckpt"
 IMPORTED_SUFFIX = ".imported.ckpt"
-_COPY_BYTES = 1 << 20
 
 
 @dataclass(slots=True)

@@ -37,7 +37,6 @@ from o_tui.guardian.supervision.terms import (
     Status,
     Step,
     Stop,
-    StopChild,
     StopRequested,
     Strategy,
     SupervisorSpec,
@@ -77,7 +76,6 @@ __all__ = [
     "Status",
     "Step",
     "Stop",
-    "StopChild",
     "StopRequested",
     "Strategy",
     "SupervisorSpec",
@@ -164,13 +162,13 @@ class _Work:
                 self._end(reason, brutal)
             case Tick():
                 self._kill_late()
-            case AddChild() | StartChild() | StopChild() | RemoveChild():
+            case AddChild() | StartChild() | RemoveChild():
                 self._check(event)
                 self._waiting.append(event)
             case _:
                 pass
 
-    def _check(self, event: AddChild | StartChild | StopChild | RemoveChild) -> None:
+    def _check(self, event: AddChild | StartChild | RemoveChild) -> None:
         if self._phase in ("stopping", "ended"):
             raise ValueError("the supervisor is stopping")
         name = event.spec.id if isinstance(event, AddChild) else event.id
@@ -315,8 +313,6 @@ class _Work:
                 self._plan = [Step("start", spec.id)]
             case StartChild(name):
                 self._plan = [Step("start", name)]
-            case StopChild(name):
-                self._plan = [Step("stop", name)]
             case RemoveChild(name):
                 self._plan = [Step("remove", name)]
             case _:

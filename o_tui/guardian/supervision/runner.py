@@ -157,10 +157,6 @@ class Supervisor:
         child = sv.find(self._state, name)
         return child is not None and child.status == "running"
 
-    async def stop_child(self, name: str) -> None:
-        """Stops a child and leaves it down; raises ValueError if there is none of that name."""
-        await self._command(sv.StopChild(name))
-
     async def remove(self, name: str) -> None:
         """Stops a child and forgets it; raises ValueError if there is none of that name."""
         await self._command(sv.RemoveChild(name))

@@ -178,13 +178,6 @@ class StartChild:
 
 
 @dataclass(frozen=True, slots=True)
-class StopChild:
-    """Stop a child and leave it down; a temporary one is forgotten."""
-
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
 class RemoveChild:
     """Stop a child and forget it."""
 
@@ -200,7 +193,7 @@ class Retry:
 
 
 Event: TypeAlias = (
-    Begin | Started | StartFailed | Exited | StopRequested | Tick | AddChild | StartChild | StopChild | RemoveChild
+    Begin | Started | StartFailed | Exited | StopRequested | Tick | AddChild | StartChild | RemoveChild
 ) | Retry
 
 

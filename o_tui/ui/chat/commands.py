@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -156,13 +156,13 @@ def read_file(name: str, folder: Path) -> str:
         raise FileUnusableError(f"{name}: {error.strerror}") from error
 
 
-def with_files(text: str, folder: Path, read: Callable[[str, Path], str] = read_file) -> str:
+def with_files(text: str, folder: Path) -> str:
     """A message with the files that it names by `@path` below it. Words that only look so (@someone) stay words."""
     attached = []
     for word in dict.fromkeys(word for word in text.split() if word.startswith("@") and len(word) > 1):
         name = word[1:].rstrip(".,;:!?")
         if (folder / Path(name).expanduser()).is_file():
-            attached.append(f"{name}:\n```\n{read(name, folder).rstrip()}\n```")
+            attached.append(f"{name}:\n```\n{read_file(name, folder).rstrip()}\n```")
     return "\n\n".join([text, *attached])
 
 

@@ -37,7 +37,6 @@ class Document:
         self.files = [with_context(diff, options.context, sources.get(diff.old_path)) for diff in files]
         self.rows = rows(self.files, split=options.split)
         self.hunk_rows = [index for index, row in enumerate(self.rows) if row.kind == "hunk"]
-        self.file_rows = [index for index, row in enumerate(self.rows) if row.kind == "file"]
         numbers = (max(line.old, line.new) for diff in self.files for hunk in diff.hunks for line in hunk.lines)
         self.number_width = max(3, len(str(max(numbers, default=0))))
         self._texts: dict[str, str] = {}

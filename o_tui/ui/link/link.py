@@ -107,11 +107,10 @@ class Link:
             self._wire.close()
         self._fail_calls("the view is closing")
 
-    def retry_now(self, *, start: bool = False) -> None:
-        """Connects at once instead of after the back-off; with `start` a stopped guardian is started again."""
-        if start:
-            self.stopping = ""
-            self._again = True
+    def start_now(self) -> None:
+        """Connects at once instead of after the back-off, and starts a guardian that was stopped."""
+        self.stopping = ""
+        self._again = True
         self._hurry.set()
 
     async def _start_guardian(self) -> bool:

@@ -229,12 +229,11 @@ class ChatPane(Pane):
         message.stop()
         {"pageup": self.action_page_up, "pagedown": self.action_page_down, "end": self.action_follow}[message.key]()
 
-    def say_local(self, text: str, answer: str, error: str = "") -> None:
+    def say_local(self, text: str, answer: str) -> None:
         """An answer of the view itself, for a command; without one, what it tells by itself."""
         self._local += 1
-        row: Row = {"request_id": f"local-{self._local}", "text": text, "answer": answer, "error": error}
-        row |= {"state": "failed" if error else "done", "time_ns": self.view.now_ns()}
-        self.log_view.put(row)
+        identity, time_ns = f"local-{self._local}", self.view.now_ns()
+        self.log_view.put({"request_id": identity, "text": text, "answer": answer, "state": "done", "time_ns": time_ns})
         self.log_view.follow()
         self._show_log()
 

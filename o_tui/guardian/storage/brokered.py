@@ -151,12 +151,7 @@ class Brokered:
 
     async def prune(self, keep: int = KEEP_EFFECTS) -> int:
         """Removes the oldest effects beyond `keep`, and bodies that none has any more, in slices; returns how many."""
-        removed = 0
-        while True:
-            part = await self._database.slice(lambda connection: _prune(connection, keep))
-            removed += part
-            if part < _PRUNE_ROWS:
-                return removed
+        return await self._database.slices(lambda connection: _prune(connection, keep), _PRUNE_ROWS)
 
 
 def _prune(connection: sqlite3.Connection, keep: int) -> int:

@@ -188,6 +188,15 @@ class Database:
         """Like `write`, for bulk work: in a transaction of its own, after those who wait for acknowledgements."""
         return await self._wait(self._need_writer().put_slice, job)  # type: ignore[no-any-return]
 
+    async def slices(self, job: Callable[[sqlite3.Connection], int], rows: int) -> int:
+        """Slices of a `job` that deals with at most `rows` and returns how many; returns how many they were in all."""
+        total = 0
+        while True:
+            done = await self.slice(job)
+            total += done
+            if done < rows:
+                return total
+
     def put(self, sink: Sink, item: Any, done: Done, entries: int, size_bytes: int) -> None:
         """Queues an item for a sink (the hot path)."""
         self._need_writer().put(sink, item, done, entries, size_bytes)

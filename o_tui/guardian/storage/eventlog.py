@@ -63,12 +63,7 @@ class EventLog:
 
     async def prune(self) -> int:
         """Removes the oldest events beyond the limit, in slices; returns how many."""
-        removed = 0
-        while True:
-            part = await self._database.slice(lambda connection: _prune(connection, self._keep))
-            removed += part
-            if part < _PRUNE_ROWS:
-                return removed
+        return await self._database.slices(lambda connection: _prune(connection, self._keep), _PRUNE_ROWS)
 
 
 def _prune(connection: sqlite3.Connection, keep: int) -> int:

@@ -164,12 +164,7 @@ class Journal:
 
     async def prune(self, keep: int = KEEP_REQUESTS) -> int:
         """Removes the oldest ended requests beyond `keep`, in slices; returns how many."""
-        removed = 0
-        while True:
-            part = await self._database.slice(lambda connection: _prune(connection, keep))
-            removed += part
-            if part < _PRUNE_ROWS:
-                return removed
+        return await self._database.slices(lambda connection: _prune(connection, keep), _PRUNE_ROWS)
 
 
 def _page(found: Iterable[tuple[Any, ...]], size_bytes: int) -> list[tuple[Any, ...]]:

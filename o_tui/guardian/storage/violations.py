@@ -74,11 +74,11 @@ class Violations:
         return [VIOLATIONS.as_dict(row) for row in await self._database.read(sql, [*params, limit])]
 
     async def prune(self) -> int:
-        """Removes the oldest rows beyond the limit; returns how many."""
+        """Removes the oldest rows beyond the limit, in slices; returns how many."""
 
         def job(connection: sqlite3.Connection) -> int:
             (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM violations").fetchone()
             sql = "DELETE FROM violations WHERE number IN (SELECT number FROM violations WHERE number <= ? LIMIT ?)"
             return connection.execute(sql, (last - KEEP_ROWS, _PRUNE_ROWS)).rowcount
 
-        return await self._database.slice(job)
+        return await self._database.slices(job, _PRUNE_ROWS)

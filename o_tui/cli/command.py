@@ -173,6 +173,18 @@ def amount(text: str) -> float:
     return number
 
 
+def seconds(text: str, most_s: float = math.inf) -> float:
+    """An argument that is a time: a finite number above 0, `most_s` at the most."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (0 < number <= most_s and number < math.inf):
+        limit = f", up to {most_s:g}" if most_s < math.inf else ""
+        raise argparse.ArgumentTypeError(f"seconds are wanted{limit}, not {text!r}")
+    return number
+
+
 def add_yes(parser: argparse.ArgumentParser) -> None:
     """The flag that `Context.confirm` looks at."""
     parser.add_argument("--yes", action="store_true", help="do not ask")

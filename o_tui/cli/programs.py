@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import os
 import sys
 import time
@@ -13,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from o_tui.cli.command import Context
+from o_tui.cli.command import Context, seconds
 from o_tui.protocol.errors import OError, UsageError
 
 if TYPE_CHECKING:
@@ -25,22 +24,12 @@ _SHOW_S = 0.2
 _TELL_S = 2.0
 
 
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"seconds are wanted, not {text!r}")
-    return seconds
-
-
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds what only a user's program has."""
     group = parser.add_argument_group("a program of your own")
     group.add_argument("evaluator", metavar="EVALUATOR", nargs="?", default="", help="a file with evaluate(path)")
     group.add_argument("--config", metavar="YAML", help="objective, max_iterations, evaluator.timeout and the like")
-    group.add_argument("--time", type=_seconds, metavar="S", help="seconds after which nothing is begun, of a gene too")
+    group.add_argument("--time", type=seconds, metavar="S", help="seconds after which nothing is begun, of a gene too")
     group.add_argument("--seed", type=int, metavar="N", help="of all chance (default: 0)")
     group.add_argument("--llm", metavar="PROVIDER:MODEL", help="a model writes candidates too (o-tui brain)")
     group.add_argument("--cluster", metavar="ADDRESS", help="evaluate on the workers of a Dask scheduler (tls://…)")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import math
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-from o_tui.cli.command import SOURCE_LIMIT_BYTES, Command, Context
+from o_tui.cli.command import SOURCE_LIMIT_BYTES, Command, Context, seconds
 from o_tui.paths import source_of
 from o_tui.protocol.errors import OError, PeerError, RefusedError
 from o_tui.protocol.verdict import Order, Profile, Verdict, encode, verdict_of
@@ -26,16 +26,6 @@ class ControlError(OError):
     code = 5
 
 
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= MOST_S:
-        raise argparse.ArgumentTypeError(f"seconds are wanted, up to {MOST_S:g}, not {text!r}")
-    return seconds
-
-
 def _run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", type=Path, help="a Python file")
     parser.add_argument(
@@ -45,7 +35,11 @@ def _run(parser: argparse.ArgumentParser) -> None:
         help="confined as what: an instance, a tool or a build (default: agent)",
     )
     parser.add_argument(
-        "--timeout", type=_seconds, default=10.0, metavar="S", help="seconds after which it is killed (default: 10)"
+        "--timeout",
+        type=partial(seconds, most_s=MOST_S),
+        default=10.0,
+        metavar="S",
+        help="seconds after which it is killed (default: 10)",
     )
 
 

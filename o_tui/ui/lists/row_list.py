@@ -67,11 +67,6 @@ class RowList(Guarded, ScrollView, can_focus=True):
         rows: RowList
         key: str
 
-        @property
-        def control(self) -> RowList:
-            """The list."""
-            return self.rows
-
     @dataclass
     class Chosen(Message):
         """Enter or a second click on a row."""
@@ -79,21 +74,11 @@ class RowList(Guarded, ScrollView, can_focus=True):
         rows: RowList
         key: str
 
-        @property
-        def control(self) -> RowList:
-            """The list."""
-            return self.rows
-
     @dataclass
     class TopReached(Message):
         """The window shows the first row: whoever has older ones may put them before."""
 
         rows: RowList
-
-        @property
-        def control(self) -> RowList:
-            """The list."""
-            return self.rows
 
     def __init__(
         self,

@@ -19,8 +19,10 @@ from o_tui.guardian.fleet import confining
 from o_tui.guardian.storage import audit, chainwork, schema, vault_bases, vault_files
 from o_tui.guardian.storage.database import Database
 from o_tui.guardian.storage.findings import QUARANTINE, Finding
-from o_tui.guardian.storage.mirror import Head, HeadFile, read_segment, row_paths, rows_whole, segment_paths
+from o_tui.guardian.storage.head import Head, HeadFile
+from o_tui.guardian.storage.mirror import read_segment, segment_paths
 from o_tui.guardian.storage.rebuild import rebuild
+from o_tui.guardian.storage.row_mirror import row_paths, rows_whole
 from o_tui.guardian.storage.rows import CHECKPOINTS, TABLES, damaged_rows
 from o_tui.guardian.storage.vault import Vault
 from o_tui.paths import Paths

@@ -9,16 +9,9 @@ from pathlib import Path
 import pytest
 
 from o_tui.guardian.storage.chainwork import known_digests, mirrored, prove
-from o_tui.guardian.storage.mirror import (
-    Head,
-    HeadFile,
-    Mirror,
-    RowMirror,
-    read_rows,
-    read_segment,
-    row_paths,
-    segment_paths,
-)
+from o_tui.guardian.storage.head import Head, HeadFile
+from o_tui.guardian.storage.mirror import Mirror, read_segment, segment_paths
+from o_tui.guardian.storage.row_mirror import RowMirror, read_rows, row_paths
 from o_tui.protocol.operations import GENESIS, Entry, chain, pack_entry
 
 

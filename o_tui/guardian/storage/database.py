@@ -16,9 +16,12 @@ from typing import Any, TypeVar
 
 from o_tui.guardian.storage import repair, schema
 from o_tui.guardian.storage.findings import Finding
-from o_tui.guardian.storage.mirror import SEGMENT_BYTES, Head, Mirror, RowMirror
+from o_tui.guardian.storage.head import Head
+from o_tui.guardian.storage.mirror import Mirror
 from o_tui.guardian.storage.mirror_repair import extend_mirror
+from o_tui.guardian.storage.row_mirror import RowMirror
 from o_tui.guardian.storage.rows import Table, insert_flat
+from o_tui.guardian.storage.segments import SEGMENT_BYTES
 from o_tui.guardian.storage.sinks import Done, FencedError, Job, Sink
 from o_tui.guardian.storage.writer import Writer
 from o_tui.paths import Paths

@@ -8,16 +8,8 @@ from dataclasses import replace
 
 from o_tui.guardian.storage import chainwork
 from o_tui.guardian.storage.findings import Finding, quarantine
-from o_tui.guardian.storage.mirror import (
-    Mirror,
-    RowMirror,
-    Segment,
-    framed,
-    read_segment,
-    row_paths,
-    rows_whole,
-    segment_paths,
-)
+from o_tui.guardian.storage.mirror import Mirror, Segment, framed, read_segment, segment_paths
+from o_tui.guardian.storage.row_mirror import RowMirror, row_paths, rows_whole
 from o_tui.paths import Paths
 from o_tui.protocol.errors import OError
 from o_tui.protocol.operations import GENESIS

@@ -11,7 +11,8 @@ from typing import Any
 
 from o_tui.guardian.storage import chainwork, schema
 from o_tui.guardian.storage.findings import Finding, quarantine, sync_folder
-from o_tui.guardian.storage.mirror import Head, read_rows, row_paths
+from o_tui.guardian.storage.head import Head
+from o_tui.guardian.storage.row_mirror import read_rows, row_paths
 from o_tui.guardian.storage.rows import TABLES, WAL, WAL_BASE, Table, insert_many
 from o_tui.guardian.storage.vault_files import adopt
 from o_tui.paths import Paths

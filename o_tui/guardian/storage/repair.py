@@ -13,17 +13,11 @@ from pathlib import Path
 
 from o_tui.guardian.storage import chainwork, schema
 from o_tui.guardian.storage.findings import Finding, keep_bytes
-from o_tui.guardian.storage.mirror import (
-    Head,
-    HeadFile,
-    Mirror,
-    RowMirror,
-    read_rows,
-    row_paths,
-    segment_paths,
-)
+from o_tui.guardian.storage.head import Head, HeadFile
+from o_tui.guardian.storage.mirror import Mirror, segment_paths
 from o_tui.guardian.storage.mirror_repair import open_mirror, open_rows
 from o_tui.guardian.storage.rebuild import put_mirrored, rebuild
+from o_tui.guardian.storage.row_mirror import RowMirror, read_rows, row_paths
 from o_tui.guardian.storage.rows import TABLES, WAL, WAL_BASE
 from o_tui.guardian.storage.vault_files import strays
 from o_tui.paths import Paths

@@ -45,11 +45,17 @@ NOTHING = Cost()
 class Budget:
     """What was spent of a limit. Time passes from the first `check` on; `clock` tells seconds."""
 
-    def __init__(self, limit: Cost, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limit: Cost, clock: Callable[[], float] = time.monotonic, spent: Cost = NOTHING) -> None:
         self.limit = limit
-        self.spent = NOTHING
+        self.spent = spent
         self._clock = clock
+        self._before_s = spent.wall_s
         self._began_s: float | None = None
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Budget:
+        """Goes on from what `row` gave."""
+        return cls(Cost(**row["limit"]), spent=Cost(**row["spent"]))
 
     def spend(self, cost: Cost) -> None:
         """Adds what was spent already; `check` says whether more may be."""
@@ -59,7 +65,7 @@ class Budget:
         """Raises BudgetSpentError where nothing more may be spent, or nothing of this part of it."""
         if self._began_s is None:
             self._began_s = self._clock()
-        self.spent = replace(self.spent, wall_s=round(self._clock() - self._began_s, 3))
+        self.spent = replace(self.spent, wall_s=round(self._before_s + self._clock() - self._began_s, 3))
         for name, text in _NAMES.items():
             limit, spent = getattr(self.limit, name), getattr(self.spent, name)
             if limit and spent >= limit * part:

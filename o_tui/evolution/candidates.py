@@ -228,8 +228,8 @@ class OperatorSource:
         if plain := self._known.pop(candidate.source, None):
             self._learned.append({"proposal": plain, "score": _finite(score), "cost_s": cost_s})
 
-    async def close(self) -> dict[str, Any]:
-        """Its state with everything that it was told; to go on with another time."""
+    async def learned(self) -> dict[str, Any]:
+        """Its state with everything that it was told until now; to go on with another time."""
         await self._more((), count=0)
         return self.state or {}
 

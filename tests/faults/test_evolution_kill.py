@@ -104,21 +104,20 @@ def test_killed_in_the_middle_it_ends_cleanly(place: Paths, state: str) -> None:
         assert "copper" in call(place, "say", text=QUESTIONS[1])["text"]
 
 
-def test_a_population_that_is_killed_ends_cleanly_and_the_next_one_begins_with_its_best(place: Paths) -> None:
-    asked = {"gene": "recall", "origin": "operators", "metric": "latency"}
+@pytest.mark.parametrize("looked", [2, 3, 6])
+def test_a_population_that_is_killed_goes_on_behind_the_last_look(place: Paths, looked: int) -> None:
+    asked = {"gene": "recall", "origin": "operators", "metric": "latency", "population": 3, "generations": 2}
     with guardian(place) as pid:
         instances = [row["pid"] for row in call(place, "status")["instances"]]
-        kill_at(place, pid, "looked 3", "evolve", **asked, population=3, generations=2)
+        kill_at(place, pid, f"looked {looked}", "evolve", **asked)
     assert ended([pid, *instances])
     with guardian(place):
         (row,) = call(place, "history", limit=10)
-        assert row["state"] == "failed" and row["reason"].startswith("interrupted")
-        assert row["generations"][0]["measured"] == 3
-        assert len(call(place, "genome.log")) == 1
-        begun = call(place, "evolve", **asked, population=2, generations=1)
-        row = call(place, "evolution.wait", id=begun["evolution"])
+        row = call(place, "evolution.wait", id=row["id"])
         assert row["state"] in ("pending", "rejected"), row["reason"]
-        assert row["generations"][0]["measured"] == 2
+        assert [each["measured"] for each in row["generations"]] == [3, 3]
+        assert looked <= row["resumed"][0] <= looked + 1
+        assert len(call(place, "genome.log")) == 1
         assert "copper" in call(place, "say", text=QUESTIONS[1])["text"]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from o_tui.guardian.evolving import apart, making
+from o_tui.guardian.evolving.evolution_book import RUNNING
 from o_tui.guardian.evolving.sourcing import size_of
 from o_tui.guardian.storage.evolution_rows import EvolutionRows
 from o_tui.protocol.errors import UsageError
@@ -154,3 +155,127 @@ async def test_a_population_is_asked_for_in_one_way(desk: Desk, asked: dict[str,
 def test_the_usual_population_is_the_design_s() -> None:
     assert (size_of("operators", 0, 50, 0), size_of("auto", 0, 0, 10)) == (size_of("operators", 0, 50, 10),) * 2
     assert size_of("operators", 0, 50, 10).wanted == 500
+
+
+# --- a guardian's death
+
+
+async def killed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guardian of a search ends where it is, and nothing of it is written any more."""
+    dead = desk.evolutions
+
+    async def nothing(*_more: Any, **_named: Any) -> None: ...
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EvolutionRows, "update", nothing)
+        await dead.close()
+    desk.evolutions = desk.restarted()
+
+
+async def test_a_search_goes_on_behind_the_last_look(desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "call", makes("fast", "crash", "slow", "fast too", "gate")[0])
+    asked = {"metric": "latency", "population": 3, "generations": 2, "budget": {"requests": 5_000}}
+    begun = await desk.evolutions.evolve("recall", origin="operators", **asked)
+    await asyncio.wait_for(world.at_gate.wait(), 20)
+    before = await desk.evolutions.reports.show(begun["evolution"])
+    await killed(desk, monkeypatch)
+    world.working, world.served = None, type(world.served)()
+    call, known = makes("slow # 2", "slow # 3", "slow # 4")
+    monkeypatch.setattr(apart, "call", call)
+    await desk.evolutions.recover()
+    row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20)
+    assert (row["state"], row["verdict"]) == ("pending", "promote"), row["reason"]
+    assert "+# fast\n" in row["diff"] and row["resumed"] == [4]
+    first, second = row["generations"]
+    assert first == before["generations"][0], "nothing of it was looked at again"
+    assert (first["measured"], first["failed"], second["measured"]) == (3, 1, 3)
+    assert world.served["crash"] == world.served["slow"] == 0
+    assert row["budget"]["limit"] == before["budget"]["limit"]
+    assert row["budget"]["spent"]["requests"] > before["budget"]["spent"]["requests"]
+    assert [each[1] for each in known[0]["archive"]][1:] == [source(each) for each in ("fast", "slow", "fast too")]
+    assert len(world.checkpoints) == 1 and not any(instance.alive for instance in world.forked[5:])
+    assert (await desk.evolutions.approve(row["id"], row["diff_sha256"], ANN))["state"] == "promoted"
+
+
+async def test_a_look_that_was_written_when_its_line_was_not_is_counted(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart, "call", makes("slow", "fast", "gate")[0])
+    begun = await desk.evolutions.evolve("recall", origin="operators", metric="latency", population=3, generations=1)
+    await asyncio.wait_for(world.at_gate.wait(), 20)
+    await killed(desk, monkeypatch)
+    rows = EvolutionRows(desk.database)
+    row = await desk.evolutions.reports.show(begun["evolution"])
+    line = {"number": 1, "of": 1, "size": 3, "measured": 1, "failed": 0}
+    await rows.update(row["id"], {"generations": [line]})
+    world.working = None
+    monkeypatch.setattr(apart, "call", makes("slow # 2", "slow # 3")[0])
+    await desk.evolutions.recover()
+    row = await asyncio.wait_for(desk.evolutions.reports.wait(row["id"]), 20)
+    assert row["generations"][0]["measured"] == 3 and row["generations"][0]["score"] > 0
+    assert "+# fast\n" in row["diff"]
+
+
+async def test_a_search_that_ends_the_guardian_twice_at_the_same_place_is_not_taken_up_again(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart, "call", makes("fast", *["gate"] * 3)[0])
+    begun = await desk.evolutions.evolve("recall", origin="operators", metric="latency", population=3, generations=2)
+    for _ in range(2):
+        await asyncio.wait_for(world.at_gate.wait(), 20)
+        await killed(desk, monkeypatch)
+        world.working = None
+        world.at_gate.clear()
+        await desk.evolutions.recover()
+    row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20)
+    assert (row["state"], row["reason"]) == ("failed", "interrupted: the guardian ended twice at the same place")
+
+
+async def test_who_failed_validation_before_the_death_is_no_member_after_it(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart, "call", makes("fast", "slow", "gate")[0])
+    read = making.validate_apart
+
+    async def faulty(gene: str, text: str | bytes, *more: Any, **named: Any) -> Any:
+        found = await read(gene, text, *more, **named)
+        if not named["reading"] and "# fast\n" in str(text):
+            stages = (*found.stages[:-1], type(found.stages[-1])("probe", "fail", 1.0, "recall: another answer"))
+            return type(found)(stages)
+        return found
+
+    monkeypatch.setattr(making, "validate_apart", faulty)
+    begun = await desk.evolutions.evolve("recall", origin="operators", metric="latency", population=2, generations=2)
+    await asyncio.wait_for(world.at_gate.wait(), 20)
+    await killed(desk, monkeypatch)
+    world.working = None
+    call, known = makes("slow # 2", "slow # 3")
+    monkeypatch.setattr(apart, "call", call)
+    await desk.evolutions.recover()
+    row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20)
+    assert (row["state"], row["verdict"]) == ("rejected", "no_evidence")
+    assert "score" not in row["generations"][0] or row["generations"][0]["score"] < 0
+    assert all("# fast\n" not in each[1] for each in known[0]["archive"])
+
+
+async def test_a_guardian_that_took_a_search_up_leaves_it_to_the_next_where_it_is_stopped(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart, "call", makes("fast", "gate")[0])
+    begun = await desk.evolutions.evolve("recall", origin="operators", metric="latency", population=3, generations=1)
+    await asyncio.wait_for(world.at_gate.wait(), 20)
+    await killed(desk, monkeypatch)
+    world.working = None
+    for _ in range(2):
+        world.at_gate.clear()
+        monkeypatch.setattr(apart, "call", makes("gate")[0])
+        await desk.evolutions.recover()
+        await asyncio.wait_for(world.at_gate.wait(), 20)
+        await desk.evolutions.close()
+        world.working = None
+        desk.evolutions = desk.restarted()
+        assert (await desk.evolutions.reports.show(begun["evolution"]))["state"] in RUNNING
+    monkeypatch.setattr(apart, "call", makes("slow", "slow # 2")[0])
+    await desk.evolutions.recover()
+    row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20)
+    assert row["state"] == "pending" and "+# fast\n" in row["diff"], row["reason"]

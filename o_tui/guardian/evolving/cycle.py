@@ -8,7 +8,7 @@ population only the best that generations of it have left are raced (generations
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from o_tui.config import EvolutionConfig
@@ -16,7 +16,7 @@ from o_tui.evolution import evidence, scoring, versions
 from o_tui.evolution.budget import NOTHING
 from o_tui.evolution.candidates import Target
 from o_tui.evolution.genome import Genome
-from o_tui.guardian.evolving import apart, finals
+from o_tui.guardian.evolving import apart, finals, resuming
 from o_tui.guardian.evolving.evolution_book import Book
 from o_tui.guardian.evolving.generations import Generations
 from o_tui.guardian.evolving.making import Job, Making, RejectedError, Tried, text_of
@@ -56,26 +56,33 @@ class Cycle:
         self._checkpoints = checkpoints
         self._surroundings = surroundings
 
-    async def run(self, row: dict[str, Any], job: Job, settings: EvolutionConfig) -> None:
-        """From the checkpoint to `pending`.
+    async def run(
+        self, row: dict[str, Any], job: Job, settings: EvolutionConfig, keep: Callable[[], Awaitable[None]]
+    ) -> None:
+        """From the checkpoint to `pending`; one that was interrupted in its generations goes on with them.
 
         Raises:
             RejectedError: No candidate was good enough.
             BudgetSpentError: The budget ended first.
             OError: Something that it needs does not work, or it was held.
         """
+        if not row["generations"]:
+            await self._begin(row)
+        before = await asyncio.to_thread(self._genome.source, row["base"], row["gene"])
+        target = Target(row["gene"], row["base"], before)
+        one = _One(self, row, job, settings, target)
+        if job.population:
+            await one.generations(keep)
+        else:
+            await (one.alone() if job.wanted == 1 else one.race())
+
+    async def _begin(self, row: dict[str, Any]) -> None:
+        """The checkpoint, and what is to be changed."""
         await self._stage(row, "checkpoint")
         await self._book.change(row, checkpoint_id=await self._checkpoints.create(f"before evolution {row['id']}"))
         base = await asyncio.to_thread(self._genome.head)
         version = await asyncio.to_thread(self._genome.version, base)
         await self._stage(row, "generate", base=base, next_version=versions.bump(version, "minor"))
-        before = await asyncio.to_thread(self._genome.source, base, row["gene"])
-        target = Target(row["gene"], base, before)
-        one = _One(self, row, job, settings, target)
-        if job.population:
-            await one.generations()
-        else:
-            await (one.alone() if job.wanted == 1 else one.race())
 
     async def _stage(self, row: dict[str, Any], state: str, **more: Any) -> None:
         """The next stage begins, unless everything is held."""
@@ -126,11 +133,13 @@ class _One:
             raise RejectedError(self._making.nothing(), "no_evidence")
         await self._prove()
 
-    async def generations(self) -> None:
+    async def generations(self, keep: Callable[[], Awaitable[None]]) -> None:
         """A population: cheap looks at many, a race of the few best, and the winner is measured again."""
-        measuring = self._cycle._measuring
-        screening = await measuring.screening(self._row, self._settings)
-        best = await Generations(self._making, screening, measuring, self._book, self._job).run(self._row)
+        measuring, row, job = self._cycle._measuring, self._row, self._job
+        screening = await measuring.screening(row, self._settings)
+        taken_up = await resuming.known(self._book, self._genome, row, job.sources[0]) if row["generations"] else None
+        search = Generations(self._making, screening, measuring, self._book, job, taken_up=taken_up, keep=keep)
+        best = await search.run(row)
         await self._stage("shadow")
         await self._run_race(best)
         await self._prove()

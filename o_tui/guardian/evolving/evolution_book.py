@@ -21,6 +21,8 @@ SETTLED = ("pending", "promoted", "rejected", "failed", "rolled_back")
 AGAIN_S = 2.0
 """After which it is tried again to write down what the disk did not take."""
 _HEAVY = ("diff",)
+LOOKED = "looked"
+"""The verdict of a first look."""
 
 EMPTY: dict[str, Any] = {
     "hypothesis": "",
@@ -45,6 +47,7 @@ EMPTY: dict[str, Any] = {
     "risk": "",
     "race": [],
     "generations": [],
+    "resumed": [],
     "again": 0,
     "budget": {},
     "canary": {},
@@ -142,8 +145,15 @@ class Book:
         await self._rows.add_decision(evolution, decision.verdict, {"reasons": list(decision.reasons)})
 
     async def looked(self, row: Mapping[str, Any], revision: str, figures: Mapping[str, Any]) -> None:
-        """What a first look at a candidate of a population showed."""
-        await self._rows.add_decision(row["id"], "looked", {"revision": revision, **figures})
+        """What a first look at a candidate of a population showed; the last such row of a candidate counts."""
+        await self._rows.add_decision(row["id"], LOOKED, {"revision": revision, **figures})
+
+    async def population(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """By revision: the candidates of a row, as `candidate` kept them, and the figures of those looked at."""
+        made = {each["revision"]: each["data"] for each in await self._rows.candidates(row["id"])}
+        decided = await self._rows.decisions(row["id"])
+        looks = [each["data"] for each in decided if each["verdict"] == LOOKED]
+        return made, {each["revision"]: each for each in looks}
 
     async def get(self, evolution: str) -> dict[str, Any]:
         """One row; raises NotFoundError."""

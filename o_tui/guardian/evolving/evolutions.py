@@ -1,6 +1,7 @@
 """The guardian's evolutions: what can be asked of them, and who waits for what. One runs after the other (cycle.py).
 
-Everything here can be interrupted: what was in the middle ends as failed, what was approved is finished (deploying.py).
+Everything here can be interrupted: what was approved is finished (deploying.py), a population goes on (resuming.py),
+what else was in the middle ends as failed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from o_tui.evolution import arbiter
 from o_tui.evolution.budget import Budget, BudgetSpentError
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.history import gene_path
-from o_tui.guardian.evolving import again, blue, chronicle, partial
+from o_tui.guardian.evolving import again, blue, chronicle, partial, resuming
 from o_tui.guardian.evolving.choosing import Choosing
 from o_tui.guardian.evolving.cycle import Cycle
 from o_tui.guardian.evolving.deploying import Deploying
@@ -44,6 +45,7 @@ from o_tui.guardian.storage.learning_rows import LearningRows
 from o_tui.paths import shipped
 from o_tui.protocol.errors import OError, RefusedError, UsageError
 
+STOPPED = "the guardian was stopped"
 MAX_WAITING = 16
 """Evolutions that may wait for their turn."""
 
@@ -280,31 +282,41 @@ class Evolutions:
         return bool(self._tasks)
 
     async def recover(self) -> None:
-        """At the start: what was in the middle has failed, what was approved is finished or undone.
+        """At the start: what was approved is finished or undone, a population goes on, what else ran has failed.
 
         What cannot be recovered is told and stays as it is: the guardian starts all the same.
         """
-        try:
-            for row in await self._book.page(1_000, RUNNING):
-                if row.get("again") and row["state"] == "shadow":
-                    await again.put_back(self._book, row, "the guardian ended in the middle")
-                    continue
-                await self._book.change(row, state="failed", reason="interrupted: the guardian ended in the middle")
-                self._event("warning", f"{row['id']} ({row['gene']}) was interrupted by the guardian's end", row)
-            await self._deploying.recover()
-        except OError as error:
-            self._surroundings.event("error", f"evolutions could not be recovered: {error}", {})
+        for recovered in (self._deploying.recover, self._take_up):
+            try:
+                await recovered()
+            except OError as error:
+                self._surroundings.event("error", f"evolutions could not be recovered: {error}", {})
 
     async def close(self) -> None:
         """Before the guardian's end: stops what runs, waits for what is being deployed."""
         tasks = [*self._superseding, *self._tasks.values()]
         for task in tasks:
-            task.cancel(msg="the guardian was stopped")
+            task.cancel(msg=STOPPED)
         await self._deploying.close()
         await asyncio.gather(*tasks, *self._acting, return_exceptions=True)
         await self._book.close()
 
     # --- inside
+
+    async def _take_up(self) -> None:
+        """What another guardian's end has interrupted goes on, waits as before, or has failed."""
+        head = await asyncio.to_thread(self._genome.head)
+        for row in await self._book.page(1_000, RUNNING):
+            told = f"{row['id']} ({row['gene']}) was interrupted by the guardian's end"
+            if row.get("again") and row["state"] == "shadow":
+                await again.put_back(self._book, row, "the guardian ended in the middle")
+            elif why := resuming.why_not(row, head):
+                await self._book.change(row, state="failed", reason=f"interrupted: {why}")
+                self._event("warning", told, row)
+            else:
+                await resuming.note(self._book, row)
+                self._event("warning", f"{told}, and goes on", row)
+                self._follow(row["id"], self._run(row, "", *resuming.asked(row)))
 
     async def _act(self, doing: Any) -> dict[str, Any]:
         """Does it whether or not the view that asked for it is still there."""
@@ -336,9 +348,9 @@ class Evolutions:
             async with self._turn:
                 job = await self._sourcing.job(row, source, size, budget)
                 try:
-                    await self._cycle.run(row, job, self.settings)
+                    await self._cycle.run(row, job, self.settings, lambda: self._sourcing.keep(row, job))
                 finally:
-                    await asyncio.shield(self._sourcing.close(row, job))
+                    await asyncio.shield(self._sourcing.keep(row, job))
             await self._by_policy(row)
         except RejectedError as error:
             await self._end(row, "rejected", str(error), error.verdict)
@@ -347,9 +359,11 @@ class Evolutions:
         except (OError, BudgetSpentError) as error:
             await self._end(row, "failed", str(error))
         except asyncio.CancelledError as error:
+            reason = str(error.args[0]) if error.args else "it was stopped"
             if row["state"] in RUNNING:  # what waits for an operator already goes on waiting
-                reason = str(error.args[0]) if error.args else "it was stopped"
-                await asyncio.shield(self._end(row, "failed", f"interrupted: {reason}"))
+                left = row["resumed"] and reason == STOPPED
+                ending = resuming.leave(self._book, row) if left else self._end(row, "failed", f"interrupted: {reason}")
+                await asyncio.shield(ending)
             raise
         except Exception as error:  # noqa: BLE001 - the border of a task: a defect of ours ends this evolution only
             await self._end(row, "failed", f"a defect of O: {type(error).__name__}: {error}")

@@ -120,6 +120,11 @@ class Making:
         self._made = 0
         self._misses = 0
 
+    def go_on(self, tried: Sequence[Tried], made: int) -> None:
+        """Goes on where an earlier guardian ended: these were measured by then, of so many that were made."""
+        self.tried += tried
+        self._made = made
+
     async def next(self) -> Tried | None:
         """The next candidate that is valid; None: there are no more."""
         while self._sources and self._misses <= max(TRIES - 1, self._job.wanted):

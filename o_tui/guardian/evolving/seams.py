@@ -214,6 +214,12 @@ class Rows(Protocol):
     async def add_candidate(self, evolution: str, revision: str, data: Mapping[str, Any]) -> None:
         """A concrete new version that an evolution made."""
 
+    async def candidates(self, evolution: str) -> list[dict[str, Any]]:
+        """{revision, time_ns, data} of what an evolution made, oldest first."""
+
+    async def decisions(self, evolution: str) -> list[dict[str, Any]]:
+        """{verdict, time_ns, data} of an evolution, oldest first."""
+
     async def add_samples(self, evolution: str, samples: Sequence[Mapping[str, Any]]) -> None:
         """Measured pairs."""
 

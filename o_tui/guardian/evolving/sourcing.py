@@ -79,12 +79,12 @@ class Sourcing:
         wanted = size.wanted or (1 if names[0] == "llm" else SEVERAL)
         return Job(sources, wanted, budget, failures, others, size.population)
 
-    async def close(self, row: Mapping[str, Any], job: Job) -> None:
-        """At the end of an evolution: what its operators have learned is kept."""
+    async def keep(self, row: Mapping[str, Any], job: Job) -> None:
+        """At the end of an evolution, and of each generation: what its operators have learned is kept."""
         for source in job.sources:
             if isinstance(source, OperatorSource) and source.used:
                 with contextlib.suppress(OError):  # they learn it again
-                    await self._rows.keep_portfolio(str(row["gene"]), await source.close())
+                    await self._rows.keep_portfolio(str(row["gene"]), await source.learned())
 
     def _source(self, name: str, state: dict[str, Any] | None, budget: Budget) -> Source:
         if name == "llm":

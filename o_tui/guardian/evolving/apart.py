@@ -86,12 +86,22 @@ def _run(job: str, value: dict[str, Any]) -> Any:
     return json.loads(done.stdout)
 
 
+def _import_operators(*, mixing: bool) -> None:
+    """While files can still be read. What mixes two sources needs libcst, which takes longer than all the rest."""
+    import o_tui.evolution.portfolio  # noqa: F401
+
+    if mixing:
+        import libcst
+
+        libcst.parse_module("")  # its parser comes with the first text
+
+
 def main() -> int:
     """The program: the job is the argument, its value comes on stdin as JSON, the result goes to stdout."""
     job = sys.argv[1]
     value = json.loads(sys.stdin.buffer.read())
     if job == "propose":
-        import o_tui.evolution.portfolio  # noqa: F401 - while files can still be read
+        _import_operators(mixing=len(value["archive"]) > 1)
     _native.confine("agent", memory_bytes=_MEMORY_BYTES, cpu_s=_CPU_S)
     json.dump(JOBS[job](value), sys.stdout)
     return 0

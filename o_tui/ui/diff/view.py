@@ -15,9 +15,10 @@ from textual.style import Style
 from textual.timer import Timer
 
 from o_tui.ui.boundary import Guarded
+from o_tui.ui.diff.cursor import Cursor
 from o_tui.ui.diff.document import Document, Options
-from o_tui.ui.diff.layout import DEFAULT_CONTEXT, Row
-from o_tui.ui.diff.marks import LineKey, Mark, Marks, keys_of
+from o_tui.ui.diff.layout import DEFAULT_CONTEXT
+from o_tui.ui.diff.marks import Mark, Marks
 from o_tui.ui.diff.parse import FileDiff, parse
 from o_tui.ui.diff.strips import Frame, RowPainter
 from o_tui.ui.lists.paint import rich_style
@@ -81,8 +82,7 @@ class DiffView(Guarded, ScrollView, can_focus=True):
         self._tops: list[int] = []
         self._lines: list[tuple[int, int]] = []
         self._strips: dict[int, Strip] = {}
-        self._cursor = 0
-        self._line = -1
+        self._cursor = Cursor(self._document)
         self._query = ""
         self._idle: Timer | None = None
         self.marks = Marks()
@@ -114,7 +114,7 @@ class DiffView(Guarded, ScrollView, can_focus=True):
         self._files = parse(text)
         self._sources = {}
         self.marks = Marks(self._files)
-        self._cursor, self._line = 0, -1
+        self._cursor = Cursor(self._document)
         self._query = ""
         self._rebuild()
         self.scroll_to(0, 0, animate=False)
@@ -126,7 +126,7 @@ class DiffView(Guarded, ScrollView, can_focus=True):
 
     def hunk_text(self) -> str:
         """The hunk at the cursor as diff text; empty where there is none."""
-        row = self._cursor_row()
+        row = self._cursor.hunk_row
         return self._document.hunk(self._document.rows[row]).text() if row >= 0 else ""
 
     # --- marking
@@ -134,18 +134,16 @@ class DiffView(Guarded, ScrollView, can_focus=True):
     @property
     def by_line(self) -> bool:
         """Whether the cursor is at a line and not at a whole hunk."""
-        return self._line >= 0
+        return self._cursor.by_line
 
     def toggle_lines(self) -> None:
         """From hunks to single lines, or back."""
-        lines = self._changed_rows()
-        at = self._cursor_row()
-        self._line = -1 if self.by_line or not lines else next((row for row in lines if row > at), lines[-1])
+        self._cursor.toggle_lines()
         self._show_line()
 
     def mark(self, mark: Mark) -> None:
         """Marks the hunk at the cursor, or the line (side by side: with the one that it replaces)."""
-        self.marks.put(self._keys_at_cursor(), mark)
+        self.marks.put(self._cursor.keys(), mark)
         self._redraw()
 
     def unmark(self) -> bool:
@@ -154,46 +152,27 @@ class DiffView(Guarded, ScrollView, can_focus=True):
         self._redraw()
         return done
 
-    def _keys_at_cursor(self) -> list[LineKey]:
-        at = self._line if self.by_line else self._cursor_row()
-        if at < 0:
-            return []
-        row = self._document.rows[at]
-        lines = (row.left, row.right) if self.by_line else self._document.hunk(row).lines
-        return keys_of(self._document.files[row.file], lines)
-
-    def _changed_rows(self) -> list[int]:
-        return [number for number, row in enumerate(self._document.rows) if _is_change(row)]
-
-    def _move_line(self, step: int) -> None:
-        lines = self._changed_rows()
-        place = lines.index(self._line) + step if self._line in lines else 0
-        self._line = lines[max(0, min(len(lines) - 1, place))]
-        self._show_line()
-
     def _show_line(self) -> None:
         if self.by_line:
-            row = self._document.rows[self._line]
-            above = [number for number in self._document.hunk_rows if number < self._line]
-            self._cursor = len(above) - 1
-            top, height = self._tops[self._line], self.window.height
+            top, height = self._tops[self._cursor.line], self.window.height
             if not self.scroll_offset.y <= top < self.scroll_offset.y + height:
                 self.scroll_to(y=max(0, top - height // 2), animate=False)
-            assert row.kind == "line"
         self._redraw()
         self._tell()
 
     def action_scroll_up(self) -> None:
         """Up: a line of the window, or the line cursor."""
         if self.by_line:
-            self._move_line(-1)
+            self._cursor.move_line(-1)
+            self._show_line()
         else:
             super().action_scroll_up()
 
     def action_scroll_down(self) -> None:
         """Down."""
         if self.by_line:
-            self._move_line(1)
+            self._cursor.move_line(1)
+            self._show_line()
         else:
             super().action_scroll_down()
 
@@ -201,20 +180,21 @@ class DiffView(Guarded, ScrollView, can_focus=True):
 
     def move_hunk(self, step: int) -> None:
         """To the next (1) or the previous (-1) hunk."""
-        hunks = self._document.hunk_rows
-        if hunks:
-            self._go(max(0, min(len(hunks) - 1, self._cursor + step)))
+        if self._cursor.move_hunk(step):
+            self._show_hunk()
 
     def move_file(self, step: int) -> None:
         """To the first hunk of the next or the previous file."""
-        row = self._cursor_row()
-        if row < 0:
-            return
-        goal = self._document.rows[row].file + step
-        hunks = self._document.hunk_rows
-        found = [index for index, number in enumerate(hunks) if self._document.rows[number].file == goal]
-        if found:
-            self._go(found[0])
+        if self._cursor.move_file(step):
+            self._show_hunk()
+
+    def _show_hunk(self) -> None:
+        row = self._cursor.hunk_row
+        # the file's name stays in sight above its first hunk
+        above = row - 1 if row and self._document.rows[row - 1].kind != "line" else row
+        self.scroll_to(y=self._tops[above], animate=False)
+        self._redraw()
+        self._tell()
 
     def toggle_wrap(self) -> None:
         """Long lines go on in the next row, or to the right."""
@@ -259,15 +239,11 @@ class DiffView(Guarded, ScrollView, can_focus=True):
     # --- building
 
     def _rebuild(self) -> None:
-        cursor = self._cursor
         options = Options(split=self.is_split, context=self.context)
-        by_line, self._line = self.by_line, -1
         self._document = Document(self._files, options, self._sources)
-        self._cursor = max(0, min(cursor, len(self._document.hunk_rows) - 1))
+        self._cursor.enter(self._document)
         self._measure()
-        if by_line:  # rows are other ones now: the cursor stays in its hunk
-            self.toggle_lines()
-        self._tell()
+        self._show_line()
 
     def _measure(self) -> None:
         """The rows' heights and the size of it all, for the present width."""
@@ -293,25 +269,8 @@ class DiffView(Guarded, ScrollView, can_focus=True):
         self.refresh()
 
     def _tell(self) -> None:
-        row = self._cursor_row()
-        file = self._document.rows[row].file + 1 if row >= 0 else 0
-        hunks = len(self._document.hunk_rows)
-        self.post_message(self.Moved(file, len(self._files), self._cursor + 1 if hunks else 0, hunks))
-
-    def _cursor_row(self) -> int:
-        hunks = self._document.hunk_rows
-        return hunks[self._cursor] if hunks else -1
-
-    def _go(self, hunk: int) -> None:
-        self._cursor = hunk
-        row = self._cursor_row()
-        if self.by_line:
-            self._line = next((at for at in self._changed_rows() if at > row), self._line)
-        # the file's name stays in sight above its first hunk
-        above = row - 1 if row and self._document.rows[row - 1].kind != "line" else row
-        self.scroll_to(y=self._tops[above], animate=False)
-        self._redraw()
-        self._tell()
+        cursor, hunks = self._cursor, len(self._document.hunk_rows)
+        self.post_message(self.Moved(cursor.file + 1, len(self._files), cursor.hunk + 1 if hunks else 0, hunks))
 
     # --- drawing
 
@@ -327,7 +286,7 @@ class DiffView(Guarded, ScrollView, can_focus=True):
             frame = Frame.of(
                 self._document, self.window.width, scroll=scroll, wrap=self.wrapped, ascii_only=self.ascii_only
             )
-            line = self._document.rows[self._line] if self.by_line else None
+            line = self._document.rows[self._cursor.line] if self.by_line else None
             self._painter = RowPainter(self._document, frame, styles, self._query, self.marks, line)
         return self._painter
 
@@ -347,11 +306,8 @@ class DiffView(Guarded, ScrollView, can_focus=True):
         painter = self._ready_painter()
         index, part = self._lines[line]
         row = self._document.rows[index]
-        at = self._cursor_row()
-        current = at >= 0 and (row.file, row.hunk) == (self._document.rows[at].file, self._document.rows[at].hunk)
-        strip = Strip(painter.segments(row, part, current=current)).adjust_cell_length(
-            width, rich_style(self.visual_style)
-        )
+        segments = painter.segments(row, part, current=self._cursor.holds(row))
+        strip = Strip(segments).adjust_cell_length(width, rich_style(self.visual_style))
         if painter.unfinished:
             painter.unfinished = False
             self._work_later()
@@ -399,16 +355,6 @@ class DiffView(Guarded, ScrollView, can_focus=True):
         line = event.y + self.scroll_offset.y
         if line >= len(self._lines):
             return
-        row = self._document.rows[self._lines[line][0]]
-        if self.by_line and _is_change(row):
-            self._line = self._lines[line][0]
-        for index, number in enumerate(self._document.hunk_rows):
-            hunk = self._document.rows[number]
-            if (hunk.file, hunk.hunk) == (row.file, row.hunk):
-                self._cursor = index
-                self._redraw()
-                self._tell()
-
-
-def _is_change(row: Row) -> bool:
-    return any(line is not None and line.kind in ("added", "removed") for line in (row.left, row.right))
+        if self._cursor.point(self._lines[line][0]):
+            self._redraw()
+            self._tell()

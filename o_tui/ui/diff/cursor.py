@@ -86,11 +86,11 @@ class Cursor:
     def point(self, index: int) -> bool:
         """To the hunk of a row, and to its line where single lines are chosen; False: it is in no hunk."""
         rows = self._document.rows
-        if self.by_line and _is_change(rows[index]):
-            self.line = index
         for hunk, row in enumerate(self._document.hunk_rows):
             if _same_hunk(rows[row], rows[index]):
-                self.hunk = hunk
+                self._go(hunk)
+                if self.by_line and _is_change(rows[index]):
+                    self.line = index
                 return True
         return False
 

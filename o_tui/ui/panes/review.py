@@ -17,9 +17,8 @@ from o_tui.ui.format import clock, shown
 from o_tui.ui.lists.columns import Column
 from o_tui.ui.lists.filter_bar import FilterBar
 from o_tui.ui.lists.row_list import Cell, Row, RowList
-from o_tui.ui.messages import CopyRequested
 from o_tui.ui.outcome import measured
-from o_tui.ui.panes import editing, marking
+from o_tui.ui.panes import editing, marking, navigating
 from o_tui.ui.panes.approval import ApprovalBar
 from o_tui.ui.panes.evidence import evidence, summary
 from o_tui.ui.panes.review_lines import decision_of, head_of, is_stale
@@ -40,7 +39,7 @@ EMPTY = (
 )
 
 
-class ReviewPane(editing.Editing):
+class ReviewPane(navigating.Navigating):
     """Nothing is approved but by a version typed here, for the diff that is shown, byte for byte."""
 
     pane_id = "review"
@@ -60,17 +59,7 @@ class ReviewPane(editing.Editing):
         Action("review.later", ("L",), "Later", "Leave it for later and go to the next change.", 30),
         *marking.ACTIONS,
         *editing.ACTIONS,
-        Action("review.next_hunk", ("n",), "Next hunk", "To the next hunk of the diff.", 40),
-        Action("review.previous_hunk", ("p",), "Hunk before", "To the hunk before.", 0),
-        Action("review.next_file", ("right_square_bracket",), "Next file", "To the next file of the diff.", 0),
-        Action("review.previous_file", ("left_square_bracket",), "File before", "To the file before.", 0),
-        Action("review.evidence", ("i",), "Evidence", "Show the evidence in full, or the diff again.", 50),
-        Action("review.wrap", ("w",), "Wrap", "Wrap long lines, or let them run on.", 60),
-        Action("review.split", ("s",), "Side by side", "Side by side, or unified.", 70),
-        Action("review.more_context", ("plus", "equals_sign"), "More context", "More unchanged lines.", 0),
-        Action("review.less_context", ("minus",), "Less context", "Fewer unchanged lines.", 0),
-        Action("review.find_text", ("slash",), "Find", "Find a text in the diff; Enter goes on.", 80),
-        Action("review.copy", ("y",), "Copy", "Copy the hunk at the cursor.", 90),
+        *navigating.ACTIONS,
         Action("review.rollback", ("u",), "Roll back", "Go back to the version before the last promotion.", 35),
     )
 
@@ -79,7 +68,6 @@ class ReviewPane(editing.Editing):
         self._flags: list[Flag] = []
         self._wanted = ""
         self._loading = ""
-        self._evidence_open = False
         self._position = ""
 
     def compose_content(self) -> ComposeResult:
@@ -126,12 +114,6 @@ class ReviewPane(editing.Editing):
         if identity in self.model.evolutions and identity != self._item.get("id"):
             self._wanted = identity
             self.update(self.model, frozenset({"evolutions"}))
-
-    def find(self) -> None:
-        """Finds in the diff."""
-        self.query_one(FilterBar).open()
-
-    action_find_text = find
 
     def update(self, model: Model, changed: frozenset[Part]) -> None:
         """Lists what waits, and loads the one to show."""
@@ -317,97 +299,3 @@ class ReviewPane(editing.Editing):
         self._position = f"{files}hunk {message.hunk}/{message.hunks}"
         if self._item:
             self._draw()
-
-    def on_diff_view_source_wanted(self, message: DiffView.SourceWanted) -> None:
-        """More context comes from the genome at the base revision."""
-        message.stop()
-        self.run_worker(self._sources(message.paths), exclusive=True, group="sources", exit_on_error=False)
-
-    async def _sources(self, paths: Sequence[str]) -> None:
-        found: dict[str, str] = {}
-        for path in paths:
-            try:
-                value = await self.call("genome.show", revision=self._item.get("base", ""), path=path)
-            except OError as error:
-                self.view.tell_error(error)
-                return
-            found[path] = str(value.get("text") or "") if isinstance(value, dict) else str(value)
-        self.diff.give_sources(found)
-
-    def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
-        """Finds while one types."""
-        message.stop()
-        self.diff.search(message.text)
-
-    def on_filter_bar_left(self, message: FilterBar.Left) -> None:
-        """Enter goes to the next place, Esc back to the diff."""
-        message.stop()
-        if message.kept and message.text:
-            self.query_one(FilterBar).open()
-            if not self.diff.search(message.text):
-                self.view.tell(f"'{message.text}' is not in this diff.")
-        else:
-            self.diff.search("")
-
-    def on_filter_bar_stepped(self, message: FilterBar.Stepped) -> None:
-        """Next or previous place."""
-        message.stop()
-        self.diff.search(self.query_one(FilterBar).text, message.step)
-
-    # --- looking
-
-    def _to_the_diff(self) -> None:
-        """Who moves in the diff wants to see it: the evidence in full folds again."""
-        if not self.diff.display:
-            self.action_evidence()
-
-    def action_next_hunk(self) -> None:
-        """To the next hunk."""
-        self._to_the_diff()
-        self.diff.move_hunk(1)
-
-    def action_previous_hunk(self) -> None:
-        """To the hunk before."""
-        self._to_the_diff()
-        self.diff.move_hunk(-1)
-
-    def action_next_file(self) -> None:
-        """To the next file."""
-        self._to_the_diff()
-        self.diff.move_file(1)
-
-    def action_previous_file(self) -> None:
-        """To the file before."""
-        self._to_the_diff()
-        self.diff.move_file(-1)
-
-    def action_wrap(self) -> None:
-        """Wraps or not."""
-        self.diff.toggle_wrap()
-
-    def action_split(self) -> None:
-        """Side by side or unified."""
-        self.diff.toggle_split()
-
-    def action_more_context(self) -> None:
-        """More."""
-        self.diff.change_context(3)
-
-    def action_less_context(self) -> None:
-        """Less."""
-        self.diff.change_context(-3)
-
-    def action_copy(self) -> None:
-        """Copies the hunk."""
-        text = self.diff.hunk_text()
-        if text:
-            self.post_message(CopyRequested(text, "hunk"))
-
-    def action_evidence(self) -> None:
-        """The evidence in full where it is folded; beside the diff, the keys go there and back."""
-        box = self.query_one("#evidence-box")
-        if self.has_class("-wide"):
-            (self.diff if box.has_focus else box).focus()
-            return
-        self._evidence_open = not self._evidence_open
-        self._arrange()

@@ -114,15 +114,12 @@ class Genome(History):
             heading = f"Evolution: {evolution}\nGene: {gene}\nBase: {base}"
             return self._deploy(candidate, [head, candidate], "minor", title, lines, heading, time_ns)
 
-    def rollback(
-        self, target: str, *, reason: str, lines: Sequence[str] = (), time_ns: int, evolution: str = ""
-    ) -> Deployment:
+    def rollback(self, target: str, *, reason: str, time_ns: int, evolution: str = "") -> Deployment:
         """Deploys the files of an older version again, as a new commit on main with the next patch version.
 
         Args:
             target: A revision that has once been deployed.
             reason: For the changelog.
-            lines: More of it.
             time_ns: Now.
             evolution: The evolution that is undone; with it this is idempotent.
 
@@ -137,7 +134,7 @@ class Genome(History):
             self.check_target(target)
             heading = f"Rollback-To: {target}" + (f"\nRollback-Of: {evolution}" if evolution else "")
             title = f"Roll back to {self.version(target)}: {reason}"
-            return self._deploy(target, [head], "patch", title, lines, heading, time_ns)
+            return self._deploy(target, [head], "patch", title, (), heading, time_ns)
 
     def check_target(self, target: str) -> None:
         """Whether one may roll back to a revision; raises RefusedError: never deployed, or what runs now."""

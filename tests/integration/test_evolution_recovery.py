@@ -148,7 +148,7 @@ async def test_an_approval_survives_the_guardians_death_anywhere(
         elif place == "row":
             patch.setattr(deploy, "_deploy", die)
         elif place == "promote":
-            patch.setattr(deploy, "_promote", die)
+            patch.setattr(deploy._releases, "promote", die)
         elif place == "tag":
             patch.setattr(Genome, "_finish", die)
         elif place in ("reload", "verify"):

@@ -57,7 +57,7 @@ async def test_an_edit_of_what_has_changed_or_is_nothing_new_is_refused(desk: De
     first = await desk.evolve("fast")
     digest = first["diff_sha256"]
     for arguments, error, text in (
-        ((first["id"], "0" * 64, "x = 1\n", ANN), RefusedError, "another diff"),
+        ((first["id"], "0" * 64, "x = 1\n", ANN), RefusedError, "the candidate's diff is"),
         ((first["id"], digest, "x = 1\n", EVE), RefusedError, "forbidden"),
         ((first["id"], digest, source("fast"), ANN), UsageError, "the candidate's text"),
         ((first["id"], digest, source("base"), ANN), UsageError, "main's text"),
@@ -97,8 +97,9 @@ async def test_what_does_worse_in_another_run_is_rejected(desk: Desk, world: Wor
     assert row is not None
     # the same commit does not turn bad by itself: here the row is about another one
     slow = await desk.evolve("slow")
-    await EvolutionRows(desk.database).update(first["id"], {"revision": slow["revision"]})
-    await desk.evolutions.measure_again(first["id"], first["diff_sha256"], ANN)
+    other = {name: slow[name] for name in ("revision", "diff_sha256")}
+    await EvolutionRows(desk.database).update(first["id"], other)
+    await desk.evolutions.measure_again(first["id"], slow["diff_sha256"], ANN)
     row = await settled(desk, first["id"], "rejected")
     assert row["verdict"] == "reject" and row["evidence_sha256"] == evidence.digest(row["evidence"])
 
@@ -124,7 +125,7 @@ async def test_only_an_operator_asks_for_it_and_only_of_what_waits(desk: Desk) -
     digest = first["diff_sha256"]
     with pytest.raises(RefusedError, match="forbidden"):
         await desk.evolutions.measure_again(first["id"], digest, EVE)
-    with pytest.raises(RefusedError, match="another diff"):
+    with pytest.raises(RefusedError, match="the candidate's diff is"):
         await desk.evolutions.measure_again(first["id"], "0" * 64, ANN)
     await desk.evolutions.measure_again(first["id"], digest, ANN)
     with pytest.raises(RefusedError, match="it is shadow"):

@@ -293,7 +293,7 @@ async def test_a_part_of_what_has_changed_is_refused_and_nothing_is_lost(desk: D
     whole = await desk.run(TWO)
     accept, digest = desk.evolutions.accept_part, whole["diff_sha256"]
     for arguments, error, text in (
-        ((whole["id"], "0" * 64, ["+1"], ANN), RefusedError, "another diff"),
+        ((whole["id"], "0" * 64, ["+1"], ANN), RefusedError, "the candidate's diff is"),
         ((whole["id"], digest, ["+1"], EVE), RefusedError, "forbidden"),
         ((whole["id"], digest, ["+99"], ANN), UsageError, "no changed line"),
         ((whole["id"], digest, [], ANN), UsageError, "nothing of it"),
@@ -306,7 +306,7 @@ async def test_a_part_of_what_has_changed_is_refused_and_nothing_is_lost(desk: D
     await desk.evolutions.approve(whole["id"], digest, ANN)
     with pytest.raises(RefusedError, match="stale base"):
         await accept(late["id"], late["diff_sha256"], ["-1", "+1"], ANN)
-    with pytest.raises(RefusedError, match="it is promoted"):
+    with pytest.raises(RefusedError, match="already approved by ann"):
         await accept(whole["id"], digest, ["-1", "+1"], ANN)
 
 

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Coroutine
 from typing import Any
 
-from o_tui.evolution import diffs, evidence
 from o_tui.evolution.genome import Genome
-from o_tui.evolution.history import Deployment
-from o_tui.guardian.evolving import partial
-from o_tui.guardian.evolving.diffing import diff_of
+from o_tui.guardian.evolving.compare_and_set import decided, waiting
 from o_tui.guardian.evolving.evolution_book import AGAIN_S, Book
+from o_tui.guardian.evolving.releases import Releases
 from o_tui.guardian.evolving.rollout import Harmed, Interrupted, Rollout
 from o_tui.guardian.evolving.seams import Approvals, Checkpoints, Instances, Operator, Surroundings
 from o_tui.protocol.errors import BusyError, OError, PeerError, RefusedError
 
-VERIFY_S = 5.0
 AUTOMATIC = Operator("guardian", 0, how="by itself: harm was shown", where="")
 """Who takes a promotion back where nobody has to be asked."""
 _AUDITED = 10_000
@@ -42,7 +38,7 @@ class Deploying:
         self._genome = genome
         self._book = book
         self._approvals = approvals
-        self._instances = instances
+        self._releases = Releases(genome, instances)
         self._checkpoints = checkpoints
         self._rollout = rollout
         self._surroundings = surroundings
@@ -62,9 +58,9 @@ class Deploying:
             OError: It was deployed, did not work, and was rolled back.
         """
         async with self._lock:
-            row = await self._book.get(evolution)
-            self._may(operator)
-            await self._check(row, digest, evidence_digest)
+            row = await waiting(self._book, self._genome, evolution, digest, operator, evidence_digest)
+            if held := self._surroundings.held():
+                raise RefusedError(f"nothing is deployed just now: {held}")
             await self._audit(row, "approved", operator)
             await self._book.change(row, state="deploying", by=operator.name)
             await self._deploy(row)
@@ -79,9 +75,9 @@ class Deploying:
         """
         async with self._lock:
             row = await self._book.get(evolution)
-            self._may(operator)
+            operator.may_decide()
             if row["state"] != "pending" and not (stopped and row["state"] == "failed"):
-                raise RefusedError(_decided(row))
+                raise RefusedError(decided(row))
             await self._audit(row, "rejected", operator, reason)
             await self._book.change(row, state="rejected", reason=reason or "an operator said no", by=operator.name)
         self._event("info", f"{operator.name} rejected {evolution} ({row['gene']}): {reason}", row)
@@ -95,7 +91,7 @@ class Deploying:
             RefusedError: Not pending, changed, stale base, everything is held, or the operator only looks.
         """
         async with self._lock:
-            row = await partial.waiting(self._book, self._genome, evolution, digest, operator)
+            row = await waiting(self._book, self._genome, evolution, digest, operator)
             if held := self._surroundings.held():
                 raise RefusedError(f"nothing is measured just now: {held}")
             reason = f"measured again for {operator.name}"
@@ -113,7 +109,7 @@ class Deploying:
             NotFoundError, RefusedError: There is nothing to go back to by that name.
             OError: The older version does not run; what ran still does.
         """
-        self._may(operator)
+        operator.may_decide()
         if not revision and self._rollout.stop(f"stopped by {operator.name}"):
             return await self._stopped(operator)
         async with self._lock:
@@ -124,12 +120,12 @@ class Deploying:
             row = {"id": "", "base": head, "revision": target, "diff_sha256": "", "evidence_sha256": ""}
             await self._audit(row, "rolled_back", operator)
             self._rollout.end_watch()
-            done = await self._back(target, f"asked for by {operator.name}")
+            done = await self._releases.back_to(target, f"asked for by {operator.name}")
             try:
-                await self._switch(done, f"rolled back by {operator.name}")
+                await self._releases.serve(done, f"rolled back by {operator.name}")
             except OError as error:
-                again = await self._back(head, f"{done.version} does not run")
-                await self._switch(again, "the rollback did not work")
+                again = await self._releases.back_to(head, f"{done.version} does not run")
+                await self._releases.serve(again, "the rollback did not work")
                 raise OError(f"{target[:12]} does not run any more ({error}); {again.version} is as before") from error
             await self._agree(operator.name)
             checkpoint = await self._state_before(running) if state else ""
@@ -168,37 +164,6 @@ class Deploying:
 
     # --- inside
 
-    async def _check(self, row: dict[str, Any], digest: str, evidence_digest: str) -> None:
-        if row["state"] != "pending":
-            raise RefusedError(_decided(row))
-        if digest != row["diff_sha256"]:
-            if digest and row["diff_sha256"].startswith(digest):
-                raise RefusedError(
-                    "give all 64 characters of the digest", hint=f"it is the last line of: o-tui show {row['id']}"
-                )
-            raise RefusedError(
-                f"changed: {digest[:12] or 'nothing'} was named, the candidate's diff is {row['diff_sha256'][:12]}",
-                hint=f"look at it again: o-tui show {row['id']}",
-            )
-        diff = await diff_of(self._genome, row["base"], row["revision"])
-        if diffs.digest(diff) != row["diff_sha256"]:
-            raise RefusedError("changed: the candidate in git is not what was shown")
-        if evidence.digest(row["evidence"]) != row["evidence_sha256"] or (
-            evidence_digest and evidence_digest != row["evidence_sha256"]
-        ):
-            raise RefusedError("changed: the evidence is not what was shown")
-        head = await asyncio.to_thread(self._genome.head)
-        if head != row["base"]:
-            raise RefusedError(
-                f"stale base: made from {row['base'][:12]}, deployed is {head[:12]}", hint="evolve it again"
-            )
-        if held := self._surroundings.held():
-            raise RefusedError(f"nothing is deployed just now: {held}")
-
-    def _may(self, operator: Operator) -> None:
-        if operator.viewer:
-            raise RefusedError(f"forbidden: {operator.name} may look, not decide")
-
     async def _audit(self, row: dict[str, Any], verdict: str, operator: Operator, reason: str = "") -> None:
         await self._approvals.approve_row(
             who=operator.name,
@@ -217,8 +182,10 @@ class Deploying:
         try:
             if not await asyncio.to_thread(self._genome.deployed, row["id"]):
                 await self._rollout.canary(row)
-            done = await asyncio.to_thread(self._promote, row)
-            await self._switch(done, f"evolution {row['id']} of {row['gene']}")
+            approved = f"approved by {row['by']}, diff {row['diff_sha256'][:16]}"
+            lines = [*row["evidence"].get("reasons", []), *self._rollout.lines(row), approved]
+            done = await self._releases.promote(row, lines)
+            await self._releases.serve(done, f"evolution {row['id']} of {row['gene']}")
         except Interrupted:
             raise
         except OError as error:
@@ -266,12 +233,12 @@ class Deploying:
             async with self._lock:
                 if row.get("deployed") != await asyncio.to_thread(self._genome.head):
                     return
-                version = await asyncio.to_thread(self._genome.version, row["base"])
-                await self._switch(Deployment(row["base"], version, ""), f"rolled back by itself: {harm}")
+                before = await self._releases.before(row)
+                await self._releases.serve(before, f"rolled back by itself: {harm}")
         except OError as error:
             text = f"{row['id']} ({row['gene']}) could not be taken back: {error}; {harm}"
         else:
-            text = f"{row['gene']} v{version} runs again, to be recorded when that is possible ({late}): {harm}"
+            text = f"{row['gene']} v{before.version} runs again, to be recorded when that is possible ({late}): {harm}"
         self._event("error", text, row)
 
     async def _take_back(self, row: dict[str, Any], harm: str) -> None:
@@ -285,12 +252,9 @@ class Deploying:
             await self._audit(row, "rolled_back", AUTOMATIC, harm)
         reason = f"rolled back by itself: {harm}"
         try:
-            version = await asyncio.to_thread(self._genome.version, row["base"])
-            await self._switch(Deployment(row["base"], version, ""), reason)  # both are loaded: nobody waits for git
-            done = await asyncio.to_thread(
-                lambda: self._genome.rollback(row["base"], reason=harm, time_ns=time.time_ns(), evolution=row["id"])
-            )
-            await self._switch(done, reason)
+            await self._releases.serve(await self._releases.before(row), reason)  # it is loaded: nobody waits for git
+            done = await self._releases.back_to(row["base"], harm, row["id"])
+            await self._releases.serve(done, reason)
         except OError as error:
             self._event("error", f"{row['id']} ({row['gene']}) could not be taken back: {error}; {harm}", row)
             return
@@ -315,35 +279,15 @@ class Deploying:
         await self._checkpoints.restore(checkpoint)
         return checkpoint
 
-    def _promote(self, row: dict[str, Any]) -> Deployment:
-        lines = [*row["evidence"].get("reasons", []), *self._rollout.lines(row)]
-        lines.append(f"approved by {row['by']}, diff {row['diff_sha256'][:16]}")
-        return self._genome.promote(
-            row["revision"],
-            base=row["base"],
-            evolution=row["id"],
-            gene=row["gene"],
-            title=f"{row['gene']}: {row['goal'] or row['hypothesis'] or 'a new version'}",
-            lines=lines,
-            time_ns=time.time_ns(),
-        )
-
-    async def _switch(self, done: Deployment, reason: str) -> None:
-        files = await asyncio.to_thread(self._genome.files, done.revision)
-        await self._instances.hot_reload(files, done.revision, done.version, reason)
-        await self._instances.verify(done.revision, VERIFY_S)
-
     async def _undo(self, row: dict[str, Any], error: OError) -> None:
         """After a failed deployment: the base's files again, in git and in the instances."""
         reason = str(error)
         state = "rolled_back" if isinstance(error, Harmed) else "failed"
         if await asyncio.to_thread(self._genome.deployed, row["id"]):
             state = "rolled_back"
-            done = await asyncio.to_thread(
-                lambda: self._genome.rollback(row["base"], reason=reason, time_ns=time.time_ns(), evolution=row["id"])
-            )
+            done = await self._releases.back_to(row["base"], reason, row["id"])
             try:
-                await self._switch(done, f"evolution {row['id']} did not work")
+                await self._releases.serve(done, f"evolution {row['id']} did not work")
                 reason = f"rolled back to the code of {row['base'][:12]}: {reason}"
             except OError as second:
                 reason = f"{reason}; and back again failed too: {second}"
@@ -377,9 +321,6 @@ class Deploying:
     def _previous(self, _name: str) -> str:
         return self._genome.previous()
 
-    async def _back(self, target: str, reason: str) -> Deployment:
-        return await asyncio.to_thread(lambda: self._genome.rollback(target, reason=reason, time_ns=time.time_ns()))
-
     async def _agree(self, by: str) -> None:
         """Evolutions are `promoted` while their code runs, and `rolled_back` when it does not any more."""
         running, lost = set(await asyncio.to_thread(self._genome.effective)), 0
@@ -399,10 +340,3 @@ class Deploying:
     def _event(self, level: str, text: str, row: dict[str, Any]) -> None:
         data: dict[str, Any] = {key: row[key] for key in ("id", "gene", "state", "revision", "version") if key in row}
         self._surroundings.event(level, text, data)
-
-
-def _decided(row: dict[str, Any]) -> str:
-    if row["state"] in ("promoted", "deploying", "canary"):
-        return f"already approved by {row['by']}"
-    reason = f": {row['reason']}" if row["reason"] else ""
-    return f"{row['id']} is not waiting for approval, it is {row['state']}{reason}"

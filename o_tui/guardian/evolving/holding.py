@@ -48,22 +48,17 @@ class Holding:
 
     async def hold(self, reason: str, operator: Operator) -> dict[str, Any]:
         """Holds, from now on and after a restart; raises RefusedError for one who may only look."""
-        _may(operator)
+        operator.may_decide()
         self._held = await self._rows.hold(verdict="held", who=operator.name, reason=reason.strip()[:REASON_CHARS])
         self._told(f"evolution is {self.why()}", self.row())
         return self.row()
 
     async def release(self, operator: Operator) -> dict[str, Any]:
         """Ends a hold; raises RefusedError where there is none."""
-        _may(operator)
+        operator.may_decide()
         if not self._held:
             raise RefusedError("nothing is held")
         await self._rows.hold(verdict="released", who=operator.name, reason="")
         self._held = {}
         self._told(f"{operator.name} released the hold on evolution", self.row())
         return self.row()
-
-
-def _may(operator: Operator) -> None:
-    if operator.viewer:
-        raise RefusedError(f"forbidden: {operator.name} may look, not decide")

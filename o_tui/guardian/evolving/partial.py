@@ -9,10 +9,11 @@ from typing import Any
 
 from o_tui.evolution import diffs
 from o_tui.evolution.genome import Genome
+from o_tui.guardian.evolving.compare_and_set import waiting
 from o_tui.guardian.evolving.evolution_book import Book
 from o_tui.guardian.evolving.seams import Operator
 from o_tui.protocol.contracts import FILE_LIMIT_BYTES, path_of
-from o_tui.protocol.errors import RefusedError, UsageError
+from o_tui.protocol.errors import UsageError
 
 
 async def make(
@@ -54,20 +55,6 @@ async def edited(
     for revision, whose in ((row["revision"], "the candidate's"), (row["base"], "main's")):
         if text == await asyncio.to_thread(genome.source, revision, row["gene"]):
             raise UsageError(f"nothing to try: that is {whose} text")
-    return row
-
-
-async def waiting(book: Book, genome: Genome, evolution: str, digest: str, operator: Operator) -> dict[str, Any]:
-    """The row of a change that this operator may decide about, as it was shown to him; raises as `make`."""
-    row = await book.get(evolution)
-    if operator.viewer:
-        raise RefusedError(f"forbidden: {operator.name} may look, not decide")
-    if row["state"] != "pending":
-        raise RefusedError(f"{row['id']} is not waiting for approval, it is {row['state']}")
-    if digest != row["diff_sha256"]:
-        raise RefusedError("changed: what was looked at is another diff", hint=f"o-tui show {row['id']}")
-    if await asyncio.to_thread(genome.head) != row["base"]:
-        raise RefusedError(f"stale base: it was made from {row['base'][:12]}", hint="evolve it again")
     return row
 
 

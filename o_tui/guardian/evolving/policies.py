@@ -10,7 +10,7 @@ from o_tui.evolution import risk as risks
 from o_tui.evolution.history import gene_path
 from o_tui.guardian.evolving.seams import Operator
 from o_tui.guardian.storage.learning_rows import LearningRows
-from o_tui.protocol.errors import RefusedError, UsageError
+from o_tui.protocol.errors import UsageError
 
 POLICIES = ("always", "auto", "never")
 
@@ -59,8 +59,7 @@ class Policies:
             RefusedError: The operator only looks.
         """
         gene_path(gene)
-        if operator.viewer:
-            raise RefusedError(f"forbidden: {operator.name} may look, not decide")
+        operator.may_decide()
         if policy not in POLICIES:
             raise UsageError(f"there is no policy {policy[:40]!r}", hint=", ".join(POLICIES))
         if risk not in risks.RISKS:

@@ -1,4 +1,4 @@
-"""What an evolution needs of the rest of the guardian. `main.py` implements these, tests stand in for them."""
+"""What an evolution needs of the rest of the guardian: `surroundings.py` and `fleet_traffic.py` implement it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from o_tui.evolution.candidates import ModelText
 from o_tui.evolution.samples import Outcome, RecordedRequest
-from o_tui.protocol.errors import OError
+from o_tui.protocol.errors import OError, RefusedError
 from o_tui.protocol.refusals import Refusal
 
 
@@ -37,6 +37,11 @@ class Operator:
     how: str = "socket peer"
     where: str = "local"
     viewer: bool = False
+
+    def may_decide(self) -> None:
+        """Raises RefusedError for one who may only look."""
+        if self.viewer:
+            raise RefusedError(f"forbidden: {self.name} may look, not decide")
 
 
 class ShadowInstance(Protocol):

@@ -12,9 +12,12 @@ from o_tui.agent.kernel import Kernel
 from o_tui.agent.state import State
 from o_tui.protocol import chunks, frames, messages, operations
 from o_tui.protocol.operations import Operation
+from tests.support.nursery_driver import genome_files
 
 ECHO = Path(__file__).parents[2] / "data" / "bench" / "echo"
 SEED = Path(__file__).parents[2] / "data" / "genome"
+HEAD = "from __future__ import annotations\nfrom o_tui.agent.dsl import *\n"
+"""How a gene of a test begins."""
 _IDS = st.sampled_from([f"b{number}" for number in range(6)])
 _KINDS = st.sampled_from(["short_term", "long_term", "episodic", "semantic"])
 _TEXT = st.one_of(st.sampled_from(["the demo is on Friday", "cat", "a b\0c", "", "Ünïcödé 日本"]), st.text(max_size=30))
@@ -150,3 +153,17 @@ class Stage:
         (found,) = self.take(messages.Done)
         assert isinstance(found, messages.Done)
         return found
+
+
+def genome(body: str, **others: str) -> dict[str, str]:
+    """The echo genome with another `respond`: `body` is indented under its head."""
+    lines = "\n".join(f"    {line}" for line in body.splitlines())
+    respond = f"{HEAD}\ndef respond(request: Request, context: Context) -> Steps:\n{lines}\n"
+    return {**genome_files(ECHO), "respond.py": respond, **{f"{k.replace('__', '/')}.py": v for k, v in others.items()}}
+
+
+def stage(body: str, role: messages.Role = "main", **others: str) -> Stage:
+    made = Stage(genome(body, **others), role)
+    assert not made.stopped, made.sent
+    made.sent.clear()
+    return made

@@ -16,6 +16,7 @@ from o_tui.protocol import chunks, frames, messages
 
 M = TypeVar("M", bound=messages.Message)
 TIMEOUT_S = 20.0
+KEY = "sk-test-0123456789abcdefghijklmnop"
 
 
 class BrokerProcess:
@@ -135,3 +136,10 @@ async def broker_process(data_dir: Path, stderr: Path, **variables: str) -> Asyn
         yield broker
     finally:
         await broker.close()
+
+
+async def never_shown(broker: BrokerProcess, folder: Path) -> None:
+    """The key is in nothing that left the process."""
+    everything = repr([frame.data for frame in broker.frames]) + (folder / "err").read_text()
+    assert KEY not in everything
+    assert KEY[:16] not in everything

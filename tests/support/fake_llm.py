@@ -223,3 +223,9 @@ async def fake_server() -> AsyncIterator[FakeServer]:
         server.close()
         for writer in list(fake.writers):
             writer.transport.abort()
+
+
+def call_piece(index: int, arguments: str, **first: str) -> bytes:
+    function = {"arguments": arguments} | ({"name": first["name"]} if "name" in first else {})
+    call = {"index": index, "function": function} | ({"id": first["id"], "type": "function"} if "id" in first else {})
+    return event(delta(tool_calls=[call]))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -76,15 +78,18 @@ class Lane:
         """For `select`: an answer is there."""
         return self._sock.fileno()
 
-    def ready(self) -> None:
-        """Waits until the evaluator is loaded.
+    def ready(self, over: float = math.inf) -> bool:
+        """Waits until the evaluator is loaded; False: it was not by `over` (monotonic).
 
         Raises:
             OError: It cannot be (`refusal`); says why.
             PeerError: The server does not start.
         """
         limit_s = START_S + self._setup.settings.timeout_s
-        if not select.select([self._sock], [], [], limit_s)[0]:
+        left_s = over - time.monotonic()
+        if not select.select([self._sock], [], [], max(0.0, min(limit_s, left_s)))[0]:
+            if left_s < limit_s:
+                return False
             raise PeerError(f"the process that runs programs did not start within {limit_s:g} s")
         try:
             ready, _ = orders.receive(self._sock, Ready)
@@ -93,6 +98,7 @@ class Lane:
         if ready.error:
             raise self.refusal(ready.error)
         self.depth = ready.depth
+        return True
 
     def submit(self, order: Order) -> None:
         """Asks for an evaluation; what was asked before comes first."""

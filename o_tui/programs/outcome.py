@@ -40,6 +40,8 @@ def finish(store: Store) -> dict[str, Any]:
     }
     if reason := store.fact("reason", ""):
         value |= {"outcome": "nothing_to_change", "reason": reason}
+    elif best is None and store.fact("unloaded"):
+        value["reason"] = reason = "its time was over before the evaluator was loaded: that takes longer, or it hangs"
     elif not rows:
         value["reason"] = reason = "its time was over before the first evaluation"
     if best is not None:

@@ -67,7 +67,8 @@ class Plan:
 
     Attributes:
         budget: Evaluations in all, the program itself among them.
-        time_s: Seconds after which nothing is begun any more; None: however long it takes.
+        time_s: Seconds after which nothing is begun any more, nor an evaluator waited for that is not loaded by then;
+            None: however long it takes.
         cluster: The scheduler on whose workers it evaluates; "": on this machine.
     """
 
@@ -120,7 +121,10 @@ class Run:
         started = time.monotonic()
         over = math.inf if self.plan.time_s is None else started + self.plan.time_s
         waiting = self._restore()
-        with self._open_lanes():
+        with self._open_lanes(over) as loaded:
+            self.store.set(unloaded=not loaded)
+            if not loaded:
+                return
             self._widen()
             for each in waiting:
                 self._submit(each)
@@ -160,15 +164,14 @@ class Run:
         return waiting
 
     @contextlib.contextmanager
-    def _open_lanes(self) -> Iterator[None]:
+    def _open_lanes(self, over: float) -> Iterator[bool]:
+        """Lanes that are ready; False: time was over before they were."""
         try:
             if self.plan.cluster:
                 self._lanes.append(Cluster(self.plan.setup, self.plan.cluster, self._workers))
             else:
                 self._lanes.extend(Lane(self.plan.setup) for _ in range(min(LANES, os.cpu_count() or 1)))
-            for lane in self._lanes:
-                lane.ready()
-            yield
+            yield all(lane.ready(over) for lane in self._lanes)
         finally:
             for lane in self._lanes:
                 lane.close()

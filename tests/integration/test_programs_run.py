@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -434,3 +435,25 @@ def go(folder: Path, wish: starting.Wish) -> Any:
         run.store.close()
         raise
     return run
+
+
+def test_the_time_of_a_run_bounds_the_load_of_its_evaluator(folder: Path) -> None:
+    program, evaluator = files(folder / "p")
+    evaluator.write_text(f"import time\n\ntime.sleep(50)\n{evaluator.read_text()}")
+    began = time.monotonic()
+    last = evolve(folder, program, evaluator, "--time", "2", code=1)[-1]
+    assert time.monotonic() - began < 20
+    assert last["outcome"] == "failed" and "time was over before the evaluator was loaded" in last["reason"]
+    assert not [each for each in Path("/proc").glob("[0-9]*/cmdline") if str(folder).encode() in _read(each)]
+
+
+def test_time_that_is_enough_ends_a_run_with_what_it_has(folder: Path) -> None:
+    program, evaluator = files(folder / "p")
+    last = evolve(folder, program, evaluator, "--budget", "100000", "--time", "4")[-1]
+    assert 0 < last["evaluations"] < 100_000 and last["elapsed_s"] < 30
+
+
+def _read(file: Path) -> bytes:
+    with contextlib.suppress(OSError):
+        return file.read_bytes()
+    return b""

@@ -268,8 +268,8 @@ def running(paths: Paths, wait_s: float = START_S, **hello: Any) -> Client | Non
 def ensure_guardian(paths: Paths, keep: bool = False, **hello: Any) -> Client:
     """Connects to the workspace's guardian, starting one if none runs.
 
-    One that ran already is left alone. One that was started for this (`client.started`) ends when the client is
-    closed, unless `keep`.
+    One that was started for this (`client.started`) ends when the client is closed, unless `keep`. One that ran already
+    is left alone, but with `keep` it stays, even if it was another command's.
 
     Raises:
         OError: It could not be started, with its own reason (BusyError: another program has locked the database).
@@ -278,7 +278,7 @@ def ensure_guardian(paths: Paths, keep: bool = False, **hello: Any) -> Client:
     deadline_s = time.monotonic() + START_S
     while True:
         client = running(paths, START_S, **hello)
-        if client is not None:
+        if client is not None and (not keep or _kept(client, deadline_s)):
             return client
         try:
             start_guardian(paths)
@@ -297,6 +297,18 @@ def ensure_guardian(paths: Paths, keep: bool = False, **hello: Any) -> Client:
                 client.close()
                 raise
         return client
+
+
+def _kept(client: Client, deadline_s: float) -> bool:
+    """Has the guardian of another command stay; False: it was about to end, and the client is closed."""
+    try:
+        client.call("keep", wait_s=CONNECT_S)
+    except BaseException as error:
+        client.close()
+        if isinstance(error, UnreachableError) and time.monotonic() < deadline_s:
+            return False
+        raise
+    return True
 
 
 def start_guardian(paths: Paths, wait_s: float = START_S) -> int:

@@ -116,9 +116,12 @@ def _somebody_finishes_it(context: Context) -> None:
     from o_tui.client import running
 
     client = running(context.paths)
-    if client is None:
-        raise UsageError("no guardian runs that would finish it", hint="say --keep, or leave --no-wait out")
-    client.close()
+    stays = False
+    if client is not None:
+        with client:
+            stays = client.call("status")["guardian"]["stays"]
+    if not stays:
+        raise UsageError("no guardian stays that would finish it", hint="say --keep, or leave --no-wait out")
 
 
 def _source(file: str) -> str:

@@ -31,8 +31,6 @@ PAGE_BYTES = 1 << 20
 """Texts and answers of one page: it is packed in one piece, and packing more would keep the loop waiting."""
 NAME_CHARS = 120
 """Of a program's name, in a row."""
-ALONE_LOOK_S = 0.2
-"""How often it is looked whether all have gone whom a guardian that is to end waits for."""
 _COUNTS = frozenset({"limit", "n", "k"})
 
 
@@ -110,6 +108,7 @@ class Api:
             "brain.key": self._configuring.brain_key,
             "model.ask": self._configuring.model_ask,
             "stop": self.stop,
+            "keep": self.keep,
         }
         self.methods: Mapping[str, Method] = {name: _bounded(method) for name, method in (reading | acting).items()}
         self.acting = frozenset(acting)
@@ -125,6 +124,7 @@ class Api:
             "epoch": stores.database.epoch,
             "placement": guardian.placement,
             "uptime_s": round((time.monotonic_ns() - guardian.started_ns) / 1e9, 1),
+            "stays": guardian.staying.kept,
         }
         checkpoint = {key: newest[0][key] for key in ("id", "seq", "time_ns")} if newest else {}
         pending = len(await self._evolutions.reports.pending())
@@ -187,18 +187,24 @@ class Api:
         return {"text": figures.prometheus(), "values": figures.snapshot()}
 
     async def stop(self, unless_more_than: int | None = None) -> dict[str, Any]:
-        """Ends the guardian, after this answer; where more connections than that are open, when the last has gone."""
-        guardian = self._guardian
-        alone = unless_more_than is None or guardian.connected() <= unless_more_than
-        if alone:
-            asyncio.get_running_loop().call_later(0.05, guardian.request_stop, "an operator stopped it")
-        else:
-            guardian.beside.every(ALONE_LOOK_S, "it could not be seen who is there", self._stop_when_alone)
-        return {"stopped": alone, "pid": guardian.pid}
+        """Ends the guardian, after this answer; where more connections than that are open, when the last has gone.
 
-    async def _stop_when_alone(self) -> None:
-        if not self._guardian.connected():
-            self._guardian.request_stop("the command that started it, and whoever came meanwhile, have gone")
+        A number of connections, unlike none, is not heard where somebody has wished that it stays (`keep`).
+        """
+        guardian, staying = self._guardian, self._guardian.staying
+        if unless_more_than is None:
+            now = True
+        else:
+            staying.until_alone()
+            now = not staying.kept and staying.connected <= unless_more_than
+        if now:
+            asyncio.get_running_loop().call_later(0.05, guardian.request_stop, "an operator stopped it")
+        return {"stopped": now, "pid": guardian.pid}
+
+    async def keep(self) -> dict[str, Any]:
+        """The guardian stays when all have gone, whoever has started it."""
+        self._guardian.staying.keep()
+        return {"kept": True, "pid": self._guardian.pid}
 
     # --- chat
 

@@ -29,6 +29,7 @@ from o_tui.guardian.fleet.pulse import Pulse
 from o_tui.guardian.fleet.replication import Replication
 from o_tui.guardian.listening import Listening
 from o_tui.guardian.metrics import Metrics
+from o_tui.guardian.staying import Staying
 from o_tui.guardian.storage.eventlog import Level
 from o_tui.guardian.storage.findings import Finding
 from o_tui.guardian.storage.stores import Stores
@@ -65,7 +66,7 @@ class Guardian:
         self.started_ns = time.monotonic_ns()
         self.sink: Callable[[str, dict[str, Any]], None] = lambda _topic, _data: None
         self.followers: Callable[[], int] = lambda: 0
-        self.connected: Callable[[], int] = lambda: 0
+        self.staying = Staying(self.request_stop)
         self.loop_monitor = LoopMonitor()
         self.health = HealthMonitor(config.health.heartbeat_s, config.health.death_s, self._silent)
         self.pulse = Pulse(self._alive, self._silent, config.health.death_s)
@@ -164,8 +165,8 @@ class Guardian:
     # --- life
 
     def request_stop(self, reason: str) -> None:
-        """Ends the guardian soon; whoever runs it waits for `stopping`."""
-        self.stop_reason = reason
+        """Ends the guardian soon; whoever runs it waits for `stopping`. The first reason counts."""
+        self.stop_reason = self.stop_reason or reason
         self.stopping.set()
 
     async def start(self) -> None:

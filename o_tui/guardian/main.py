@@ -170,10 +170,10 @@ def _views(guardian: Guardian, evolutions: Evolutions) -> ViewServer:
         Api(guardian, evolutions),
         lambda: welcome,
         lambda level, text: guardian.event("views", "view", level, text),
+        guardian.staying.changed,
     )
     guardian.sink = views.publish
     guardian.followers = lambda: views.followers
-    guardian.connected = lambda: len(views.rows())
     guardian.hang_up = views.close
     return views
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from o_tui.cli.main import main
-from o_tui.client import Client
+from o_tui.client import Client, ensure_guardian
 from o_tui.guardian.lock import holder
 from o_tui.paths import Paths, shipped
 
@@ -101,6 +101,16 @@ def test_a_guardian_that_a_command_starts_ends_with_it(alone: Shell) -> None:
     again = alone.run("status", "--json")
     assert again.stderr == "" and json.loads(again.stdout)["guardian"]["pid"] == first["pid"]
     assert alone.json("stop") == {"stopped": True, "pid": first["pid"]}
+
+
+def test_a_change_in_the_background_wants_a_guardian_that_stays(alone: Shell) -> None:
+    (alone.paths.data / "c.py").write_text((shipped("data") / "genome" / "recall.py").read_text() + "\n# new\n")
+    words = ("evolve", "recall", "--from", str(alone.paths.data / "c.py"), "--no-wait")
+    with ensure_guardian(alone.paths):
+        assert "no guardian stays that would finish it" in alone.run(*words, code=2).stderr
+        begun = alone.json(*words, "--keep")["evolution"]
+    assert alone.json("status")["guardian"]["stays"] is True
+    assert alone.run("reject", begun, "--reason", "enough", code=None).returncode in (0, 4)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])

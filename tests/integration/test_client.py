@@ -233,6 +233,18 @@ def test_kept_it_stays_in_a_session_of_its_own_until_it_is_stopped(workspace: Pa
     assert holder(workspace) is None and not workspace.socket.exists()
 
 
+def test_a_guardian_that_another_command_started_is_kept_for_who_wishes_it(workspace: Paths) -> None:
+    first = ensure_guardian(workspace)
+    assert first.call("status")["guardian"]["stays"] is False
+    with ensure_guardian(workspace, keep=True) as second:
+        assert not second.started and second.call("status")["guardian"]["stays"] is True
+        first.close()
+    with ensure_guardian(workspace) as third:
+        assert third.welcome.pid == first.welcome.pid and not third.started
+        assert module.stop_guardian(third), "an operator's stop ends it all the same"
+    assert holder(workspace) is None
+
+
 def test_two_starts_at_once_give_one_guardian(workspace: Paths) -> None:
     found: list[int] = []
 

@@ -1,0 +1,41 @@
+"""How long a guardian stays: until somebody stops it, or until the last connection has gone.
+
+A command that starts one for itself wants the second, from the beginning: however it ends, its guardian does. Whoever
+else comes meanwhile may want the first; then it is so for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+WHY = "the command that started it, and whoever came meanwhile, have gone"
+
+
+class Staying:
+    """Counts connections.
+
+    Attributes:
+        connected: How many are open.
+        kept: It stays although nobody is connected.
+    """
+
+    def __init__(self, stop: Callable[[str], None]) -> None:
+        self.connected = 0
+        self.kept = True
+        self._wished = False
+        self._stop = stop
+
+    def until_alone(self) -> None:
+        """It ends when the last connection has gone, unless somebody wishes that it stays."""
+        self.kept = self._wished
+
+    def keep(self) -> None:
+        """It stays, whoever wishes something else."""
+        self.kept = self._wished = True
+
+    def changed(self, connected: int) -> None:
+        """Somebody has come or gone."""
+        self.connected = connected
+        if not connected and not self.kept:
+            self.kept = True  # once
+            self._stop(WHY)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -71,7 +71,7 @@ def load(model: Model, seq: int, data: Mapping[str, Any]) -> frozenset[Part]:
     model.status = dict(data.get("status") or {})
     rows = sorted(data.get("requests") or (), key=_time)
     model.requests = {row["request_id"]: dict(row) for row in rows}
-    model.checkpoints = sorted((dict(row) for row in data.get("checkpoints") or ()), key=_time, reverse=True)
+    model.checkpoints = sorted((dict(row) for row in data.get("checkpoints") or ()), key=newness, reverse=True)
     model.events = sorted((dict(row) for row in data.get("events") or ()), key=lambda row: row.get("id", 0))
     evolutions = [*(data.get("evolutions") or ()), *(data.get("pending") or ())]
     model.evolutions = {row["id"]: dict(row) for row in sorted(evolutions, key=_time)}
@@ -127,7 +127,7 @@ def _checkpoint(model: Model, data: Row) -> frozenset[Part]:
     old = next((old for old in model.checkpoints if old.get("id") == row.get("id")), {})
     if data.get("action") not in ("removed", "purged"):
         others.append({**old, **row})
-        others.sort(key=_time, reverse=True)
+        others.sort(key=newness, reverse=True)
     model.checkpoints = others
     if data.get("action") == "created":
         model.status["checkpoint"] = {
@@ -186,13 +186,14 @@ def _stopping(model: Model, data: Row) -> frozenset[Part]:
     return frozenset({"link"})
 
 
+def newness(row: Mapping[str, Any]) -> tuple[bool, int, int]:
+    """How new a checkpoint is, beside others: as `Vault.list` has them."""
+    own = row.get("origin") != "imported"
+    return own, int(row.get("seq") or 0) if own else 0, _time(row)
+
+
 def _time(row: Mapping[str, Any]) -> int:
     return int(row.get("time_ns") or 0)
-
-
-def latest(rows: Iterable[Row]) -> Row | None:
-    """The row with the greatest `time_ns`, or None."""
-    return max(rows, key=_time, default=None)
 
 
 _TOPICS: dict[str, Callable[[Model, Row], frozenset[Part]]] = {

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from o_tui.paths import Paths, locate
 from o_tui.protocol import checkpoint
 from o_tui.protocol.errors import CorruptError, NotFoundError, OError, RefusedError, UsageError
 from o_tui.protocol.operations import StateRestore, pack
+from o_tui.ui import snapshot_model
+from o_tui.ui.snapshot_model import Model
 from tests.support.storage import opened, take_checkpoint
 
 ZERO = bytes(32)
@@ -55,6 +58,30 @@ async def test_a_checkpoint_is_kept_twice_and_private(workspace: Paths) -> None:
         shown = await vault.show(row["id"][:8])
         assert [section["name"] for section in shown["sections"]] == ["meta", "memory"]
         assert await vault.verify() == {"ok": True, "usable": True, "problems": [], "checked": 1}
+
+
+async def test_after_a_jump_of_the_clock_the_log_says_which_is_newer(
+    workspace: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(workspace) as database:
+        wal, vault, made = Wal(database), Vault(database), list[str]()
+        for time_ns in (2_000, 9_000, 1_000):
+            await wal.append_one("r", 0, "turn_add", b"")
+            monkeypatch.setattr(time, "time_ns", lambda now=time_ns: now)
+            made.append((await take_checkpoint(vault, wal))["id"])
+        assert [row["id"] for row in await vault.list()] == made[::-1]
+        assert [row["id"] for row in await vault.list(limit=1)] == made[2:]
+        monkeypatch.undo()
+        await vault.export(made[2], str(tmp_path / "of-another-log.ckpt"))
+        await vault.delete(made[2])
+        monkeypatch.setattr(vault_module, "UNDELETE_S", -1.0)
+        await vault.retain(3)
+        await vault.import_(str(tmp_path / "of-another-log.ckpt"))
+        assert [row["id"] for row in await vault.list()] == [made[1], made[0], made[2]]
+        model = Model()
+        rows = await vault.list()
+        snapshot_model.load(model, 1, {"checkpoints": rows[::-1]})
+        assert [row["id"] for row in model.checkpoints] == [made[1], made[0], made[2]]
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "longer", "gone"])

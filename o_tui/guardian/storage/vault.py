@@ -122,9 +122,14 @@ class Vault:
     # --- looking
 
     async def list(self, limit: int = 200, *, deleted: bool = False) -> Rows:
-        """Rows, newest first; those that are deleted but can be taken back only if asked for."""
+        """Rows, newest first; those that are deleted but can be taken back only if asked for.
+
+        A clock may jump, the log only grows: its numbers say which is newer. Imported ones, whose numbers are those of
+        another log, come behind.
+        """
         where = "1" if deleted else "deleted_ns = 0"
-        sql = f"SELECT * FROM checkpoints WHERE {where} ORDER BY time_ns DESC, seq DESC LIMIT ?"
+        order = "origin = 'own' DESC, iif(origin = 'own', seq, 0) DESC, time_ns DESC"
+        sql = f"SELECT * FROM checkpoints WHERE {where} ORDER BY {order} LIMIT ?"
         rows = await self._database.read(sql, [limit])
         return await asyncio.to_thread(lambda: [vault_files.public(self._folder, row) for row in rows])
 

@@ -19,7 +19,7 @@ from o_tui.ui.screens.compare import CompareScreen
 from o_tui.ui.screens.confirm import ConfirmScreen
 from o_tui.ui.screens.export import PathScreen
 from o_tui.ui.screens.inspect import InspectScreen, facts
-from o_tui.ui.snapshot_model import Model, Part
+from o_tui.ui.snapshot_model import Model, Part, newness
 from o_tui.ui.text import Text
 from o_tui.ui.widgets.line import Line
 
@@ -32,7 +32,7 @@ COLUMNS = (
     Column("wal", 7, right=True, rank=1),
 )
 SORTS: tuple[tuple[str, Callable[[Row], Any], bool], ...] = (
-    ("time", lambda row: int(row.get("time_ns") or 0), True),
+    ("time", newness, True),
     ("size", lambda row: int(row.get("size_bytes") or 0), True),
     ("reason", lambda row: str(row.get("reason") or "").casefold(), False),
     ("gen", lambda row: str(row.get("revision") or ""), False),
@@ -226,9 +226,7 @@ class VaultPane(Pane):
             if not self.checkpoints.marked:
                 self.action_mark()
             return
-        rows = sorted(
-            (item for item in self.checkpoints.rows if item["id"] in pair), key=lambda item: int(item["time_ns"])
-        )
+        rows = sorted((item for item in self.checkpoints.rows if item["id"] in pair), key=newness)
         if len(rows) < 2:
             self.view.tell("The other marked checkpoint is not in this list: drop the filter.")
             return

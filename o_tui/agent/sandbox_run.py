@@ -30,7 +30,7 @@ import msgspec
 
 from o_tui import _native
 from o_tui.agent import confinement, orphans
-from o_tui.agent.listening import Listener
+from o_tui.agent.refusal_listener import Listener
 from o_tui.protocol import contracts, refusals
 from o_tui.protocol.verdict import Order, Profile, Verdict, encode, order_of
 

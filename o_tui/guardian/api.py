@@ -46,7 +46,13 @@ class Api:
         self._feedback = Feedback(
             guardian.stores.learning, guardian.stores.journal, lambda: guardian.fleet.genome.revision, guardian.feedback
         )
-        reading: dict[str, Method] = {
+        reading, acting = self._reading(), self._acting()
+        self.methods: Mapping[str, Method] = {name: _bounded(method) for name, method in (reading | acting).items()}
+        self.acting = frozenset(acting)
+
+    def _reading(self) -> dict[str, Method]:
+        evolutions = self._evolutions
+        return {
             "status": self.status,
             "tree": self.tree,
             "requests.list": self.requests_list,
@@ -77,7 +83,9 @@ class Api:
             "brain.detect": self._configuring.brain_detect,
             "brain.models": self._configuring.brain_models,
         }
-        acting: dict[str, Method] = {
+
+    def _acting(self) -> dict[str, Method]:
+        return {
             "say": self.say,
             "cancel": self.cancel,
             "checkpoint.create": self.checkpoint_create,
@@ -89,7 +97,7 @@ class Api:
             "checkpoint.pin": self.checkpoint_pin,
             "memory.add": self._remembering.add,
             "memory.import": self._remembering.import_,
-            "evolve": evolutions.evolve,
+            "evolve": self._evolutions.evolve,
             "evolution.accept_part": self.accept_part,
             "evolution.edit": self.evolution_edit,
             "evolution.measure": self.evolution_measure,
@@ -110,8 +118,6 @@ class Api:
             "stop": self.stop,
             "keep": self.keep,
         }
-        self.methods: Mapping[str, Method] = {name: _bounded(method) for name, method in (reading | acting).items()}
-        self.acting = frozenset(acting)
 
     # --- what is
 

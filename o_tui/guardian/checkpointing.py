@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from o_tui.config import VaultConfig
-from o_tui.guardian.beside import Tell
+from o_tui.guardian.background import Tell
 from o_tui.guardian.dispatch import Dispatch
 from o_tui.guardian.fleet.fleet import Fleet
 from o_tui.guardian.fleet.lifecycle import Lifecycle

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal, cast, get_args
 
 from o_tui.config import Config
-from o_tui.guardian import checkpointing, place
-from o_tui.guardian.beside import Beside
+from o_tui.guardian import checkpointing, workspace_watch
+from o_tui.guardian.background import Background
 from o_tui.guardian.dispatch import Dispatch
 from o_tui.guardian.effects import Effects
 from o_tui.guardian.evolving.holding import Holding
@@ -70,13 +70,13 @@ class Guardian:
         self.loop_monitor = LoopMonitor()
         self.health = HealthMonitor(config.health.heartbeat_s, config.health.death_s, self._silent)
         self.pulse = Pulse(self._alive, self._silent, config.health.death_s)
-        self.beside = Beside(self.event)
+        self.background = Background(self.event)
         self.effects = Effects(
             paths,
             lambda: self.config.brain,
             stores.brokered,
             self.health,
-            spawn=self.beside.spawn,
+            spawn=self.background.spawn,
             publish=self.publish,
             log=self._log,
         )
@@ -145,7 +145,7 @@ class Guardian:
             Poison(self.stores.wal, self.replication, self.event),
             self.stores.violations,
             self.metrics,
-            self.beside,
+            self.background,
             self.event,
             intent=self._asked,
             died=lambda crashed: self.ladder.died(crashed=crashed),
@@ -189,11 +189,11 @@ class Guardian:
         self.loop_monitor.start()
         self.health.start()
         self.pulse.start()
-        self.beside.every(checkpointing.LOOK_S, "a checkpoint could not be seen to", self.checkpoints.look)
-        self.beside.every(TELEMETRY_S, "what goes on could not be seen to", self._look_around)
-        still_there = place.looks(self.paths.database, self._fenced)
-        self.beside.every(place.LOOK_S, "the workspace could not be looked at", still_there)
-        self.beside.every(UPKEEP_S, "old rows could not be removed", self._upkeep)
+        self.background.every(checkpointing.LOOK_S, "a checkpoint could not be seen to", self.checkpoints.look)
+        self.background.every(TELEMETRY_S, "what goes on could not be seen to", self._look_around)
+        still_there = workspace_watch.looks(self.paths.database, self._fenced)
+        self.background.every(workspace_watch.LOOK_S, "the workspace could not be looked at", still_there)
+        self.background.every(UPKEEP_S, "old rows could not be removed", self._upkeep)
 
     async def _start_tree(self) -> None:
         hint = "o-tui doctor; the event log says what happened"
@@ -223,7 +223,7 @@ class Guardian:
         self.dispatch.hold()  # for good
         await self.dispatch.drain(2.0)
         await self.lifecycle.enter("terminated")
-        await self.beside.stop()
+        await self.background.stop()
         self.tree.stop()
         await self.tree.exited
         self.loop_monitor.stop()
@@ -282,7 +282,7 @@ class Guardian:
             self.event("supervisor", happened.change, level, text, {"pid": happened.pid, "restarts": happened.restarts})
         group = happened.path.removeprefix("guardian/")
         if happened.change == "exited" and group in get_args(Group) and not self.stopping.is_set():
-            self.beside.spawn(self.ladder.fell(cast(Group, group)))
+            self.background.spawn(self.ladder.fell(cast(Group, group)))
         if self.followers():
             self.publish("instance", {"instances": self.instance_rows()})
             self.publish("tree", self.tree.tree())

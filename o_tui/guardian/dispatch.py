@@ -18,10 +18,10 @@ from o_tui.guardian.evolving.traffic import takes
 from o_tui.guardian.fleet.instances import Instance
 from o_tui.guardian.fleet.replication import Replication
 from o_tui.guardian.proposals import Proposals
+from o_tui.guardian.request_queue import RequestQueue
 from o_tui.guardian.storage.journal import Journal, Request
 from o_tui.guardian.storage.wal import Wal
 from o_tui.guardian.ticket import Ticket, kind_of, nobody
-from o_tui.guardian.waiting import Waiting
 from o_tui.protocol import messages
 from o_tui.protocol.errors import OError, RefusedError
 
@@ -74,7 +74,7 @@ class Dispatch:
         self._share = 0.0
         self._diverted: dict[str, Ticket] = {}
         self._tickets: dict[str, Ticket] = {}
-        self._waiting = Waiting()
+        self._waiting = RequestQueue()
         self._dying: dict[str, list[Ticket]] = {}
         self.endings = Endings(journal, lambda ticket: on_change("chat.done", ticket))
         self._holds = 0

@@ -15,7 +15,7 @@ from typing import Any
 from o_tui import config as settings
 from o_tui.evolution import repository
 from o_tui.evolution.history import History
-from o_tui.guardian.fleet import confining
+from o_tui.guardian.fleet import sandbox_probe
 from o_tui.guardian.storage import audit, chainwork, schema, vault_bases, vault_files
 from o_tui.guardian.storage.database import Database
 from o_tui.guardian.storage.findings import QUARANTINE, Finding
@@ -83,7 +83,7 @@ def _sqlite() -> Check:
 def _sandbox() -> tuple[str, list[Check]]:
     """The tier, and a check for each layer: on, or off and why."""
     try:
-        found = confining.probe()
+        found = sandbox_probe.probe()
     except OError as error:
         return "X", [Check("sandbox", False, str(error))]
     tier: str = found["tier"]

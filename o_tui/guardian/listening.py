@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from o_tui.guardian.beside import Beside, Tell
+from o_tui.guardian.background import Background, Tell
 from o_tui.guardian.dispatch import Dispatch
 from o_tui.guardian.effects import Effects
 from o_tui.guardian.fleet.fleet import Fleet
@@ -44,7 +44,7 @@ class Listening:
     poison: Poison
     violations: Violations
     metrics: Metrics
-    beside: Beside
+    background: Background
     tell: Tell
     intent: Callable[[str, str, str], None]
     died: Callable[[bool], None]
@@ -135,7 +135,7 @@ class Listening:
         self.last_failure = f"{who}: {message.text}"
         self.tell(who, f"failed.{message.what}", "error", message.text, {"seq": message.seq})
         if message.what == "reduce" and message.seq:
-            self.beside.spawn(self.poison.failed(who, message.seq, message.text))
+            self.background.spawn(self.poison.failed(who, message.seq, message.text))
 
     def look_at(self, instance: Instance) -> None:
         """Whether the sandbox has refused an instance something since the last look."""
@@ -156,7 +156,7 @@ class Listening:
         )
         for each in found:
             self.metrics.refused(each.layer)
-        self.beside.spawn(self.violations.add(identity, found))
+        self.background.spawn(self.violations.add(identity, found))
 
     def log(self, who: str, message: messages.Log) -> None:
         """A line of a process."""

@@ -89,7 +89,7 @@ async def run(
         await guardian.initiative.load()
         await evolutions.recover()
         await views.start(lock)
-        guardian.beside.every(VIEWS_LOOK_S, "views cannot connect", views.look)
+        guardian.background.every(VIEWS_LOOK_S, "views cannot connect", views.look)
         # what lives as long as the guardian is not looked at again by every collection; inside a screen that is
         # the screen's modules too, or each full collection would keep our loop waiting for tens of milliseconds
         gc.collect()

@@ -125,7 +125,7 @@ class GuardianSurroundings:
         self._guardian.publish(topic, dict(data))
         if topic == "evolution":
             state: Lifecycle = "evolving" if data.get("state") in RUNNING else "running"
-            self._guardian.beside.spawn(self._guardian.lifecycle.enter(state))
+            self._guardian.background.spawn(self._guardian.lifecycle.enter(state))
 
     def event(self, level: str, text: str, data: Mapping[str, Any]) -> None:
         """See the seam."""

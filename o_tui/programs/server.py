@@ -25,7 +25,7 @@ from typing import NamedTuple, NoReturn
 
 from o_tui import _native
 from o_tui.agent import confinement, fork_hooks, orphans
-from o_tui.programs import candidate, carried, evaluator, orders
+from o_tui.programs import bundle, candidate, evaluator, orders
 from o_tui.programs.candidate import UNCONFINED_STATUS
 from o_tui.programs.convention import Result
 from o_tui.programs.orders import Answer, EndedError, Order, Ready, Setup
@@ -226,7 +226,7 @@ def main(arguments: list[str]) -> NoReturn:
     try:
         setup, _ = orders.receive(control, Setup)
         if setup.beside is not None:
-            setup = carried.unpacked(setup, _made(base / "evaluator", 0o755))
+            setup = bundle.unpacked(setup, _made(base / "evaluator", 0o755))
         _preload(setup.modules, confinement.readable())
         fork_hooks.lighten()
         gc.collect()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from o_tui.guardian.fleet.confined import lacks
+from o_tui.guardian.fleet.confinement import lacks
 from o_tui.paths import Paths
 from o_tui.protocol.errors import RefusedError
 from tests.faults.test_sandbox_corpus import USERS, attack

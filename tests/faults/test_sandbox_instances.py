@@ -18,7 +18,7 @@ from o_tui.evolution.samples import RecordedRequest
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.evolving.shadows import Code, Measurement
 from o_tui.guardian.evolving.trial import Trial
-from o_tui.guardian.fleet.confined import lacks
+from o_tui.guardian.fleet.confinement import lacks
 from o_tui.guardian.fleet.fleet import Genome
 from o_tui.guardian.surroundings import FleetInstances
 from o_tui.paths import Paths

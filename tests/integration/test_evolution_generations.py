@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from o_tui.guardian.evolving import apart, making
+from o_tui.guardian.evolving import making, offload
 from o_tui.guardian.evolving.evolution_book import RUNNING
 from o_tui.guardian.evolving.sourcing import size_of
 from o_tui.guardian.storage.evolution_rows import EvolutionRows
@@ -46,7 +46,7 @@ async def test_the_best_of_two_generations_is_raced_proven_and_waits(
         "slow", "crash", "raise", "fast too", "unloadable", "hang",
         "slow # 2", "burglar", "fast", "slow # 3", "other", "slow # 4",
     )  # fmt: skip
-    monkeypatch.setattr(apart, "call", call)
+    monkeypatch.setattr(offload, "call", call)
     row = await search(desk)
     assert (row["state"], row["verdict"]) == ("pending", "promote"), row["reason"]
     assert "+# fast\n" in row["diff"] and row["evidence"]["pairs"] >= 20
@@ -68,7 +68,7 @@ async def test_the_best_of_two_generations_is_raced_proven_and_waits(
 
 
 async def test_where_no_generation_is_better_nobody_is_bothered(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "call", makes("slow", "crash", "slow # 2", "slow # 3")[0])
+    monkeypatch.setattr(offload, "call", makes("slow", "crash", "slow # 2", "slow # 3")[0])
     row = await search(desk, 2, 2)
     assert (row["state"], row["verdict"]) == ("rejected", "no_evidence")
     assert row["reason"] == "none of 4 candidates did better than main's code" and not row["race"]
@@ -77,13 +77,13 @@ async def test_where_no_generation_is_better_nobody_is_bothered(desk: Desk, monk
 async def test_who_is_many_times_slower_than_main_costs_a_few_requests(
     desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apart, "call", makes("crawl", "slow")[0])
+    monkeypatch.setattr(offload, "call", makes("crawl", "slow")[0])
     row = await search(desk, 2, 1)
     assert row["generations"][0]["failed"] == 1 and world.served["crawl"] == 2 < world.served["slow"]
 
 
 async def test_a_budget_ends_it_with_what_was_found(desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "call", makes("slow", "fast", *(f"slow # {n}" for n in range(48)))[0])
+    monkeypatch.setattr(offload, "call", makes("slow", "fast", *(f"slow # {n}" for n in range(48)))[0])
     row = await search(desk, 5, 10, budget={"requests": 600})
     assert (row["state"], row["verdict"]) == ("pending", "promote"), row["reason"]
     assert "+# fast\n" in row["diff"] and row["generations"][-1]["ended"].startswith("the budget is spent")
@@ -94,7 +94,7 @@ async def test_a_budget_ends_it_with_what_was_found(desk: Desk, world: World, mo
 async def test_a_race_leaves_the_proof_half_of_what_is_left(
     desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apart, "call", makes("fast", "fast too", "slow")[0])
+    monkeypatch.setattr(offload, "call", makes("fast", "fast too", "slow")[0])
     row = await search(desk, 3, 1, budget={"requests": 62})
     assert len(row["race"]) == 2 and row["evidence"]["pairs"] > 0, row["reason"]
     assert (row["state"], row["verdict"]) == ("rejected", "no_evidence"), "so few pairs show nothing"
@@ -104,7 +104,7 @@ async def test_a_leader_that_fails_validation_is_nobody_s_parent(
     desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call, asked = makes("fast", "fast too", "slow", "slow # 2", "slow # 3", "slow # 4")
-    monkeypatch.setattr(apart, "call", call)
+    monkeypatch.setattr(offload, "call", call)
     read = making.validate_apart
 
     async def faulty(gene: str, text: str | bytes, *more: Any, **named: Any) -> Any:
@@ -125,14 +125,14 @@ async def test_a_leader_that_fails_validation_is_nobody_s_parent(
 async def test_a_stop_ends_it_and_its_best_are_members_of_the_next(
     desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apart, "call", makes("fast", "slow", "gate")[0])
+    monkeypatch.setattr(offload, "call", makes("fast", "slow", "gate")[0])
     begun = await desk.evolutions.evolve("recall", origin="operators", metric="latency", population=3, generations=2)
     await asyncio.wait_for(world.at_gate.wait(), 20)
     ended = await desk.evolutions.reject(begun["evolution"], "enough", ANN)
     assert ended["state"] in ("failed", "rejected") and not any(instance.alive for instance in world.forked)
     world.gate.set()
     call, asked = makes("slow # 2")
-    monkeypatch.setattr(apart, "call", call)
+    monkeypatch.setattr(offload, "call", call)
     await search(desk, 1, 1)
     assert any("# fast\n" in each[1] and each[2] > 0 for each in asked[0]["archive"])
 
@@ -173,7 +173,7 @@ async def killed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_search_goes_on_behind_the_last_look(desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "call", makes("fast", "crash", "slow", "fast too", "gate")[0])
+    monkeypatch.setattr(offload, "call", makes("fast", "crash", "slow", "fast too", "gate")[0])
     asked = {"metric": "latency", "population": 3, "generations": 2, "budget": {"requests": 5_000}}
     begun = await desk.evolutions.evolve("recall", origin="operators", **asked)
     await asyncio.wait_for(world.at_gate.wait(), 20)
@@ -181,7 +181,7 @@ async def test_a_search_goes_on_behind_the_last_look(desk: Desk, world: World, m
     await killed(desk, monkeypatch)
     world.working, world.served = None, type(world.served)()
     call, known = makes("slow # 2", "slow # 3", "slow # 4")
-    monkeypatch.setattr(apart, "call", call)
+    monkeypatch.setattr(offload, "call", call)
     await desk.evolutions.recover()
     row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20)
     assert (row["state"], row["verdict"]) == ("pending", "promote"), row["reason"]
@@ -200,7 +200,7 @@ async def test_a_search_goes_on_behind_the_last_look(desk: Desk, world: World, m
 async def test_a_look_that_was_written_when_its_line_was_not_is_counted(
     desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apart, "call", makes("slow", "fast", "gate")[0])
+    monkeypatch.setattr(offload, "call", makes("slow", "fast", "gate")[0])
     begun = await desk.evolutions.evolve("recall", origin="operators", metric="latency", population=3, generations=1)
     await asyncio.wait_for(world.at_gate.wait(), 20)
     await killed(desk, monkeypatch)
@@ -209,7 +209,7 @@ async def test_a_look_that_was_written_when_its_line_was_not_is_counted(
     line = {"number": 1, "of": 1, "size": 3, "measured": 1, "failed": 0}
     await rows.update(row["id"], {"generations": [line]})
     world.working = None
-    monkeypatch.setattr(apart, "call", makes("slow # 2", "slow # 3")[0])
+    monkeypatch.setattr(offload, "call", makes("slow # 2", "slow # 3")[0])
     await desk.evolutions.recover()
     row = await asyncio.wait_for(desk.evolutions.reports.wait(row["id"]), 20)
     assert row["generations"][0]["measured"] == 3 and row["generations"][0]["score"] > 0
@@ -219,7 +219,7 @@ async def test_a_look_that_was_written_when_its_line_was_not_is_counted(
 async def test_a_search_that_ends_the_guardian_twice_at_the_same_place_is_not_taken_up_again(
     desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apart, "call", makes("fast", *["gate"] * 3)[0])
+    monkeypatch.setattr(offload, "call", makes("fast", *["gate"] * 3)[0])
     begun = await desk.evolutions.evolve("recall", origin="operators", metric="latency", population=3, generations=2)
     for _ in range(2):
         await asyncio.wait_for(world.at_gate.wait(), 20)
@@ -234,7 +234,7 @@ async def test_a_search_that_ends_the_guardian_twice_at_the_same_place_is_not_ta
 async def test_who_failed_validation_before_the_death_is_no_member_after_it(
     desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apart, "call", makes("fast", "slow", "gate")[0])
+    monkeypatch.setattr(offload, "call", makes("fast", "slow", "gate")[0])
     read = making.validate_apart
 
     async def faulty(gene: str, text: str | bytes, *more: Any, **named: Any) -> Any:
@@ -250,7 +250,7 @@ async def test_who_failed_validation_before_the_death_is_no_member_after_it(
     await killed(desk, monkeypatch)
     world.working = None
     call, known = makes("slow # 2", "slow # 3")
-    monkeypatch.setattr(apart, "call", call)
+    monkeypatch.setattr(offload, "call", call)
     await desk.evolutions.recover()
     row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20)
     assert (row["state"], row["verdict"]) == ("rejected", "no_evidence")
@@ -261,21 +261,21 @@ async def test_who_failed_validation_before_the_death_is_no_member_after_it(
 async def test_a_guardian_that_took_a_search_up_leaves_it_to_the_next_where_it_is_stopped(
     desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apart, "call", makes("fast", "gate")[0])
+    monkeypatch.setattr(offload, "call", makes("fast", "gate")[0])
     begun = await desk.evolutions.evolve("recall", origin="operators", metric="latency", population=3, generations=1)
     await asyncio.wait_for(world.at_gate.wait(), 20)
     await killed(desk, monkeypatch)
     world.working = None
     for _ in range(2):
         world.at_gate.clear()
-        monkeypatch.setattr(apart, "call", makes("gate")[0])
+        monkeypatch.setattr(offload, "call", makes("gate")[0])
         await desk.evolutions.recover()
         await asyncio.wait_for(world.at_gate.wait(), 20)
         await desk.evolutions.close()
         world.working = None
         desk.evolutions = desk.restarted()
         assert (await desk.evolutions.reports.show(begun["evolution"]))["state"] in RUNNING
-    monkeypatch.setattr(apart, "call", makes("slow", "slow # 2")[0])
+    monkeypatch.setattr(offload, "call", makes("slow", "slow # 2")[0])
     await desk.evolutions.recover()
     row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20)
     assert row["state"] == "pending" and "+# fast\n" in row["diff"], row["reason"]

@@ -11,7 +11,7 @@ import pytest
 
 from o_tui.evolution.history import read_trailers
 from o_tui.evolution.samples import Outcome
-from o_tui.guardian.evolving import apart
+from o_tui.guardian.evolving import offload
 from o_tui.guardian.evolving.holding import Holding
 from o_tui.guardian.evolving.seams import Operator
 from o_tui.guardian.storage.evolution_rows import EvolutionRows
@@ -49,7 +49,7 @@ def learning(desk: Desk) -> LearningRows:
 async def test_the_best_of_several_is_measured_again_and_waits(
     desk: Desk, world: World, learning: LearningRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apart, "call", makes("slow", "crash", "fast", "raise"))
+    monkeypatch.setattr(offload, "call", makes("slow", "crash", "fast", "raise"))
     row = await desk.run("", origin="operators", candidates=4)
     assert (row["state"], row["verdict"]) == ("pending", "promote"), row["reason"]
     assert "+# fast" in row["diff"] and row["evidence"]["pairs"] >= 20
@@ -72,7 +72,7 @@ async def test_the_winners_of_several_races_are_confirmed_together(
     desk: Desk, world: World, learning: LearningRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("o_tui.guardian.evolving.cycle.ROUND", 2)
-    monkeypatch.setattr(apart, "call", makes("slow", "fast too", "fast", "raise", "slow # 2", "other"))
+    monkeypatch.setattr(offload, "call", makes("slow", "fast too", "fast", "raise", "slow # 2", "other"))
     row = await desk.run("", origin="operators", candidates=6)
     assert (row["state"], row["verdict"]) == ("pending", "promote"), row["reason"]
     assert "+# fast" in row["diff"]
@@ -89,7 +89,7 @@ async def test_a_race_of_a_hundred_leaves_the_best_and_no_process(
     desk: Desk, world: World, learning: LearningRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = [f"slow # {number}" for number in range(97)]
-    monkeypatch.setattr(apart, "call", makes(*slow[:50], "fast", *slow[50:], "crash", "raise"))
+    monkeypatch.setattr(offload, "call", makes(*slow[:50], "fast", *slow[50:], "crash", "raise"))
     row = await desk.run("", origin="operators", candidates=100)
     assert (row["state"], row["verdict"]) == ("pending", "promote"), row["reason"]
     assert len(row["race"]) == 100 and "+# fast" in row["diff"]
@@ -99,7 +99,7 @@ async def test_a_race_of_a_hundred_leaves_the_best_and_no_process(
 async def test_where_nothing_is_better_nobody_is_bothered(
     desk: Desk, world: World, learning: LearningRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apart, "call", makes("slow", "slow # 2", "crash"))
+    monkeypatch.setattr(offload, "call", makes("slow", "slow # 2", "crash"))
     row = await desk.run("", origin="operators", candidates=3)
     assert (row["state"], row["verdict"]) == ("rejected", "no_evidence")
     assert row["reason"].startswith("none of 3 candidates did better than main's code")
@@ -110,11 +110,11 @@ async def test_real_operators_make_candidates_of_a_real_gene(desk: Desk, world: 
     text = "# base\nLIMIT = 7\n\n\ndef recall(query, search, k, now_ns):\n    return search.find(query, LIMIT)[:k]\n"
     await desk.promote("fast")
     with pytest.raises(OError, match="failed"):
-        await apart.call("propose", {"nonsense": 1})
+        await offload.call("propose", {"nonsense": 1})
     asked = {"seed": 1, "state": None, "learned": [], "archive": [["b", text, 0.0, "", ""]], "count": 3}
-    made = await apart.call("propose", asked | {"several": False})
+    made = await offload.call("propose", asked | {"several": False})
     assert len(made["proposals"]) == 3 and all("LIMIT" in each["source"] for each in made["proposals"])
-    again = await apart.call("propose", asked | {"several": False})
+    again = await offload.call("propose", asked | {"several": False})
     assert again["proposals"] == made["proposals"]
 
 
@@ -130,7 +130,7 @@ async def test_what_a_model_made_is_told_to_the_operators_as_a_model_s(
         seen.extend(asked["archive"])
         return await real(job, asked)
 
-    monkeypatch.setattr(apart, "call", call)
+    monkeypatch.setattr(offload, "call", call)
     await desk.run("", origin="operators", candidates=1)
     assert [row[4] for row in seen[:2]] == ["", "llm scripted"] and seen[1][1] == source("other")
 
@@ -191,7 +191,7 @@ async def test_why_earlier_candidates_failed_is_told_to_the_next_one(desk: Desk,
 async def test_a_budget_ends_an_evolution_with_a_clear_line(
     desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apart, "call", makes(*["slow", "fast"] * 10))
+    monkeypatch.setattr(offload, "call", makes(*["slow", "fast"] * 10))
     row = await desk.run("", origin="operators", candidates=20, budget={"requests": 30})
     assert row["state"] == "failed"
     assert re.fullmatch(r"the budget is spent: \d+ of 30 requests", row["reason"])
@@ -323,7 +323,7 @@ async def test_outcomes_are_kept_and_the_strategy_s_failure_is_no_obstacle(
         ("file", "rolled_back"),
         ("file", "rejected"),
     ]
-    monkeypatch.setattr(apart, "call", makes())
+    monkeypatch.setattr(offload, "call", makes())
     world.answers = [f"```python\n{source('fast')}```"]
     auto = await desk.run("", origin="auto", goal="faster")
     assert auto["state"] == "pending", auto["reason"]

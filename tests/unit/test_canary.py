@@ -12,7 +12,7 @@ from o_tui.evolution.samples import RecordedRequest, Side
 from o_tui.guardian.evolving.canary import RESTARTS, Canary
 from o_tui.guardian.evolving.seams import Fault
 from o_tui.guardian.evolving.traffic import SHARES
-from o_tui.guardian.evolving.twin import Beside, Twins
+from o_tui.guardian.evolving.twin import TwinPair, Twins
 from o_tui.guardian.evolving.watching import Watching
 from o_tui.protocol.errors import PeerError
 from o_tui.protocol.refusals import Refusal
@@ -22,9 +22,9 @@ ASKED = [RecordedRequest(f"r{number}", f"question {number}") for number in range
 MS = 1_000_000
 
 
-def took(old_ms: float = 10, new_ms: float = 10, **of_new: Any) -> Beside:
+def took(old_ms: float = 10, new_ms: float = 10, **of_new: Any) -> TwinPair:
     old = Side("answered", wall_ns=int(old_ms * MS))
-    return Beside(old, Side(of_new.pop("ending", "answered"), wall_ns=int(new_ms * MS), **of_new))
+    return TwinPair(old, Side(of_new.pop("ending", "answered"), wall_ns=int(new_ms * MS), **of_new))
 
 
 def serve(road: Road, times: int, **how: Any) -> None:
@@ -35,12 +35,12 @@ def serve(road: Road, times: int, **how: Any) -> None:
 class Pairs:
     """Stands for `Twins`: each request is taken as the test says."""
 
-    def __init__(self, take: Callable[[int], Beside]) -> None:
+    def __init__(self, take: Callable[[int], TwinPair]) -> None:
         self.take = take
         self.requests: list[str] = []
         self.closed = False
 
-    async def pair(self, request: RecordedRequest) -> Beside:
+    async def pair(self, request: RecordedRequest) -> TwinPair:
         self.requests.append(request.text)
         await asyncio.sleep(0)
         return self.take(len(self.requests))
@@ -54,7 +54,7 @@ class Stage:
 
     def __init__(
         self,
-        take: Callable[[int], Beside],
+        take: Callable[[int], TwinPair],
         *,
         replayed: list[RecordedRequest] = ASKED,
         known: bool = False,
@@ -108,13 +108,13 @@ async def test_the_steps_of_a_quiet_agent_are_filled_with_what_was_recorded() ->
         (lambda number: took(ending="hang", error="no answer") if number == 5 else took(), "1 hang where the old"),
         (lambda number: took(diverged=("llm.chat 1f",)) if number == 5 else took(), "did not ask for: llm.chat 1f"),
         (
-            lambda _number: Beside(took().old, took().new, (Refusal(layer="seccomp", what="socket"),)),
+            lambda _number: TwinPair(took().old, took().new, (Refusal(layer="seccomp", what="socket"),)),
             "the sandbox refused it",
         ),
     ],
     ids=["errors", "slow", "crash", "hang", "effect", "sandbox"],
 )
-async def test_harm_ends_it_in_the_first_step(take: Callable[[int], Beside], said: str) -> None:
+async def test_harm_ends_it_in_the_first_step(take: Callable[[int], TwinPair], said: str) -> None:
     stage = Stage(take)
     harm = await stage.run()
     assert said in harm, harm
@@ -132,7 +132,7 @@ async def test_one_that_goes_on_begins_at_its_step_and_adds_to_what_was_counted(
 
 async def test_a_machine_that_slows_down_harms_nobody() -> None:
     assert await Stage(lambda number: took(10 + number, 10 + number)).run() == ""
-    assert await Stage(lambda _number: Beside(Side("error"), Side("error"))).run() == ""
+    assert await Stage(lambda _number: TwinPair(Side("error"), Side("error"))).run() == ""
 
 
 async def test_an_effect_that_the_trial_has_shown_is_no_news() -> None:
@@ -203,7 +203,7 @@ async def test_an_operator_ends_it() -> None:
 class Guarded:
     """A watch; each real request is served once the one before has been looked at."""
 
-    def __init__(self, take: Callable[[int], Beside], **more: Any) -> None:
+    def __init__(self, take: Callable[[int], TwinPair], **more: Any) -> None:
         self.road, self.pairs = Road(), Pairs(take)
         self.kept: list[dict[str, Any]] = []
         self.why_held = ""
@@ -236,7 +236,7 @@ class Guarded:
     ],
     ids=["+20 % latency", "+20 points of errors"],
 )
-async def test_harm_after_a_promotion_is_seen_within_100_requests(take: Callable[[int], Beside]) -> None:
+async def test_harm_after_a_promotion_is_seen_within_100_requests(take: Callable[[int], TwinPair]) -> None:
     guarded = Guarded(take, requests=1_000)
     assert await guarded.run()
     assert len(guarded.pairs.requests) <= 100
@@ -273,7 +273,7 @@ async def test_a_full_disk_is_nobodys_fault() -> None:
 async def test_a_watch_goes_on_where_no_shadow_could_be_forked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("o_tui.guardian.evolving.watching.AGAIN_S", 0.0)
 
-    def take(number: int) -> Beside:
+    def take(number: int) -> TwinPair:
         if number == 3:
             raise PeerError("there is no nursery to fork from")
         return took()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from o_tui import __version__
-from o_tui.programs import carried, orders
+from o_tui.programs import bundle, orders
 from o_tui.programs.cluster import link
 from o_tui.programs.cluster.batches import AHEAD, BATCH, LOSSES, Batches
 from o_tui.programs.cluster.client import Courier
@@ -210,26 +210,26 @@ def test_an_evaluator_takes_its_folder_along_but_what_is_hidden(folder: Path) ->
     (home / ".git" / "config").write_bytes(b"x")
     (home / "evaluator.py").write_bytes(b"changed meanwhile")
     there.mkdir()
-    packed = carried.packed(setup)
-    unpacked = carried.unpacked(packed, there)
+    packed = bundle.packed(setup)
+    unpacked = bundle.unpacked(packed, there)
     found = {str(path.relative_to(there)): path.read_bytes() for path in there.rglob("*") if path.is_file()}
     program = (home / "program.py").read_bytes()
     assert found == {"evaluator.py": setup.source, "program.py": program, "data/ü.json": b"{}"}
     assert unpacked == msgspec.structs.replace(setup, evaluator=str(there / "evaluator.py"))
-    assert carried.digest(packed) == carried.digest(carried.packed(setup)) != carried.digest(setup)
+    assert bundle.digest(packed) == bundle.digest(bundle.packed(setup)) != bundle.digest(setup)
 
 
 def test_a_folder_that_is_too_much_to_send_is_one_line(folder: Path) -> None:
     setup = setup_of(folder / "home")
     with (folder / "home" / "big").open("wb") as file:
-        file.truncate(carried.FILES_BYTES + 1)
+        file.truncate(bundle.FILES_BYTES + 1)
     with pytest.raises(UsageError, match="too much to send"):
-        carried.packed(setup)
+        bundle.packed(setup)
 
 
 def test_no_name_leads_out_of_the_evaluators_folder(folder: Path) -> None:
     setup = msgspec.structs.replace(setup_of(folder / "home"), beside={"../out": b"x"})
     (folder / "there").mkdir()
     with pytest.raises(UsageError, match="leads out"):
-        carried.unpacked(setup, folder / "there")
+        bundle.unpacked(setup, folder / "there")
     assert not (folder / "out").exists()

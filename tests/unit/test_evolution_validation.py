@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o_tui.evolution.validation import STAGES, Stage, Validation, validate
-from o_tui.guardian.evolving import reading, validating
+from o_tui.guardian.evolving import static_checks, validating
 
 RECALL = '''"""Ranks memories."""
 
@@ -317,13 +317,13 @@ async def test_a_source_that_stalls_or_kills_the_compiler_fails_there(monkeypatc
     program = (
         "import os,sys,signal,time\nos.kill(os.getpid(), 11) if b'die' in sys.stdin.buffer.read() else time.sleep(60)"
     )
-    real = reading.subprocess.run
+    real = static_checks.subprocess.run
 
     def run(command: list[str], **options: object) -> object:
         return real([sys.executable, "-c", program], **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(reading.subprocess, "run", run)
-    monkeypatch.setattr(reading, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(static_checks.subprocess, "run", run)
+    monkeypatch.setattr(static_checks, "TIMEOUT_S", 0.5)
     assert (await validating.validate_apart("recall", "die")).reason == "the compiler died of it (SIGSEGV)"
     assert "did not end within" in (await validating.validate_apart("recall", "sleep")).reason
 

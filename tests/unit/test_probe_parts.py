@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o_tui.evolution.probe import compare, core, patterns, plan
+from o_tui.evolution.probe import boundaries, compare, patterns, plan
 from o_tui.evolution.probe.case import Call, Case
 from o_tui.evolution.probe.changed import unguarded
 from o_tui.evolution.probe.harvest import harvest
@@ -59,8 +59,8 @@ def test_a_pattern_that_asks_for_too_much_has_no_examples(pattern: str) -> None:
 
 def test_the_core_is_the_same_each_time_and_has_the_boundaries_of_the_source() -> None:
     found = harvest(ast.parse(SOURCE))
-    tried = core.cases(found)
-    assert tried == core.cases(harvest(ast.parse(SOURCE)))
+    tried = boundaries.cases(found)
+    assert tried == boundaries.cases(harvest(ast.parse(SOURCE)))
     limits = {case.calls[0].kwargs.get("limit") for case in tried}
     assert {39, 40, 41, 0, -1} <= limits
     sizes = {len(case.calls[0].args[0]) for case in tried}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice, zip_longest
 
 from o_tui.evolution.attacks import Ways
-from o_tui.evolution.probe import core, mutate
+from o_tui.evolution.probe import boundaries, mutate
 from o_tui.evolution.probe.case import Call, Case, Recipe
 from o_tui.evolution.probe.harvest import AMONG_EACH_OTHER, Class, Function, Harvest, Parameter
 from o_tui.evolution.probe.recipes import Maker, method_weight
@@ -75,7 +75,7 @@ class Batch:
 
 def batches(harvest: Harvest, seed: int, corpus: Corpus) -> Iterator[Batch]:
     """Cases in batches, the kinds by turns; `corpus` grows meanwhile."""
-    yield Batch(core.cases(harvest), given=True)
+    yield Batch(boundaries.cases(harvest), given=True)
     yield Batch(_round(harvest, seed, 0, calls=40, sequences=40))
     races, large = _races(harvest, seed, corpus), _large(harvest, seed)
     many = _large_objects(harvest, seed)

@@ -21,7 +21,7 @@ from o_tui.evolution.watch import HarmWatch, Paired
 from o_tui.guardian.evolving.in_service import InService
 from o_tui.guardian.evolving.seams import Served, Traffic
 from o_tui.guardian.evolving.traffic import SHARES, Step
-from o_tui.guardian.evolving.twin import Beside, Twins
+from o_tui.guardian.evolving.twin import TwinPair, Twins
 from o_tui.protocol import refusals
 
 LOOK_S = 0.05
@@ -183,7 +183,7 @@ class Canary:
         harm = self._judge(beside, served.effects)
         return harm or self._live.add(served, beside.new, beside.new_ok_at_once)
 
-    def _judge(self, beside: Beside, asked: int = 0) -> str:
+    def _judge(self, beside: TwinPair, asked: int = 0) -> str:
         """`asked`: how many effects the canary itself asked for."""
         old, new = beside.old, beside.new
         self._step.pairs += 1

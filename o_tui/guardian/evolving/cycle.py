@@ -16,7 +16,7 @@ from o_tui.evolution import evidence, scoring, versions
 from o_tui.evolution.budget import NOTHING
 from o_tui.evolution.candidates import Target
 from o_tui.evolution.genome import Genome
-from o_tui.guardian.evolving import apart, finals, resuming
+from o_tui.guardian.evolving import finals, offload, resuming
 from o_tui.guardian.evolving.evolution_book import Book
 from o_tui.guardian.evolving.generations import Generations
 from o_tui.guardian.evolving.making import Job, Making, RejectedError, Tried, text_of
@@ -230,7 +230,7 @@ class _One:
     async def _choose(self, found: Tried) -> None:
         """The row is about this candidate from now on; what it can do at most is read from it."""
         after = text_of(found.candidate.source)
-        risk = await apart.risk_of(self._target.source, after)
+        risk = await offload.risk_of(self._target.source, after)
         await self._book.change(self._row, **found.found, risk=risk)
         if self._job.wanted > 1:
             await asyncio.to_thread(self._genome.choose, self._row["id"], found.revision)

@@ -17,7 +17,7 @@ from o_tui.evolution import arbiter
 from o_tui.evolution.budget import Budget, BudgetSpentError
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.history import gene_path
-from o_tui.guardian.evolving import again, blue, chronicle, partial, resuming
+from o_tui.guardian.evolving import blue_team, chronicle, partial, resuming, second_run
 from o_tui.guardian.evolving.choosing import Choosing
 from o_tui.guardian.evolving.cycle import Cycle
 from o_tui.guardian.evolving.deploying import Deploying
@@ -164,8 +164,8 @@ class Evolutions:
         more: dict[str, Any] = {"hypothesis": hypothesis, "metric": metric}
         if repair:
             kept = await self._attacks.of(gene)
-            goal = goal.strip() or blue.goal(gene, kept)
-            more |= {"metric": "errors", "why": blue.why(kept)}
+            goal = goal.strip() or blue_team.goal(gene, kept)
+            more |= {"metric": "errors", "why": blue_team.why(kept)}
         check_asked(origin, source, goal)
         size = size_of(origin, candidates, population, generations)
         spent = budget_of(budget or {}, self.settings)
@@ -233,7 +233,7 @@ class Evolutions:
         return begun
 
     async def measure_again(self, id: str, digest: str, operator: Operator) -> dict[str, Any]:
-        """Another shadow run of what waits: {evolution, again}; its evidence replaces the old one. See again.py.
+        """Another shadow run of what waits: {evolution, again}; its evidence replaces the old one. See second_run.py.
 
         Raises:
             NotFoundError, RefusedError: As Deploying.reopen; or too many evolutions wait.
@@ -243,7 +243,7 @@ class Evolutions:
 
         async def reopened() -> dict[str, Any]:
             row = await self._deploying.reopen(id, digest, operator)
-            self._follow(row["id"], again.measure(self._book, self.measuring, row, self.settings, self._turn))
+            self._follow(row["id"], second_run.measure(self._book, self.measuring, row, self.settings, self._turn))
             return {"evolution": row["id"], "again": row["again"]}
 
         return await self._act(reopened())
@@ -309,7 +309,7 @@ class Evolutions:
         for row in await self._book.page(1_000, RUNNING):
             told = f"{row['id']} ({row['gene']}) was interrupted by the guardian's end"
             if row.get("again") and row["state"] == "shadow":
-                await again.put_back(self._book, row, "the guardian ended in the middle")
+                await second_run.put_back(self._book, row, "the guardian ended in the middle")
             elif why := resuming.why_not(row, head):
                 await self._book.change(row, state="failed", reason=f"interrupted: {why}")
                 self._event("warning", told, row)

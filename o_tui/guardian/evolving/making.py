@@ -19,7 +19,7 @@ from o_tui.evolution.budget import Budget, Cost
 from o_tui.evolution.candidates import Candidate, Member, NoCandidateError, Source, Target, operator_of
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.validation import Validation
-from o_tui.guardian.evolving import blue
+from o_tui.guardian.evolving import blue_team
 from o_tui.guardian.evolving.diffing import diff_of
 from o_tui.guardian.evolving.evolution_book import Book
 from o_tui.guardian.evolving.measuring import Measured
@@ -210,7 +210,7 @@ class Making:
         main = files.get(path_of(row["gene"]))
         reference = main.encode() if main is not None else None
         result = await validate_apart(
-            row["gene"], candidate.source, reference, kept, files=files, repair=blue.repairs(row), reading=reading
+            row["gene"], candidate.source, reference, kept, files=files, repair=blue_team.repairs(row), reading=reading
         )
         if result.attack is not None:
             await self._attacks.add(msgspec.structs.replace(result.attack, found_by=revision or row["id"]))

@@ -19,7 +19,7 @@ from o_tui.evolution.adversarial import Round, Rounds, Versions
 from o_tui.evolution.attacks import Attack, attack
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.probe.case import Case, show
-from o_tui.guardian.evolving import blue
+from o_tui.guardian.evolving import blue_team
 from o_tui.guardian.evolving.attack_writer import Writer
 from o_tui.guardian.evolving.orders import Order, Report
 from o_tui.guardian.evolving.perception import Intent
@@ -227,4 +227,4 @@ class RedTeam:
         text = safe(f"an attack breaks {made.gene}: {made.function}: {made.expected}: {shown}")[:400]
         figures = {"inputs": report.cases, "cpu_s": report.cpu_s, "signature": made.signature}
         self._told("warning", text, {"gene": made.gene, **figures})
-        self._raised(Intent(made.gene, blue.METRIC, text, blue.stand(made), figures, "errors"))
+        self._raised(Intent(made.gene, blue_team.METRIC, text, blue_team.stand(made), figures, "errors"))

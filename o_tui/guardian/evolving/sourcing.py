@@ -14,7 +14,7 @@ from o_tui.evolution import scoring
 from o_tui.evolution.budget import Budget, Cost, limit_of
 from o_tui.evolution.candidates import FileSource, Member, ModelSource, OperatorSource, Origin, Source, operator_of
 from o_tui.evolution.genome import Genome
-from o_tui.guardian.evolving import apart
+from o_tui.guardian.evolving import offload
 from o_tui.guardian.evolving.choosing import Choosing
 from o_tui.guardian.evolving.evolution_book import Book
 from o_tui.guardian.evolving.making import Job
@@ -88,11 +88,11 @@ class Sourcing:
 
     def _source(self, name: str, state: dict[str, Any] | None, budget: Budget) -> Source:
         if name == "llm":
-            return ModelSource(self._surroundings.ask_model, apart.answer_of, budget.spend)
+            return ModelSource(self._surroundings.ask_model, offload.answer_of, budget.spend)
         seed = secrets.randbits(32)
 
         async def propose(asked: dict[str, Any]) -> dict[str, Any]:
-            made: dict[str, Any] = await apart.call("propose", asked)
+            made: dict[str, Any] = await offload.call("propose", asked)
             return made
 
         return OperatorSource(propose, state, seed=seed, several=name == "others")

@@ -35,7 +35,7 @@ _REQUEST_ID_BYTES = 11
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class TwinPair:
     """How old and new code took one request the last time, what the sandbox refused the new one, and all its tries.
 
     `tries` says of each whether the old and the new code answered; of one try, it may be left out.
@@ -94,7 +94,7 @@ class Twins:
         self._refused: dict[tuple[str, str], Refusal] = {}
         self._pairs = 0
 
-    async def pair(self, request: RecordedRequest) -> Beside:
+    async def pair(self, request: RecordedRequest) -> TwinPair:
         """Gives both the same request. Where only one fails, both get it again: machines stall, code fails again.
 
         Raises:
@@ -112,7 +112,7 @@ class Twins:
         while tries[0][0] != tries[0][1] and len(tries) < TRIES:
             old, new = await self._both(request)
             tries.append((old.ok, new.ok))
-        return Beside(old, new, tuple(self._refused.values()), tuple(tries))
+        return TwinPair(old, new, tuple(self._refused.values()), tuple(tries))
 
     async def close(self) -> None:
         """Ends both."""

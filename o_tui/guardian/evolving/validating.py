@@ -1,7 +1,7 @@
 """Validation in processes apart: no source can crash the guardian's parser, hold its interpreter's lock, or run in it.
 
-The stages that only read come first (reading.py, in a confined process), then the checkers (linting.py). What passes
-them is executed in confined forks: kept attacks, the differential probe, the genome's tests (probing.py).
+The stages that only read come first (static_checks.py, in a confined process), then the checkers (linting.py). What
+passes them is executed in confined forks: kept attacks, the differential probe, the genome's tests (probing.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from o_tui.evolution.validation import Stage, Validation, name_of, validate
 from o_tui.guardian.evolving import linting
 from o_tui.guardian.evolving.orders import CPU_S, Order, Report
 from o_tui.guardian.evolving.prober import Prober
-from o_tui.guardian.evolving.reading import read
+from o_tui.guardian.evolving.static_checks import read
 from o_tui.paths import shipped
 from o_tui.protocol.errors import OError
 from o_tui.protocol.safe_text import safe

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from o_tui import _native
-from o_tui.guardian.fleet.allowance import Allowance
 from o_tui.guardian.fleet.channel import Channel
-from o_tui.guardian.fleet.confined import CONFINED, lacks
+from o_tui.guardian.fleet.confinement import CONFINED, lacks
 from o_tui.guardian.fleet.nursery import Fork
 from o_tui.guardian.fleet.processes import Watch
+from o_tui.guardian.fleet.token_bucket import TokenBucket
 from o_tui.guardian.storage.violations import Refused
 from o_tui.protocol import frames, messages
 from o_tui.protocol.errors import FrameError, OError, RefusedError
@@ -90,7 +90,7 @@ class Instance:
         self.last = messages.Heartbeat()
         self.requests = 0
         self.unwritten_bytes = 0
-        self.words = Allowance(*WORDS)
+        self.words = TokenBucket(*WORDS)
         self.cause = ""
         self.killed_by_us = ""
         self.offence = ""

@@ -25,7 +25,7 @@ from distributed import Client, Security
 from distributed.scheduler import KilledWorker
 
 from o_tui import __version__
-from o_tui.programs import carried
+from o_tui.programs import bundle
 from o_tui.programs.cluster import worker
 from o_tui.programs.cluster.batches import AHEAD, BATCH, LOSSES, Batches
 from o_tui.programs.cluster.parcels import Batch, Done
@@ -48,7 +48,7 @@ class Courier:
         self._reader = reader
         self._writer = writer
         self._setup = setup
-        self._digest = carried.digest(setup)
+        self._digest = bundle.digest(setup)
         self._batches = Batches(1)
         self._tasks = self._workers = 0
         self._group = asyncio.TaskGroup()
@@ -177,7 +177,7 @@ async def _main(control: socket.socket, address: str) -> None:
     setup = await _receive(reader, Setup)
     try:
         dask = await _connected(address)
-        courier = Courier(dask, reader, writer, carried.packed(setup))
+        courier = Courier(dask, reader, writer, bundle.packed(setup))
         await courier.begin()
     except OError as error:
         _send(writer, Ready(error=f"{error}; {error.hint}" if error.hint else str(error)))

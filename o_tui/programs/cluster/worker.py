@@ -13,7 +13,7 @@ import threading
 import msgspec
 
 from o_tui import __version__, _native
-from o_tui.programs import carried
+from o_tui.programs import bundle
 from o_tui.programs.cluster.parcels import Batch, Done
 from o_tui.programs.lane import Lane
 from o_tui.programs.orders import Answer, Order, Setup
@@ -108,7 +108,7 @@ def _seat(batch: Batch) -> Seat | None:
     if batch.setup is None:
         return None
     _let_go()
-    if carried.digest(batch.setup) != batch.digest:
+    if bundle.digest(batch.setup) != batch.digest:
         raise OSError("the evaluator's files came damaged")
     _mine.seat = seat = Seat(batch.setup, batch.digest)
     return seat

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from o_tui.guardian.ticket import Ticket
 
 
-class Waiting:
+class RequestQueue:
     """The requests that are at no instance."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What runs beside everything else until the guardian stops: single tasks, and rounds that come again and again.
+"""Background tasks of the guardian: single ones, and rounds that come again and again, until it stops.
 
 No failure goes unseen, and a round that fails is not the last one: a full disk or a locked database passes.
 """
@@ -23,7 +23,7 @@ class Tell(Protocol):
         """Tells."""
 
 
-class Beside:
+class Background:
     """The tasks of one guardian."""
 
     def __init__(self, tell: Tell) -> None:

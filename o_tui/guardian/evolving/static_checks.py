@@ -1,6 +1,6 @@
 """The stages that only read (evolution/validation), in a confined process that imports little and ends at once.
 
-python -I -X utf8 -m o_tui.guardian.evolving.reading GENE < SOURCE, REFERENCE > STAGES
+python -I -X utf8 -m o_tui.guardian.evolving.static_checks GENE < SOURCE, REFERENCE > STAGES
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from o_tui.guardian.beside import Beside
+from o_tui.guardian.background import Background
 from o_tui.protocol.errors import PeerError
 
 
@@ -19,7 +19,7 @@ class Told:
 
 async def test_a_round_that_fails_is_told_once_and_comes_again() -> None:
     told = Told()
-    beside = Beside(told)
+    background = Background(told)
     well = asyncio.Event()
     rounds = 0
 
@@ -32,10 +32,10 @@ async def test_a_round_that_fails_is_told_once_and_comes_again() -> None:
             raise KeyError("a defect")
         well.set()
 
-    beside.every(0.0, "old rows could not be removed", work)
+    background.every(0.0, "old rows could not be removed", work)
     async with asyncio.timeout(5):
         await well.wait()
-    await beside.stop()
+    await background.stop()
     assert told.rows == [
         ("failed", "warning", "old rows could not be removed: it is tried again: the disk is full"),
         ("defect", "error", "old rows could not be removed: it is tried again: KeyError: 'a defect'"),
@@ -44,18 +44,18 @@ async def test_a_round_that_fails_is_told_once_and_comes_again() -> None:
 
 async def test_a_task_that_dies_is_seen() -> None:
     told = Told()
-    beside = Beside(told)
+    background = Background(told)
 
     async def work() -> None:
         raise ValueError("a defect")
 
-    await asyncio.wait([beside.spawn(work())])
+    await asyncio.wait([background.spawn(work())])
     await asyncio.sleep(0)
     assert told.rows == [("defect", "error", "a task ended: ValueError: a defect")]
 
 
 async def test_what_is_stopped_has_cleaned_up_when_stop_returns() -> None:
-    beside = Beside(Told())
+    background = Background(Told())
     begun, cleaned = asyncio.Event(), False
 
     async def work() -> None:
@@ -67,7 +67,7 @@ async def test_what_is_stopped_has_cleaned_up_when_stop_returns() -> None:
             await asyncio.sleep(0)
             cleaned = True
 
-    beside.spawn(work())
+    background.spawn(work())
     await begun.wait()
-    await beside.stop()
+    await background.stop()
     assert cleaned

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-class Allowance:
+class TokenBucket:
     """A bucket of tokens; `refused` counts those that were not there."""
 
     def __init__(self, burst: int, each_s: float, clock_s: Callable[[], float] = time.monotonic) -> None:

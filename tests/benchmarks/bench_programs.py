@@ -6,12 +6,10 @@ folder; its model is a server here that answers at once, and it evaluates in two
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
 import time
-import venv
 from pathlib import Path
 
 from o_tui.programs import outcome, starting
@@ -20,10 +18,10 @@ from o_tui.programs.lane import Lane
 from o_tui.programs.orders import Order
 from o_tui.programs.starting import Wish, begin, resume
 from tests.benchmarks import report
+from tests.benchmarks.peers import python_with
 from tests.benchmarks.report import Figure, median, percentile
 from tests.support.user_programs import GOOD, Bench, bench, files, setup_of
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "o-tui-bench" / "programs"
 PEER = "openevolve==0.4.1"
 PACKING = Path(__file__).parents[2] / "data" / "programs" / "circle_packing"
 EVALUATIONS, QUICK = 900, 300
@@ -34,20 +32,6 @@ BAD = {
     "SIGKILL": "import os\n\n\ndef score():\n    os.kill(os.getpid(), 9)\n",
     "1.5 GB": "def score():\n    return float(len(bytearray(1_500_000_000)))\n",
 }
-
-
-def peer_python() -> Path | None:
-    """The interpreter of the peer's virtual environment; None if it cannot be installed."""
-    python = CACHE / "bin" / "python"
-    try:
-        if not (CACHE / "done").exists():
-            venv.create(CACHE, with_pip=True)
-            subprocess.run([python, "-m", "pip", "install", "-q", PEER], check=True, capture_output=True, timeout=600)
-            (CACHE / "done").touch()
-    except (OSError, subprocess.SubprocessError) as error:
-        print(f"skipped: the peer could not be installed ({error})", file=sys.stderr)
-        return None
-    return python
 
 
 def peer_rate(python: Path, program: Path, evaluator: Path, count: int) -> float:
@@ -133,7 +117,7 @@ def figures() -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="o-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        python = peer_python()
+        python = python_with("programs", PEER)
         program, evaluator = files(folder / "peer")
         lanes, runs, peers = [], [], []
         for turn in range(3):  # by turns, so that the machine's other work meets all of them

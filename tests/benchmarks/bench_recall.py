@@ -24,6 +24,7 @@ from o_tui.agent.state import State
 from o_tui.bench import recall
 from o_tui.protocol import checkpoint
 from tests.benchmarks import report, shadows
+from tests.benchmarks.peers import python_with
 from tests.benchmarks.report import Figure, median, percentile
 from tests.support.agents import block
 
@@ -130,16 +131,8 @@ def of_state(count: int) -> list[Figure]:
 
 def tantivy(said: list[str], asked: list[str]) -> float | None:
     """The peer's p50, in a virtual environment of its own; None where it cannot be installed."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "o-tui-bench" / PEER.replace("==", "-")
-    python = cache / "bin" / "python"
-    try:
-        if not (cache / "installed").exists():
-            subprocess.run([sys.executable, "-m", "venv", str(cache)], check=True, capture_output=True, timeout=120)
-            install = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", PEER]
-            subprocess.run(install, check=True, capture_output=True, timeout=300)
-            (cache / "installed").touch()
-    except (OSError, subprocess.SubprocessError) as error:
-        print(f"skipped: {PEER} could not be installed ({error})", file=sys.stderr)
+    python = python_with("recall", PEER)
+    if python is None:
         return None
     with tempfile.TemporaryDirectory(prefix="o-bench-") as folder:
         file = Path(folder) / "texts.json"

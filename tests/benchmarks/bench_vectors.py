@@ -16,6 +16,7 @@ from typing import Any
 
 from o_tui import _native
 from tests.benchmarks import report
+from tests.benchmarks.peers import python_with
 from tests.benchmarks.report import Figure
 
 PEERS = ("numpy==2.4.6", "simsimd==6.5.16", "numkong==7.8.6", "usearch==2.26.6", "faiss-cpu==1.15.1")
@@ -23,23 +24,6 @@ EXACT_PEERS = ("numpy", "simsimd", "numkong", "usearch exact", "faiss flat")
 SIZES = ((1_000, 384), (10_000, 384), (100_000, 384), (1_000, 1536), (10_000, 1536), (100_000, 1536))
 MILLION = (1_000_000, 384)
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-
-
-def peer_python() -> Path | None:
-    """The interpreter of the peers' virtual environment; None if they cannot be installed."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "o-tui-bench" / "vectors"
-    python = folder / "bin" / "python"
-    installed = folder / "installed"
-    try:
-        if not installed.exists() or installed.read_text() != " ".join(PEERS):
-            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, capture_output=True, timeout=120)
-            install = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *PEERS]
-            subprocess.run(install, check=True, capture_output=True, timeout=600)
-            installed.write_text(" ".join(PEERS))
-    except (OSError, subprocess.SubprocessError) as error:
-        print(f"skipped: the peers could not be installed ({error})", file=sys.stderr)
-        return None
-    return python
 
 
 def measured(python: Path, rows: int, size: int) -> dict[str, Any]:
@@ -97,7 +81,7 @@ def of_size(found: dict[str, Any]) -> list[Figure]:
 
 def figures() -> list[Figure]:
     """Every size, one after the other."""
-    python = peer_python()
+    python = python_with("vectors", *PEERS)
     if python is None:
         return []
     sizes = SIZES if "--quick" in sys.argv else (*SIZES, MILLION)

@@ -6,39 +6,19 @@ left out by name.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 from o_tui.bench import wal
 from o_tui.bench.wal import BARE, SAVER
 from tests.benchmarks import report
+from tests.benchmarks.peers import python_with
 from tests.benchmarks.report import Figure
 
 ROUNDS = 5
 PEER = f"{wal.SAVER_PACKAGE}==3.1.2"
 
 
-def peer_python() -> Path | None:
-    """The interpreter of the peer's virtual environment; None if it cannot be installed."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "o-tui-bench" / PEER.replace("==", "-")
-    python = cache / "bin" / "python"
-    try:
-        if not (cache / "installed").exists():
-            subprocess.run([sys.executable, "-m", "venv", str(cache)], check=True, capture_output=True, timeout=120)
-            install = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", PEER]
-            subprocess.run(install, check=True, capture_output=True, timeout=300)
-            (cache / "installed").touch()
-    except (OSError, subprocess.SubprocessError) as error:
-        print(f"skipped: {PEER} could not be installed ({error})", file=sys.stderr)
-        return None
-    return python
-
-
 def figures() -> list[Figure]:
     """The table's lines."""
-    found = wal.measure(ROUNDS, peer_python())
+    found = wal.measure(ROUNDS, python_with("wal", PEER))
     ours, bare, saver = found.results, found.peers[BARE], found.peers.get(SAVER)
     share = found.ratios["operations_to_bare_sqlite3"] * 100
     lines = [

@@ -21,8 +21,8 @@ from o_tui.guardian.core import Guardian
 from o_tui.guardian.evolving import initiative, red_team
 from o_tui.paths import Paths
 from o_tui.protocol.errors import UsageError
-from tests.integration.test_evolve import Operator
 from tests.support.guardians import ECHO, running
+from tests.support.operating import Operator
 
 BAD = '''"""Recall: of the memories that the words find, those with the first word."""
 

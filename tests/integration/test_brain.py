@@ -16,10 +16,9 @@ import pytest
 from o_tui.config import BrainConfig, Config, EvolutionConfig, HealthConfig
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.effects import ANSWER_BYTES
-from o_tui.guardian.main import run
 from o_tui.paths import Paths, shipped
 from tests.support.fake_llm import FakeServer, Step, answer, chunk, delta, event, fake_server, stream
-from tests.support.guardians import until
+from tests.support.guardians import running, until
 
 pytest.importorskip("pydantic_ai", reason="the optional extra llm is not installed")
 KEY = "sk-test-0123456789abcdefghijklmnop"
@@ -39,13 +38,9 @@ async def guardian(workspace: Paths, fake: FakeServer, monkeypatch: pytest.Monke
         brain=BrainConfig(provider="openai", model="fake-1", base_url=f"{fake.url}/v1", timeout_s=5),
         evolution=EvolutionConfig(pairs=6),
     )
-    ready: asyncio.Future[Guardian] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(run(workspace, settings, "process", ready.set_result))
-    started = await asyncio.wait_for(ready, 30)
-    await until(lambda: started.effects.row()["ok"], 30)
-    yield started
-    started.request_stop("the test is over")
-    await task
+    async with running(workspace, settings) as started:
+        await until(lambda: started.effects.row()["ok"], 30)
+        yield started
 
 
 def calls_tool(name: str, arguments: dict[str, Any]) -> list[Step]:

@@ -23,8 +23,8 @@ from o_tui.guardian.evolving import traffic, watching
 from o_tui.guardian.evolving.rollout import Rollout
 from o_tui.paths import Paths
 from o_tui.protocol.errors import OError
-from tests.integration.test_evolve import HEAD, LOUD, Operator
 from tests.support.guardians import ECHO, running, until
+from tests.support.operating import HEAD, LOUD, Operator, operating
 
 PAIRS = 8
 SETTINGS = Config(evolution=EvolutionConfig(pairs=12, request_s=0.5, canary_pairs=PAIRS))
@@ -55,10 +55,7 @@ def _validated_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def operator(workspace: Paths) -> AsyncIterator[Operator]:
-    async with running(workspace, SETTINGS, ECHO) as guardian:
-        someone = Operator(guardian, workspace)
-        for number in range(6):
-            assert await someone.say(f"hello number {number}") == f"hello number {number}"
+    async with operating(workspace, SETTINGS) as someone:
         yield someone
 
 
@@ -87,22 +84,11 @@ async def talkers(operator: Operator, count: int = 6, text: str = LIVE) -> Async
         await asyncio.gather(*tasks)
 
 
-async def pending(operator: Operator, source: str) -> dict[str, Any]:
-    row = await operator.evolve(source)
-    assert row["state"] == "pending", row["reason"]
-    return row
-
-
-async def approve(operator: Operator, row: dict[str, Any]) -> dict[str, Any]:
-    approved: dict[str, Any] = await operator.call("approve", id=row["id"], digest=row["diff_sha256"])
-    return approved
-
-
 async def test_real_requests_are_shared_out_step_by_step(operator: Operator) -> None:
-    row = await pending(operator, LOUD)
+    row = await operator.pending(LOUD)
     seen: list[tuple[float, list[tuple[str, str]]]] = []
     async with talkers(operator) as answers:
-        task = asyncio.create_task(approve(operator, row))
+        task = asyncio.create_task(operator.approve(row))
         while not task.done():
             shown = await operator.call("evolution.show", id=row["id"])
             status = await operator.call("status")
@@ -144,10 +130,10 @@ async def test_a_two_faced_candidate_is_caught_and_nobody_notices(
         operator = Operator(guardian, workspace)
         for number in range(6):
             await operator.say(f"hello number {number}")
-        row = await pending(operator, two_faced(then))
+        row = await operator.pending(two_faced(then))
         async with talkers(operator, 1 if "slow" in reason else 4):
             with pytest.raises(OError, match=r"two-faced: on trial it took .* and failed 0 of 12") as caught:
-                await approve(operator, row)
+                await operator.approve(row)
         assert re.search(reason, str(caught.value)), str(caught.value)
         shown = await operator.call("evolution.show", id=row["id"])
         assert (shown["state"], shown["canary"]["state"]) == ("rolled_back", "harm")
@@ -166,9 +152,9 @@ async def test_a_clock_that_jumps_by_a_day_changes_no_outcome(
     now_ns, jumps = time.time_ns, itertools.cycle((-DAY_NS, 0, DAY_NS))
     monkeypatch.setattr(time, "time_ns", lambda: now_ns() + next(jumps))
     monkeypatch.setattr(watching, "KEEP_PAIRS", 1)
-    row = await pending(operator, LOUD)
+    row = await operator.pending(LOUD)
     async with talkers(operator):
-        promoted = await approve(operator, row)
+        promoted = await operator.approve(row)
         assert promoted["state"] == "promoted", promoted["reason"]
         while (shown := (await operator.call("evolution.show", id=row["id"]))["canary"]).get("requests", 0) < 2 * PAIRS:
             assert shown["state"] == "watching"
@@ -177,9 +163,9 @@ async def test_a_clock_that_jumps_by_a_day_changes_no_outcome(
 
 
 async def test_a_canary_that_is_killed_from_outside_loses_nothing_and_is_started_again(operator: Operator) -> None:
-    row = await pending(operator, LOUD)
+    row = await operator.pending(LOUD)
     async with talkers(operator) as answers:
-        task = asyncio.create_task(approve(operator, row))
+        task = asyncio.create_task(operator.approve(row))
         await until(lambda: operator.guardian.fleet.canary is not None)
         first = operator.guardian.fleet.canary
         assert first is not None
@@ -191,8 +177,8 @@ async def test_a_canary_that_is_killed_from_outside_loses_nothing_and_is_started
 
 async def test_an_operator_ends_a_canary(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traffic, "QUIET_S", 60.0)
-    row = await pending(operator, LOUD)
-    task = asyncio.create_task(approve(operator, row))
+    row = await operator.pending(LOUD)
+    task = asyncio.create_task(operator.approve(row))
     await until(lambda: operator.guardian.fleet.canary is not None)
     back = await operator.call("rollback")
     with pytest.raises(OError, match="stopped by"):
@@ -215,8 +201,8 @@ async def test_an_operator_ends_a_canary_that_is_being_started(
 
     monkeypatch.setattr(traffic, "QUIET_S", 60.0)
     monkeypatch.setattr(Rollout, "_work", held)
-    row = await pending(operator, LOUD)
-    task = asyncio.create_task(approve(operator, row))
+    row = await operator.pending(LOUD)
+    task = asyncio.create_task(operator.approve(row))
     await until(lambda: bool(begun))
     back = asyncio.create_task(operator.call("rollback"))
     await until(lambda: bool(begun[0]._stopped))
@@ -234,8 +220,8 @@ SLOW_LATER = (
 
 
 async def test_harm_after_a_promotion_brings_the_old_code_back(operator: Operator, workspace: Paths) -> None:
-    row = await pending(operator, SLOW_LATER)
-    await approve(operator, row)
+    row = await operator.pending(SLOW_LATER)
+    await operator.approve(row)
     shown = await operator.call("evolution.show", id=row["id"])
     assert (shown["state"], shown["canary"]["state"]) == ("promoted", "watching")
     asked = 0
@@ -269,7 +255,7 @@ async def test_a_gene_brings_the_state_into_its_shape_before_it_serves(operator:
     """The shadows of a trial have no migrated state, so the candidate has to bear the old shape there."""
     source = MIGRATING.replace("if shape != 2", "if shape not in (None, 2)")
     source += "    return [StateUpdate(key='shape', value=2), StateUpdate(key='was', value=old_version)]\n"
-    await approve(operator, await pending(operator, source))
+    await operator.approve(await operator.pending(source))
     tail = [entry["operation"] for entry in await operator.call("wal.tail", n=30)]
     assert tail.count("state_update") == 2
     assert await operator.say("well") == "well"
@@ -285,10 +271,10 @@ async def test_a_gene_brings_the_state_into_its_shape_before_it_serves(operator:
     ids=["raises", "no list", "no operation"],
 )
 async def test_a_state_that_cannot_be_migrated_is_not_deployed_on(operator: Operator, hook: str, reason: str) -> None:
-    row = await pending(operator, MIGRATING.replace("if shape != 2", "if shape not in (None, 2)") + hook)
+    row = await operator.pending(MIGRATING.replace("if shape != 2", "if shape not in (None, 2)") + hook)
     seq = operator.guardian.stores.wal.seq
     with pytest.raises(OError, match="the state could not be migrated"):
-        await approve(operator, row)
+        await operator.approve(row)
     shown = await operator.call("evolution.show", id=row["id"])
     assert shown["state"] == "failed" and reason in shown["reason"], shown["reason"]
     tail = [entry["operation"] for entry in await operator.call("wal.tail", n=30) if entry["seq"] > seq]
@@ -297,8 +283,8 @@ async def test_a_state_that_cannot_be_migrated_is_not_deployed_on(operator: Oper
 
 async def test_a_rollback_brings_the_state_back_on_request(operator: Operator) -> None:
     await operator.call("memory.add", text="the kettle is copper")
-    row = await pending(operator, LOUD)
-    await approve(operator, row)
+    row = await operator.pending(LOUD)
+    await operator.approve(row)
     await operator.call("memory.add", text="the lamp is brass")
     back = await operator.call("rollback", state=True)
     assert back["version"] == "0.2.1" and back["checkpoint"] == row["checkpoint_id"]

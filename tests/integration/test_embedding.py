@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,10 +10,9 @@ import pytest
 
 from o_tui.config import BrainConfig, Config, HealthConfig
 from o_tui.guardian.core import Guardian
-from o_tui.guardian.main import run
 from o_tui.paths import Paths
 from tests.support.fake_llm import FakeServer, Step, fake_server, whole
-from tests.support.guardians import until
+from tests.support.guardians import running, until
 
 pytest.importorskip("pydantic_ai", reason="the optional extra llm is not installed")
 
@@ -29,13 +27,9 @@ async def fake() -> AsyncIterator[FakeServer]:
 async def guardian(workspace: Paths, fake: FakeServer) -> AsyncIterator[Guardian]:
     brain = BrainConfig(provider="openai", model="fake-1", base_url=f"{fake.url}/v1", embedding_model="small")
     settings = Config(health=HealthConfig(max_restarts=1_000_000), brain=brain)
-    ready: asyncio.Future[Guardian] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(run(workspace, settings, "process", ready.set_result))
-    started = await asyncio.wait_for(ready, 30)
-    await until(lambda: started.effects.row()["ok"], 30)
-    yield started
-    started.request_stop("the test is over")
-    await task
+    async with running(workspace, settings) as started:
+        await until(lambda: started.effects.row()["ok"], 30)
+        yield started
 
 
 def vector(*numbers: float) -> list[Step]:

@@ -11,62 +11,21 @@ from typing import Any
 
 import pytest
 
-from o_tui import client
 from o_tui.config import Config, EvolutionConfig
-from o_tui.guardian.core import Guardian
 from o_tui.paths import Paths
 from o_tui.protocol import operations
 from o_tui.protocol.errors import OError, RefusedError
 from tests.support.guardians import ECHO, running, until
+from tests.support.operating import HEAD, LOUD, Operator, operating
 
 SETTINGS = Config(evolution=EvolutionConfig(pairs=12, request_s=0.5, canary_pairs=5))
-HEAD = """from __future__ import annotations
-
-from o_tui.agent.dsl import Context, Request, Say, Steps
-
-
-def respond(request: Request, context: Context) -> Steps:
-"""
 SAME = HEAD + "    text = request.text\n    yield Say(text)\n"
 LATE = "    if context.revision:\n"
-LOUD = HEAD + "    yield Say(request.text.upper())\n"
-
-
-class Operator:
-    """Somebody at a screen: calls the public API over the socket."""
-
-    def __init__(self, guardian: Guardian, place: Paths) -> None:
-        self.guardian = guardian
-        self._place = place
-
-    async def call(self, method: str, **params: Any) -> Any:
-        def work() -> Any:
-            with client.connect(self._place) as connection:
-                return connection.call(method, wait_s=60, **params)
-
-        return await asyncio.to_thread(work)
-
-    async def say(self, text: str) -> str:
-        return str((await self.call("say", text=text))["text"])
-
-    async def evolve(self, source: str, gene: str = "respond", **more: Any) -> dict[str, Any]:
-        begun = await self.call("evolve", gene=gene, source=source, **more)
-        row: dict[str, Any] = await self.call("evolution.wait", id=begun["evolution"])
-        return row
-
-    async def promote(self, source: str) -> dict[str, Any]:
-        row = await self.evolve(source)
-        assert row["state"] == "pending", row["reason"]
-        promoted: dict[str, Any] = await self.call("approve", id=row["id"], digest=row["diff_sha256"])
-        return promoted
 
 
 @pytest.fixture
 async def operator(workspace: Paths) -> AsyncIterator[Operator]:
-    async with running(workspace, SETTINGS, ECHO) as guardian:
-        someone = Operator(guardian, workspace)
-        for number in range(6):
-            assert await someone.say(f"hello number {number}") == f"hello number {number}"
+    async with operating(workspace, SETTINGS) as someone:
         yield someone
 
 

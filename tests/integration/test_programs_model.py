@@ -12,11 +12,9 @@ import pytest
 
 from o_tui import client
 from o_tui.config import BrainConfig, Config, HealthConfig
-from o_tui.guardian.core import Guardian
-from o_tui.guardian.main import run
 from o_tui.paths import Paths
 from tests.support.fake_llm import answer, fake_server
-from tests.support.guardians import until
+from tests.support.guardians import running, until
 from tests.support.user_programs import files
 
 pytest.importorskip("pydantic_ai", reason="the optional extra llm is not installed")
@@ -40,12 +38,9 @@ async def test_a_model_writes_candidates_and_is_told_what_failed(
     async with fake_server() as server:
         server.say(answer("I would rather talk."), answer(BLOCK))
         brain = BrainConfig(provider="openai", model="fake-1", base_url=f"{server.url}/v1", timeout_s=5)
-        ready: asyncio.Future[Guardian] = asyncio.get_running_loop().create_future()
         settings = Config(health=HealthConfig(max_restarts=1_000_000), brain=brain)
-        task = asyncio.create_task(run(workspace, settings, "process", ready.set_result))
-        guardian = await asyncio.wait_for(ready, 30)
-        await until(lambda: guardian.effects.row()["ok"], 30)
-        try:
+        async with running(workspace, settings) as guardian:
+            await until(lambda: guardian.effects.row()["ok"], 30)
             code, events, said = await evolve(workspace, program, evaluator, "--budget", "60", "--llm", "openai:fake-1")
             assert code == 0, said
             by_model = [event for event in events if event.get("operator") == "llm openai:fake-1"]
@@ -56,9 +51,6 @@ async def test_a_model_writes_candidates_and_is_told_what_failed(
             assert "it was tried before" in said or "it changes nothing" in said  # by what the search holds by then
             code, _, said = await evolve(workspace, program, evaluator, "--llm", "openai:other")
             assert code == 2 and "the model is openai:fake-1, not openai:other" in said
-        finally:
-            guardian.request_stop("the test is over")
-            await task
 
 
 async def test_a_guardian_is_started_for_the_model_and_ends_with_the_command(

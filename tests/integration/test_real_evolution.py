@@ -18,9 +18,9 @@ import pytest_asyncio
 from o_tui.config import BrainConfig, Config, EvolutionConfig
 from o_tui.guardian.evolving import red_team
 from o_tui.paths import Paths, locate
-from tests.integration.test_evolve import Operator
 from tests.integration.test_real_llm import KEY, model, port
 from tests.support.guardians import ECHO, running, until
+from tests.support.operating import Operator
 from tests.support.user_programs import files
 
 __all__ = ["model", "port"]

@@ -15,9 +15,8 @@ from o_tui.guardian.surroundings import FleetInstances
 from o_tui.guardian.ticket import Ticket
 from o_tui.paths import Paths
 from tests.integration import test_canary_service as service
-from tests.integration.test_canary_service import approve, pending
-from tests.integration.test_evolve import LOUD, Operator
 from tests.support.guardians import ECHO, running, until
+from tests.support.operating import LOUD, Operator
 
 operator, validated = service.operator, service._validated_quickly
 RATE = 200
@@ -76,8 +75,8 @@ async def test_a_reload_between_two_requests_loses_none(workspace: Paths) -> Non
 
 @pytest.mark.usefixtures("validated")
 async def test_a_canary_under_load_loses_none(operator: Operator) -> None:
-    row = await pending(operator, LOUD)
+    row = await operator.pending(LOUD)
     async with load(operator.guardian) as requests:
-        promoted = await approve(operator, row)
+        promoted = await operator.approve(row)
     assert promoted["state"] == "promoted", promoted["reason"]
     assert requests.answers() == {"hello", "HELLO"}, "old code answered, and the canary"

@@ -14,16 +14,9 @@ class Glyphs:
     dot: str = "·"
     bullet: str = "•"
     prompt: str = "›"
-    up: str = "↑"
-    down: str = "↓"
-    right: str = "→"
     ellipsis: str = "…"
     quote: str = "▎"
     mark: str = "▌"
-    full: str = "█"
-    empty: str = "░"
-    sparks: str = "▁▂▃▄▅▆▇█"
-    cursor: str = "▏"
     expanded: str = "[-]"
     collapsed: str = "[+]"
     ok: str = "[OK]"
@@ -38,16 +31,9 @@ ASCII = Glyphs(
     dot="-",
     bullet="*",
     prompt=">",
-    up="^",
-    down="v",
-    right="->",
     ellipsis="..",
     quote="|",
     mark="|",
-    full="#",
-    empty=".",
-    sparks="_.-=*%#@",
-    cursor="|",
 )
 
 

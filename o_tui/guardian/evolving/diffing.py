@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from pathlib import Path
 
 from o_tui.evolution.history import History
 from o_tui.evolution.repository import open_repository
-from o_tui.protocol.errors import OError
+from o_tui.guardian.evolving import own_program
 
 HERE_BYTES = 16 * 1024
 """Changed files up to this size are compared at once: 2 ms at worst, where 256 KiB can take 300."""
@@ -29,16 +28,8 @@ async def diff_of(genome: History, old: str, new: str) -> str:
 
 
 def _run(path: Path, old: str, new: str) -> str:
-    command = [sys.executable, "-I", "-X", "utf8", "-m", __name__, str(path), old, new]
-    environment = {"PATH": "/usr/bin:/bin"}
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False, env=environment)
-    except subprocess.TimeoutExpired as error:
-        raise OError(f"the diff of {old[:12]} and {new[:12]} took more than {TIMEOUT_S:.0f} s") from error
-    if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no word"]
-        raise OError(f"the diff of {old[:12]} and {new[:12]} failed: {lines[-1][:200]}")
-    return done.stdout.decode("utf-8")
+    what = f"the diff of {old[:12]} and {new[:12]}"
+    return own_program.run(__name__, str(path), old, new, what=what, timeout_s=TIMEOUT_S).decode()
 
 
 def main() -> None:

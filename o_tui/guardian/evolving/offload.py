@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from o_tui import _native
 from o_tui.evolution import answers, candidates, risk
+from o_tui.guardian.evolving import own_program
 from o_tui.protocol.errors import OError
 
 TIMEOUT_S = 60.0
@@ -73,17 +73,7 @@ async def call(job: str, value: dict[str, Any]) -> Any:
 
 
 def _run(job: str, value: dict[str, Any]) -> Any:
-    command = [sys.executable, "-I", "-X", "utf8", "-m", __name__, job]
-    raw = json.dumps(value).encode()
-    environment = {"PATH": "/usr/bin:/bin"}
-    try:
-        done = subprocess.run(command, input=raw, capture_output=True, timeout=TIMEOUT_S, check=False, env=environment)
-    except subprocess.TimeoutExpired as error:
-        raise OError(f"{job} took more than {TIMEOUT_S:.0f} s") from error
-    if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no word"]
-        raise OError(f"{job} failed: {lines[-1][:200]}")
-    return json.loads(done.stdout)
+    return json.loads(own_program.run(__name__, job, what=job, timeout_s=TIMEOUT_S, given=json.dumps(value).encode()))
 
 
 def _import_operators(*, mixing: bool) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 
 import msgspec
 
 from o_tui.guardian.evolving.orders import Order, Report
+from o_tui.guardian.evolving.own_program import ENVIRONMENT, command_of
 from o_tui.protocol.errors import OError
 from o_tui.protocol.safe_text import safe
 
-ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 _SAID_CHARS = 200
 
 
@@ -19,7 +18,7 @@ class Prober:
     """One process for one order. To be left by `with`: then it has ended."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-I", "-X", "utf8", "-m", "o_tui.guardian.evolving.probing"]
+        command = command_of("o_tui.guardian.evolving.probing")
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=ENVIRONMENT)
         self._killed = False

@@ -14,7 +14,7 @@ import msgspec
 
 from o_tui import _native
 from o_tui.evolution.validation import STAGES, Stage, Validation, validate
-from o_tui.guardian.evolving.prober import ENVIRONMENT
+from o_tui.guardian.evolving.own_program import ENVIRONMENT, command_of, last_line
 from o_tui.protocol.safe_text import safe
 
 TIMEOUT_S = 10.0
@@ -24,7 +24,7 @@ _CPU_S = 8
 
 def read(gene: str, raw: bytes, reference: bytes | None) -> Validation:
     """Those stages; a source that crashes or stalls the compiler fails at it. Raises ValueError: no such gene."""
-    command = [sys.executable, "-I", "-X", "utf8", "-m", __name__, gene]
+    command = command_of(__name__, gene)
     given = msgspec.msgpack.encode([raw, reference])
     try:
         done = subprocess.run(
@@ -37,8 +37,7 @@ def read(gene: str, raw: bytes, reference: bytes | None) -> Validation:
     if done.returncode == 2:
         raise ValueError(done.stderr.decode("utf-8", "replace").strip())
     if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no word"]
-        return _failed(f"it cannot be compiled: {lines[-1][:200]}", 0)
+        return _failed(f"it cannot be compiled: {last_line(done.stderr)}", 0)
     return Validation(tuple(Stage(**row) for row in json.loads(done.stdout)))
 
 

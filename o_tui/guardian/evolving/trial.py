@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from o_tui import _native
 from o_tui.evolution.replay import Replay
 from o_tui.evolution.samples import Outcome, RecordedRequest
 from o_tui.guardian.evolving.seams import InstanceDiedError
@@ -91,10 +90,7 @@ class Trial:
 
     def cpu_ns(self) -> int:
         """CPU time of the process so far."""
-        try:
-            return _native.process_cpu_ns(self.pid)
-        except OSError:
-            return 0
+        return self.instance.cpu_ns()
 
     def rss_bytes(self) -> int:
         """Resident memory now."""

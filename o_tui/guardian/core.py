@@ -71,15 +71,7 @@ class Guardian:
         self.health = HealthMonitor(config.health.heartbeat_s, config.health.death_s, self._silent)
         self.pulse = Pulse(self._alive, self._silent, config.health.death_s)
         self.background = Background(self.event)
-        self.effects = Effects(
-            paths,
-            lambda: self.config.brain,
-            stores.brokered,
-            self.health,
-            spawn=self.background.spawn,
-            publish=self.publish,
-            log=self._log,
-        )
+        self.effects = self._new_effects()
         self.stopped = asyncio.Event()
         self.stopping = asyncio.Event()
         self.stop_reason = ""
@@ -97,9 +89,30 @@ class Guardian:
         self.lifecycle = Lifecycle(
             self.replication.append, lambda state: self.publish("telemetry", {"lifecycle": state})
         )
-        self.dispatch = Dispatch(
-            stores.journal,
-            stores.wal,
+        self.dispatch = self._new_dispatch()
+        self.listening = self._new_listening()
+        self.fleet = self._new_fleet(genome)
+        self.checkpoints = self._new_checkpoints()
+        self.ladder = Ladder(self.fleet, start_group=self._start_group, tell=self._moves, give_up=self._give_up)
+        self.tree = new_tree(self.fleet, self.effects, self.config.health, self._happened)
+
+    # --- inside: the parts
+
+    def _new_effects(self) -> Effects:
+        return Effects(
+            self.paths,
+            lambda: self.config.brain,
+            self.stores.brokered,
+            self.health,
+            spawn=self.background.spawn,
+            publish=self.publish,
+            log=self._log,
+        )
+
+    def _new_dispatch(self) -> Dispatch:
+        return Dispatch(
+            self.stores.journal,
+            self.stores.wal,
             self.replication,
             on_event=self._chat_event,
             on_change=self._chat_changed,
@@ -108,36 +121,8 @@ class Guardian:
             brain=self.effects.model,
             embedder=self.effects.embedder,
         )
-        self.listening = self._listen()
-        self.fleet = Fleet(
-            paths,
-            stores.wal,
-            stores.vault,
-            self.replication,
-            genome,
-            self.listening,
-            self.health,
-            config.health.heartbeat_s,
-            stores.database.epoch,
-        )
-        self.checkpoints = checkpointing.Checkpointing(
-            stores,
-            self.fleet,
-            self.dispatch,
-            self.lifecycle,
-            settings=lambda: self.config.vault,
-            tell=self.event,
-            publish=self.publish,
-        )
-        self.ladder = Ladder(
-            self.fleet,
-            start_group=self._start_group,
-            tell=self._moves,
-            give_up=self._give_up,
-        )
-        self.tree = new_tree(self.fleet, self.effects, self.config.health, self._happened)
 
-    def _listen(self) -> Listening:
+    def _new_listening(self) -> Listening:
         return Listening(
             lambda: self.fleet,
             self.dispatch,
@@ -150,6 +135,30 @@ class Guardian:
             intent=self._asked,
             died=lambda crashed: self.ladder.died(crashed=crashed),
             served=self._served,
+        )
+
+    def _new_fleet(self, genome: Genome) -> Fleet:
+        return Fleet(
+            self.paths,
+            self.stores.wal,
+            self.stores.vault,
+            self.replication,
+            genome,
+            self.listening,
+            self.health,
+            self.config.health.heartbeat_s,
+            self.stores.database.epoch,
+        )
+
+    def _new_checkpoints(self) -> checkpointing.Checkpointing:
+        return checkpointing.Checkpointing(
+            self.stores,
+            self.fleet,
+            self.dispatch,
+            self.lifecycle,
+            settings=lambda: self.config.vault,
+            tell=self.event,
+            publish=self.publish,
         )
 
     @property

@@ -18,6 +18,8 @@ from o_tui.evolution.budget import NOTHING, Cost
 Origin = Literal["file", "llm", "operators", "others", "part", "edit"]
 SEVERAL_TRIES = 6
 """How many proposals of the operators are made for one that mixes several parents."""
+BATCH = 8
+"""How many changes the operators make at once, where nobody says how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,6 @@ class OperatorSource:
         state: Mapping[str, Any] | None,
         *,
         seed: int,
-        batch: int = 8,
         several: bool = False,
     ) -> None:
         """Begins, or goes on where an earlier one left off.
@@ -196,14 +197,12 @@ class OperatorSource:
             apart: Does `propose_apart` where it holds up nobody.
             state: What `state` was.
             seed: Of all chance.
-            batch: How many changes are made at once.
             several: See above.
         """
         self.state = dict(state) if state else None
         self.used = False
         self._apart = apart
         self._seed = seed
-        self._batch = batch
         self._several = several
         self._made: list[dict[str, Any]] = []
         self._learned: list[dict[str, Any]] = []
@@ -239,7 +238,7 @@ class OperatorSource:
             "state": self.state,
             "learned": self._learned,
             "archive": [[each.id, each.source, _finite(each.score), each.parent, each.operator] for each in archive],
-            "count": self._batch if count is None else count,
+            "count": BATCH if count is None else count,
             "several": self._several,
         }
         self.used = True

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -28,6 +28,8 @@ SHARE = 0.2
 KINDS = 64
 AGAIN = "again"
 """The operator of a row that only measures a member once more: it is no new one."""
+ADDING = frozenset({"statements"})
+"""Operators that add for adding's sake: of equal members theirs come later, else the newest first."""
 _BEST_SHARE = 0.7
 _TOURNAMENT = 2
 _HOMES = 512
@@ -64,22 +66,14 @@ class Island:
 class Population:
     """The members of an archive that may be parents. The same archive and the same chance give the same."""
 
-    def __init__(
-        self,
-        kind: Callable[[Scored], str],
-        *,
-        never_for_its_own_sake: Iterable[str] = (),
-        state: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, kind: Callable[[Scored], str], state: Mapping[str, Any] | None) -> None:
         """Begins, or goes on.
 
         Args:
             kind: Says which idea a member is; asked once for each.
-            never_for_its_own_sake: Operators that only add: of equal members theirs come later, else the newest first.
-            state: What `state()` gave; it counts for the archive that it was made of.
+            state: What `state()` gave, if any; it counts for the archive that it was made of.
         """
         self._kind = kind
-        self._plain = frozenset(never_for_its_own_sake)
         self._state = dict(state or {})
         self._forget()
 
@@ -137,7 +131,7 @@ class Population:
 
     def _goes_before(self, member: Scored, other: Scored) -> bool:
         if equal(member.score, other.score):
-            return member.operator not in self._plain
+            return member.operator not in ADDING
         return member.score > other.score
 
     # --- whose turn it is

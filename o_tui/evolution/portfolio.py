@@ -86,7 +86,7 @@ class Portfolio:
         self._climb: list[float] = state.get("climb", [])
         self._best: list[float] = list(state.get("best", ()))
         self._newest: Scored | None = None
-        self._population = Population(self._kind, never_for_its_own_sake=("statements",), state=state.get("population"))
+        self._population = Population(self._kind, state.get("population"))
         self._initial: Module | None = None
         self._kinds: dict[str, str] = {}
         self._refused: set[str] = set()

@@ -40,7 +40,7 @@ def kind(member: Scored) -> str:
 
 
 def fresh(state: dict[str, Any] | None = None) -> Population:
-    return Population(kind, never_for_its_own_sake=("statements",), state=state)
+    return Population(kind, state)
 
 
 class Living(RuleBasedStateMachine):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o_tui.evolution import faces
+from o_tui.evolution import two_faced
 from o_tui.guardian.evolving.traffic import LONGEST_S, QUIET_S, SHARES, Step, takes
 
 SHARE = st.floats(0.0, 1.0)
@@ -57,7 +57,7 @@ TRIAL = {"pairs": 60, "errors": {"main": 0, "candidate": 0}, "latency": {"ratio_
 
 
 def test_who_behaved_on_trial_and_not_in_service_is_two_faced() -> None:
-    assert faces.in_words(TRIAL, "it ended: exit 3") == (
+    assert two_faced.in_words(TRIAL, "it ended: exit 3") == (
         "two-faced: on trial it took 0.98 times main's time and failed 0 of 60 requests (main 0);"
         " in service: it ended: exit 3"
     )
@@ -69,6 +69,6 @@ def test_who_behaved_on_trial_and_not_in_service_is_two_faced() -> None:
     ids=["failed", "slow"],
 )
 def test_whose_trial_had_shown_it_is_not(trial: dict[str, Any]) -> None:
-    said = faces.in_words(TRIAL | trial, "slow")
+    said = two_faced.in_words(TRIAL | trial, "slow")
     assert said.startswith("slow; on trial it took") and "two-faced" not in said
-    assert faces.in_words({}, "slow") == "slow"
+    assert two_faced.in_words({}, "slow") == "slow"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from o_tui.config import EvolutionConfig
-from o_tui.evolution import faces, workloads
+from o_tui.evolution import two_faced, workloads
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.history import gene_path
 from o_tui.evolution.samples import RecordedRequest
@@ -117,7 +117,7 @@ class Rollout:
             self._canary = None
         if harm:
             await self._traffic.end(at_once=True)
-            raise Harmed(harm if canary.stopped else faces.in_words(row["evidence"], harm))
+            raise Harmed(harm if canary.stopped else two_faced.in_words(row["evidence"], harm))
 
     async def _canary_of(self, row: dict[str, Any], old: Code, new: Code) -> Canary:
         work, said = await self._work(row), row["canary"]

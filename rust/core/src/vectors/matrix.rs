@@ -27,25 +27,18 @@ impl<'a> Matrix<'a> {
         self.mask.is_none_or(|mask| mask[row] != 0)
     }
 
-    /// Offers the scores of these rows, one after the other; no array of scores is made.
+    /// Offers the scores of these rows, a few of which are made at a time.
     pub fn scan(&self, query: &[f32], rows: Range<usize>, top: &mut Top) {
-        let last = self.ids.len().saturating_sub(1);
-        let mut row = rows.start;
-        while row + 4 <= rows.end {
-            let four = [row, row + 1, row + 2, row + 3];
-            let next = four.map(|row| self.row((row + 4).min(last)));
-            let scores = self.kernel.dots(four.map(|row| self.row(row)), next, query);
-            for (row, score) in four.into_iter().zip(scores) {
-                if score >= top.worst() && self.allows(row) {
-                    top.offer(score, self.ids[row]);
+        const AT_ONCE: usize = 8 * BLOCK;
+        let mut scores = [0.0; AT_ONCE];
+        for start in rows.clone().step_by(AT_ONCE) {
+            let scores = &mut scores[..AT_ONCE.min(rows.end - start)];
+            let numbers = &self.rows[start * self.dimensions..];
+            self.kernel.row_dots(numbers, query, scores);
+            for (row, score) in (start..).zip(scores) {
+                if *score >= top.worst() && self.allows(row) {
+                    top.offer(*score, self.ids[row]);
                 }
-            }
-            row += 4;
-        }
-        for row in row..rows.end {
-            if self.allows(row) {
-                let score = self.kernel.dot(self.row(row), query);
-                top.offer(score, self.ids[row]);
             }
         }
     }

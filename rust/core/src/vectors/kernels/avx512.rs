@@ -33,39 +33,103 @@ const AHEAD: usize = 16384;
 /// time beyond them than with the next four blocks).
 const CODES_AHEAD: usize = 1024;
 
-/// The query is loaded once for all rows; two sums a row hide the latency of FMA. Four rows side by side are more streams
-/// than the processor follows by itself: the next ones are fetched meanwhile.
+/// Rows that are scored side by side.
+const ABREAST: usize = 4;
+
+/// `row · query` of some rows. The rows of `next` are fetched meanwhile.
 #[target_feature(enable = "avx512f")]
 pub(super) fn dots<const ROWS: usize>(
     rows: [&[f32]; ROWS],
     next: [&[f32]; ROWS],
     query: &[f32],
 ) -> [f32; ROWS] {
-    let length = query.len();
-    let rows = rows.map(|row| &row[..length]);
+    let mut starts = [std::ptr::null(); ROWS];
+    let mut fetched = starts;
+    for (at, row) in rows.iter().enumerate() {
+        assert!(row.len() >= query.len());
+        (starts[at], fetched[at]) = (row.as_ptr(), next[at].as_ptr());
+    }
+    // SAFETY: every row is as long as the query.
+    unsafe { abreast(starts, Some(fetched), query) }
+}
+
+/// All rows in one function, so that the processor begins to read the next four before it has finished these (measured
+/// from memory, on Zen 5: a fifth less time than with a call for each four).
+///
+/// Fetched: the next rows are. Four rows side by side are more streams than Intel's processors follow by themselves (4.8 ms
+/// without fetching, 3.1 with it); those of AMD do, and lose a tenth by it.
+#[target_feature(enable = "avx512f")]
+pub(super) fn row_dots<const FETCHED: bool>(rows: &[f32], query: &[f32], out: &mut [f32]) {
+    let size = query.len();
+    assert!(rows.len() >= size * out.len());
+    let (fours, rest) = out.as_chunks_mut::<ABREAST>();
+    let mut row = rows.as_ptr();
+    for out in fours {
+        let mut starts = [row; ABREAST];
+        let mut next = starts;
+        for (start, next) in starts.iter_mut().zip(&mut next) {
+            *start = row;
+            *next = row.wrapping_add(ABREAST * size);
+            row = row.wrapping_add(size);
+        }
+        // SAFETY: there are as many rows as numbers in `out`, each as long as the query.
+        *out = unsafe { abreast(starts, FETCHED.then_some(next), query) };
+    }
+    for out in rest {
+        // SAFETY: as above.
+        [*out] = unsafe { abreast([row], None, query) };
+        row = row.wrapping_add(size);
+    }
+}
+
+/// The query is loaded once for all rows; two sums a row hide the latency of FMA. No closures and no checks in it: what is
+/// generic over a closure is compiled without AVX-512, and called.
+///
+/// # Safety
+/// Each row has as many numbers as the query.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn abreast<const ROWS: usize>(
+    rows: [*const f32; ROWS],
+    next: Option<[*const f32; ROWS]>,
+    query: &[f32],
+) -> [f32; ROWS] {
     let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
+    let (pairs, tail) = query.as_chunks::<{ 2 * LANES }>();
     let mut at = 0;
-    while at + 2 * LANES <= length {
-        let (low, high) = (load(query, at), load(query, at + LANES));
-        for ((row, next), sum) in rows.iter().zip(next).zip(&mut sums) {
-            let next = next.as_ptr().wrapping_add(at);
-            fetch(next.cast(), 0);
-            fetch(next.wrapping_add(LANES).cast(), 0);
-            sum[0] = _mm512_fmadd_ps(load(row, at), low, sum[0]);
-            sum[1] = _mm512_fmadd_ps(load(row, at + LANES), high, sum[1]);
+    for pair in pairs {
+        let (low, high) = (load(pair, 0), load(pair, LANES));
+        for (number, (row, sum)) in rows.iter().zip(&mut sums).enumerate() {
+            if let Some(next) = next {
+                let next = next[number].wrapping_add(at);
+                fetch(next.cast(), 0);
+                fetch(next.wrapping_add(LANES).cast(), 0);
+            }
+            let row = row.wrapping_add(at);
+            // SAFETY: the row has these numbers as the query has them.
+            let numbers = unsafe { _mm512_loadu_ps(row) };
+            sum[0] = _mm512_fmadd_ps(numbers, low, sum[0]);
+            // SAFETY: as above.
+            let numbers = unsafe { _mm512_loadu_ps(row.wrapping_add(LANES)) };
+            sum[1] = _mm512_fmadd_ps(numbers, high, sum[1]);
         }
-        at += 2 * LANES;
+        at += pair.len();
     }
-    let mut which = 0;
-    while at < length {
-        let low = load_tail(query, at);
+    for (which, some) in tail.chunks(LANES).enumerate() {
+        let mask = ((1u32 << some.len()) - 1) as u16;
+        let low = load_tail(some, 0);
         for (row, sum) in rows.iter().zip(&mut sums) {
-            sum[which] = _mm512_fmadd_ps(load_tail(row, at), low, sum[which]);
+            // SAFETY: the mask has a bit for no number that the query, and so the row, does not have.
+            let numbers = unsafe { _mm512_maskz_loadu_ps(mask, row.wrapping_add(at)) };
+            sum[which] = _mm512_fmadd_ps(numbers, low, sum[which]);
         }
-        which = 1;
-        at += LANES;
+        at += some.len();
     }
-    sums.map(|sum| _mm512_reduce_add_ps(_mm512_add_ps(sum[0], sum[1])))
+    let mut scores = [0.0; ROWS];
+    for (score, sum) in scores.iter_mut().zip(sums) {
+        *score = _mm512_reduce_add_ps(_mm512_add_ps(sum[0], sum[1]));
+    }
+    scores
 }
 
 #[target_feature(enable = "avx512f")]

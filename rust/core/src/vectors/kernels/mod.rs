@@ -243,6 +243,36 @@ impl Kernel {
         }
     }
 
+    /// `row · query` of rows that lie one after the other, of as many as there are numbers in `out`.
+    pub fn row_dots(self, rows: &[f32], query: &[f32], out: &mut [f32]) {
+        match self {
+            // Only those of AMD have these instructions beside.
+            // SAFETY: `detect` gives this kernel only where the processor has its instructions.
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 if is_x86_feature_detected!("sse4a") => unsafe {
+                avx512::row_dots::<false>(rows, query, out)
+            },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::row_dots::<true>(rows, query, out) },
+            _ => {
+                const ABREAST: usize = 4;
+                let row = |at: usize| &rows[at * query.len()..][..query.len()];
+                let last = out.len().saturating_sub(1);
+                let (fours, rest) = out.as_chunks_mut::<ABREAST>();
+                let first = ABREAST * fours.len();
+                for (number, out) in fours.iter_mut().enumerate() {
+                    let four = std::array::from_fn::<_, ABREAST, _>(|at| ABREAST * number + at);
+                    let next = four.map(|at| row((at + ABREAST).min(last)));
+                    *out = self.dots(four.map(row), next, query);
+                }
+                for (at, out) in (first..).zip(rest) {
+                    *out = self.dot(row(at), query);
+                }
+            }
+        }
+    }
+
     /// Dot products of the codes of whole blocks with those of up to [`QUERIES`] queries: `out[query][row]`.
     ///
     /// A query is its codes in words of four bytes, a word for each group of dimensions.

@@ -20,8 +20,8 @@ use std::arch::x86_64::{
 use super::super::half::Kind;
 use super::tiles::{Halved, PARTY, Scores, Sums, WIDTH};
 use super::{
-    BLOCK, Dots, Facts, Part, QUERIES, Quantised, Reaching, SPAN_BYTES, STRETCH, TINY, WORD_LANES,
-    many, plain,
+    BLOCK, Dots, Facts, Part, QUERIES, Quantised, Reaching, SPAN_BYTES, STRETCH, TINY, WORD_LANES, many,
+    plain,
 };
 
 const LANES: usize = 16;
@@ -31,7 +31,7 @@ const BYTES: usize = 64;
 const AHEAD: usize = 16384;
 /// The same for codes, of which four streams are read side by side (measured: next to nothing in the caches, a tenth less
 /// time beyond them than with the next four blocks).
-const CODES_AHEAD: usize = 1024;
+pub(super) const CODES_AHEAD: usize = 1024;
 
 /// Rows that are scored side by side.
 const ABREAST: usize = 4;
@@ -225,40 +225,54 @@ fn tile<const BLOCKS: usize, const COUNT: usize>(
     }
 }
 
-/// Codes of six bits are put together from two lines each, four blocks at a time.
+/// Codes of six bits are put together from two lines each, so many blocks at a time, and those so many bytes ahead are
+/// fetched.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-pub(super) fn sketch_dots(blocks: &[u8], query: &[i32], out: &mut Dots) {
-    const BLOCKS: usize = 4;
+pub(super) fn sketch_dots<const BLOCKS: usize, const AHEAD: usize>(
+    blocks: &[u8],
+    query: &[i32],
+    out: &mut Dots,
+) {
     let size = query.len() / 4 * SPAN_BYTES;
     let mut at = 0;
     for blocks in blocks.chunks(BLOCKS * size) {
         if blocks.len() == BLOCKS * size {
-            spans::<BLOCKS>(blocks, query, out, at);
+            spans::<BLOCKS, AHEAD>(blocks, query, out, at);
             at += BLOCKS * BLOCK;
             continue;
         }
         for block in blocks.chunks_exact(size) {
-            spans::<1>(block, query, out, at);
+            spans::<1, AHEAD>(block, query, out, at);
             at += BLOCK;
         }
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn spans<const BLOCKS: usize>(blocks: &[u8], query: &[i32], out: &mut Dots, at: usize) {
+fn spans<const BLOCKS: usize, const AHEAD: usize>(
+    blocks: &[u8],
+    query: &[i32],
+    out: &mut Dots,
+    at: usize,
+) {
     let (words, _) = query.as_chunks::<4>();
     let size = words.len() * SPAN_BYTES;
-    let blocks: [&[u8]; BLOCKS] = std::array::from_fn(|block| &blocks[block * size..][..size]);
+    assert!(blocks.len() >= BLOCKS * size);
     let mut sums = [[_mm512_setzero_si512(); 2]; BLOCKS];
-    for (span, words) in words.iter().enumerate() {
+    let mut first = blocks.as_ptr();
+    for words in words {
         let words = words.map(|word| _mm512_set1_epi32(word));
-        for (block, [even, odd]) in blocks.iter().zip(&mut sums) {
-            let [a, b, c, d] = codes_of_span(block, span);
+        let mut lines = first;
+        for [even, odd] in &mut sums {
+            // SAFETY: every block has three lines of 64 bytes for each span.
+            let [a, b, c, d] = unsafe { codes_of_span::<AHEAD>(lines) };
+            lines = lines.wrapping_add(size);
             *even = _mm512_dpbusd_epi32(*even, a, words[0]);
             *odd = _mm512_dpbusd_epi32(*odd, b, words[1]);
             *even = _mm512_dpbusd_epi32(*even, c, words[2]);
             *odd = _mm512_dpbusd_epi32(*odd, d, words[3]);
         }
+        first = first.wrapping_add(SPAN_BYTES);
     }
     for ([even, odd], out) in sums.into_iter().zip(out[at..].chunks_exact_mut(BLOCK)) {
         store(_mm512_add_epi32(even, odd), out);
@@ -266,16 +280,18 @@ fn spans<const BLOCKS: usize>(blocks: &[u8], query: &[i32], out: &mut Dots, at: 
 }
 
 /// A span's four groups, a byte a code; shifts of 16 bits, because what comes over from the next byte is masked.
+///
+/// # Safety
+/// There are three lines of 64 bytes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn codes_of_span(block: &[u8], span: usize) -> [__m512i; 4] {
+unsafe fn codes_of_span<const AHEAD: usize>(lines: *const u8) -> [__m512i; 4] {
     /// `a & b | c`, bit by bit, of `c`, `a`, `b`.
     const AND_OR: i32 = 0xf8;
-    let lines = block.as_ptr().wrapping_add(span * SPAN_BYTES);
     let [first, second, high] = [0, 1, 2].map(|line| {
         let codes = lines.wrapping_add(line * BYTES);
-        fetch(codes.cast(), CODES_AHEAD);
-        // SAFETY: every block has three lines of 64 bytes for each span.
+        fetch(codes.cast(), AHEAD);
+        // SAFETY: the caller's.
         unsafe { _mm512_loadu_si512(codes.cast()) }
     });
     let low_four = _mm512_set1_epi8(0x0f);

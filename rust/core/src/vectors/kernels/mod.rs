@@ -246,12 +246,9 @@ impl Kernel {
     /// `row · query` of rows that lie one after the other, of as many as there are numbers in `out`.
     pub fn row_dots(self, rows: &[f32], query: &[f32], out: &mut [f32]) {
         match self {
-            // Only those of AMD have these instructions beside.
             // SAFETY: `detect` gives this kernel only where the processor has its instructions.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 if is_x86_feature_detected!("sse4a") => unsafe {
-                avx512::row_dots::<false>(rows, query, out)
-            },
+            Kernel::Avx512 if amd() => unsafe { avx512::row_dots::<false>(rows, query, out) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 | Kernel::Amx => unsafe { avx512::row_dots::<true>(rows, query, out) },
@@ -306,7 +303,14 @@ impl Kernel {
         match self {
             // SAFETY: `detect` gives this kernel only where the processor has its instructions.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::sketch_dots(blocks, query, out) },
+            Kernel::Avx512 if amd() => unsafe {
+                avx512::sketch_dots::<1, { 12 << 10 }>(blocks, query, out)
+            },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 | Kernel::Amx => unsafe {
+                avx512::sketch_dots::<4, { avx512::CODES_AHEAD }>(blocks, query, out)
+            },
             _ => portable::sketch_dots(blocks, query, out),
         }
     }
@@ -477,6 +481,12 @@ impl Kernel {
             _ => plain::square(row),
         }
     }
+}
+
+/// A processor of AMD, which reads from memory best one stream after the other: only those have SSE4a.
+#[cfg(target_arch = "x86_64")]
+fn amd() -> bool {
+    is_x86_feature_detected!("sse4a")
 }
 
 /// The dot product of two vectors of the same length (of the shorter one's).

@@ -25,6 +25,16 @@ fn scores_are_right_to_their_rounding_and_the_same_bits_however_they_are_made() 
             let query = odd(&mut dice, size);
             let four = [0, 1, 2, 3].map(|row| rows[row].as_slice());
             let four = kernel.dots(four, four, &query);
+            for count in [1, 4, 7] {
+                let (mut found, all) = (vec![0.0; count], rows.concat().repeat(2));
+                kernel.row_dots(&all, &query, &mut found);
+                let right = four.iter().cycle();
+                let same = |(found, right): (&f32, &f32)| found.to_bits() == right.to_bits();
+                assert!(
+                    found.iter().zip(right).all(same),
+                    "{kernel:?} {size} {count}"
+                );
+            }
             for (row, score) in rows.iter().zip(four) {
                 assert_eq!(score.to_bits(), kernel.dot(row, &query).to_bits());
                 let products = row.iter().zip(&query);
@@ -337,6 +347,16 @@ fn codes_of_six_bits_are_taken_apart_as_by_the_portable_loops() {
                 let mut out = [0; STRETCH];
                 kernel.sketch_dots(&bytes, &query, &mut out);
                 assert_eq!(out, right, "{kernel:?} {spans} {blocks}");
+            }
+            #[cfg(target_arch = "x86_64")]
+            if Kernel::detect().sketched() {
+                // The way of the processors that are not this one's maker's, too.
+                let (mut one, mut four) = ([0; STRETCH], [0; STRETCH]);
+                // SAFETY: only kernels with AVX-512 have a sketch.
+                unsafe { avx512::sketch_dots::<1, 64>(&bytes, &query, &mut one) };
+                // SAFETY: as above.
+                unsafe { avx512::sketch_dots::<4, 64>(&bytes, &query, &mut four) };
+                assert_eq!((one, four), (right, right), "{spans} {blocks}");
             }
         }
     }

@@ -20,7 +20,7 @@ use std::arch::x86_64::{
 use super::super::half::Kind;
 use super::tiles::{Halved, PARTY, Scores, Sums, WIDTH};
 use super::{
-    BLOCK, Dots, Facts, Part, QUERIES, Quantised, Reaching, SPAN_BYTES, STRETCH, TINY, WORD_LANES, many,
+    BLOCK, Dots, Facts, Part, Quantised, Reaching, SPAN_BYTES, STRETCH, TINY, WORD_LANES, many,
     plain,
 };
 
@@ -155,13 +155,9 @@ fn fetch(address: *const i8, ahead: usize) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
 }
 
-/// Four blocks at a time with one query or two, two with eight: so many sums that none waits for another, and as few loads
-/// as there can be.
+/// Four blocks at a time with one query or two: so many sums that none waits for another, and as few loads as there can be.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(super) fn code_dots(blocks: &[u8], queries: &[&[i32]], out: &mut [[i32; STRETCH]]) {
-    if let Ok(queries) = <[&[i32]; QUERIES]>::try_from(queries) {
-        return by_tiles::<2, QUERIES>(blocks, queries, out);
-    }
     if let Ok(queries) = <[&[i32]; 2]>::try_from(queries) {
         return by_tiles::<4, 2>(blocks, queries, out);
     }

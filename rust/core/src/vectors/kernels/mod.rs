@@ -15,6 +15,8 @@ mod neon;
 mod plain;
 mod portable;
 mod tiles;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 
 #[cfg(test)]
 mod tests;
@@ -208,8 +210,18 @@ impl Kernel {
     pub fn tiled(self, queries: usize) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Kernel::Amx => queries >= WORTH_MANY,
+            Kernel::Amx | Kernel::Avx512 => queries >= WORTH_MANY,
             _ => false,
+        }
+    }
+
+    /// A number of one of many queries is two codes: where to multiply both costs less than to score the rows that one
+    /// leaves open.
+    fn two_codes(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 => false,
+            _ => true,
         }
     }
 
@@ -330,6 +342,9 @@ impl Kernel {
             // SAFETY: `detect` gives this kernel only where the processor has its instructions, and where they are allowed.
             #[cfg(target_arch = "x86_64")]
             Kernel::Amx => unsafe { amx::scores(blocks, tiles, queries, rows, lanes, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 => unsafe { vnni::scores(blocks, tiles, queries, rows, lanes, out) },
             _ => many::scores(blocks, tiles, queries, rows, lanes, out),
         }
     }

@@ -1,9 +1,11 @@
 //! Many queries as tiles: sixteen of them by 64 dimensions, the other side of what a block of rows already is.
 //!
-//! A query's number is one of 16 bits, in two codes of one byte: a high and a low one. Both are multiplied with the rows'
-//! codes, and the two sums are put together in float32. So the query leaves next to nothing out, and what the bounds
-//! allow for is almost only what the rows' codes leave out.
+//! Where multiplying costs little a query's number is one of 16 bits, in two codes of one byte: a high and a low one. Both
+//! are multiplied with the rows' codes, and the two sums are put together in float32. So the query leaves next to nothing
+//! out, and what the bounds allow for is almost only what the rows' codes leave out. Elsewhere it is one code, and what
+//! that leaves out is measured.
 
+use super::super::LONGEST;
 use super::super::aligned::Aligned;
 use super::{BLOCK, GROUP, Kernel, TINY};
 
@@ -11,9 +13,11 @@ use super::{BLOCK, GROUP, Kernel, TINY};
 pub(super) const WIDTH: usize = 64;
 /// Queries that are compared together: those of two tiles, which are multiplied with two blocks in one go.
 pub(in super::super) const PARTY: usize = 32;
-/// Largest number of a query: the high code of it is 127.
+/// Largest number of a query: the high code of it is 127. And where there is one code.
 const LEVELS: f32 = 127.0 * 256.0;
-/// Shorter queries are not compared by codes: what may be lost to denormal numbers would be much beside their scores.
+const ONE_CODE: i8 = 127;
+/// Shorter queries are not compared by codes: what may be lost to denormal numbers would be much beside their scores. Nor
+/// are longer ones than an index takes, whose scores may be infinite.
 const SHORTEST: f32 = 1e-12;
 /// What the rows' codes have added to them.
 const OFFSET: i32 = 128;
@@ -26,7 +30,7 @@ pub(super) type Sums = [[i32; BLOCK]; PARTY];
 #[repr(C, align(64))]
 pub(in super::super) struct Scores(pub [[f32; BLOCK]; PARTY]);
 
-/// What is known of a query beside its codes.
+/// What is known of a query in two codes a number beside these.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Halved {
     /// What a number of 1 stands for; 0 where the codes say nothing.
@@ -36,6 +40,18 @@ pub(super) struct Halved {
     /// The sums of the high codes, and of the numbers of 16 bits.
     pub highs: i32,
     pub numbers: i32,
+}
+
+/// What is known of a query beside its codes.
+#[derive(Clone, Copy)]
+struct Known {
+    /// What a code of 1 stands for, the last one of a number; 0 where the codes say nothing.
+    scale: f32,
+    /// At least the length of the query, and of what its codes leave out.
+    length: f32,
+    error: f32,
+    /// The sums of the codes, of each half.
+    sums: [i32; 2],
 }
 
 /// What is known of a stretch's rows: their steps, and by how much a query of length 1 can score less than the codes say;
@@ -49,7 +65,8 @@ pub(in super::super) struct Margins<'a> {
 
 /// Some queries as codes, [`PARTY`] at most. Scores by them are those of queries of length 1.
 pub(in super::super) struct Tiles {
-    /// The high codes, then the low ones: two tiles of queries one step of dimensions after the other.
+    /// The high codes, then the low ones, or nothing where there is one code: two tiles of queries one step of dimensions
+    /// after the other.
     halves: [Aligned<u8>; 2],
     /// What the sums begin at, so that the rows' offset is gone at the end.
     starts: [Aligned<i32>; 2],
@@ -82,44 +99,74 @@ impl Tiles {
             per_length: 0.0,
             tiny: 0.0,
         };
+        let two = kernel.two_codes();
         for (number, query) in queries.iter().enumerate() {
-            let [high, low] = &mut tiles.halves;
-            let at = number * WIDTH;
-            let halved = kernel.halve(query, LEVELS, &mut high[at..], &mut low[at..]);
-            tiles.note(number, halved, dimensions);
+            let known = tiles.put(number, query, two, kernel);
+            tiles.note(number, known, dimensions);
         }
         for starts in &mut tiles.starts {
             starts.resize(PARTY * BLOCK, 0);
         }
+        if !two {
+            tiles.halves[1] = Aligned::new();
+        }
         tiles
     }
 
+    /// Makes a query's codes. Of two no number leaves out more than half a step and what is rounded on the way.
+    fn put(&mut self, number: usize, query: &[f32], two: bool, kernel: Kernel) -> Known {
+        let [high, low] = &mut self.halves;
+        let (high, low) = (&mut high[number * WIDTH..], &mut low[number * WIDTH..]);
+        if two {
+            let halved = kernel.halve(query, LEVELS, high, low);
+            return Known {
+                scale: halved.scale,
+                length: halved.length,
+                error: 0.51 * halved.scale * (query.len() as f32).sqrt(),
+                sums: [halved.highs, halved.numbers - 256 * halved.highs],
+            };
+        }
+        let mut codes = vec![0; query.len()];
+        let quantised = kernel.quantise(query, ONE_CODE, &mut codes);
+        let mut sum = 0;
+        for (codes, out) in codes.chunks(WIDTH).zip(high.chunks_mut(PARTY * WIDTH)) {
+            for (code, out) in codes.iter().zip(out) {
+                *out = *code as u8;
+                sum += i32::from(*code);
+            }
+        }
+        Known {
+            scale: quantised.scale,
+            length: quantised.length,
+            error: quantised.error,
+            sums: [sum, 0],
+        }
+    }
+
     /// With row = s·c + e and query = t·p + f the exact product differs from s·t·(c·p) by e·query + s·c·f, at most
-    /// |e|·|query| + |s·c|·|f|, as in `CodedQuery`. Here all is divided by |query|. No number of f is more than half a
-    /// step and what is rounded on the way, so |f| is at most 0.51·t·√n. A float32 score differs from the product
+    /// |e|·|query| + |s·c|·|f|, as in `CodedQuery`. Here all is divided by |query|. A float32 score differs from the product
     /// by γ·|row|·|query| at most; what is done with the codes' sums rounds a few times more, each time by u times at
     /// most twice the lengths.
-    fn note(&mut self, number: usize, halved: Halved, dimensions: usize) {
+    fn note(&mut self, number: usize, known: Known, dimensions: usize) {
         const ROUNDING: f32 = f32::EPSILON / 2.0;
         const STEPS: usize = 64;
-        let sums = [halved.highs, halved.numbers - 256 * halved.highs];
-        for (starts, sum) in self.starts.iter_mut().zip(sums) {
+        for (starts, sum) in self.starts.iter_mut().zip(known.sums) {
             let before = number * BLOCK;
             starts.resize(before, 0);
             starts.resize(before + BLOCK, -OFFSET * sum);
         }
-        if halved.length < SHORTEST || halved.scale == 0.0 {
+        if !(SHORTEST..=LONGEST).contains(&known.length) || known.scale == 0.0 {
             return;
         }
-        let left = 0.51 * halved.scale * (dimensions as f32).sqrt() / halved.length;
+        let left = known.error / known.length;
         let rounding = (dimensions + STEPS) as f32 * ROUNDING;
         let rounding = rounding / (1.0 - rounding) * (1.0 + left);
-        self.factors[number] = halved.scale / halved.length;
-        self.lengths[number] = halved.length;
+        self.factors[number] = known.scale / known.length;
+        self.lengths[number] = known.length;
         self.per_length = self
             .per_length
             .max((left + rounding) * (1.0 + 8.0 * ROUNDING));
-        self.tiny = self.tiny.max(TINY / halved.length);
+        self.tiny = self.tiny.max(TINY / known.length);
     }
 
     /// By how much a row with this error and of this length can score more than its codes say, or less.
@@ -133,7 +180,7 @@ impl Tiles {
         self.groups * GROUP * BLOCK
     }
 
-    /// The high codes, and what their sums begin at; then the low ones.
+    /// The high codes, or the only ones, and what their sums begin at; then the low ones.
     pub(super) fn halves(&self) -> [(&[u8], &[i32]); 2] {
         [0, 1].map(|half: usize| (&self.halves[half][..], &self.starts[half][..]))
     }

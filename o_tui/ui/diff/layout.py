@@ -17,8 +17,8 @@ DEFAULT_CONTEXT = 3
 class Row:
     """One row of the view. A `line` row has a left and/or a right line; unified rows have only `left`.
 
-    `file` and `hunk` are indexes (`hunk` counts within the file, -1 above the first); `old_index` and `new_index` are
-    the positions of the lines on their side of the hunk, for the highlighter (-1: not on that side).
+    `file` and `hunk` are indexes (`hunk` counts within the file, -1 above the first); `left_index` and `right_index`
+    are the positions of the lines on their side of the hunk, for the highlighter (-1: not on that side).
     """
 
     kind: RowKind

@@ -46,13 +46,16 @@ async def fill(paths: Paths, *, clean: bool) -> None:
             await _checkpoint(vault, wal)
             await audit.approve_row(
                 who="me",
-                how="uid",
-                verdict="approve",
+                uid=1000,
+                how="socket peer",
+                place="local",
+                verdict="approved",
                 evolution="e",
                 base="",
                 revision="r",
                 diff_sha256="d",
                 evidence_sha256="e",
+                reason="",
             )
     if clean:
         await database.close()

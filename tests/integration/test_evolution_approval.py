@@ -27,7 +27,7 @@ async def test_an_approved_candidate_runs_and_is_a_version(desk: Desk, world: Wo
     assert await desk.verdicts() == [("approved", row["id"])]
     (approval,) = await desk.audit.page()
     assert approval["diff_sha256"] == row["diff_sha256"] and approval["evidence_sha256"] == row["evidence_sha256"]
-    assert approval["how"].startswith("uid 1000, socket peer")
+    assert (approval["uid"], approval["how"], approval["place"]) == (1000, "socket peer", "local")
     log = (desk.genome.path / "CHANGELOG.md").read_text()
     assert "latency -50.0 %" in log and "approved by ann" in log
     assert (await desk.evolutions.reports.show(row["id"]))["state"] == "promoted"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 import pytest
 
@@ -8,22 +9,27 @@ from o_tui.guardian.storage.audit import Audit
 from o_tui.paths import Paths
 from tests.support.storage import opened
 
-ROW = {
+ROW: dict[str, Any] = {
+    "uid": 5,
     "how": "socket peer",
+    "place": "pts/1",
     "evolution": "e1",
     "base": "b",
     "revision": "r",
     "diff_sha256": "d",
     "evidence_sha256": "e",
+    "reason": "",
 }
 
 
 async def test_verdicts_are_chained(workspace: Paths) -> None:
     async with opened(workspace) as database:
         audit = Audit(database)
-        first = await audit.approve_row(who="ann", verdict="approve", uid=5, place="pts/1", **ROW)
-        await audit.add({**ROW, "by": "ben", "verdict": "reject", "reason": "too slow", "evolution": "e2", "uid": 6})
-        assert (first["number"], first["who"], first["uid"]) == (1, "ann", 5)
+        first = await audit.approve_row(who="ann", verdict="approved", **ROW)
+        await audit.approve_row(
+            who="ben", verdict="rejected", **ROW | {"reason": "too slow", "evolution": "e2", "uid": 6}
+        )
+        assert (first["number"], first["who"], first["uid"], first["place"]) == (1, "ann", 5, "pts/1")
         assert await audit.verify() == {"ok": True, "approvals": 2, "first_bad": 0}
         assert [row["who"] for row in await audit.page()] == ["ben", "ann"]
         (found,) = await audit.find("e2")
@@ -42,7 +48,7 @@ async def test_verdicts_are_chained(workspace: Paths) -> None:
 async def test_a_verdict_can_be_neither_changed_nor_removed(workspace: Paths, sql: str) -> None:
     async with opened(workspace) as database:
         audit = Audit(database)
-        await audit.approve_row(who="ann", verdict="reject", **ROW)
+        await audit.approve_row(who="ann", verdict="rejected", **ROW)
         before = await audit.page()
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             await database.write(lambda connection: connection.execute(sql))
@@ -56,7 +62,7 @@ async def test_a_verdict_changed_behind_the_triggers_is_found(workspace: Paths, 
     async with opened(workspace) as database:
         audit = Audit(database)
         for who in ("ann", "ben", "cid"):
-            await audit.approve_row(who=who, verdict="approve", **ROW)
+            await audit.approve_row(who=who, verdict="approved", **ROW)
 
         def behind(connection: sqlite3.Connection) -> None:
             for name in ("approvals_no_update", "approvals_no_delete"):

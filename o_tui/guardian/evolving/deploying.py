@@ -13,6 +13,7 @@ from o_tui.guardian.evolving.evolution_book import AGAIN_S, Book
 from o_tui.guardian.evolving.releases import Releases
 from o_tui.guardian.evolving.rollout import Harmed, Interrupted, Rollout
 from o_tui.guardian.evolving.seams import Approvals, Checkpoints, Instances, Operator, Surroundings
+from o_tui.guardian.storage.audit import Verdict
 from o_tui.protocol.errors import BusyError, OError, PeerError, RefusedError
 
 AUTOMATIC = Operator("guardian", 0, how="by itself: harm was shown", where="")
@@ -164,11 +165,13 @@ class Deploying:
 
     # --- inside
 
-    async def _audit(self, row: dict[str, Any], verdict: str, operator: Operator, reason: str = "") -> None:
+    async def _audit(self, row: dict[str, Any], verdict: Verdict, operator: Operator, reason: str = "") -> None:
         await self._approvals.approve_row(
             who=operator.name,
-            how=f"uid {operator.uid}, {operator.how}, {operator.where}",
-            verdict=verdict,  # type: ignore[arg-type]
+            uid=operator.uid,
+            how=operator.how,
+            place=operator.where,
+            verdict=verdict,
             evolution=row["id"],
             base=row["base"],
             revision=row["revision"],

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from o_tui.evolution.candidates import ModelText
 from o_tui.evolution.samples import Outcome, RecordedRequest
+from o_tui.guardian.storage.audit import Verdict
 from o_tui.protocol.errors import OError, RefusedError
 from o_tui.protocol.refusals import Refusal
 
@@ -239,14 +240,16 @@ class Approvals(Protocol):
         self,
         *,
         who: str,
+        uid: int,
         how: str,
-        verdict: Literal["approved", "rejected", "rolled_back"],
+        place: str,
+        verdict: Verdict,
         evolution: str,
         base: str,
         revision: str,
         diff_sha256: str,
         evidence_sha256: str,
-        reason: str = "",
+        reason: str,
     ) -> dict[str, Any]:
         """Appends a verdict; returns its row once it is durable."""
 

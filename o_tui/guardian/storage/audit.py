@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import msgspec
 
@@ -16,7 +16,7 @@ from o_tui.protocol.operations import GENESIS
 
 _encode = msgspec.msgpack.Encoder().encode
 _COLUMNS = ", ".join(APPROVALS.columns)
-_ARGUMENTS = frozenset(APPROVALS.columns) - {"number", "time_ns", "who", "digest"}
+Verdict = Literal["approved", "rejected", "rolled_back"]
 
 
 class Audit:
@@ -29,22 +29,31 @@ class Audit:
         self,
         *,
         who: str,
+        uid: int,
         how: str,
-        verdict: str,
+        place: str,
+        verdict: Verdict,
         evolution: str,
         base: str,
         revision: str,
         diff_sha256: str,
         evidence_sha256: str,
-        reason: str = "",
-        uid: int = -1,
-        place: str = "",
+        reason: str,
     ) -> dict[str, Any]:
-        """Appends a verdict (approve, reject, rollback); returns its row, durable.
+        """Appends a verdict; returns its row, durable.
 
         Args:
-            who: The operator's name; `uid` their user id, -1 if unknown.
-            how: How that is known; `place`: from where.
+            who: The operator's name.
+            uid: The operator's user id.
+            how: How that is known.
+            place: From where it came.
+            verdict: What was decided.
+            evolution: About which evolution; empty for a rollback of the operator's own.
+            base: What ran when it was decided.
+            revision: The candidate, or what is gone back to.
+            diff_sha256: Of the exact diff that was shown.
+            evidence_sha256: Of the evidence beside it.
+            reason: In the operator's words.
 
         Raises:
             PeerError, BusyError, FencedError: Nothing was kept.
@@ -52,11 +61,6 @@ class Audit:
         digests = (diff_sha256, evidence_sha256)
         values = (time.time_ns(), who, uid, how, place, verdict, evolution, base, revision, *digests, reason)
         return _public(await self._database.write(lambda connection: self._append(connection, values)))
-
-    async def add(self, row: Mapping[str, Any]) -> None:
-        """`approve_row` from a mapping with `by` for `who`."""
-        values = {key: row[key] for key in _ARGUMENTS if key in row}
-        await self.approve_row(who=str(row["by"]), **values)
 
     async def find(self, evolution: str) -> list[dict[str, Any]]:
         """The verdicts of one evolution, oldest first."""

@@ -181,6 +181,23 @@ def test_a_killed_worker_and_a_killed_run_cost_nothing(folder: Path, cluster: Sc
     assert rows == at_home(folder, program, evaluator, window)
 
 
+def test_a_frozen_worker_is_not_waited_for_until_the_scheduler_gives_it_up(folder: Path, cluster: Scheduler) -> None:
+    program, evaluator = files(folder / "p")
+    process = began(folder, cluster, program, evaluator, "--budget", str(BUDGET), "--seed", "3")
+    said = read(process, "evaluation", 5)
+    frozen = cluster.workers[0]
+    frozen.send_signal(signal.SIGSTOP)
+    try:
+        more, problem = ended(process)
+        assert process.returncode == 0, problem
+    finally:
+        frozen.send_signal(signal.SIGCONT)
+    said += more
+    assert [each["workers"] for each in said if each.get("event") == "workers"] == [2, 1]
+    assert sorted(each["number"] for each in said if each.get("event") == "evaluation") == [*range(1, BUDGET + 1)]
+    assert frozen.poll() is None, "it is the scheduler's to end it"
+
+
 def test_certificates_open_the_way_and_a_scheduler_that_goes_is_one_line(folder: Path, tmp_path: Path) -> None:
     program, evaluator = files(folder / "p")
     tls = certificates(tmp_path)

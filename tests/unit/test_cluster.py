@@ -7,8 +7,10 @@ import importlib.util
 import socket
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from o_tui import __version__
 from o_tui.programs import bundle, orders
-from o_tui.programs.cluster import link
+from o_tui.programs.cluster import client, link, silence
 from o_tui.programs.cluster.batches import AHEAD, BATCH, LOSSES, Batches
 from o_tui.programs.cluster.client import Courier
 from o_tui.programs.cluster.parcels import Batch, Done
@@ -143,28 +145,92 @@ def test_all_come_back_once_whoever_dies() -> None:
 
 
 class Workers:
-    """Dask's client, of workers that a certain candidate kills."""
+    """Dask's client, of two workers, one of which a certain candidate kills or freezes."""
 
     def __init__(self) -> None:
-        self.lost = 0
+        self.lost = self.looks = 0
         self.keys: set[str] = set()
+        self.held: list[str] = []
+        self.frozen = False
 
-    async def nthreads(self) -> dict[str, int]:
-        return {"tcp://one": 1, "tcp://two": 1}
+    @property
+    def scheduler(self) -> Workers:
+        return self
 
-    async def run(self, *_arguments: object, **_named: object) -> dict[str, tuple[str, str]]:
-        return dict.fromkeys(await self.nthreads(), (__version__, "A"))
+    async def identity(self) -> dict[str, Any]:
+        self.looks += 1
+        beats = {"tcp://one": 0.0 if self.frozen else float(self.looks), "tcp://two": float(self.looks)}
+        return {"workers": {name: {"nthreads": 1, "last_seen": seen} for name, seen in beats.items()}}
 
-    async def submit(self, _function: object, data: bytes, *, key: str, retries: int) -> bytes:
+    async def processing(self) -> dict[str, list[str]]:
+        return {"tcp://one": list(self.held), "tcp://two": ["another one's"]}
+
+    async def run(self, *_arguments: object, workers: list[str], **_named: object) -> dict[str, tuple[str, str]]:
+        return dict.fromkeys(workers, (__version__, "A"))
+
+    def submit(self, _function: object, data: bytes, **named: Any) -> Task:
+        return Task(self, data, **named)
+
+    async def evaluate(self, data: bytes, *, key: str, retries: int, workers: list[str] | None) -> bytes:
         assert key not in self.keys and retries == 0, "Dask would give the old answer again"
         self.keys.add(key)
         batch = msgspec.msgpack.decode(data, type=Batch)
         if any(order.source == b"kills" for order in batch.orders):
             self.lost += 1
             raise KilledWorker(key, SimpleNamespace(address="tcp://one"), 0)
+        self.frozen = self.frozen or any(order.source == b"freezes" for order in batch.orders)
+        if self.frozen and workers != ["tcp://two"]:
+            self.held.append(key)
+            await asyncio.Event().wait()
         result = Result(metrics={"combined_score": 1.0})
         answers = tuple(Answer(number=order.number, result=result, wall_ms=1.0) for order in batch.orders)
         return msgspec.msgpack.encode(Done(answers=answers))
+
+
+class Task:
+    """Dask's future."""
+
+    def __init__(self, dask: Workers, data: bytes, **named: Any) -> None:
+        self._task = asyncio.create_task(dask.evaluate(data, **named))
+
+    def __await__(self) -> Generator[Any, None, bytes]:
+        return self._task.__await__()
+
+    async def cancel(self) -> None:
+        self._task.cancel()
+
+
+async def test_what_a_silent_worker_has_goes_to_the_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silence, "SILENT_S", 0.2)
+    monkeypatch.setattr(client, "LOOK_S", 0.02)
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=theirs)
+    workers = Workers()
+    courier = Courier(workers, reader, writer, setup_of(folder / "p"))
+    await courier.begin()
+    serving = asyncio.create_task(courier.serve())
+    for number in range(1, 21):
+        orders.send(ours, Order(number=number, source=b"freezes" if number == 3 else b""))
+    await asyncio.to_thread(orders.receive, ours, Ready)
+    found, heard = list[int](), list[int]()
+    while len(found) < 20:
+        told, _ = await asyncio.to_thread(orders.receive, ours, Told)
+        if told.answer is not None:
+            assert told.answer.result.metrics, told.answer.result
+            found.append(told.answer.number)
+        heard += [told.workers] if told.workers is not None else []
+    assert sorted(found) == [*range(1, 21)] and workers.held and heard == [2, 1]
+    ours.close()
+    assert await serving == ""
+
+
+def test_who_is_heard_of_is_not_silent_whatever_the_scheduler_s_clock_says() -> None:
+    known = silence.Silence()
+    assert known.look({"one": 9e9, "two": 5.0}, 0.0) == set()
+    assert known.look({"one": 1.0, "two": 5.0}, silence.SILENT_S) == set()
+    assert known.look({"one": 2.0, "two": 5.0}, silence.SILENT_S + 1) == {"two"}
+    assert known.look({"one": 2.0, "two": 6.0}, silence.SILENT_S + 2) == set()
+    assert known.look({"one": 2.0}, 2 * silence.SILENT_S + 2) == {"one"}
 
 
 async def test_who_loses_three_workers_has_failed_and_its_neighbours_have_not(folder: Path) -> None:

@@ -29,7 +29,9 @@ from o_tui.programs import bundle
 from o_tui.programs.cluster import worker
 from o_tui.programs.cluster.batches import AHEAD, BATCH, LOSSES, Batches
 from o_tui.programs.cluster.parcels import Batch, Done
+from o_tui.programs.cluster.silence import SILENT_S, Silence
 from o_tui.programs.convention import Result
+from o_tui.programs.lane import START_S
 from o_tui.programs.orders import Answer, Order, Ready, Setup, Told
 from o_tui.protocol.errors import OError, PeerError
 
@@ -51,6 +53,10 @@ class Courier:
         self._digest = bundle.digest(setup)
         self._batches = Batches(1)
         self._tasks = self._workers = 0
+        self._silence = Silence()
+        self._silent: set[str] = set()
+        self._talking: list[str] = []
+        self._out: dict[str, asyncio.Event] = {}
         self._group = asyncio.TaskGroup()
 
     async def begin(self) -> None:
@@ -79,8 +85,10 @@ class Courier:
             if time.monotonic() > until:
                 raise PeerError(f"no worker has come to the scheduler for {ALONE_S:g} s")
             await asyncio.sleep(LOOK_S / 4)
-        found = await self._dask.run(worker.about, on_error="return")
-        for address, about in found.items():
+        found = await asyncio.gather(*(self._about(address) for address in self._talking))
+        for address, about in zip(self._talking, found, strict=True):
+            if about is None:
+                continue
             if isinstance(about, Exception):
                 raise PeerError(f"the worker {address} cannot evaluate, o-tui must be installed there: {about}")
             version, tier = about
@@ -90,10 +98,22 @@ class Courier:
                 raise PeerError(f"the worker {address} cannot confine programs")
         return int(workers)
 
+    async def _about(self, address: str) -> Any:
+        """What a worker says of itself, or the exception there; None: it says nothing."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SILENT_S):
+                said = await self._dask.run(worker.about, workers=[address], on_error="return")
+                return said.get(address)  # it may have gone meanwhile
+        return None
+
     async def _count(self) -> int:
-        threads = await self._dask.nthreads()
-        self._batches.threads = sum(threads.values())
-        return len(threads)
+        """How many workers there are; the silent ones do not count."""
+        workers = (await self._dask.scheduler.identity())["workers"]
+        seen = {address: float(about["last_seen"]) for address, about in workers.items()}
+        self._silent = self._silence.look(seen, time.monotonic())
+        self._talking = [address for address in workers if address not in self._silent]
+        self._batches.threads = sum(workers[address]["nthreads"] for address in self._talking)
+        return len(self._talking)
 
     async def _watch(self) -> None:
         """Tells how many workers there are, when that changes."""
@@ -101,6 +121,8 @@ class Courier:
         while True:
             await asyncio.sleep(LOOK_S)
             now = await self._count()
+            if self._silent:
+                await self._take_back()
             if now:
                 seen = time.monotonic()
             elif time.monotonic() - seen > ALONE_S:
@@ -109,6 +131,13 @@ class Courier:
                 self._workers = now
                 _send(self._writer, Told(workers=now))
                 self._dispatch()
+
+    async def _take_back(self) -> None:
+        """What silent workers have is lost with them; where they speak again, nobody hears that answer."""
+        for address, keys in (await self._dask.scheduler.processing()).items():
+            for key in keys if address in self._silent else ():
+                if (lost := self._out.get(key)) is not None:
+                    lost.set()
 
     # --- batches
 
@@ -119,7 +148,7 @@ class Courier:
     async def _deliver(self, batch: tuple[Order, ...]) -> None:
         try:
             done = await self._evaluated(batch)
-        except KilledWorker:
+        except (KilledWorker, _LostError):
             for order in self._batches.lost(batch):
                 lost = Result(error=f"the worker that evaluated it was lost, {LOSSES} times")
                 _send(self._writer, Told(answer=Answer(number=order.number, result=lost)))
@@ -144,7 +173,29 @@ class Courier:
         data = msgspec.msgpack.encode(parcel)
         self._tasks += 1  # the same batch once more is another task: the first one has failed for good
         key = f"o-tui-{hashlib.sha256(data).hexdigest()}-{self._tasks}"
-        return msgspec.msgpack.decode(await self._dask.submit(worker.evaluate, data, key=key, retries=0), type=Done)
+        where = self._talking if self._silent and self._talking else None
+        future = self._dask.submit(worker.evaluate, data, key=key, retries=0, workers=where)
+        self._out[key] = lost = asyncio.Event()
+        waits = [asyncio.ensure_future(future), asyncio.create_task(lost.wait())]
+        try:
+            await asyncio.wait(waits, timeout=self._overdue_s, return_when=asyncio.FIRST_COMPLETED)
+            if waits[0].done():
+                return msgspec.msgpack.decode(waits[0].result(), type=Done)
+            await future.cancel()
+            raise _LostError
+        finally:
+            del self._out[key]
+            for each in waits:
+                each.cancel()
+
+    @property
+    def _overdue_s(self) -> float:
+        """What a task may take, with those that wait before it: each load and each evaluation has a limit."""
+        return AHEAD * (START_S + (1 + 2 * BATCH) * self._setup.settings.timeout_s)
+
+
+class _LostError(Exception):
+    """A task's worker says nothing any more, or the task is long overdue."""
 
 
 async def _receive(reader: asyncio.StreamReader, kind: type[Any]) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
+import shlex
 import sys
 import time
 from collections import Counter
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 _ASK_S = 600.0
 _SHOW_S = 0.2
 _TELL_S = 2.0
+_KINDS = 50
+"""Kinds of failure that a page is told of when a run goes on."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -152,7 +156,8 @@ def _go(context: Context, run: Run) -> None:
     except KeyboardInterrupt:
         with contextlib.suppress(OError):
             run_notes.change(run.store.folder, process="", evaluations=run.done, failed=run.failures)
-        context.out.note(f"stopped after {run.done} evaluations; go on with o-tui evolve --resume {name}")
+        where = f" --data-dir {shlex.quote(context.args.data_dir)}" if context.args.data_dir else ""
+        context.out.note(f"stopped after {run.done} evaluations; go on with o-tui evolve --resume {name}{where}")
         raise
 
 
@@ -348,12 +353,21 @@ class Show:
 def _of_page(run: Run) -> dict[str, Any]:
     """What a page needs to know of a run that it cannot read: the run's file has one reader."""
     from o_tui.programs.run import shown
+    from o_tui.ui.programs.figures import failure_of
 
     rows = list(run.store.rows())
+    failures = Counter(failure_of({"error": row.error, "refused": row.refused}) for row in rows if row.score is None)
+    helped, highest = Counter[str](), -math.inf
+    for row in rows:
+        if row.score is not None and row.score > highest:
+            helped[row.operator], highest = helped[row.operator] + 1, row.score
     best = max((row for row in rows if row.score is not None), key=lambda row: row.score or 0.0, default=None)
     found = {
         "run": run.store.folder.name,
-        "failed": sum(row.score is None for row in rows),
+        "failed": failures.total(),
+        "failures": dict(failures.most_common(_KINDS)),
+        "tried": dict(Counter(row.operator for row in rows)),
+        "helped": dict(helped),
         "initial": rows[0].score if rows else None,
         "initial_source": run.store.source(run.store.fact("initial_sha256")).decode("utf-8", "replace"),
     }

@@ -92,6 +92,30 @@ async def test_looks(size: tuple[int, int], snapshot: SnapshotAssertion) -> None
         assert shown == snapshot
 
 
+@pytest.mark.parametrize("size", [(20, 5), (10, 3), (40, 20), (300, 80)])
+async def test_no_size_of_the_terminal_ends_it(size: tuple[int, int]) -> None:
+    page, _ = page_of(EVENTS)
+    async with page.run_test(size=(80, 24)) as pilot:
+        await pilot.resize_terminal(*size)
+        await pilot.pause()
+        page.draw()
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        page.draw()
+        assert "5 of 100" in picture(page)
+
+
+def test_the_tables_of_a_run_that_goes_on_are_about_all_of_it() -> None:
+    figures = Figures()
+    for event in EVENTS:
+        figures.take(event, 0.0)
+    more = {"tried": {"literals": 7, "initial": 1}, "helped": {"initial": 1}, "failures": {"ValueError": 2}}
+    figures.take({**BEGUN, "done": 8, "failed": 2, **more}, 1.0)
+    figures.take(evaluation(9, 8.0, best=True), 2.0)
+    assert (figures.tried.total(), figures.done) == (9, 9)
+    assert figures.helped == {"initial": 1, "literals": 1} and figures.failures.total() == figures.failed
+
+
 async def test_it_says_what_it_waits_for_while_there_is_nothing() -> None:
     page, feed = page_of([])
     async with page.run_test(size=(80, 24)) as pilot:

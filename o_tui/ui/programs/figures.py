@@ -66,6 +66,9 @@ class Figures:
     def _begin(self, event: Mapping[str, Any]) -> None:
         self.begun, self.name = event, str(event.get("run") or "")
         self.done, self.failed = int(event.get("done") or 0), int(event.get("failed") or 0)
+        # a run that goes on: its tables are about all of it, as the numbers above them are
+        self.tried, self.helped = Counter(event.get("tried") or {}), Counter(event.get("helped") or {})
+        self.failures = Counter(event.get("failures") or {})
         self._recent.clear()
         self.workers = None
         if best := event.get("best"):

@@ -29,6 +29,8 @@ from o_tui.ui.text import LAST_DOOR, KeyLine, Static, Text, safe
 
 DRAW_S, DRAW_REMOTE_S = 0.2, 0.5
 ROWS = 8
+NAME_LEAST = 8
+"""What a table's names have at least, also on a terminal that is too narrow for it."""
 EMPTY = "Nothing has been evaluated yet: the evaluator is being started."
 PAUSED = "Nothing has been evaluated yet: p goes on."
 
@@ -153,7 +155,7 @@ class ProgramPage(Borders):
 
     def _table(self, where: str, title: str, columns: str, rows: list[tuple[str, str]]) -> None:
         box = self.query_one(where, Static)
-        room = max(12, self.size.width // 2 - 3)
+        room = max(len(columns) + NAME_LEAST, self.size.width // 2 - 3)
         text = Text(no_wrap=True, overflow="ellipsis")
         text.append(f"{title:<{room - len(columns)}}{columns}", "bold")
         for name, cells in rows:

@@ -188,6 +188,11 @@ class Frame(boundary.Guarded, Screen[None]):
         """Another part of the view asks for a pane."""
         self.go(message.pane_id, message.argument)
 
+    def on_click(self, event: events.Click) -> None:
+        """A click is an answer to the leader, as a key is; one beside its letters only ends it."""
+        if self.view.leading:
+            self.app.call_later(self.view.lead, "")
+
     def on_line_pressed(self, message: Line.Pressed) -> None:
         """A tab, a key in the footer, or what a line says was clicked.
 

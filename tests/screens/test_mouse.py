@@ -123,3 +123,30 @@ async def test_the_end_of_the_chat_is_a_click_away(workspace: Paths) -> None:
         await view.until(lambda: not log.following and "End to follow" in view.text())
         await click(view, "End to follow")
         await view.until(lambda: log.following)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("words", "pane"), [("3 Vault ", "vault"), ("5 Events ", "events"), ("r Review", "review")])
+async def test_the_letters_of_the_leader_can_be_clicked(
+    workspace: Paths, size: tuple[int, int], words: str, pane: str
+) -> None:
+    async with opened(workspace, size) as view:
+        await view.go("shadows")
+        await view.press("space")
+        await view.until(lambda: "g Start guardian" in view.text())
+        lines = view.text().split("\n")
+        top = next(number for number, line in enumerate(lines) if "h Help" in line and "s Settings" in line)
+        y = next(number for number, line in enumerate(lines) if number >= top and words in line)
+        await view.pilot.click(offset=(lines[y].index(words) + 3, y))
+        await view.until(lambda: view.app.frame.active == pane and not view.app.leading)
+        await view.until(lambda: "g Start guardian" not in view.text())
+
+
+async def test_a_click_beside_the_letters_ends_the_leader(workspace: Paths) -> None:
+    async with opened(workspace) as view:
+        await view.go("shadows")
+        await view.press("space")
+        await view.until(lambda: "g Start guardian" in view.text())
+        await view.pilot.click(offset=(40, 8))
+        await view.until(lambda: not view.app.leading and "g Start guardian" not in view.text())
+        assert view.app.frame.active == "shadows"

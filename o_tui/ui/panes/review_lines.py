@@ -6,8 +6,8 @@ from o_tui.ui.format import short, shown
 from o_tui.ui.lists.row_list import Row
 from o_tui.ui.panes.shadows import canary_words, outcome_word
 from o_tui.ui.text import Text
+from o_tui.ui.widgets.line import Place
 
-Places = list[tuple[int, int, str]]
 OFFERS = (
     ("A", "approve (asks for {})", "review.approve"), ("R", "reject", "review.reject"), ("L", "later", "review.later"),
     ("Space/x", "mark", "review.accept"), ("e", "edit", "review.edit"), ("T", "again", "review.measure"),
@@ -41,7 +41,7 @@ def head_of(row: Row, runs: str, stale_to: str, position: str) -> Text:
     return head
 
 
-def decision_of(row: Row, version: str, said: str) -> tuple[Text, Places]:
+def decision_of(row: Row, version: str, said: str) -> tuple[Text, list[Place]]:
     """What has just been said of a change, else what can be decided or how it ended; and what of it can be clicked."""
     state = str(row.get("state") or "")
     if said:
@@ -51,19 +51,19 @@ def decision_of(row: Row, version: str, said: str) -> tuple[Text, Places]:
     return _offers(version) if state == "pending" else _ended(row, state)
 
 
-def _offers(version: str) -> tuple[Text, Places]:
+def _offers(version: str) -> tuple[Text, list[Place]]:
     line = Text(no_wrap=True)
-    places: Places = []
+    places: list[Place] = []
     for key, words, action in OFFERS:
         line.append("  " if places else "")
         start = line.cell_len
         line.append(key, "bold")
         line.append(f" {words}".replace("{}", shown(version, 20)))
-        places.append((start, line.cell_len, action))
+        places.append(Place(start, line.cell_len, action))
     return line, places
 
 
-def _ended(row: Row, state: str) -> tuple[Text, Places]:
+def _ended(row: Row, state: str) -> tuple[Text, list[Place]]:
     line = Text(no_wrap=True)
     if not state:
         return line, []
@@ -75,4 +75,4 @@ def _ended(row: Row, state: str) -> tuple[Text, Places]:
         return line, []
     start = line.cell_len + 3
     line.append("   u rolls back")
-    return line, [(start, line.cell_len, "review.rollback")]
+    return line, [Place(start, line.cell_len, "review.rollback")]

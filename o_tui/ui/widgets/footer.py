@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from o_tui.ui.actions import Action
 from o_tui.ui.keys import shown
 from o_tui.ui.text import Text
-from o_tui.ui.widgets.line import Line
+from o_tui.ui.widgets.line import Line, Place
 
 Style = Callable[[str], str]
 AT_THE_RIGHT = ("app.palette", "app.quit_view")
@@ -47,13 +47,15 @@ class Footer(Line):
     def _present_all(self, actions: Sequence[tuple[Action, str]], width: int, style: Style) -> None:
         """A table of letters, for the leader."""
         self.places = []
-        cell = max(len(action.title) for action, _ in actions) + 4
+        cell = max(len(action.title) for action, _ in actions) + 5
         columns = max(1, (width - 1) // cell)
         text = Text(no_wrap=True, end="")
         for index, (action, key) in enumerate(actions):
-            text.append("\n " if index and index % columns == 0 else "" if index else " ")
+            row, column = divmod(index, columns)
+            text.append(" " if column else "\n " if row else " ")
+            self.places.append(Place(1 + column * cell, column * cell + cell, action.id, row))
             text.append(shown(key), style("key"))
-            text.append(f" {action.title}".ljust(cell - 1), style("muted"))
+            text.append(f" {action.title}".ljust(cell - 2), style("muted"))
         self.styles.height = -(-len(actions) // columns)
         self.show(text)
 
@@ -61,7 +63,7 @@ class Footer(Line):
         start = line.cell_len
         line.append(shown(key), style("key"))
         line.append(f" {action.title}", style("muted"))
-        self.places.append((start, line.cell_len, action.id))
+        self.places.append(Place(start, line.cell_len, action.id))
 
 
 class Tabs(Line):
@@ -79,5 +81,5 @@ class Tabs(Line):
             name = title if full or chosen else title[:4]
             label = f"{number} {name}" + (f"({badge})" if badge else "")
             line.append(f"[{label}]" if chosen else f" {label} ", style("tab" if chosen else "muted"))
-            self.places.append((start, line.cell_len, f"app.goto_{pane_id}"))
+            self.places.append(Place(start, line.cell_len, f"app.goto_{pane_id}"))
         self.show(line)

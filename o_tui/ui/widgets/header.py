@@ -10,7 +10,7 @@ from o_tui.ui import format
 from o_tui.ui.glyphs import Glyphs
 from o_tui.ui.snapshot_model import Model, Row
 from o_tui.ui.text import Text, safe_line
-from o_tui.ui.widgets.line import Line
+from o_tui.ui.widgets.line import Line, Place
 
 GOOD_STATES = frozenset({"running", "ready"})
 REVIEW = "! REVIEW"
@@ -35,7 +35,7 @@ class Header(Line):
         width = self.size.width or self.app.size.width
         line = compose_line(parts(model, now_ns, glyphs, remote), width, style)
         at = line.plain.rfind(REVIEW)
-        self.places = [(at, at + len(REVIEW), "app.review")] if model.pending and at >= 0 else []
+        self.places = [Place(at, at + len(REVIEW), "app.review")] if model.pending and at >= 0 else []
         self.show(line)
 
 

@@ -6,6 +6,7 @@ What reads like something to be done there can be clicked.
 from __future__ import annotations
 
 import sys
+from typing import NamedTuple
 
 from textual import events
 from textual.app import RenderResult
@@ -16,11 +17,20 @@ from o_tui.ui import boundary
 from o_tui.ui.text import Text
 
 
+class Place(NamedTuple):
+    """From which cell to before which one, on which line, a click is which action."""
+
+    start: int
+    end: int
+    action: str
+    line: int = 0
+
+
 class Line(boundary.Guarded, Widget):
     """Shows one `Text`.
 
     Attributes:
-        places: From which cell to before which one a click does what: `(start, end, action id)`.
+        places: Where a click does what.
     """
 
     class Pressed(Message):
@@ -34,7 +44,7 @@ class Line(boundary.Guarded, Widget):
         """`action`: the id of what a click anywhere does."""
         super().__init__(id=id, classes=classes)
         self._line = Text()
-        self.places: list[tuple[int, int, str]] = [(0, sys.maxsize, action)] if action else []
+        self.places: list[Place] = [Place(0, sys.maxsize, action)] if action else []
 
     def show(self, line: Text) -> None:
         """Shows another text, if it is another one."""
@@ -48,6 +58,6 @@ class Line(boundary.Guarded, Widget):
 
     def on_click(self, event: events.Click) -> None:
         """A click on what stands for an action is that action."""
-        for start, end, action_id in self.places:
-            if start <= event.x < end:
-                self.post_message(self.Pressed(action_id))
+        for place in self.places:
+            if place.line == event.y and place.start <= event.x < place.end:
+                self.post_message(self.Pressed(place.action))

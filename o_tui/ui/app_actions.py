@@ -37,6 +37,7 @@ class AppActions:
         if where == "app":
             await app.run_action(verb, app)
             return
+        app.frame.uncover()
         pane = app.frame.panes[where]
         if not pane.has_focus_within or isinstance(app.frame.focused, Input):
             app.frame.go(where)
@@ -83,6 +84,7 @@ class AppActions:
 
     def action_zoom(self) -> None:
         """One pane, or all that fit."""
+        self._me.frame.uncover()
         self._me.frame.zoomed = not self._me.frame.zoomed
 
     def action_review(self) -> None:
@@ -104,6 +106,7 @@ class AppActions:
     def action_find(self) -> None:
         """Opens the pane's filter."""
         frame = self._me.frame
+        frame.uncover()
         pane = frame.panes[frame.active]
         pane.attempt(pane.find)
 
@@ -152,7 +155,8 @@ class AppActions:
         """Opens the settings."""
         from o_tui.ui.screens.settings import SettingsScreen
 
-        if self._me.screen is self._me.frame:
+        if not isinstance(self._me.screen, SettingsScreen):
+            self._me.frame.uncover()
             self._me.push_screen(SettingsScreen())
 
     def action_theme(self) -> None:

@@ -159,8 +159,14 @@ class Frame(boundary.Guarded, Screen[None]):
         if target is not None and self.is_current:
             self.set_focus(target)
 
+    def uncover(self) -> None:
+        """What is above the panes closes unanswered: who does something else below has not decided there."""
+        while self.app.screen is not self and self in self.app.screen_stack:
+            self.app.screen.dismiss(None)
+
     def go(self, pane_id: str, argument: str = "") -> None:
         """Brings a pane to the front and puts the keys there."""
+        self.uncover()
         self._going = True
         self.active = pane_id
         pane = self.panes[pane_id]

@@ -10,6 +10,7 @@ from o_tui.config import Config, ScreenConfig
 from o_tui.ui.screens.help import HelpScreen
 from o_tui.ui.screens.palette import Palette
 from o_tui.ui.screens.quit import QuitScreen
+from o_tui.ui.screens.settings import SettingsScreen
 from o_tui.ui.screens.theme_choice import ThemeChoice
 from tests.support import scripted_data
 from tests.support.screen import view
@@ -82,6 +83,25 @@ async def test_help_lists_the_keys_of_the_pane_and_closes() -> None:
         assert v.app.screen is v.app.frame
         await v.press("alt+3", "question_mark")
         await v.sees("Keys of Vault")
+        await v.press("escape")
+        assert v.app.screen is v.app.frame
+
+
+@pytest.mark.parametrize("above", ["f1", "ctrl+p", "f2"])
+@pytest.mark.parametrize(("key", "pane"), [("f4", "review"), ("f6", "shadows"), ("f3", "chat"), ("f11", "chat")])
+async def test_who_goes_elsewhere_leaves_what_is_above_the_panes(above: str, key: str, pane: str) -> None:
+    async with view() as v:
+        await v.press(above)
+        await v.until(lambda: v.app.screen is not v.app.frame)
+        await v.press(key)
+        await v.until(lambda: v.app.screen is v.app.frame and v.app.frame.active == pane)
+        await v.until(lambda: v.app.frame.panes[pane].has_focus_within)
+
+
+async def test_settings_open_in_the_place_of_the_help() -> None:
+    async with view() as v:
+        await v.press("f1", "f2")
+        assert isinstance(v.app.screen, SettingsScreen)
         await v.press("escape")
         assert v.app.screen is v.app.frame
 

@@ -148,3 +148,11 @@ def test_the_choices() -> None:
     assert "\x1b" not in choices({"found": [OLLAMA | {"models": ["x\x1b[2J"]}]})[1].text
     many = choices({"found": [OLLAMA | {"models": [str(number) for number in range(40)]}]})
     assert len(many) <= 9
+
+
+async def test_who_goes_to_the_review_has_not_answered_it(workspace: Paths) -> None:
+    async with opened(workspace, setup=fresh) as view:
+        await welcome(view)
+        await view.press("f4")
+        await view.until(lambda: view.app.screen is view.app.frame and view.app.frame.active == "review")
+        assert view.calls("config.set") == [] and view.calls("brain.set") == []

@@ -53,6 +53,7 @@ class Frame(boundary.Guarded, Screen[None]):
         self.panes: dict[str, Pane] = {name: Waiting(name, number) for number, name in titles if name != "chat"}
         self.panes = {"chat": ChatPane()} | self.panes
         self.mode: arrangement.Mode = "narrow"
+        self._side, self._footer = Vertical(id="side"), Footer(id="footer")
         self._going = False
 
     @property
@@ -70,13 +71,13 @@ class Frame(boundary.Guarded, Screen[None]):
         yield Banner(id="banner")
         with Horizontal(id="body"):
             yield panes["chat"]
-            with Vertical(id="side"):
+            with self._side:
                 yield panes["shadows"]
                 yield panes["vault"]
                 yield panes["events"]
             yield panes["review"]
         yield Line(id="ready", action="app.review")
-        yield Footer(id="footer")
+        yield self._footer
         yield Line(id="small")
 
     def on_mount(self) -> None:
@@ -109,8 +110,8 @@ class Frame(boundary.Guarded, Screen[None]):
 
     @property
     def alive(self) -> bool:
-        """Everything is mounted: not before the start, and not while the view ends."""
-        return self.is_mounted and bool(self.query("#footer")) and bool(self.query("#side"))
+        """Everything is mounted: not before the start, and not while the view ends. Asked at every change of focus."""
+        return self.is_mounted and self._footer.is_attached and self._side.is_attached
 
     def _shown(self) -> frozenset[str]:
         return arrangement.visible(self.mode, self.active, self.zoomed)
@@ -139,7 +140,7 @@ class Frame(boundary.Guarded, Screen[None]):
         for pane_id, pane in self.panes.items():
             pane.display = pane_id in shown
             pane.set_class(pane_id == self.active, "-active")
-        self.query_one("#side").display = bool(shown & arrangement.SIDE)
+        self._side.display = bool(shown & arrangement.SIDE)
         self._classify(shown)
         width, height = self.app.size
         self.query_one("#small", Line).show(
@@ -223,7 +224,7 @@ class Frame(boundary.Guarded, Screen[None]):
         self.query_one(Tabs).present(tabs, self.active, width, view.role_style)
         self.query_one(Banner).present(view.model, view.glyphs)
         self._present_ready()
-        self.query_one(Footer).present(self.footer_actions(), width, view.role_style, wrap=view.leading)
+        self._footer.present(self.footer_actions(), width, view.role_style, wrap=view.leading)
         if force:
             for line in self.query(Line):
                 line.refresh()

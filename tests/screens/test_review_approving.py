@@ -156,6 +156,19 @@ async def test_a_diff_that_is_not_the_one_to_be_approved(workspace: Paths) -> No
         assert "digests differ" in view.text()
 
 
+async def test_nothing_is_typed_for_a_change_that_is_stale(workspace: Paths) -> None:
+    def setup(guardian: ScriptedGuardian) -> None:
+        with_evolutions(evolution(base="aa" * 20))(guardian)
+        guardian.handlers["status"] = lambda: guardian.snapshot["status"]
+
+    async with opened(workspace, setup=setup) as view:
+        pane, clock = await review(view)
+        clock.wait()
+        await view.press("A")
+        assert not pane.bar.open_for
+        assert "Stale: other code is deployed" in view.text()
+
+
 async def test_a_change_that_is_decided_meanwhile(workspace: Paths) -> None:
     async with opened(workspace, setup=one) as view:
         pane, clock = await review(view)

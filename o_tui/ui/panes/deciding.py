@@ -10,6 +10,7 @@ from o_tui.ui.format import shown
 from o_tui.ui.lists.row_list import Row
 from o_tui.ui.panes.approval import ApprovalBar, Gate
 from o_tui.ui.panes.base import Pane
+from o_tui.ui.panes.review_lines import is_stale
 from o_tui.ui.panes.shadows import outcome_word
 from o_tui.ui.screens.confirm import ConfirmScreen
 from o_tui.ui.screens.reject_reason import RejectScreen
@@ -80,6 +81,8 @@ class Deciding(Pane):
             return "Nothing waits for approval here."
         if not self._inside or not self.gate.open:
             return "Too soon: look at it first, then press A."
+        if is_stale(self._item, self._deployed()):
+            return "Stale: other code is deployed than this was made from. Evolve it again, or R rejects it."
         shown_digest = hashlib.sha256(str(self._item.get("diff") or "").encode("utf-8", "surrogateescape")).hexdigest()
         if shown_digest != self._item.get("diff_sha256"):
             return "[!] What is shown is not what would be approved: the digests differ. Nothing can be approved."

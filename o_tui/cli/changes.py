@@ -9,7 +9,7 @@ from typing import Any
 from o_tui.cli.command import Command, Context
 from o_tui.cli.output import short, when, with_time
 from o_tui.protocol.refusals import in_words
-from o_tui.ui.outcome import population
+from o_tui.ui.outcome import ending, population
 
 _ROW = ("id", "gene", "base", "revision", "state", "diff_sha256", "evidence", "verdict", "by")
 _OPEN = 999.0
@@ -46,16 +46,9 @@ def _rollback(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def outcome_of(row: dict[str, Any]) -> str:
-    """promoted, pending, rejected, no_evidence or failed."""
-    if row["state"] == "rejected" and (row.get("verdict") or row.get("evidence", {}).get("decision")) == "no_evidence":
-        return "no_evidence"
-    return str(row["state"])
-
-
 def outcome(context: Context, row: dict[str, Any], elapsed_s: float) -> int:
     """Prints how an evolution stands or ended; the exit code."""
-    found = outcome_of(row)
+    found = ending(row)
     if context.out.json:
         best = {"metrics": row.get("evidence", {}), "path": "", "revision": row.get("revision", "")}
         looks = sum(each["measured"] for each in row.get("generations") or ())
@@ -85,7 +78,7 @@ def listed(context: Context, key: str, rows: list[dict[str, Any]], empty: str) -
     if context.out.json:
         context.out.value({key: rows})
         return 0
-    cells = [(row["id"], when(row.get("time_ns", 0)), row["gene"], outcome_of(row), _why(row)) for row in rows]
+    cells = [(row["id"], when(row.get("time_ns", 0)), row["gene"], ending(row), _why(row)) for row in rows]
     context.out.table(("ID", "TIME", "GENE", "STATE", "GOAL OR REASON"), cells, empty)
     return 0
 
@@ -102,12 +95,11 @@ def show(context: Context) -> int:
     if context.out.json:
         context.out.value(row)
         return 0
-    context.out.pairs(
-        [(key, row.get(key)) for key in ("id", "gene", "state", "reason", "goal", "hypothesis", "origin")]
-    )
+    told = dict(row)
     if searched := population(row):
-        context.out.pairs([("search", searched)])
-    context.out.pairs([(key, row.get(key)) for key in ("base", "revision", "version", "next_version", "by")])
+        told["search"] = searched
+    names = ("id", "gene", "state", "reason", "goal", "hypothesis", "origin", "search", "base", "revision", "version")
+    context.out.pairs([(key, told[key]) for key in (*names, "next_version", "by") if told.get(key)])
     _evidence(context, row)
     _violations(context, row.get("violations", []))
     if row.get("diff"):

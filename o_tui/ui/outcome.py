@@ -45,6 +45,13 @@ def verdict(row: Mapping[str, Any]) -> str:
     return ", ".join(word for word in words if word)
 
 
+def ending(row: Mapping[str, Any]) -> str:
+    """A row's state, or `no_evidence` where nothing was shown and nobody refused it: that is no rejection."""
+    state = str(row.get("state") or "")
+    undecided = (row.get("verdict") or (row.get("evidence") or {}).get("decision")) == "no_evidence"
+    return "no_evidence" if state == "rejected" and undecided and not row.get("by") else state
+
+
 def population(row: Mapping[str, Any]) -> str:
     """`generation 3 of 10, 130 looked at, best quality +0.212`; empty: there is no population, or none yet."""
     generations = row.get("generations") or ()
@@ -73,11 +80,12 @@ def told(row: Mapping[str, Any]) -> str:
         "failed": "has failed",
         "promoted": f"is promoted: v{format.shown(row.get('version'), 20)} runs",
         "improved": "found a better program",
+        "rolled_back": "was rolled back",
     }
     if state not in ends:
         return ""
     end, numbers, reason = ends[state], verdict(row), format.shown(row.get("reason"), 300)
-    if state == "rejected" and row.get("verdict") == "no_evidence":
+    if ending(row) == "no_evidence":
         end, numbers = "has ended: nothing was shown to be better", ""  # figures would say otherwise than the reason
     lines = [f"Evolution **{identity}** of `{gene}` {end}."]
     lines += [f"- {text}" for text in (reason, numbers) if text]

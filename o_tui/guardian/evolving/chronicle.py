@@ -35,8 +35,8 @@ def pick(rows: Rows, gene: str = "", state: str = "", source: str = "", since_ns
 
 
 def outcome(row: Mapping[str, Any]) -> str:
-    """promoted, pending, rejected, no_evidence, failed or rolled_back."""
-    if row["state"] == "rejected" and row.get("verdict") == NO_EVIDENCE:
+    """promoted, pending, rejected, no_evidence, failed or rolled_back; what a person refused is rejected."""
+    if row["state"] == "rejected" and row.get("verdict") == NO_EVIDENCE and not row.get("by"):
         return NO_EVIDENCE
     return str(row["state"])
 

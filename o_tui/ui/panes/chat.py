@@ -171,7 +171,9 @@ class ChatPane(Pane):
             elif notice.topic in ("chat.request", "chat.done") and is_chat(notice.data):
                 self.log_view.put(notice.data)
                 self._show_log()
-            elif notice.topic == "evolution" and notice.data.get("id") in self._begun:
+            elif notice.topic == "evolution" and (
+                notice.data.get("id") in self._begun or notice.data.get("state") == "rolled_back"
+            ):
                 self._tell_outcome(str(notice.data["id"]))
 
     def repaint(self) -> None:
@@ -238,14 +240,14 @@ class ChatPane(Pane):
         self._show_log()
 
     def await_outcome(self, identity: str) -> None:
-        """The end of an evolution that was begun here is told here."""
+        """The end of an evolution that was begun here is told here; a rollback of any: the code has changed."""
         self._begun.setdefault(identity, "")
         self._tell_outcome(identity)
 
     def _tell_outcome(self, identity: str) -> None:
         row = self.view.model.evolutions.get(identity) or {}
         state, text = str(row.get("state") or ""), outcome.told(row)
-        if text and self._begun[identity] != state:
+        if text and self._begun.get(identity) != state:
             self._begun[identity] = state
             self.say_local("", text)
 

@@ -187,7 +187,8 @@ def _stages(order: Order, report: Report, compared: bool) -> Sequence[Stage]:
     wrong = f"{finding.unit}: {finding.text}: {cases.show(finding.case)}" if finding is not None else ""
     done = []
     if order.attacks:
-        done.append(stage("attacks", wrong if finding and finding.kept else "", f"{report.attacks} kept attacks"))
+        kept = f"{report.attacks} kept attack{'' if report.attacks == 1 else 's'}"
+        done.append(stage("attacks", wrong if finding and finding.kept else "", kept))
     if finding is not None and finding.kept:
         return done
     if compared:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from o_tui.guardian.evolving import chronicle
 from o_tui.protocol.errors import BusyError
 from o_tui.ui import outcome
 from o_tui.ui.chat.commander import usage
-from o_tui.ui.lists.columns import layout
+from o_tui.ui.lists.columns import Column, fitted, layout
+from o_tui.ui.panes import shadows
 from o_tui.ui.panes.events import EVENT_COLUMNS
 from o_tui.ui.panes.evidence import evidence
 from o_tui.ui.panes.process_rows import process_rows
@@ -46,8 +49,36 @@ def test_a_promoted_standby_is_the_main() -> None:
 
 
 def test_a_narrow_event_log_gives_the_source_to_the_text() -> None:
-    assert [index for index, _ in layout(EVENT_COLUMNS, 45)] == [0, 1, 3]
-    assert [index for index, _ in layout(EVENT_COLUMNS, 78)] == [0, 1, 2, 3]
+    assert [index for index, _ in layout(EVENT_COLUMNS, 45)] == [0, 2]
+    assert [index for index, _ in layout(EVENT_COLUMNS, 78)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("width", [43, 76, 116])
+def test_no_verdict_of_a_shadow_is_cut(width: int) -> None:
+    shown = {shadows.COLUMNS[index].title: cells for index, cells in layout(shadows.COLUMNS, width)}
+    assert shown["verdict"] >= len("no evidence") and {"id", "err %", "p95", "trend"} <= shown.keys()
+
+
+def test_columns_are_as_narrow_as_what_stands_in_them() -> None:
+    columns = (Column("time", 11), Column("why", least=8))
+    assert [column.width for column in fitted(columns, {"time": ["12:03:11"]})] == [8, 0]
+    assert [column.width for column in fitted(columns, {"time": ["11-20 12:03", "12:03:11"]})] == [11, 0]
+    assert fitted(columns, {"time": []}) == columns
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"state": "rejected", "verdict": "no_evidence"}, "no evidence"),
+        ({"state": "rejected", "verdict": "no_evidence", "by": "ann"}, "rejected"),
+        ({"state": "rejected", "verdict": "reject"}, "rejected"),
+        ({"state": "pending", "verdict": "no_evidence"}, "pending"),
+        ({"state": "promoted", "verdict": "no_evidence", "version": "0.2.0", "by": "ann"}, "promoted v0.2.0"),
+    ],
+)
+def test_nothing_shown_is_no_rejection_but_what_a_person_refused_is(row: dict[str, Any], words: str) -> None:
+    assert shadows.outcome_word(row) == words
+    assert chronicle.outcome(row) == outcome.ending(row)
 
 
 def test_an_inner_switch_is_no_setting() -> None:
@@ -174,3 +205,16 @@ async def test_leaving_does_not_wait_for_a_start() -> None:
             assert time.monotonic() - before < 5
     finally:
         held.set()
+
+
+def test_a_rollback_that_nobody_asked_for_is_told_with_its_reason() -> None:
+    row = {"id": "ev-9", "gene": "recall", "state": "rolled_back", "reason": "rolled back by itself: slower in service"}
+    assert "was rolled back" in outcome.told(row) and "slower in service" in outcome.told(row)
+
+
+async def test_the_chat_tells_a_rollback_of_what_was_begun_elsewhere() -> None:
+    async with view() as v:
+        row = scripted_data.evolution() | {"id": "ev-9", "state": "promoted"}
+        v.guardian.notify("evolution", row)
+        v.guardian.notify("evolution", row | {"state": "rolled_back", "reason": "rolled back by itself: slower"})
+        await v.sees("ev-9", "was rolled back", "rolled back by itself: slower")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 GAP = 2
 
@@ -25,6 +25,16 @@ class Column:
     right: bool = False
     rank: int = 0
     least: int = 10
+
+
+def fitted(columns: Sequence[Column], texts: Mapping[str, Iterable[str]]) -> tuple[Column, ...]:
+    """Columns no wider than what stands in them, which `texts` has by title: what is left goes to the flexible one."""
+    return tuple(
+        replace(column, width=min(column.width, max(map(len, texts[column.title]), default=column.width)))
+        if column.title in texts
+        else column
+        for column in columns
+    )
 
 
 def layout(columns: Sequence[Column], width: int) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ from textual.widget import Widget
 from o_tui.protocol.errors import OError
 from o_tui.ui.actions import Action
 from o_tui.ui.format import age, ago_ns, clock, count, distance, milliseconds, short, shown, size
-from o_tui.ui.lists.columns import Column
+from o_tui.ui.lists.columns import Column, fitted
 from o_tui.ui.lists.filter_bar import FilterBar
 from o_tui.ui.lists.row_list import Cell, Row, RowList
 from o_tui.ui.panes.base import Pane
@@ -25,7 +25,7 @@ from o_tui.ui.widgets.line import Line
 
 PAGE = 200
 LEVELS: dict[str, tuple[str, str]] = {
-    "debug": (".", "dim"), "info": (" ", ""), "warning": ("!", "warn"), "error": ("!!", "bad"),
+    "debug": (".", "dim"), "info": ("", ""), "warning": ("!", "warn"), "error": ("!!", "bad"),
 }  # fmt: skip
 PROCESS_COLUMNS = (
     Column("process", least=12),
@@ -37,9 +37,8 @@ PROCESS_COLUMNS = (
     Column("revision", 8, rank=5),
 )
 EVENT_COLUMNS = (
-    Column("time", 8),
-    Column("", 2),
-    Column("source", 9, rank=1),
+    Column("time", 11),
+    Column("source", 11, rank=1),
     # below some 60 columns what has happened is worth more than who says so
     Column("text", least=35),
 )
@@ -127,6 +126,7 @@ class EventsPane(Pane):
         rows = self.log_rows
         # a copy, because the store goes on growing while the list draws
         found = list(self.store.filtered(query))
+        rows.columns = fitted(EVENT_COLUMNS, {"time": map(self._time, found[:1])})  # the oldest one may have a date
         rows.show(found, empty=nothing)
         self._tell_line()
         if query and len(found) < self.size.height:
@@ -175,13 +175,16 @@ class EventsPane(Pane):
         )
 
     def _event(self, row: Row) -> Sequence[Cell]:
-        mark, style = LEVELS.get(str(row.get("level")), (" ", ""))
+        mark, style = LEVELS.get(str(row.get("level")), ("", ""))
+        text = shown(row.get("text"))
         return (
-            (clock(int(row.get("time_ns") or 0)), "dim"),
-            (mark, style),
+            (self._time(row), "dim"),
             (shown(row.get("source")).removeprefix("guardian/"), "accent"),
-            (shown(row.get("text")), style if style != "dim" else ""),
+            (f"{mark} {text}" if mark else text, style if style != "dim" else ""),
         )
+
+    def _time(self, row: Row) -> str:
+        return clock(int(row.get("time_ns") or 0), self.view.now_ns())
 
     # --- messages
 

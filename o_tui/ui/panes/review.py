@@ -14,7 +14,7 @@ from o_tui.ui.actions import Action
 from o_tui.ui.diff.flags import Flag, find
 from o_tui.ui.diff.view import DiffView
 from o_tui.ui.format import clock, shown
-from o_tui.ui.lists.columns import Column
+from o_tui.ui.lists.columns import Column, fitted
 from o_tui.ui.lists.filter_bar import FilterBar
 from o_tui.ui.lists.row_list import Cell, Row, RowList
 from o_tui.ui.outcome import measured
@@ -30,9 +30,11 @@ from o_tui.ui.widgets.line import Line
 WIDE = 100
 COLUMNS = (
     Column("id", 10), Column("gene", 14, rank=1), Column("state", 17), Column("latency", 8, right=True, rank=2),
-    Column("at", 11, rank=4), Column("goal", least=8, rank=3),
+    Column("at", 11, rank=4), Column("goal", least=16, rank=3),
 )  # fmt: skip
-DECIDING = frozenset(f"review.{verb}" for verb in ("approve", "reject", "later", "accept", "refuse", "edit", "measure"))
+DECIDING = frozenset(
+    f"review.{verb}" for verb in ("approve", "reject", "later", "accept", "refuse", "lines", "undo", "edit", "measure")
+)
 EMPTY = (
     "Nothing waits for you.\n\nA change of the agent's code appears here after a shadow has tried it: the exact diff, "
     "what was measured, and your decision.\n\nStart one in the chat:  /evolve recall"
@@ -104,9 +106,7 @@ class ReviewPane(navigating.Navigating):
         if not self._item:
             return False
         if action.id in DECIDING:
-            return bool(state == "pending")
-        if action.id == "review.undo":
-            return bool(self.diff.marks)
+            return state == "pending" and (action.id != "review.undo" or bool(self.diff.marks))
         return state in ("promoted", "canary") if action.id == "review.rollback" else super().offers(action)
 
     def show_item(self, identity: str) -> None:
@@ -122,6 +122,7 @@ class ReviewPane(navigating.Navigating):
         wanted = self._wanted or str(self._item.get("id") or "")
         if wanted in model.evolutions and all(row["id"] != wanted for row in rows):
             rows.append(model.evolutions[wanted])
+        self.waiting.columns = fitted(COLUMNS, {"state": map(_state_word, rows), "at": map(self._time, rows)})
         self.waiting.show(rows, empty=EMPTY)
         self._show_parts()
         if not rows:
@@ -222,15 +223,18 @@ class ReviewPane(navigating.Navigating):
             told, line.places = decision_of(self._item, self._version(), self._said)
         line.show(told)
 
+    def _time(self, row: Row) -> str:
+        return clock(int(row.get("time_ns") or 0), self.view.now_ns())
+
     def _cells(self, row: Row) -> Sequence[Cell]:
         latency = (row.get("evidence") or {}).get("latency") or {}
         pending = row.get("state") == "pending"
         return (
             shown(row.get("id")),
             shown(row.get("gene")),
-            ("waits for you", "warn") if pending else outcome_word(row),
+            (_state_word(row), "warn" if pending else ""),
             measured(latency),
-            (clock(int(row.get("time_ns") or 0), self.view.now_ns()), "dim"),
+            (self._time(row), "dim"),
             (shown(row.get("goal")), "dim"),
         )
 
@@ -299,3 +303,7 @@ class ReviewPane(navigating.Navigating):
         self._position = f"{files}hunk {message.hunk}/{message.hunks}"
         if self._item:
             self._draw()
+
+
+def _state_word(row: Row) -> str:
+    return "waits for you" if row.get("state") == "pending" else outcome_word(row)

@@ -13,11 +13,11 @@ from textual.widget import Widget
 
 from o_tui.ui.actions import Action
 from o_tui.ui.format import age_ns, clock, count, milliseconds, percent, progress, shown, size, sparkline
-from o_tui.ui.lists.columns import Column
+from o_tui.ui.lists.columns import Column, fitted
 from o_tui.ui.lists.filter_bar import FilterBar, matches
 from o_tui.ui.lists.row_list import Cell, Row, RowList
 from o_tui.ui.messages import PaneRequested
-from o_tui.ui.outcome import measured, population
+from o_tui.ui.outcome import ending, measured, population
 from o_tui.ui.panes.base import Pane
 from o_tui.ui.screens.inspect import InspectScreen, facts
 from o_tui.ui.snapshot_model import Model, Part
@@ -27,21 +27,21 @@ STEPS = ("intent", "checkpoint", "generate", "validate", "shadow", "pending")
 ACTIVE = (*STEPS[:-1], "deploying", "canary")
 OUTCOMES = {
     "promoted": "good", "rejected": "bad", "failed": "bad", "rolled_back": "warn", "pending": "accent",
-    "improved": "good", "refused": "bad", "stopped": "warn",
+    "improved": "good", "refused": "bad", "stopped": "warn", "no_evidence": "dim",
 }  # fmt: skip
 VERDICTS = {"better": "good", "worse": "bad", "same": "dim", "failed": "bad", "crashed": "bad"}
-TREND_CELLS = 8
+TREND_CELLS = 7
 REDRAW_S = 0.2
 COLUMNS = (
     Column("id", 6),
-    Column("role", 6, rank=5),
+    Column("role", 6, rank=8),
     Column("requests", 8, right=True, rank=4),
-    Column("err %", 6, right=True, rank=2),
-    Column("p50", 7, right=True, rank=6),
-    Column("p95", 7, right=True, rank=1),
+    Column("err %", 5, right=True, rank=2),
+    Column("p50", 6, right=True, rank=6),
+    Column("p95", 6, right=True, rank=1),
     Column("memory", 6, right=True, rank=7),
     Column("trend", TREND_CELLS, rank=3),
-    Column("verdict", least=7),
+    Column("verdict", least=11),
 )
 OUTCOME_COLUMNS = (
     Column("ended", 11, rank=3),
@@ -149,6 +149,9 @@ class ShadowsPane(Pane):
         self._show_lists(bool(shadows) or not (ended or query), bool(ended or query))
         self.live.styles.height = len(shadows) + 1 if ended else "1fr"
         self.live.show(shadows, empty=EMPTY if self._told else None)
+        self.outcomes.columns = fitted(
+            OUTCOME_COLUMNS, {"ended": map(self._time, ended), "outcome": map(outcome_word, ended)}
+        )
         self.outcomes.show(ended, empty=f"No outcome has '{query}' in it.  Esc  show all again")
 
     def _show_lists(self, live: bool, outcomes: bool) -> None:
@@ -171,7 +174,7 @@ class ShadowsPane(Pane):
 
     @staticmethod
     def _matches(query: str, row: Row) -> bool:
-        return matches(query, row.get("id"), row.get("gene"), row.get("state"), row.get("reason"), row.get("goal"))
+        return matches(query, row.get("id"), row.get("gene"), outcome_word(row), row.get("reason"), row.get("goal"))
 
     def _draw_progress(self, row: Row | None, last: str) -> None:
         box = self.query_one("#shadow-progress", Static)
@@ -213,7 +216,7 @@ class ShadowsPane(Pane):
         requests, errors = int(row.get("requests") or 0), int(row.get("errors") or 0)
         verdict = str(row.get("verdict") or row.get("state") or "-")
         trend = [float(value) for value in row.get("trend") or ()]
-        rate = percent(errors, requests)
+        rate = percent(errors, requests)[:5]  # 100.0
         # an id that repeats the evolution's says nothing here
         evolution = str(row.get("evolution") or "")
         name = str(row.get("id") or "").removeprefix(evolution).lstrip("-/.:_") or str(row.get("id"))
@@ -229,14 +232,16 @@ class ShadowsPane(Pane):
             (shown(verdict).replace("_", " "), VERDICTS.get(verdict, "")),
         )
 
+    def _time(self, row: Row) -> str:
+        return clock(int(row.get("time_ns") or 0), self.view.now_ns())
+
     def _outcome(self, row: Row) -> Sequence[Cell]:
         latency = (row.get("evidence") or {}).get("latency") or {}
-        state = str(row.get("state") or "-")
         return (
-            (clock(int(row.get("time_ns") or 0), self.view.now_ns()), "dim"),
+            (self._time(row), "dim"),
             shown(row.get("id")),
             shown(row.get("gene")),
-            (outcome_word(row), OUTCOMES.get(state, "")),
+            (outcome_word(row), OUTCOMES.get(ending(row), "")),
             measured(latency),
             (shown(row.get("reason") or row.get("goal")), "dim"),
         )
@@ -268,13 +273,18 @@ class ShadowsPane(Pane):
             self.post_message(PaneRequested("review", str(self.outcomes.current["id"])))
         elif self.live.current is not None:
             row = self.live.current
-            self.app.push_screen(InspectScreen(f"Shadow {row['id']}", facts(row, skip=("trend",))))
+            found = row | {"requests": _of(row), "verdict": shown(row.get("verdict")).replace("_", " ")}
+            self.app.push_screen(InspectScreen(f"Shadow {row['id']}", facts(found, skip=("trend", "total"))))
 
     def action_review(self) -> None:
         """The change behind the row at the cursor."""
         row: dict[str, Any] | None = None if self.outcomes.has_focus else self.live.current
         identity = str(row.get("evolution") or "") if row else self.outcomes.current_key
         self.post_message(PaneRequested("review", identity))
+
+
+def _of(row: Row) -> str:
+    return f"{count(int(row.get('requests') or 0))} of {count(int(row.get('total') or 0))}"
 
 
 def steps(row: Row) -> list[Text]:
@@ -308,7 +318,7 @@ def canary_words(row: Row) -> str:
 
 
 def outcome_word(row: Row) -> str:
-    """`promoted v0.2.0`, `rolled back`, `rejected`, …"""
-    state = str(row.get("state") or "-")
+    """`promoted v0.2.0`, `rolled back`, `no evidence`, …"""
+    state = ending(row) or "-"
     version = shown(row.get("version"), 20)
     return f"promoted v{version}" if state == "promoted" and version else state.replace("_", " ")

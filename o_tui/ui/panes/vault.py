@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from o_tui.ui.actions import Action
 from o_tui.ui.format import clock, count, distance, short, shown, size
-from o_tui.ui.lists.columns import Column
+from o_tui.ui.lists.columns import Column, fitted
 from o_tui.ui.lists.filter_bar import FilterBar, matches
 from o_tui.ui.lists.row_list import Cell, Row, RowList
 from o_tui.ui.panes.base import Pane
@@ -24,9 +24,8 @@ from o_tui.ui.text import Text
 from o_tui.ui.widgets.line import Line
 
 COLUMNS = (
-    Column("time", 8, rank=0),
+    Column("time", 11, rank=0),
     Column("gen", 8, rank=4),
-    Column("", 1, rank=0),
     Column("reason", least=20),
     Column("size", 7, right=True, rank=3),
     Column("wal", 7, right=True, rank=1),
@@ -124,8 +123,8 @@ class VaultPane(Pane):
         name, key, descending = SORTS[self._sort]
         found.sort(key=key, reverse=descending)
         now = self.view.now_ns()
-        widest = max((len(clock(int(row.get("time_ns") or 0), now)) for row in found), default=8)
-        self.checkpoints.columns = (Column("time", widest), *COLUMNS[1:])
+        times = [clock(int(row.get("time_ns") or 0), now) for row in found]
+        self.checkpoints.columns = fitted(COLUMNS, {"time": times})
         nothing = f"No checkpoint has '{query}' in it.\n\nEsc  show all again" if rows else EMPTY
         self.checkpoints.show(found, empty=nothing)
         self._tell_line(rows, found, name)
@@ -145,14 +144,13 @@ class VaultPane(Pane):
 
     def _cells(self, row: Row) -> Sequence[Cell]:
         wal = int((self.model.status.get("wal") or {}).get("seq") or 0)
-        mark: Cell = "P" if row.get("pinned") else " "
+        reason: Cell = ("P " if row.get("pinned") else "") + (shown(row.get("reason")) or "-")
         if row.get("file_ok") is False:
-            mark = ("!", "warn")
+            reason = (f"! {reason}", "warn")
         return (
             clock(int(row.get("time_ns") or 0), self.view.now_ns()),
             (short(shown(row.get("revision")), 8), "dim"),
-            mark,
-            shown(row.get("reason")) or "-",
+            reason,
             size(int(row.get("size_bytes") or 0)),
             (distance(wal - int(row.get("seq") or 0)) if wal else "-", "dim"),
         )

@@ -136,6 +136,7 @@ def test_a_holder_that_does_not_serve_is_named(workspace: Paths) -> None:
         (frames.encode(messages.Shutdown()), PeerError),
         (frames.encode(messages.Shutdown())[:9], UnreachableError),
     ],
+    ids=["nothing", "no frame", "another frame", "half a frame"],
 )
 def test_what_listens_there_may_be_anything(reply: bytes, error: type[OError], workspace: Paths) -> None:
     listener = socket.socket(socket.AF_UNIX)

@@ -101,6 +101,7 @@ async def test_what_was_sent_before_close_is_delivered() -> None:
         (b"\x00\x00\x00\x01\xc1", "bad frame"),
         (frames.encode(call(1)).replace(b"call", b"cell"), "unknown type"),
     ],
+    ids=["too long", "no message", "another type"],
 )
 async def test_a_bad_frame_closes_with_its_error(raw: bytes, says: str) -> None:
     a, peer = await half()

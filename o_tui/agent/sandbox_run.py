@@ -10,6 +10,7 @@ may run other programs and has a folder, in which it starts and which is gone af
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import importlib
 import linecache
@@ -19,6 +20,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import termios
 import time
 import traceback
 import types
@@ -59,8 +61,15 @@ class Stream:
 
     def read(self) -> bool:
         """Takes what is there; False at its end."""
+        return self._take(_READ_BYTES)
+
+    def rest(self) -> None:
+        """Takes what is in the pipe by now, whoever goes on writing."""
+        self._take(int.from_bytes(fcntl.ioctl(self.fd, termios.FIONREAD, bytes(4)), sys.byteorder))
+
+    def _take(self, size_bytes: int) -> bool:
         try:
-            data = os.read(self.fd, _READ_BYTES)
+            data = os.read(self.fd, size_bytes)
         except BlockingIOError:
             return True
         room = max(0, self.limit - len(self.kept))
@@ -128,8 +137,7 @@ def _run(order: Order, kept: Kept, reader: _native.SharedReader) -> Verdict:
     _pid, raw = os.waitpid(pid, 0)
     wall_ms = (time.monotonic() - started) * 1000
     for stream in streams:
-        while len(stream.kept) < stream.limit and _more(stream):
-            pass
+        stream.rest()
     for descriptor in (pidfd, streams[0].fd, streams[1].fd):
         os.close(descriptor)
     recorded = kept.listener is None or kept.listener.heard
@@ -153,13 +161,6 @@ def _follow(pidfd: int, sources: Sequence[Stream | Listener], deadline: float) -
                 return True
             if not readers[descriptor].read():
                 poll.unregister(descriptor)
-
-
-def _more(stream: Stream) -> bool:
-    """Takes what is left in the pipe of a process that has ended; False: nothing."""
-    before = len(stream.kept)
-    stream.read()
-    return len(stream.kept) > before
 
 
 def _verdict(

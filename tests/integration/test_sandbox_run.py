@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from o_tui import _native
+from o_tui.agent.sandbox_run import Stream
 from o_tui.paths import Paths
 from o_tui.protocol.refusals import in_words
 from tests.support import ordinary
@@ -116,6 +117,19 @@ def test_output_is_capped_and_the_rest_counted(run: Run) -> None:
     verdict = judged(run, "line = 'x' * 9999\nfor _ in range(10_000): print(line)", "--timeout", "30", code=0)
     assert len(verdict["stdout"]) == 1 << 20
     assert verdict["dropped_bytes"] == 100_000_000 - (1 << 20)
+
+
+def test_what_a_program_leaves_in_its_pipe_counts_too() -> None:
+    """It may end before the last of its output is read."""
+    reading, writing = os.pipe()
+    os.write(writing, b"x" * 40_000)
+    stream = Stream(reading, limit=10)
+    stream.rest()
+    assert (bytes(stream.kept), stream.dropped) == (b"x" * 10, 39_990)
+    stream.rest()  # nothing more is there, and the other end is open
+    assert stream.dropped == 39_990
+    os.close(writing)
+    os.close(reading)
 
 
 def test_memory_is_limited(run: Run) -> None:

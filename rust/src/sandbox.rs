@@ -1,5 +1,6 @@
 //! The sandbox, and what it has refused.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use o_core::sandbox::{self, Layer, Profile, Settings, listener, probe as probing, told, trap};
@@ -23,12 +24,16 @@ pub struct ViolationRing {
     pub ring: Ring,
 }
 
-pub type Row = (u64, &'static str, &'static str, u16, String, u64);
+pub type Row = (u64, &'static str, Cow<'static, str>, u16, String, u64);
 
-/// `(number, layer, call, errno, path, time_ns)` of those with a number above `after`.
+/// `(number, layer, call, errno, path, time_ns)` of those with a number above `after`; a call that the table does not
+/// have goes by its number.
 pub fn rows(found: Vec<Violation>, after: u64) -> Vec<Row> {
     let arch = sandbox::calls::native();
-    let name = |nr| arch.map_or("?", |arch| syscall_name(arch, nr));
+    let name = |nr| match arch.map_or("?", |arch| syscall_name(arch, nr)) {
+        "?" => Cow::Owned(format!("system call {nr}")),
+        known => Cow::Borrowed(known),
+    };
     let found = found.into_iter().filter(|v| v.number > after);
     found
         .map(|v| {

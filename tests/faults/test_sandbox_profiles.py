@@ -16,6 +16,8 @@ if done.returncode == 0: print("SUCCEEDED")
 WORKS = {
     "run a program": SHELL.format(command="echo 6 > n && cat n && rm n"),
     "make and leave a folder": SHELL.format(command="mkdir a && mv a b && rmdir b"),
+    "limits of its own": attack("import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))"),
+    "a processor of its own": attack("import os; os.sched_setaffinity(0, os.sched_getaffinity(0))"),
     "a pipe": SHELL.format(command="echo x | cat"),
     "a thread": attack("import threading; t = threading.Thread(target=print); t.start(); t.join()"),
 }
@@ -32,6 +34,9 @@ REFUSED = {
     "listen": attack("import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()"),
     "another port": attack("import socket; socket.create_connection(('127.0.0.1', port + 1))"),
     "signal its parent": attack("import os; os.kill(parent, 0)"),
+    "limit its parent": attack("import resource; resource.prlimit(parent, resource.RLIMIT_CORE, (0, 0))"),
+    "pin its parent": attack("import os; os.sched_setaffinity(parent, os.sched_getaffinity(parent))"),
+    "schedule its parent": attack("import os; os.sched_setscheduler(parent, os.SCHED_OTHER, os.sched_param(0))"),
     "ptrace": f"{SYSCALL}\ncall({101 if X86 else 117}, 16, sibling, 0, 0)",
     "a large file": attack("open(scratch + '/big', 'wb').write(bytes(4 << 20))"),
     "sudo": SHELL.format(command="mount -t tmpfs o /mnt"),

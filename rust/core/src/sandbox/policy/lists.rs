@@ -206,11 +206,13 @@ pub(super) const ABSENT: &[&str] = &["clone3", "openat2"];
 /// hook in the process makes one).
 pub(super) const UNTOLD: &[&str] = &["clone", "fork", "vfork"];
 
-/// What a program of the profiles `tool` and `build` may not do, beside what kills.
+/// What a program of the profiles `tool` and `build` may not do, beside what kills: much of it would reach processes
+/// and System V objects of the same user.
 pub(super) const REFUSED: &[&str] = &[
     "fanotify_init",
     "fanotify_mark",
     "get_mempolicy",
+    "ioprio_set",
     "mbind",
     "migrate_pages",
     "mlock",
@@ -219,12 +221,21 @@ pub(super) const REFUSED: &[&str] = &[
     "move_pages",
     "mq_open",
     "mq_unlink",
+    "msgctl",
     "msgget",
+    "msgrcv",
+    "msgsnd",
     "pidfd_open",
     "pidfd_send_signal",
     "remap_file_pages",
+    "sched_setattr",
+    "sched_setparam",
+    "sched_setscheduler",
     "seccomp",
+    "semctl",
     "semget",
+    "semop",
+    "semtimedop",
     "set_mempolicy",
     "set_mempolicy_home_node",
     "setdomainname",
@@ -239,6 +250,7 @@ pub(super) const REFUSED: &[&str] = &[
     "setreuid",
     "setuid",
     "shmat",
+    "shmctl",
     "shmget",
 ];
 

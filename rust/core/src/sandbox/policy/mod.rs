@@ -45,6 +45,7 @@ pub fn filter(profile: Profile, arch: Arch, pid: u32, files: bool, network: bool
             let all: Vec<&str> = calls::names(arch).collect();
             put(&all, Rule::Always(Action::Allow));
             put(REFUSED, Rule::Always(Action::Errno(EPERM)));
+            put(&["prlimit64", "sched_setaffinity"], of_itself());
             put(&["ioctl"], not_pushing_into_terminals());
             put(&["socket"], sockets(profile == Profile::Tool && network));
             // a program that is exec'd has no handler (`heard` says what it is where somebody listens)
@@ -160,6 +161,17 @@ fn sockets(tcp: bool) -> Rule {
         Action::Allow,
         Action::Errno(EPERM),
     )
+}
+
+/// Their first argument is a process, and 0 the one that calls. The kernel lets a user set limits and processors of every
+/// process of his, the guardian too, and a limit of no CPU time kills.
+fn of_itself() -> Rule {
+    let question = Question {
+        argument: 0,
+        mask: INT,
+        values: vec![0],
+    };
+    Rule::Ask(vec![question], Action::Allow, Action::Errno(EPERM))
 }
 
 /// TIOCSTI and TIOCLINUX type into the terminal of whoever started it.

@@ -175,11 +175,19 @@ fn tools_may_do_what_programs_do_and_no_more() {
             "seccomp",
             "pidfd_open",
             "socket",
+            "sched_setscheduler",
+            "ioprio_set",
+            "msgrcv",
         ];
         all_of(profile, true, &refused, libc::SECCOMP_RET_ERRNO | 1);
         let on = |name, arguments| answer(profile, Arch::X86_64, true, name, arguments);
         let typed = on("ioctl", [0, 0x5412, 0, 0, 0, 0]);
         assert_eq!(typed, Some(libc::SECCOMP_RET_ERRNO | 1));
+        for name in ["prlimit64", "sched_setaffinity"] {
+            let (itself, another) = (on(name, [0; 6]), on(name, [1, 0, 0, 0, 0, 0]));
+            assert_eq!(itself, Some(libc::SECCOMP_RET_ALLOW), "{name}");
+            assert_eq!(another, Some(libc::SECCOMP_RET_ERRNO | 1), "{name}");
+        }
         for ([family, kind, protocol], is_tcp) in [
             ([2, 1, 0], true),
             ([10, 0o2_000_001, 6], true),

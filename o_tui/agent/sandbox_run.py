@@ -168,8 +168,9 @@ def _verdict(
 ) -> Verdict:
     out, err = streams
     first, stderr = bytes(err.kept[:1]), bytes(err.kept[1:])
+    rows = reader.violations()
     # Python itself looks for the source of what it cannot compile
-    found = refusals.refusals((row for row in reader.violations() if row[4] != order.name), status)
+    found = refusals.refusals((row for row in rows if row[4] != order.name), status)
     if not in_time:
         found.append(refusals.wall_clock(order.timeout_s))
     if stderr.rpartition(b"\n")[0].rpartition(b"\n")[2].startswith(_OUT_OF_MEMORY):
@@ -182,6 +183,7 @@ def _verdict(
         dropped_bytes=out.dropped + err.dropped,
         wall_ms=round(wall_ms, 3),
         refused=found,
+        unnamed=rows[0][0] - 1 if rows else 0,
     )
 
 
@@ -269,7 +271,8 @@ def _exit_code(code: object) -> int:
     if code is None:
         return 0
     if isinstance(code, int):
-        return code & 0xFF
+        # what no C long holds is -1, as Python has it, and no success
+        return (code if -(1 << 63) <= code < 1 << 63 else -1) & 0xFF
     print(code, file=sys.stderr)
     return 1
 

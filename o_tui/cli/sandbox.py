@@ -62,7 +62,7 @@ def run(context: Context) -> int:
     else:
         _print(context, verdict)
     _keep(context, file.name, verdict)
-    return 0 if verdict.exit == 0 and not verdict.refused else 1
+    return 0 if verdict.exit == 0 and not verdict.refused and not verdict.unnamed else 1
 
 
 def _judged(order: Order) -> Verdict:
@@ -91,6 +91,7 @@ def row(verdict: Verdict) -> dict[str, Any]:
         "stderr": verdict.stderr.decode("utf-8", "replace"),
         "dropped_bytes": verdict.dropped_bytes,
         "violations": [{"layer": each.layer, "what": each.what, "count": each.count} for each in verdict.refused],
+        "unnamed": verdict.unnamed,
         "tier": verdict.tier,
         "wall_ms": verdict.wall_ms,
         "control": "ok",
@@ -132,6 +133,8 @@ def _print(context: Context, verdict: Verdict) -> None:
     for each in verdict.refused:
         times = f" ({each.count} times)" if each.count > 1 else ""
         out.note(f"refused by {each.layer}: {each.what}{times}")
+    if verdict.unnamed:
+        out.note(f"refused before that: {verdict.unnamed} more, of which no name is left")
     if not verdict.recorded:
         out.note("this machine lets nobody listen to a program's system calls: those that were refused have no record")
     if verdict.dropped_bytes:
@@ -185,6 +188,7 @@ COMMANDS = (
             "stderr",
             "dropped_bytes",
             "violations",
+            "unnamed",
             "tier",
             "wall_ms",
             "control",

@@ -32,6 +32,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         tier: How well it was confined.
         exit: As os.waitstatus_to_exitcode: negative is a signal.
         dropped_bytes: Output beyond the limit.
+        unnamed: How many more refusals there were, before those of `refused`: only the latest are kept by name.
         recorded: Refused system calls could be recorded; False: this machine does not let anybody listen.
     """
 
@@ -43,6 +44,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     dropped_bytes: int = 0
     wall_ms: float = 0.0
     refused: list[Refusal] = []
+    unnamed: int = 0
     recorded: bool = True
 
 

@@ -105,6 +105,35 @@ def test_a_call_that_kills_is_named(run: Run) -> None:
     assert whats(verdict) == ["seccomp: io_uring_setup"]
 
 
+def test_a_call_of_no_name_goes_by_its_number(run: Run) -> None:
+    for profile in ("agent", "tool"):
+        verdict = judged(run, "import ctypes\nctypes.CDLL(None).syscall(9999)", "--profile", profile)
+        assert whats(verdict) == ["seccomp: system call 9999"]
+
+
+def test_refusals_are_not_hidden_behind_others(run: Run) -> None:
+    source = """
+import socket
+try:
+    socket.socket()
+except OSError:
+    pass
+for n in range(500):
+    try:
+        open({path})
+    except OSError:
+        pass
+"""
+    verdict = judged(run, source.format(path="f'/x{n}'"))
+    assert verdict["unnamed"] + len(verdict["violations"]) == 501
+    done = run(source.format(path="__file__"))
+    assert done.returncode == 1 and b"more, of which no name is left" in done.stderr
+
+
+def test_an_exit_code_that_is_too_large_is_no_success(run: Run) -> None:
+    assert judged(run, "raise SystemExit(2 ** 70)")["exit"] == 255
+
+
 def test_an_endless_program_ends_in_time(run: Run) -> None:
     for source in ("while True: pass", "import time, signal\nsignal.signal(15, signal.SIG_IGN)\ntime.sleep(999)"):
         verdict = judged(run, f"print('begun', flush=True)\n{source}", "--timeout", "0.5")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import math
 import re
 import sqlite3
@@ -24,10 +23,10 @@ from o_tui.agent.genome_loader import Genome
 from o_tui.agent.memory import MemorySearch, telling_words
 from o_tui.agent.state import State
 from o_tui.bench.report import Report, median, percentile
-from o_tui.guardian.imports import read_conversations
+from o_tui.guardian.imports import decoded, read_conversations
 from o_tui.paths import shipped
 from o_tui.protocol import operations
-from o_tui.protocol.errors import NotFoundError, UsageError
+from o_tui.protocol.errors import UsageError
 
 K = 10
 CATEGORIES = (1, 2, 3, 4)
@@ -103,7 +102,7 @@ def times_ms(times: Sequence[float]) -> dict[str, float]:
 
 
 def run(arguments: argparse.Namespace) -> Report:
-    """The benchmark; raises NotFoundError and UsageError for the file."""
+    """The benchmark; raises for the file as `read_locomo`."""
     conversations = read(Path(arguments.file))
     genome = seed_genome()
     ours, fts5 = Tally(), Tally()
@@ -135,20 +134,15 @@ def seed_genome() -> Genome:
 
 def read(path: Path) -> list[tuple[list[dict[str, Any]], list[Question]]]:
     """Each conversation's memories (as `memory.add` takes them), and its questions with evidence."""
-    try:
-        found = read_conversations_of(json.loads(path.read_text("utf-8")))
-    except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {path}") from error
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UsageError(f"{path} is not a LoCoMo file: {error!r}") from error
+    found = decoded(path, read_conversations_of)
     if not any(asked for _items, asked in found):
         raise UsageError(f"{path} has no questions with evidence")
     return found
 
 
-def read_conversations_of(decoded: list[dict[str, Any]]) -> list[tuple[list[dict[str, Any]], list[Question]]]:
-    """`read` of what was decoded already."""
-    return [(read_conversations([one])[0], list(_questions(one["qa"]))) for one in decoded]
+def read_conversations_of(conversations: list[dict[str, Any]]) -> list[tuple[list[dict[str, Any]], list[Question]]]:
+    """`read` of what is decoded already."""
+    return [(read_conversations([one])[0], list(_questions(one["qa"]))) for one in conversations]
 
 
 def _questions(rows: Sequence[dict[str, Any]]) -> Iterator[Question]:

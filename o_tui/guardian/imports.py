@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from o_tui.paths import open_foreign
 from o_tui.protocol.errors import UsageError
 
+_T = TypeVar("_T")
 _SESSION = re.compile(r"session_(\d+)$")
 _TIME = "%I:%M %p on %d %B, %Y"
 FILE_LIMIT_BYTES = 256 * 1024 * 1024
@@ -31,22 +32,29 @@ def read_locomo(path: Path) -> tuple[list[dict[str, Any]], int]:
         RefusedError: It is not a file: a device may have no end.
         UsageError: It is not in that format.
     """
+    return decoded(path, read_conversations)
+
+
+def decoded(path: Path, read: Callable[[list[dict[str, Any]]], _T]) -> _T:
+    """What `read` makes of a LoCoMo file's conversations; raises as `read_locomo`."""
     try:
         with open_foreign(path) as file:
             data = file.read(FILE_LIMIT_BYTES + 1)  # it may grow while it is read
         if len(data) > FILE_LIMIT_BYTES:
             raise UsageError(f"{path} is larger than {FILE_LIMIT_BYTES >> 20} MiB")
-        conversations = json.loads(data.decode("utf-8"))
+        conversations = json.loads(data.decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
     try:
-        return read_conversations(conversations)
-    except (TypeError, KeyError, AttributeError) as error:
-        raise UsageError(f"{path} is not a LoCoMo file: {error!r}") from error
+        return read(conversations)
+    except KeyError as error:
+        raise UsageError(f"{path} is not a LoCoMo file: something in it has no {error}") from error
+    except (TypeError, AttributeError, ValueError) as error:
+        raise UsageError(f"{path} is not a LoCoMo file: {error}") from error
 
 
 def read_conversations(conversations: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
-    """`read_locomo` of what was decoded already; raises TypeError, KeyError, AttributeError."""
+    """`read_locomo` of what was decoded already; raises TypeError, KeyError, AttributeError, ValueError."""
     items: list[dict[str, Any]] = []
     empty = 0
     for one in conversations:
@@ -59,12 +67,12 @@ def read_conversations(conversations: list[dict[str, Any]]) -> tuple[list[dict[s
                     continue
                 items.append(
                     {
-                        "text": f"{speaker}: {said}",
-                        "source": f"locomo:{one['sample_id']}:{place}",
+                        "text": _whole(f"{speaker}: {said}"),
+                        "source": _whole(f"locomo:{one['sample_id']}:{place}"),
                         "kind": "episodic",
-                        "context": when,
+                        "context": _whole(when),
                         "time_ns": _time_ns(when),
-                        "thread": thread,
+                        "thread": _whole(thread),
                     }
                 )
     return items, empty
@@ -94,6 +102,11 @@ def _said(turn: dict[str, Any]) -> str:
     """What was said, and what the picture shows that came with it."""
     caption = turn.get("blip_caption")
     return " ".join(part for part in (str(turn.get("text") or "").strip(), f"[{caption}]" if caption else "") if part)
+
+
+def _whole(text: str) -> str:
+    """The text with U+FFFD for each lone surrogate: JSON may escape half a sign, which no UTF-8 can hold."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _time_ns(when: str) -> int:

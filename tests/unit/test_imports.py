@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from o_tui.bench import recall
 from o_tui.guardian.imports import PART_BYTES, parts, read_locomo
 from o_tui.protocol.errors import NotFoundError, RefusedError, UsageError
 
@@ -57,8 +58,33 @@ def test_another_format_is_said_to_be_one(folder: Path, value: object) -> None:
 def test_what_has_no_end_is_not_read(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     for path in (Path("/dev/zero"), folder / "pipe", folder):
-        with pytest.raises(RefusedError, match="is not a file"):
-            read_locomo(path)
+        for read in (read_locomo, recall.read):
+            with pytest.raises(RefusedError, match="is not a file"):
+                read(path)
+
+
+def test_half_a_sign_costs_that_sign_only(folder: Path) -> None:
+    said = [{"speaker": "\udfff", "dia_id": "D1:1", "text": "a boat \ud83d", "blip_caption": "\ud83d\ude00"}]
+    conversation = {"session_1": said, "session_1_date_time": "\ud800"}
+    memories, _empty = read_locomo(write(folder, [{"sample_id": "c\ud800", "conversation": conversation}]))
+    assert [(memory["text"], memory["source"], memory["context"]) for memory in memories] == [
+        ("\ufffd: a boat \ufffd [\U0001f600]", "locomo:c\ufffd:D1:1", "\ufffd")
+    ]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 5000, "[" + "9" * 5000 + "]", "\ufeff", "[NaN"])
+def test_json_that_is_too_deep_or_too_large_or_broken_is_one_clear_line(folder: Path, text: str) -> None:
+    (file := folder / "conversations.json").write_text(text, "utf-8")
+    for read in (read_locomo, recall.read):
+        with pytest.raises(UsageError, match="cannot be read"):
+            read(file)
+
+
+def test_a_mark_of_byte_order_is_no_matter(folder: Path) -> None:
+    said = [{"speaker": "Ada", "dia_id": "D1:1", "text": "x"}]
+    file = write(folder, [{"sample_id": "c", "conversation": {"session_1": said}}])
+    file.write_text("\ufeff" + file.read_text("utf-8"), "utf-8")
+    assert len(read_locomo(file)[0]) == 1
 
 
 def test_no_file_and_no_json_are_clear_errors(folder: Path) -> None:

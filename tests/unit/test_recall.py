@@ -83,7 +83,7 @@ def test_a_file_that_is_none_is_a_clear_error(folder: Path) -> None:
     file = folder / "other.json"
     for text in ("{", '{"a": 1}', '[{"sample_id": "x", "conversation": {}, "qa": []}]'):
         file.write_text(text)
-        with pytest.raises(UsageError, match=r"not a LoCoMo file|no questions"):
+        with pytest.raises(UsageError, match=r"cannot be read|not a LoCoMo file|no questions"):
             recall.run(Namespace(file=str(file), blocks=0))
 
 

@@ -98,14 +98,16 @@ def list_(context: Context) -> int:
 
 
 def import_(context: Context) -> int:
-    """Imports conversations."""
+    """Imports conversations; 1 if some of it could not be added."""
     path = context.args.file.expanduser().absolute()
     value = context.call("memory.import", path=str(path), format=context.args.format)
     if context.out.json:
         context.out.value(value)
     else:
         context.out.line(f"{value['blocks']} blocks imported, {value['skipped']} skipped")
-    return 0
+        if value["reason"]:
+            context.out.note(f"some could not be added: {value['reason']}")
+    return 1 if value["reason"] else 0
 
 
 COMMANDS = (
@@ -146,6 +148,6 @@ COMMANDS = (
         _import,
         examples=(("memory import --format locomo locomo10.json", "the LoCoMo data set"),),
         codes=(1, 3, 4, 5, 69),
-        keys=("blocks", "skipped"),
+        keys=("blocks", "skipped", "reason"),
     ),
 )

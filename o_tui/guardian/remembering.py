@@ -40,18 +40,27 @@ class Remembering:
         return value
 
     async def import_(self, path: str, format: str = "locomo") -> dict[str, Any]:
-        """Puts the turns of conversations into memory."""
+        """Puts the turns of conversations into memory.
+
+        `reason` is why turns could not be added, which are among the skipped; empty: none.
+
+        Raises:
+            NotFoundError, RefusedError, UsageError: The file cannot be read, or is of another format.
+            PeerError: The disk takes nothing; it says what was imported before.
+        """
         if format != "locomo":
             raise UsageError(f"unknown format {format!r}", hint="known: locomo")
         items, skipped = await asyncio.to_thread(read_locomo, Path(path))
-        blocks = 0
+        blocks, reason = 0, ""
         # one after the other: turns are neighbours in the order in which they come
         for part in parts(items):
             try:
                 blocks += len((await self._ask("add", {"items": part}))["ids"])
-            except OError:
-                skipped += len(part)
-        return {"blocks": blocks, "skipped": skipped}
+            except PeerError as error:
+                raise PeerError(f"{error} ({blocks} blocks were imported before)", hint=error.hint) from error
+            except OError as error:
+                skipped, reason = skipped + len(part), str(error)
+        return {"blocks": blocks, "skipped": skipped, "reason": reason}
 
     async def _ask(self, verb: str, arguments: dict[str, Any], *, journalled: bool = True) -> Any:
         text = msgspec.json.encode(arguments).decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import resource
@@ -236,6 +237,12 @@ async def test_a_full_disk_while_it_serves_stops_nothing_for_good(workspace: Pat
         assert status["wal"]["read_only"]
         answer = await link.call("say", text="remember nothing of this")
         assert not answer["ok"] and "disk" in answer["error"], answer
+        said = [{"speaker": "Ada", "dia_id": "D1:1", "text": "what is not written is not skipped in silence"}]
+        (talk := workspace.data.parent / "talk.json").write_text(
+            json.dumps([{"sample_id": "c", "conversation": {"session_1": said}}])
+        )
+        with pytest.raises(OError, match=r"disk.*\(0 blocks were imported before\)"):
+            await link.call("memory.import", path=str(talk))
         assert "before" in str(await link.call("memory.list")), "the agent is deaf"
         assert pids(await link.call("tree"))["main"] == main, "the agent did not live through it"
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))

@@ -246,8 +246,12 @@ def set_values(file: Path, values: Mapping[str, Any]) -> Config:
 def _write(file: Path, text: str) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = file.with_suffix(".tmp")
-    with open(temporary, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())  # a file that took the old one's place must not be empty after a loss of power
-    temporary.replace(file)
+    try:
+        with open(temporary, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())  # a file that took the old one's place must not be empty after a loss of power
+        temporary.replace(file)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -119,7 +119,8 @@ def locate(data_dir: str | None = None) -> Paths:
     home = Path.home()
     data_home = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
     config_home = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
-    return Paths(data_home / "o-tui", config_home / "o-tui")
+    # absolute: the guardian lives in another folder
+    return Paths(data_home.absolute() / "o-tui", config_home.absolute() / "o-tui")
 
 
 def shipped(name: str) -> Path:

@@ -3,11 +3,15 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
+import signal
 import sqlite3
+import sys
 import tarfile
 import threading
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import pytest
 import zstandard
@@ -340,3 +344,67 @@ async def test_a_mirror_that_a_kill_has_cut_off_in_an_entry_goes_on_without_a_wo
     segment.write_bytes(whole[:59] + b"x")
     async with opened(workspace) as database:
         assert [finding.kind for finding in database.findings] == ["mirror"]
+
+
+def test_a_kill_at_any_moment_of_the_first_start_leaves_a_workspace_that_opens(folder: Path) -> None:
+    """The child ends at each line of making the database in turn, until it gets to its end."""
+    for line in range(1, 200):
+        paths = locate(str(folder / str(line)))
+        paths.prepare()
+        pid = os.fork()
+        if pid == 0:
+            _create_until(paths.database, line)
+        ended_early = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+        database = Database.open(paths)
+        assert database.opened.seq == 0 and not database.opened.findings
+        database.close_blocking()
+        if not ended_early:
+            break
+    assert 10 < line < 199, "the child has not been killed, or has never come to its end"
+
+
+def _create_until(path: Path, line: int) -> NoReturn:
+    left = line
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal left
+        if frame.f_code.co_filename != schema.__file__:
+            return None
+        left -= event == "line"
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    try:
+        sys.settrace(trace)
+        schema.create(path)
+    finally:
+        os._exit(0)
+
+
+async def test_an_empty_file_in_place_of_the_database_is_built_anew(workspace: Paths) -> None:
+    async with opened(workspace) as database:
+        await Wal(database).append_one("r", 0, "turn_add", b"kept")
+    workspace.database.write_bytes(b"")
+    async with opened(workspace) as database:
+        found = [finding.text for finding in database.opened.findings]
+        assert any("built anew (the database is empty)" in text for text in found), found
+        assert await database.read("SELECT seq FROM wal") == [(1,)]
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a device", "a folder"])
+async def test_what_is_no_file_in_a_mirror_is_put_aside_and_not_waited_for(workspace: Paths, kind: str) -> None:
+    async with opened(workspace) as database:
+        await Wal(database).append_one("r", 0, "turn_add", b"kept")
+    for path in workspace.mirror.glob("*.log"):
+        path.unlink()
+        if kind == "a pipe":
+            os.mkfifo(path)
+        elif kind == "a device":
+            path.symlink_to("/dev/zero")
+        else:
+            path.mkdir()
+    async with opened(workspace) as database:
+        assert await database.read("SELECT seq FROM wal") == [(1,)]
+        assert {finding.kind for finding in database.opened.findings} == {"mirror"}
+    assert all(path.is_file() for path in workspace.mirror.iterdir())

@@ -84,7 +84,7 @@ async def test_after_a_jump_of_the_clock_the_log_says_which_is_newer(
         assert [row["id"] for row in model.checkpoints] == [made[1], made[0], made[2]]
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "longer", "gone"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "longer", "gone", "pipe", "device"])
 async def test_a_bad_file_is_put_aside_and_written_again_from_the_rows(workspace: Paths, damage: str) -> None:
     async with opened(workspace) as database:
         wal, vault = Wal(database), Vault(database)
@@ -99,6 +99,10 @@ async def test_a_bad_file_is_put_aside_and_written_again_from_the_rows(workspace
             file.write_bytes(content + b"x")
         else:
             file.unlink()
+        if damage == "pipe":
+            os.mkfifo(file)
+        elif damage == "device":
+            file.symlink_to("/dev/zero")
         assert read(await vault.open_fd(row["id"])) == content
         assert file.read_bytes() == content
         assert len(database.findings) == 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 QUARANTINE = "quarantine"
 """Folder of the workspace for damaged files: they are renamed into it, never deleted."""
@@ -41,6 +43,24 @@ def keep_bytes(data: Path, name: str, content: bytes) -> Path:
     with os.fdopen(fd, "wb") as file:
         file.write(content)
     return target
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """Opens a file of the workspace to be read; raises OSError also where it is no regular one.
+
+    Nobody writes to a pipe that has got in its place, and a device there has no end.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "Not a file", str(path))
+    return os.fdopen(fd, "rb")
+
+
+def read_file(path: Path) -> bytes:
+    """All of such a file."""
+    with open_file(path) as file:
+        return file.read()
 
 
 def sync_folder(folder: Path) -> None:

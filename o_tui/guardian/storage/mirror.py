@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from o_tui.guardian.storage.findings import read_file
 from o_tui.guardian.storage.segments import SEGMENT_BYTES, SegmentWriter, write_all
 from o_tui.protocol.operations import GENESIS, chain, unpack_entry
 
@@ -60,14 +61,18 @@ def segment_paths(folder: Path) -> list[Path]:
 def read_segment(path: Path) -> Segment:
     """Reads one segment as far as it can be parsed and its entries count up without a gap.
 
-    Entries are not yet proven by this: the chain proves them, against the next segment's name or the head.
+    Entries are not yet proven by this: the chain proves them, against the next segment's name or the head. A file
+    that cannot be read is damaged from its beginning.
     """
     try:
         _, number, digest = path.stem.split("_")
         first_seq, previous = int(number), bytes.fromhex(digest)
     except ValueError:
         return Segment(path, 0, GENESIS, [], 0, True)
-    raw = path.read_bytes()
+    try:
+        raw = read_file(path)
+    except OSError:  # a disk's bad sector costs this copy, and not the start
+        return Segment(path, first_seq, previous, [], 0, True)
     entries: list[bytes] = []
     position = 0
     damaged = len(previous) != 32

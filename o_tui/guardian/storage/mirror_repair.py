@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import replace
 
 from o_tui.guardian.storage import chainwork
-from o_tui.guardian.storage.findings import Finding, quarantine
+from o_tui.guardian.storage.findings import Finding, quarantine, read_file
 from o_tui.guardian.storage.mirror import Mirror, Segment, framed, read_segment, segment_paths
 from o_tui.guardian.storage.row_mirror import RowMirror, row_paths, rows_whole
 from o_tui.paths import Paths
@@ -55,7 +55,10 @@ def open_mirror(
 
 def _torn(connection: sqlite3.Connection, segment: Segment) -> bool:
     """Whether what cannot be read at a segment's end is the beginning of the entry that comes next."""
-    rest = segment.path.read_bytes()[segment.good_bytes :]
+    try:
+        rest = read_file(segment.path)[segment.good_bytes :]
+    except OSError:
+        return False
     row = connection.execute("SELECT * FROM wal WHERE seq = ?", (segment.last_seq + 1,)).fetchone()
     return row is not None and framed([chainwork.pack_row(row)]).startswith(rest)
 

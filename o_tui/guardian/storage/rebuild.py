@@ -27,7 +27,7 @@ def rebuild(paths: Paths, head: Head | None, findings: list[Finding], reason: st
     database and the mirrors: the next opening starts over.
     """
     fresh = paths.data / "o.db.rebuild"
-    for leftover in (fresh, *_companions(fresh)):
+    for leftover in (fresh, *schema.companions(fresh)):
         leftover.unlink(missing_ok=True)
     schema.create(fresh)
     with tempfile.TemporaryDirectory(dir=paths.data, prefix="salvage-") as folder:
@@ -41,7 +41,9 @@ def rebuild(paths: Paths, head: Head | None, findings: list[Finding], reason: st
             if old is not None:
                 old.close()
     kept = [
-        quarantine(paths.data, file).name for file in (paths.database, *_companions(paths.database)) if file.exists()
+        quarantine(paths.data, file).name
+        for file in (paths.database, *schema.companions(paths.database))
+        if file.exists()
     ]
     fresh.replace(paths.database)
     sync_folder(paths.data)
@@ -50,15 +52,11 @@ def rebuild(paths: Paths, head: Head | None, findings: list[Finding], reason: st
     findings.append(Finding("database", text, "error", {"rows": counts, "kept": kept}))
 
 
-def _companions(database: Path) -> list[Path]:
-    return [database.with_name(database.name + suffix) for suffix in ("-wal", "-shm")]
-
-
 def _open_copy(database: Path, folder: Path) -> sqlite3.Connection | None:
     """A copy of the damaged files to read from: SQLite changes what it opens."""
     if not database.exists():
         return None
-    for file in (database, *_companions(database)):
+    for file in (database, *schema.companions(database)):
         if file.exists() and not file.name.endswith("-shm"):
             shutil.copy2(file, folder / file.name)
     try:

@@ -74,10 +74,12 @@ def _open_checked(
 
 
 def _connect(paths: Paths, head: Head | None, findings: list[Finding], busy_timeout_s: float) -> sqlite3.Connection:
-    if not paths.database.exists():
-        left = segment_paths(paths.mirror) or strays(paths.checkpoints)
+    missing = not paths.database.exists()
+    if missing or not paths.database.stat().st_size:
+        beside = [file for file in schema.companions(paths.database) if file.exists()]
+        left = segment_paths(paths.mirror) or strays(paths.checkpoints) or beside
         if left or (head is not None and (head.seq or head.commits)):
-            rebuild(paths, head, findings, "the database is missing")
+            rebuild(paths, head, findings, f"the database is {'missing' if missing else 'empty'}")
         else:
             schema.create(paths.database)
     try:

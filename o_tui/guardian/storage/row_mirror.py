@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from o_tui.guardian.storage.findings import read_file
 from o_tui.guardian.storage.segments import SEGMENT_BYTES, SegmentWriter
 
 ROW_SEGMENTS = 8
@@ -77,16 +78,21 @@ def row_paths(folder: Path) -> list[Path]:
 
 def read_rows(path: Path) -> Iterator[tuple[int, str, list[Any]] | None]:
     """The records of a file of the row mirror; a last None means that something behind is damaged."""
-    for payload in _payloads(path.read_bytes()):
+    for payload in _payloads(path):
         yield None if payload is None else _decode_row(payload)
 
 
 def rows_whole(path: Path) -> bool:
     """Whether every record of a file of the row mirror is what was written."""
-    return all(payload is not None for payload in _payloads(path.read_bytes()))
+    return all(payload is not None for payload in _payloads(path))
 
 
-def _payloads(raw: bytes) -> Iterator[bytes | None]:
+def _payloads(path: Path) -> Iterator[bytes | None]:
+    try:
+        raw = read_file(path)
+    except OSError:  # as good as damaged
+        yield None
+        return
     position = 0
     while position < len(raw):
         if len(raw) - position < _ROW.size:

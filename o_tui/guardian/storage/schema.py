@@ -88,10 +88,16 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 
 
 def create(path: Path) -> None:
-    """Makes an empty database of the newest version, 0600, durable with its name when this returns."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    """Makes an empty database of the newest version, 0600, durable with its name when this returns.
+
+    It has its name only when it is whole: what a kill leaves of it is no database that nobody recognises.
+    """
+    fresh = path.with_name(path.name + ".new")
+    for leftover in (fresh, *companions(fresh)):
+        leftover.unlink(missing_ok=True)
+    os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     # under FULL alone, the first entries can vanish together with the folder's entry for the file
-    connection = connect(path, synchronous="EXTRA")
+    connection = connect(fresh, synchronous="EXTRA")
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
@@ -99,7 +105,13 @@ def create(path: Path) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         connection.close()
+    fresh.replace(path)
     sync_folder(path.parent)
+
+
+def companions(database: Path) -> list[Path]:
+    """The files that SQLite keeps beside it."""
+    return [database.with_name(database.name + suffix) for suffix in ("-wal", "-shm")]
 
 
 def recognise(connection: sqlite3.Connection, path: Path) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from o_tui.guardian.storage.findings import sync_folder
+from o_tui.guardian.storage.findings import open_file, sync_folder
 from o_tui.guardian.storage.rows import CHECKPOINTS
 from o_tui.paths import open_foreign
 from o_tui.protocol import checkpoint
@@ -118,7 +118,7 @@ def check(file: IO[bytes], checkpoint_id: str = "") -> Header:
 
 def open_checked(path: Path, checkpoint_id: str) -> int:
     """A descriptor of a verified file, at its start; raises CorruptError, OSError."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         check(file, checkpoint_id)
         descriptor = os.dup(file.fileno())
     os.lseek(descriptor, 0, os.SEEK_SET)
@@ -272,7 +272,7 @@ def adopt(connection: sqlite3.Connection, folder: Path) -> int:
         if checkpoint_id in known:
             continue
         try:
-            with path.open("rb") as file:
+            with open_file(path) as file:
                 header = check(file, checkpoint_id)
         except (CorruptError, OSError):
             continue

@@ -111,6 +111,13 @@ def test_the_header_fits_every_width_and_keeps_what_waits(width: int) -> None:
     assert line.plain.isascii()
 
 
+def test_at_80_columns_the_header_says_which_code_runs_from_where_and_when() -> None:
+    model = loaded()
+    model.status["genome"] = {"version": "0.3.1"}
+    line = compose_line(parts(model, scripted_data.NOW, UNICODE, remote=True), 80, lambda role: "").plain
+    assert {"0.3.1", "[OK]", "ssh"} <= set(line.split()) and line.rstrip()[-3] == ":"
+
+
 def test_state_is_words_and_not_only_colour() -> None:
     model = loaded()
     model.status["instances"] = [scripted_data.instance("main", 1, "restarting")]

@@ -44,7 +44,7 @@ def parts(model: Model, now_ns: int, glyphs: Glyphs, remote: bool = False) -> li
     found = [Part(0, "O", "brand")]
     version = (model.status.get("genome") or {}).get("version")
     if version:
-        found.append(Part(40, f"genome {version}", "muted"))
+        found.append(Part(22, f"genome {version}", "muted"))
     if model.link != "connected":
         found.append(Part(1, f"{glyphs.wait} {_link_word(model.link)}", "warning"))
     else:
@@ -56,7 +56,7 @@ def parts(model: Model, now_ns: int, glyphs: Glyphs, remote: bool = False) -> li
     if waiting:
         found.append(Part(2, f"{REVIEW} {waiting}", "warning", right=True))
     if remote:
-        found.append(Part(70, "ssh", "muted", right=True))
+        found.append(Part(32, "ssh", "muted", right=True))
     found.append(Part(30, f"{datetime.fromtimestamp(now_ns / NS).astimezone():%H:%M}", "muted", right=True))
     return found
 
@@ -125,10 +125,10 @@ def _wal(model: Model, glyphs: Glyphs) -> Part:
 def _brain(brain: Row) -> Part:
     provider = brain.get("provider") or "offline"
     if provider == "offline":
-        return Part(25, "offline", "muted")
+        return Part(33, "offline", "muted")
     name = str(brain.get("model") or provider)
     if brain.get("ok", True):
-        return Part(25, name[:24], "muted")
+        return Part(33, name[:24], "muted")
     return Part(12, f"{name[:24]} !", "warning")
 
 

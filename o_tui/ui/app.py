@@ -51,6 +51,7 @@ class OApp(AppActions, Appearance, Borders, inherit_bindings=False):
         now_ns: The clock.
         remote: Fewer frames and no animation.
         dark: The terminal's background is dark.
+        plain: The terminal is known not to draw more than ASCII.
     """
 
     TITLE = "O"
@@ -68,6 +69,7 @@ class OApp(AppActions, Appearance, Borders, inherit_bindings=False):
         now_ns: Callable[[], int] = time.time_ns,
         remote: bool = False,
         dark: bool = True,
+        plain: bool = False,
         driver_class: type[SafeDriver] | None = None,
     ) -> None:
         super().__init__(driver_class=driver_class)
@@ -76,6 +78,7 @@ class OApp(AppActions, Appearance, Borders, inherit_bindings=False):
         self.embedded = embedded
         self.now_ns = now_ns
         self.remote = remote
+        self._plain = plain
         self.model = Model()
         self.keys: dict[str, str] = {}
         self._start_guardian = start_guardian
@@ -200,6 +203,11 @@ class OApp(AppActions, Appearance, Borders, inherit_bindings=False):
             self.set_up_keys()
 
     # --- what is shown
+
+    @property
+    def ascii_only(self) -> bool:
+        """Nothing but ASCII is drawn: wanted so, or the terminal knows no more."""
+        return self._plain or self.config.screen.ascii
 
     @property
     def frame(self) -> Frame:

@@ -99,7 +99,7 @@ class AppActions:
         def done(value: Any) -> None:
             from o_tui.ui.screens.statistics import StatisticsScreen
 
-            app.push_screen(StatisticsScreen(value, ascii_only=app.config.screen.ascii))
+            app.push_screen(StatisticsScreen(value, ascii_only=app.ascii_only))
 
         app.frame.panes[app.frame.active].ask("evolution.statistics", done)
 

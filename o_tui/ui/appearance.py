@@ -18,7 +18,7 @@ from o_tui import paths as workspace
 from o_tui.config import set_value
 from o_tui.protocol.errors import OError
 from o_tui.ui import themes
-from o_tui.ui.glyphs import Glyphs, glyphs
+from o_tui.ui.glyphs import TWINS, Glyphs, glyphs
 
 if TYPE_CHECKING:
     from o_tui.ui.app import OApp
@@ -64,6 +64,19 @@ class NoColor(LineFilter):
         ]
 
 
+class AsciiOnly(LineFilter):
+    """Frames, marks and ellipses of every widget, also of Textual's, as ASCII; letters of any script stay."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        """The line with the twins of what is drawn."""
+        return [
+            segment
+            if segment.text.isascii()
+            else Segment(segment.text.translate(TWINS), segment.style, segment.control)
+            for segment in segments
+        ]
+
+
 class PlainScrollBar(ScrollBarRender):
     """A scroll bar of spaces: its ends are no block characters."""
 
@@ -90,10 +103,12 @@ class Appearance:
         self._found = themes.Found()
         self._read_themes()
         self._begin_with(app.config.screen.theme)
-        app.set_class(app.config.screen.ascii, "-ascii")
-        ScrollBar.renderer = PlainScrollBar if app.config.screen.ascii else ScrollBarRender
+        app.set_class(app.ascii_only, "-ascii")
+        ScrollBar.renderer = PlainScrollBar if app.ascii_only else ScrollBarRender
         if app.no_color:
             app._filters[:] = [NoColor(lambda: app.theme_variables)]
+        if app.ascii_only:
+            app._filters.append(AsciiOnly())
 
     def _read_themes(self) -> None:
         app = self._view
@@ -179,7 +194,7 @@ class Appearance:
     @property
     def glyphs(self) -> Glyphs:
         """The characters to draw with."""
-        return glyphs(self._view.config.screen.ascii)
+        return glyphs(self._view.ascii_only)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Roles of ours have a value even before a theme of ours is chosen."""

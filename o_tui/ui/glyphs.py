@@ -40,3 +40,17 @@ ASCII = Glyphs(
 def glyphs(ascii_only: bool) -> Glyphs:
     """The set for a terminal."""
     return ASCII if ascii_only else UNICODE
+
+
+def _twins() -> dict[int, str]:
+    boxes = {chr(code): "+" for code in range(0x2500, 0x2580)}
+    boxes |= dict.fromkeys("─━┄┅┈┉╌╍═╴╶╸╺╼╾", "-") | dict.fromkeys("│┃┆┇┊┋╎╏║╵╷╹╻╽╿", "|") | {"╱": "/", "╲": "\\"}
+    blocks = {chr(code): "#" for code in range(0x2580, 0x25A0)}
+    blocks |= dict(zip("▁▂▃▄▅▆▇", "_.-=*%#", strict=True)) | {"▀": "-", "▔": "-", "░": ".", "▒": ":"}
+    blocks |= dict.fromkeys("▌▍▎▏▐▕", "|")
+    others = dict(zip("…›‹•·✓✗▶▼▲◀→←–—●○├┤", ".><*-v" + "x>v^<><--*o++", strict=True))
+    return str.maketrans(boxes | blocks | others)
+
+
+TWINS = _twins()
+"""For `str.translate`: what is drawn, of one cell each, and the ASCII character that stands for it."""

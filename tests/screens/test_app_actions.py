@@ -12,6 +12,7 @@ from o_tui.ui.screens.palette import Palette
 from o_tui.ui.screens.quit import QuitScreen
 from o_tui.ui.screens.settings import SettingsScreen
 from o_tui.ui.screens.theme_choice import ThemeChoice
+from o_tui.ui.terminal import session
 from tests.support import scripted_data
 from tests.support.screen import view
 
@@ -219,6 +220,33 @@ async def test_ascii_draws_with_ascii_only() -> None:
         v.app.frame.panes["chat"].border_title = "x"
         chat = [line[:60] for line in v.text().split("\n")]
         assert [line for line in chat if not line.isascii()] == []
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+@pytest.mark.parametrize(
+    "keys", [("alt+2",), ("alt+3",), ("alt+4",), ("alt+5",), ("f1",), ("f2",), ("ctrl+p",), ("ctrl+q",)]
+)
+async def test_no_frame_mark_or_ellipsis_is_more_than_ascii(keys: tuple[str, ...], size: tuple[int, int]) -> None:
+    async with view(size, config=Config(screen=ScreenConfig(theme="night", ascii=True))) as v:
+        await v.press(*keys)
+        await v.pilot.pause()
+        drawn = {letter for letter in v.text() if not letter.isascii()}
+        assert not {letter for letter in drawn if 0x2190 <= ord(letter) < 0x2800 or letter in "…›‹•·–—"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "plain"),
+    [
+        ({}, False),
+        ({"LANG": "en_US.UTF-8"}, False),
+        ({"LANG": "en_US.UTF-8", "LC_ALL": "C"}, True),
+        ({"LANG": "de_DE.ISO-8859-1"}, True),
+        ({"LANG": "C.utf8", "TERM": "xterm-256color"}, False),
+        ({"LANG": "C.UTF-8", "TERM": "linux"}, True),
+    ],
+)
+def test_ascii_where_the_terminal_knows_no_more(environment: dict[str, str], plain: bool) -> None:
+    assert session.is_plain(environment) is plain
 
 
 async def test_no_color_sends_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ class EventsPane(Pane):
 
     def update(self, model: Model, changed: frozenset[Part]) -> None:
         """Only what has changed is drawn again."""
-        self.log_rows.ascii_only = self.processes.ascii_only = self.view.config.screen.ascii
+        self.log_rows.ascii_only = self.processes.ascii_only = self.view.ascii_only
         if changed & {"status", "tree", "shadows", "checkpoints"}:
             rows = process_rows(model)
             self.processes.styles.height = len(rows) + 1

@@ -117,7 +117,7 @@ class ReviewPane(navigating.Navigating):
 
     def update(self, model: Model, changed: frozenset[Part]) -> None:
         """Lists what waits, and loads the one to show."""
-        self.waiting.ascii_only = self.diff.ascii_only = self.view.config.screen.ascii
+        self.waiting.ascii_only = self.diff.ascii_only = self.view.ascii_only
         rows = list(model.pending)
         wanted = self._wanted or str(self._item.get("id") or "")
         if wanted in model.evolutions and all(row["id"] != wanted for row in rows):

@@ -137,7 +137,7 @@ class ShadowsPane(Pane):
     def _draw(self) -> None:
         self._last = monotonic()
         self._timer = None
-        ascii_only = self.view.config.screen.ascii
+        ascii_only = self.view.ascii_only
         self.live.ascii_only = self.outcomes.ascii_only = ascii_only
         evolutions = list(self.model.evolutions.values())
         active = next((row for row in reversed(evolutions) if row.get("state") in ACTIVE), None)
@@ -209,7 +209,7 @@ class ShadowsPane(Pane):
             return []
         done = min(int(shadow.get("requests") or 0) for shadow in pairs)
         total = max(int(shadow.get("total") or 0) for shadow in pairs)
-        bar = progress(done, total, 12, ascii_only=self.view.config.screen.ascii)
+        bar = progress(done, total, 12, ascii_only=self.view.ascii_only)
         return [Text(f"{bar} {count(done)}/{count(total)}")]
 
     def _cells(self, row: Row) -> Sequence[Cell]:
@@ -228,7 +228,7 @@ class ShadowsPane(Pane):
             milliseconds(row.get("p50_ms")),
             milliseconds(row.get("p95_ms")),
             size(int(row.get("rss_bytes") or 0)),
-            (sparkline(trend, TREND_CELLS, ascii_only=self.view.config.screen.ascii), "accent"),
+            (sparkline(trend, TREND_CELLS, ascii_only=self.view.ascii_only), "accent"),
             (shown(verdict).replace("_", " "), VERDICTS.get(verdict, "")),
         )
 

@@ -113,7 +113,7 @@ class VaultPane(Pane):
 
     def update(self, model: Model, changed: frozenset[Part]) -> None:
         """Lists what there is."""
-        self.checkpoints.ascii_only = self.view.config.screen.ascii
+        self.checkpoints.ascii_only = self.view.ascii_only
         self._refill()
 
     def _refill(self) -> None:

@@ -59,6 +59,7 @@ def show(
             start_guardian=start_guardian,
             remote=remote,
             dark=dark,
+            plain=is_plain(os.environ),
             driver_class=SafeDriver,
         )
         result = asyncio.run(_run(app))
@@ -67,6 +68,15 @@ def show(
         sys.stderr.write(safe(fatal.message(app.failure, paths.log)))
         return 1
     return result if result is not None else app.return_code or 0
+
+
+def is_plain(environment: Mapping[str, str]) -> bool:
+    """Whether the terminal draws ASCII only: the locale names an encoding without UTF-8, or it is Linux's own console,
+    whose fonts lack arrows, marks and eighths of blocks. Where no locale is set nothing is known.
+    """
+    names = (environment.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    locale = next((name for name in names if name), "utf-8")
+    return "utf" not in locale.lower() or environment.get("TERM") == "linux"
 
 
 async def _run(app: OApp) -> int | None:

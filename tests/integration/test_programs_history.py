@@ -10,7 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from o_tui import client
+from o_tui.evolution import run_notes
+from o_tui.guardian.evolving import program_runs
 from o_tui.paths import Paths
 from o_tui.programs import outcome, starting
 from tests.support.guardians import running
@@ -102,3 +106,14 @@ async def test_a_note_that_is_no_note_harms_nobody(workspace: Paths) -> None:
     async with running(workspace):
         rows = await asyncio.to_thread(last, workspace, "history")
         assert {row["id"]: row["state"] for row in rows["evolutions"]} == {"c": "stopped", "d": "stopped"}
+
+
+@pytest.mark.parametrize(
+    ("process", "words"),
+    [("", "stopped after 7 of 90 evaluations; go on: "), ("1:0", "its process ended in the middle; go on: ")],
+)
+def test_who_stopped_a_run_is_not_told_that_it_died(process: str, words: str) -> None:
+    note = run_notes.Note(
+        id="a", program="p.py", evaluator="e.py", began_ns=1, process=process, evaluations=7, budget=90
+    )
+    assert program_runs.told(note).startswith(words)

@@ -99,7 +99,9 @@ def told(note: Note) -> str:
     if note.state == run_notes.RUNNING:
         return f"{note.budget} evaluations, seed {note.seed}"
     if note.state == run_notes.STOPPED:
-        return f"its process ended in the middle; go on: o-tui evolve --resume {note.id}"
+        stopped = f"stopped after {note.evaluations} of {note.budget} evaluations"
+        how = "its process ended in the middle" if note.process else stopped
+        return f"{how}; go on: o-tui evolve --resume {note.id}"
     scores = f"{_figure(note.initial)} -> {_figure(note.best)}"
     return f"{scores} in {note.evaluations} evaluations, {note.failed} failed"
 

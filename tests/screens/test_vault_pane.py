@@ -39,7 +39,7 @@ def handlers(guardian: ScriptedGuardian) -> None:
             "a": {}, "b": {}, "seq_difference": 812, "same_revision": True,
             "sections": [{"name": "memory", "a_bytes": 1, "b_bytes": 2, "equal": False}],
         },
-        "checkpoint.restore": lambda id: {"seq": 12_405},
+        "checkpoint.restore": lambda id: {"id": id, "seq": 12_000},  # the row of the checkpoint, as the guardian
         "checkpoint.create": lambda reason: {"id": "c-0005", "reason": reason},
     }  # fmt: skip
     for name in ("pin", "export", "import", "delete", "undelete"):
@@ -131,6 +131,7 @@ async def test_restore_needs_the_word(workspace: Paths) -> None:
         assert view.calls("checkpoint.restore") == []
         await view.press("ctrl+u", *"restore", "enter")
         assert await view.called("checkpoint.restore") == {"id": "c-0003"}
+        await view.until(lambda: "Restored: the agent's state is what it was at operation 12 000." in view.told())
 
 
 async def test_restore_can_be_left(workspace: Paths) -> None:

@@ -262,8 +262,10 @@ class VaultPane(Pane):
         self.app.push_screen(screen, decided)
 
     def _restored(self, value: Any) -> None:
-        where = value.get("seq") if isinstance(value, dict) else None
-        self.view.tell("Restored." + (f" The restore is operation {count(where)}." if isinstance(where, int) else ""))
+        # the answer is the checkpoint's row: where the state comes from, not where the restore is in the log
+        at = value.get("seq") if isinstance(value, dict) else None
+        told = f": the agent's state is what it was at operation {count(at)}" if isinstance(at, int) else ""
+        self.view.tell(f"Restored{told}.")
 
     def action_create(self) -> None:
         """Writes one now."""

@@ -21,7 +21,6 @@ __all__ = [
     "__version__",
     "adopt_orphans",
     "check_frame",
-    "close_range",
     "confine",
     "delta",
     "embed",
@@ -35,7 +34,6 @@ __all__ = [
     "process_rss",
     "process_rss_pss",
     "safe_text",
-    "set_no_new_privs_not_dumpable",
     "set_parent_death_signal",
     "set_small_pages",
     "train_dictionary",
@@ -440,15 +438,6 @@ def set_parent_death_signal(signal: int) -> None:
 
 def adopt_orphans() -> None:
     """Whoever is left behind by a process below this one becomes its child, to be waited for. Raises OSError."""
-
-def set_no_new_privs_not_dumpable() -> None:
-    """No program that this process runs gains rights; no other process of the user may look into it; no core files.
-
-    From then on `process_rss_pss` of it is refused to everyone but root (`process_rss` is not). Raises OSError.
-    """
-
-def close_range(first: int, last: int) -> None:
-    """Closes the file descriptors `first` to `last` (both included), those that are open; raises OSError."""
 
 def set_small_pages() -> None:
     """Has this process take its memory in small pages from here on, not in huge ones of 2 MB. Raises OSError."""

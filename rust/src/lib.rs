@@ -38,11 +38,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<lent::VectorArray>()?;
     module.add_function(wrap_pyfunction!(process::set_parent_death_signal, module)?)?;
     module.add_function(wrap_pyfunction!(process::adopt_orphans, module)?)?;
-    module.add_function(wrap_pyfunction!(
-        process::set_no_new_privs_not_dumpable,
-        module
-    )?)?;
-    module.add_function(wrap_pyfunction!(process::close_range, module)?)?;
     module.add_function(wrap_pyfunction!(process::give_back_memory, module)?)?;
     module.add_function(wrap_pyfunction!(process::set_small_pages, module)?)?;
     module.add_function(wrap_pyfunction!(process::process_rss_pss, module)?)?;

@@ -17,18 +17,6 @@ pub fn adopt_orphans() -> PyResult<()> {
     process::adopt_orphans().map_err(errors::os)
 }
 
-/// No program that this process runs gains rights, and no other process of the user may look into it.
-#[pyfunction]
-pub fn set_no_new_privs_not_dumpable() -> PyResult<()> {
-    process::set_no_new_privs_not_dumpable().map_err(errors::os)
-}
-
-/// Closes the file descriptors `first..=last`, those that are open.
-#[pyfunction]
-pub fn close_range(first: u32, last: u32) -> PyResult<()> {
-    process::close_range(first, last).map_err(errors::os)
-}
-
 /// Memory comes in small pages from here on.
 #[pyfunction]
 pub fn set_small_pages() -> PyResult<()> {

@@ -79,26 +79,6 @@ def test_a_process_that_has_gone() -> None:
             ask(-1)
 
 
-def test_descriptors_are_closed() -> None:
-    assert run(
-        "import os\n"
-        "from o_tui import _native\n"
-        "fds = [os.open('/dev/null', os.O_RDONLY) for _ in range(5)]\n"
-        "_native.close_range(fds[1], fds[3])\n"
-        "def is_open(fd):\n"
-        "    try:\n"
-        "        return bool(os.fstat(fd))\n"
-        "    except OSError:\n"
-        "        return False\n"
-        "print([is_open(fd) for fd in fds])\n"
-        "_native.close_range(3, 2**32 - 1)\n"
-        "assert not is_open(fds[0])\n"
-    ) == "[True, False, False, False, True]"  # fmt: skip
-    with pytest.raises(OSError, match="Invalid") as caught:
-        _native.close_range(9, 8)
-    assert caught.value.errno == 22
-
-
 def test_a_child_dies_with_its_parent() -> None:
     read, write = os.pipe()
     parent = subprocess.Popen(
@@ -132,17 +112,6 @@ def test_bad_signals() -> None:
     for number in (-1, 999):
         with pytest.raises(OSError, match="Invalid"):
             _native.set_parent_death_signal(number)
-
-
-def test_locked_down() -> None:
-    out = run(
-        "import ctypes\n"
-        "from o_tui import _native\n"
-        "_native.set_no_new_privs_not_dumpable()\n"
-        "libc = ctypes.CDLL(None)\n"
-        "print(libc.prctl(39, 0, 0, 0, 0), libc.prctl(3, 0, 0, 0, 0))\n"
-    )
-    assert out == "1 0"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, and needs to be root for that")

@@ -86,13 +86,6 @@ impl Counts {
         }
         0
     }
-
-    /// How many values are at most `limit`, to within the bucket that it lies in.
-    #[must_use]
-    pub fn at_most(&self, limit: u64) -> u64 {
-        let upto = self.0.iter().take(bucket(limit) + 1);
-        upto.fold(0, |sum, count| sum.saturating_add(*count))
-    }
 }
 
 fn middle(bucket: usize) -> u64 {
@@ -143,12 +136,6 @@ mod tests {
             let off = counts.quantile(share) as f64 / true_value as f64 - 1.0;
             assert!(off.abs() <= 0.01, "{share}: {true_value}, off by {off}");
         }
-        let limit = least(bucket(5_000));
-        let below = values
-            .iter()
-            .filter(|value| **value < least(bucket(5_000) + 1))
-            .count();
-        assert_eq!(counts.at_most(limit), below as u64);
     }
 
     #[test]

@@ -36,6 +36,7 @@ model:
 docs:
     .venv/bin/python -m o_tui.protocol.document
     .venv/bin/python -m o_tui.cli.document
+    .venv/bin/python -m tests.unit.test_architecture_document
 
 # write the lock files anew
 lock:

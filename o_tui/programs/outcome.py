@@ -23,8 +23,28 @@ def finish(store: Store) -> dict[str, Any]:
 
     The champion is the one that was measured again; both its scores are there.
     """
+    value = _summary(store)
+    write(store.folder / INITIAL, store.source(store.fact("initial_sha256")))
+    write(store.folder / HISTORY, "".join(running.history(store)).encode())
+    store.set(outcome=value["outcome"])
+    store.commit()
+    run_notes.change(
+        store.folder,
+        ended_ns=time.time_ns(),
+        outcome=value["outcome"],
+        reason=value.get("reason", ""),
+        evaluations=value["evaluations"],
+        failed=value["failed"],
+        initial=value["best"].get("initial_again"),
+        best=value["best"].get("measured_again"),
+        revision=value["best"]["revision"],
+        path=value["best"]["path"],
+    )
+    return value
+
+
+def _summary(store: Store) -> dict[str, Any]:
     rows = list(store.rows())
-    first = rows[0] if rows else None
     champion = store.fact("champion") or {}
     best = next((row for row in rows if row.number == champion.get("number")), None)
     held = champion.get("measured_again")
@@ -41,32 +61,16 @@ def finish(store: Store) -> dict[str, Any]:
     if reason := store.fact("reason", ""):
         value |= {"outcome": "nothing_to_change", "reason": reason}
     elif best is None and store.fact("unloaded"):
-        value["reason"] = reason = "its time was over before the evaluator was loaded: that takes longer, or it hangs"
+        value["reason"] = "its time was over before the evaluator was loaded: that takes longer, or it hangs"
     elif not rows:
-        value["reason"] = reason = "its time was over before the first evaluation"
+        value["reason"] = "its time was over before the first evaluation"
     if best is not None:
         value["best"] = _best(store, best) | {
             "claimed": best.score,
             "measured_again": held,
-            "initial": first.score if first is not None else None,
+            "initial": rows[0].score,
             "initial_again": champion.get("initial_again"),
         }
-    write(store.folder / INITIAL, store.source(store.fact("initial_sha256")))
-    write(store.folder / HISTORY, "".join(running.history(store)).encode())
-    store.set(outcome=value["outcome"])
-    store.commit()
-    run_notes.change(
-        store.folder,
-        ended_ns=time.time_ns(),
-        outcome=value["outcome"],
-        reason=reason,
-        evaluations=value["evaluations"],
-        failed=value["failed"],
-        initial=value["best"].get("initial_again"),
-        best=value["best"].get("measured_again"),
-        revision=value["best"]["revision"],
-        path=value["best"]["path"],
-    )
     return value
 
 

@@ -283,7 +283,8 @@ def test_a_run_that_is_asked_to_stop_says_how_to_go_on(folder: Path, number: sig
         process.send_signal(number)
         said = process.communicate()[1]
     assert process.returncode == 130
-    assert said.endswith(f"go on with o-tui evolve --resume {run}\n") and said.startswith("stopped after ")
+    again = f"go on with o-tui evolve --resume {run} --data-dir {folder / 'w'}\n"
+    assert said.endswith(again) and said.startswith("stopped after ")
 
 
 def test_the_program_and_the_evaluator_may_go_while_it_runs(folder: Path) -> None:

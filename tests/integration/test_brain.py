@@ -17,11 +17,11 @@ from o_tui.config import BrainConfig, Config, EvolutionConfig, HealthConfig
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.effects import ANSWER_BYTES
 from o_tui.paths import Paths, shipped
+from tests.support.broker_process import KEY
 from tests.support.fake_llm import FakeServer, Step, answer, chunk, delta, event, fake_server, stream
 from tests.support.guardians import running, until
 
 pytest.importorskip("pydantic_ai", reason="the optional extra llm is not installed")
-KEY = "sk-test-0123456789abcdefghijklmnop"
 
 
 @pytest.fixture

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import struct
-import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from o_tui.protocol import messages
-from tests.support.broker_process import BrokerProcess, broker_process
+from tests.support.broker_process import KEY, BrokerProcess
 from tests.support.fake_llm import FakeServer, fake_server, whole
 
 pytest.importorskip("pydantic_ai", reason="the optional extra llm is not installed")
-KEY = "sk-test-0123456789abcdefghijklmnop"
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def process() -> AsyncIterator[BrokerProcess]:
-    with tempfile.TemporaryDirectory() as folder:
-        async with broker_process(Path(folder) / "w", Path(folder) / "err", O_TUI_API_KEY=KEY) as running:
-            yield running
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from o_tui.cli.command import Command, Context
 from o_tui.cli.output import size
 from o_tui.protocol.errors import BusyError, NotFoundError
+
+
+def _doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repair", action="store_true", help="first mend what a second copy can; no guardian may run")
 
 
 def _backup(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +30,7 @@ def doctor(context: Context) -> int:
     """Checks everything, with the guardian if one runs, on the files if not; 1 if something is wrong."""
     from o_tui.client import running
 
+    repaired = _repaired(context) if context.args.repair else []
     client = running(context.paths)
     if client is not None:
         with client:
@@ -34,14 +41,42 @@ def doctor(context: Context) -> int:
 
         value = examination.examine(context.paths)
     if context.out.json:
-        context.out.value(value)
+        context.out.value(value | {"repaired": repaired})
         return 0 if value["ok"] else 1
+    for line in repaired:
+        context.out.line(f"mended {line}")
     for check in value["checks"]:
         line = f"{'ok   ' if check['ok'] else 'WRONG'}  {check['name']:<14} {check['detail']}"
         (context.out.line if check["ok"] else context.out.bad)(line.rstrip())
     context.out.line(f"tier   {value['tier']}")
     (context.out.good if value["ok"] else context.out.bad)("all is well" if value["ok"] else "something is wrong")
     return 0 if value["ok"] else 1
+
+
+def _repaired(context: Context) -> list[str]:
+    """Mends the files; a line for each thing that was found."""
+    from o_tui.guardian import doctor as examination
+
+    if not context.paths.data.is_dir():
+        raise NotFoundError(f"there is no workspace {context.paths.data}")
+    with _alone(context):
+        return [finding.text for finding in examination.mend(context.paths)]
+
+
+@contextlib.contextmanager
+def _alone(context: Context) -> Iterator[None]:
+    """The workspace, held for this command; no guardian may run."""
+    from o_tui.guardian.lock import GuardianLock
+
+    context.paths.prepare()
+    try:
+        lock = GuardianLock.acquire(context.paths)
+    except BusyError as error:
+        raise BusyError(str(error), hint="end it with `o-tui stop`, or choose another with --data-dir") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def backup(context: Context) -> int:
@@ -57,21 +92,13 @@ def backup(context: Context) -> int:
 
 def restore(context: Context) -> int:
     """Puts a backup into the workspace; no guardian may run."""
-    from o_tui.guardian.lock import GuardianLock
     from o_tui.guardian.storage.backup import restore as put_back
 
     path = context.args.file.expanduser().absolute()
     if not path.is_file():
         raise NotFoundError(f"there is no file {path}")
-    context.paths.prepare()
-    try:
-        lock = GuardianLock.acquire(context.paths)
-    except BusyError as error:
-        raise BusyError(str(error), hint="end it with `o-tui stop`, or choose another with --data-dir") from error
-    try:
+    with _alone(context):
         value = put_back(path, context.paths, force=context.args.force)
-    finally:
-        lock.release()
     if context.out.json:
         context.out.value(value)
     else:
@@ -86,11 +113,20 @@ COMMANDS = (
         "doctor",
         "Check files, database, log, checkpoints and genome, and say what is wrong.",
         doctor,
-        examples=(("doctor", "with or without a guardian"), ("doctor --json | jq '.checks[] | select(.ok | not)'", "")),
-        codes=(1, 5),
-        keys=("ok", "tier", "checks"),
+        _doctor,
+        examples=(
+            ("doctor", "with or without a guardian"),
+            ("doctor --json | jq '.checks[] | select(.ok | not)'", ""),
+            ("doctor --repair", "every entry, row and checkpoint, from the copy that is good"),
+        ),
+        codes=(1, 3, 4, 5, 69, 75),
+        keys=("ok", "tier", "checks", "repaired"),
         keeps=False,
-        notes="Works without a guardian too. What can be repaired from a second copy is repaired when one starts.",
+        notes=(
+            "Works without a guardian too. One that starts mends what it needs: the end of the log, and files that "
+            "are missing or cannot be read. --repair mends whatever a second copy can; what was damaged is kept "
+            "in quarantine."
+        ),
     ),
     Command(
         "backup",

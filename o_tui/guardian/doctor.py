@@ -26,7 +26,7 @@ from o_tui.guardian.storage.row_mirror import row_paths, rows_whole
 from o_tui.guardian.storage.rows import CHECKPOINTS, TABLES, damaged_rows
 from o_tui.guardian.storage.vault import Vault
 from o_tui.paths import Paths
-from o_tui.protocol.errors import CorruptError, OError
+from o_tui.protocol.errors import CorruptError, OError, RefusedError
 
 FREE_BYTES = 256 << 20
 """Less free space than this is said."""
@@ -179,6 +179,9 @@ def _database(paths: Paths) -> Iterator[Check]:
         except BaseException:
             connection.close()
             raise
+    except RefusedError as error:  # nor would a repair touch what is not ours
+        yield Check("database", False, str(error))
+        return
     except (OError, sqlite3.Error) as error:
         yield Check("database", False, f"{error}; {REPAIR}")
         return

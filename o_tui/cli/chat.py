@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from o_tui.cli.command import Command, Context
+from o_tui.cli.command import Command, Context, piped
 from o_tui.protocol.errors import NotFoundError, UsageError
 
 
@@ -37,7 +37,7 @@ def _text(words: list[str]) -> str:
     elif not words and sys.stdin.isatty():
         raise UsageError("there is nothing to say", hint="o-tui say TEXT, or pipe the text into it")
     else:
-        text = sys.stdin.buffer.read().decode("utf-8", "replace")
+        text = piped()
     if not text.strip():
         raise UsageError("there is nothing to say", hint="o-tui say TEXT, or pipe the text into it")
     return text

@@ -32,8 +32,18 @@ CODES = {
 """Exit codes are API (docs/COMMANDS.md)."""
 SOURCE_LIMIT_BYTES = 4 * 1024 * 1024
 """The largest source file that a command reads."""
+TEXT_LIMIT_BYTES = 4 * 1024 * 1024
+"""The longest text that a command reads from standard input."""
 MOST = 10**15
 """The largest number that is counted to: every part of O can hold it."""
+
+
+def piped() -> str:
+    """The text on standard input, which may have no end; raises UsageError."""
+    raw = sys.stdin.buffer.read(TEXT_LIMIT_BYTES + 1)
+    if len(raw) > TEXT_LIMIT_BYTES:
+        raise UsageError(f"standard input has more than {TEXT_LIMIT_BYTES >> 20} MiB", hint="give it in parts")
+    return raw.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from o_tui.cli.command import Command, Context, positive
+from o_tui.cli.command import Command, Context, piped, positive
 from o_tui.cli.output import when, with_time
 from o_tui.protocol.errors import UsageError
 
@@ -46,7 +46,7 @@ def add(context: Context) -> int:
     elif not words and sys.stdin.isatty():
         raise UsageError("there is nothing to remember", hint="o-tui memory add TEXT, or pipe the text into it")
     else:
-        text = sys.stdin.buffer.read().decode("utf-8", "replace")
+        text = piped()
     if not text.strip():
         raise UsageError("there is nothing to remember", hint="o-tui memory add TEXT, or pipe the text into it")
     value = context.call("memory.add", text=text, source=context.args.source, kind=context.args.kind)

@@ -92,6 +92,18 @@ def parts(items: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield part
 
 
+def text_parts(text: str) -> Iterator[str]:
+    """A text in parts of at most PART_BYTES signs, cut between paragraphs, else lines, else words; one at least."""
+    start = 0
+    while len(text) - start > PART_BYTES:
+        least, most = start + PART_BYTES // 2, start + PART_BYTES
+        cuts = (text.rfind(joint, least, most) + len(joint) for joint in ("\n\n", "\n", " "))
+        end = next((cut for cut in cuts if cut > least), most)
+        yield text[start:end]
+        start = end
+    yield text[start:]
+
+
 def _sessions(conversation: dict[str, Any]) -> Iterator[tuple[int, str, list[dict[str, Any]]]]:
     """Number, date and turns of each session, in order."""
     for number in sorted(int(match[1]) for key in conversation if (match := _SESSION.match(key))):

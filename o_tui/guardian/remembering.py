@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from o_tui.guardian.dispatch import Dispatch
-from o_tui.guardian.imports import parts, read_locomo
+from o_tui.guardian.imports import parts, read_locomo, text_parts
 from o_tui.guardian.ticket import DISK
 from o_tui.protocol.errors import OError, PeerError, UsageError
 
@@ -24,9 +24,20 @@ class Remembering:
         self._dispatch = dispatch
 
     async def add(self, text: str, source: str = "operator", kind: str = "semantic") -> dict[str, Any]:
-        """Puts a text into the agent's memory."""
-        value: dict[str, Any] = await self._ask("add", {"text": text, "source": source, "kind": kind})
-        return value
+        """Puts a text into the agent's memory; a long one part by part, so that no request takes long.
+
+        Raises:
+            OError: It, or the rest of it, could not be added.
+        """
+        ids: list[str] = []
+        for part in text_parts(text):
+            try:
+                ids += (await self._ask("add", {"text": part, "source": source, "kind": kind}))["ids"]
+            except OError as error:
+                if not ids:
+                    raise
+                raise type(error)(f"{error} ({len(ids)} pieces were added before)", hint=error.hint) from error
+        return {"ids": ids}
 
     async def search(self, text: str, k: int = 5) -> dict[str, Any]:
         """What the agent recalls."""

@@ -309,6 +309,35 @@ def test_doctor_with_and_without_a_guardian(shell: Shell) -> None:
     shell.paths.database.write_bytes(raw.replace(b"flip me", b"flip mE"))
     report = shell.json("doctor", code=1)
     assert report["ok"] is False and any(not check["ok"] for check in report["checks"])
+    assert "o-tui doctor --repair" in shell.run("doctor", code=1).stdout
+    assert "mended the database was built anew" in shell.run("doctor", "--repair").stdout
+    again = shell.json("doctor", "--repair")
+    assert again["ok"] is True and again["repaired"] == []
+    assert "flip me" in str(shell.json("memory", "list"))
+
+
+def test_nothing_is_repaired_under_a_guardian_or_where_nothing_is(shell: Shell, folder: Path) -> None:
+    assert "end it with `o-tui stop`" in shell.run("doctor", "--repair", code=75).stderr
+    shell.run("doctor", "--repair", "--data-dir", str(folder / "nothing"), code=3)
+    assert not (folder / "nothing").exists()
+
+
+def test_a_long_text_goes_into_memory_part_by_part_and_ends_nobody(shell: Shell) -> None:
+    text = " ".join(f"word{number}" for number in range(220_000))
+    ids = shell.json("memory", "add", "-", stdin=text)["ids"]
+    assert len(set(ids)) == len(ids) > 2_000
+    assert not shell.json("events", "--filter", "source:health")["events"]
+    found = shell.json("memory", "search", "word219999", "-k", "1")["results"]
+    assert "word219999" in found[0]["text"]
+
+
+def test_a_text_without_an_end_is_refused(shell: Shell) -> None:
+    for words in (("memory", "add", "-"), ("say", "-")):
+        with Path("/dev/zero").open() as endless:
+            done = subprocess.run(
+                [*COMMAND, *words], stdin=endless, capture_output=True, text=True, env=shell.environment, timeout=120
+            )
+        assert done.returncode == 2 and "standard input has more than" in done.stderr, done
 
 
 def test_backup_and_restore(shell: Shell, folder: Path) -> None:

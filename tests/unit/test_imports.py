@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from o_tui.bench import recall
-from o_tui.guardian.imports import PART_BYTES, parts, read_locomo
+from o_tui.guardian.imports import PART_BYTES, parts, read_locomo, text_parts
 from o_tui.protocol.errors import NotFoundError, RefusedError, UsageError
 
 
@@ -45,6 +45,15 @@ def test_parts_are_in_order_and_of_a_moderate_size() -> None:
     made = list(parts(items))
     assert [item for part in made for item in part] == items
     assert max(sum(len(item["text"]) for item in part) for part in made) <= PART_BYTES + 50_000
+
+
+@pytest.mark.parametrize("joint", ["\n\n", "\n", " ", ""])
+def test_a_long_text_is_cut_where_it_hurts_least(joint: str) -> None:
+    text = joint.join(f"word{number}" for number in range(50_000))
+    made = list(text_parts(text))
+    assert "".join(made) == text and len(made) > 3
+    assert all(0 < len(part) <= PART_BYTES and part.endswith(joint) for part in made[:-1])
+    assert list(text_parts("")) == [""] and list(text_parts("x" * PART_BYTES)) == ["x" * PART_BYTES]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from rich.color import Color as RichColor
 from rich.segment import Segment
@@ -84,6 +84,15 @@ class PlainScrollBar(ScrollBarRender):
     HORIZONTAL_BARS: ClassVar[list[str]] = [" "] * 8
 
 
+def suit_terminal(app: App[Any], *, ascii_only: bool) -> None:
+    """No colour where NO_COLOR is set (Textual would send greys), and no more than ASCII where there is no more."""
+    ScrollBar.renderer = PlainScrollBar if ascii_only else ScrollBarRender
+    if app.no_color:
+        app._filters[:] = [NoColor(lambda: app.theme_variables)]
+    if ascii_only:
+        app._filters.append(AsciiOnly())
+
+
 class Appearance:
     """Themes and what hangs on them."""
 
@@ -104,11 +113,7 @@ class Appearance:
         self._read_themes()
         self._begin_with(app.config.screen.theme)
         app.set_class(app.ascii_only, "-ascii")
-        ScrollBar.renderer = PlainScrollBar if app.ascii_only else ScrollBarRender
-        if app.no_color:
-            app._filters[:] = [NoColor(lambda: app.theme_variables)]
-        if app.ascii_only:
-            app._filters.append(AsciiOnly())
+        suit_terminal(app, ascii_only=app.ascii_only)
 
     def _read_themes(self) -> None:
         app = self._view

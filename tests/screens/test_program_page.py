@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -177,13 +178,14 @@ def test_the_rate_is_of_the_last_seconds() -> None:
 class Terminal:
     """A command on a terminal of its own; the test reads what it draws."""
 
-    def __init__(self, folder: Path, *words: str) -> None:
+    def __init__(self, folder: Path, *words: str, environment: Mapping[str, str] | None = None) -> None:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 40, 120, 0, 0))
-        environment = {"TERM": "xterm-256color", "PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"}
+        given = {"TERM": "xterm-256color", "PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"}
+        given |= environment or {}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "o_tui", *words, "--data-dir", str(folder / "w")],
-            stdin=slave, stdout=slave, stderr=slave, env=environment, cwd=ROOT, start_new_session=True,
+            stdin=slave, stdout=slave, stderr=slave, env=given, cwd=ROOT, start_new_session=True,
         )  # fmt: skip
         os.close(slave)
         self.output = ""
@@ -222,6 +224,23 @@ def test_a_run_on_a_terminal_pauses_goes_on_and_leaves_its_end_behind(folder: Pa
         terminal.sees(r"\x1b\[\?1049l[^$]*improved, 40 evaluations")
         terminal.sees("best program: ")
         assert terminal.process.wait(30) == 0
+    finally:
+        terminal.close()
+
+
+def test_on_a_console_without_colours_it_sends_none_and_no_more_than_ascii(folder: Path) -> None:
+    program, evaluator = user_programs.files(folder / "p")
+    plain = {"TERM": "linux", "NO_COLOR": "1"}
+    terminal = Terminal(folder, "evolve", str(program), str(evaluator), "--budget", "100000", environment=plain)
+    try:
+        terminal.sees("literals")
+        os.write(terminal.master, b"d")
+        terminal.sees("@@ -")
+        os.write(terminal.master, b"s")
+        terminal.sees("go on with o-tui evolve --resume")
+        page = terminal.output.partition("\x1b[?1049l")[0]
+        styles = {code for found in re.findall(r"\x1b\[([\d;]*)m", page) for code in found.split(";")}
+        assert page.isascii() and styles <= {"", "0", "1", "2", "3", "4", "7", "9", "39", "49"}
     finally:
         terminal.close()
 

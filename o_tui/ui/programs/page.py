@@ -19,6 +19,7 @@ from o_tui.config import Config
 from o_tui.paths import Paths, shipped
 from o_tui.protocol.errors import OError
 from o_tui.ui import boundary, themes
+from o_tui.ui.appearance import suit_terminal
 from o_tui.ui.borders import Borders
 from o_tui.ui.diff.view import DiffView
 from o_tui.ui.format import milliseconds
@@ -212,6 +213,7 @@ def show(paths: Paths, config: Config, feed: Feed) -> int:
             for theme in found.themes.values():
                 page.register_theme(theme)
             page.theme = themes.choose(wanted, list(found.themes), dark)[0]
+            suit_terminal(page, ascii_only=config.screen.ascii or session.is_plain(os.environ))
             code = asyncio.run(_run(page)) or 0
         if page.failure is not None:
             raise OError(

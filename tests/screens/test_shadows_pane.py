@@ -12,7 +12,7 @@ from o_tui.paths import Paths
 from o_tui.ui.panes.shadows import flow, steps
 from o_tui.ui.screens.inspect import InspectScreen, _one
 from tests.support import scripted_data
-from tests.support.panes import SIZES, THEMES, evolution, opened
+from tests.support.panes import SIZES, THEMES, evolution, opened, with_evolutions
 from tests.support.scripted_link import ScriptedGuardian
 
 NOW = scripted_data.NOW
@@ -137,3 +137,13 @@ def test_items_flow() -> None:
     lines = flow(steps(evolution(state="generate", stages=[])), 30)
     assert all(line.cell_len <= 30 for line in lines)
     assert len(lines) == 3
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_what_has_been_spent_of_the_budget_is_told(workspace: Paths, size: tuple[int, int]) -> None:
+    limit = {"requests": 50_000, "cpu_s": 1_800.0, "tokens": 0}
+    budget = {"limit": limit, "spent": {"requests": 531, "cpu_s": 3.4, "tokens": 0}}
+    async with opened(workspace, size, with_evolutions(evolution(state="shadow", budget=budget))) as view:
+        await view.go("shadows")
+        await view.until(lambda: "spent 3 of 1 800 CPU s" in view.text() and "531 of 50 000 requests" in view.text())
+        assert "tokens" not in view.text()

@@ -195,12 +195,13 @@ class ShadowsPane(Pane):
         bar = self._pairs_bar(row)
         if self.size.height < 18:
             at = STEPS.index(str(row["state"])) + 1 if row.get("state") in STEPS else len(STEPS)
-            lines = flow([Text(f"[>] {shown(row.get('state'))}, step {at} of {len(STEPS)}", style="bold"), *bar], width)
+            step = Text(f"[>] {shown(row.get('state'))}, step {at} of {len(STEPS)}", style="bold")
+            lines = flow([step, *bar, *spent(row)], width)
         else:
             searched = population(row)
             # on a line of its own: behind the steps it would read as what the last of them is about
             parts = [steps(row), [Text(searched), *bar]] if searched else [[*steps(row), *bar]]
-            lines = [line for part in parts for line in flow(part, width)]
+            lines = [line for part in (*parts, spent(row)) if part for line in flow(part, width)]
         box.update(Text("\n").join([head, *lines]))
 
     def _pairs_bar(self, row: Row) -> list[Text]:
@@ -306,6 +307,17 @@ def steps(row: Row) -> list[Text]:
     if state not in STEPS:
         found.append(Text(f"[>] {shown(state)}{canary_words(row)}", style="bold"))
     return found
+
+
+def spent(row: Row) -> list[Text]:
+    """`spent 4 of 1 800 CPU s`, `531 of 50 000 requests`: of a budget, what has been used of it."""
+    budget = row.get("budget") or {}
+    used, limit = budget.get("spent") or {}, budget.get("limit") or {}
+    units = (("cpu_s", "CPU s"), ("requests", "requests"), ("tokens", "tokens"))
+    told = [
+        f"{count(used[key])} of {count(limit[key])} {unit}" for key, unit in units if used.get(key) and limit.get(key)
+    ]
+    return [Text(f"{'' if at else 'spent '}{each}") for at, each in enumerate(told)]
 
 
 def canary_words(row: Row) -> str:

@@ -147,3 +147,17 @@ async def test_what_has_been_spent_of_the_budget_is_told(workspace: Paths, size:
         await view.go("shadows")
         await view.until(lambda: "spent 3 of 1 800 CPU s" in view.text() and "531 of 50 000 requests" in view.text())
         assert "tokens" not in view.text()
+
+
+async def test_a_new_outcome_is_seen_by_who_does_not_read_the_older_ones(workspace: Paths) -> None:
+    rows = [evolution(id=f"ev-{number}", state="rejected", reason="no") for number in range(20, 40)]
+    async with opened(workspace, (120, 40), with_evolutions(*rows)) as view:
+        await view.until(lambda: "ev-39" in view.text())
+        view.guardian.notify("evolution", evolution(id="ev-40", state="rejected", reason="no"))
+        await view.until(lambda: "ev-40" in view.text())
+        pane = await view.go("shadows")
+        await view.press("down", "down")
+        at = pane.outcomes.current_key
+        view.guardian.notify("evolution", evolution(id="ev-41", state="rejected", reason="no"))
+        await view.until(lambda: len(pane.outcomes.rows) == 22)
+        assert pane.outcomes.current_key == at

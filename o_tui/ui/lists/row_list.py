@@ -134,7 +134,10 @@ class RowList(Guarded, ScrollView, can_focus=True):
         return self._following
 
     def show(self, rows: Sequence[Row], *, empty: str | None = None) -> None:
-        """Shows other rows. Cursor and window stay with the row that they are at, where it is still there."""
+        """Shows other rows. Cursor and window stay with the row that they are at, where it is still there.
+
+        A window at the top of a list that nobody moves in stays at the top: what is new there is to be seen.
+        """
         before = self.current_key
         held = self._cursor - self.scroll_offset.y
         self._rows = rows
@@ -148,7 +151,7 @@ class RowList(Guarded, ScrollView, can_focus=True):
         if self._following:
             self._cursor = max(0, len(rows) - 1)
             self.scroll_end(animate=False, immediate=True)
-        elif at >= 0:
+        elif at >= 0 and (self.has_focus or self.scroll_offset.y):
             self.scroll_to(y=at - held, animate=False, immediate=True)
         self.redraw()
         if self.current_key != before:

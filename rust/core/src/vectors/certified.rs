@@ -366,10 +366,8 @@ struct Party<'a> {
 }
 
 impl<'a> Party<'a> {
-    /// A party of some of `all` queries.
     fn new(
         queries: &[&'a [f32]],
-        all: usize,
         field: Field<'_>,
         sketch: Option<&'a Codes>,
         rows: &Range<usize>,
@@ -381,7 +379,7 @@ impl<'a> Party<'a> {
             .map(|query| Hunt::new(query, field, rows).with_sketch(sketch, field.k));
         Party {
             hunts: hunts.collect(),
-            whole: field.matrix.kernel.whole(all),
+            whole: field.matrix.kernel.whole(),
         }
     }
 
@@ -446,10 +444,10 @@ pub(super) fn search<'a>(
     rows: Range<usize>,
 ) -> Vec<Top> {
     let field = Field { matrix, codes, k };
-    let size = matrix.kernel.party(queries.len());
+    let size = matrix.kernel.party();
     let mut parties: Vec<Party<'a>> = queries
         .chunks(size)
-        .map(|some| Party::new(some, queries.len(), field, sketch, &rows))
+        .map(|some| Party::new(some, field, sketch, &rows))
         .collect();
     let room = if size == 1 { 2 } else { QUERIES };
     // Kept for the next search, because to fill so much with zeros each time takes as long as to compare.

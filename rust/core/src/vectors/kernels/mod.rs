@@ -40,7 +40,7 @@ pub(super) const SPAN_BYTES: usize = SPAN * BLOCK * 6 / 8;
 pub(super) const STRETCH: usize = 64 * BLOCK;
 /// Queries that are compared with a block in one go.
 pub(super) const QUERIES: usize = 8;
-/// From so many queries on it pays to do eight, or a tile of them.
+/// From so many queries on it pays to compare all at once.
 #[cfg(target_arch = "x86_64")]
 const WORTH_MANY: usize = 3;
 
@@ -187,21 +187,21 @@ impl Kernel {
         }
     }
 
-    /// How many of `queries` are compared together.
-    pub fn party(self, queries: usize) -> usize {
+    /// How many queries are compared together by [`Kernel::code_dots`].
+    pub fn party(self) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Kernel::Amx | Kernel::Avx512 if queries < WORTH_MANY => 1,
+            Kernel::Amx | Kernel::Avx512 => 1,
             _ => QUERIES,
         }
     }
 
-    /// Both halves of so many queries are compared at once: where that costs little, because reading the codes, or
-    /// setting up, is what takes the time.
-    pub fn whole(self, queries: usize) -> bool {
+    /// Both halves of a query are compared at once: where that costs little, because reading the codes, or setting up, is
+    /// what takes the time.
+    pub fn whole(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Kernel::Amx | Kernel::Avx512 => queries < WORTH_MANY,
+            Kernel::Amx | Kernel::Avx512 => true,
             _ => false,
         }
     }

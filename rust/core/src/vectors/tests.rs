@@ -484,7 +484,9 @@ fn a_party_by_tiles_finds_what_a_plain_scan_finds() {
             queries[2] = vec![0.0; size];
             queries[3].iter_mut().for_each(|number| *number *= 1e-30);
             queries[4].iter_mut().for_each(|number| *number *= 1e15);
-            for kernel in [Kernel::Portable, Kernel::detect()] {
+            let kernels = Kernel::available().into_iter();
+            let tiled = |kernel: &Kernel| kernel.tiled(34) || *kernel == Kernel::Portable;
+            for kernel in kernels.filter(tiled) {
                 let index = index_of(kernel, Metric::Dot, &rows);
                 for mask in [None, Some(&mask[..])] {
                     let matrix = index.matrix(mask);

@@ -25,6 +25,7 @@ __all__ = [
     "delta",
     "embed",
     "file_sha256",
+    "fill_holes",
     "fingerprint",
     "give_back_memory",
     "hidden",
@@ -445,6 +446,13 @@ def set_small_pages() -> None:
 def give_back_memory() -> None:
     """Gives whole free pages of the heap back to the system: after a fork they are this process' own. About 0.3 ms."""
 
+def fill_holes() -> None:
+    """Uses up, for good, the free pieces of memory between what is in use, of Python's objects and of malloc's heap.
+
+    For a process that forks: a child that uses such a piece copies the page of it, what comes later lies together.
+    It takes up to a megabyte, and some milliseconds. Raises OSError.
+    """
+
 def process_rss_pss(pid: int) -> tuple[int, int, int]:
     """`(rss, pss, private)` of a process in bytes, from smaps_rollup: resident, proportional, of nobody else.
 
@@ -509,7 +517,7 @@ def confine(
     death_signal: int = 0,
     ring: ViolationRing | None = None,
     layers: Sequence[str] | None = None,
-) -> str:
+) -> Literal["A", "B", "C", "X"]:
     """Confines this process, which has one thread, for good; returns its tier, "A", "B", "C" or "X".
 
     A: namespaces and base. B: the base (Landlock and seccomp). C: without Landlock; no file can be opened at all then.

@@ -5,6 +5,7 @@
 mod codec;
 mod errors;
 mod frame;
+mod holes;
 mod lent;
 mod memory;
 mod process;
@@ -38,6 +39,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<lent::VectorArray>()?;
     module.add_function(wrap_pyfunction!(process::set_parent_death_signal, module)?)?;
     module.add_function(wrap_pyfunction!(process::adopt_orphans, module)?)?;
+    module.add_function(wrap_pyfunction!(holes::fill_holes, module)?)?;
     module.add_function(wrap_pyfunction!(process::give_back_memory, module)?)?;
     module.add_function(wrap_pyfunction!(process::set_small_pages, module)?)?;
     module.add_function(wrap_pyfunction!(process::process_rss_pss, module)?)?;

@@ -140,3 +140,18 @@ def test_what_another_user_may_ask() -> None:
     finally:
         sleeper.send_signal(signal.SIGKILL)
         sleeper.wait()
+
+
+def test_what_comes_after_the_holes_are_filled_lies_elsewhere() -> None:
+    program = """
+import sys
+from o_tui import _native
+held = [bytes(size) for size in (100, 5_000) for _ in range(2_000)]
+places = {id(each) for each in held}
+del held[::2]
+_native.fill_holes()
+new = [bytes(size) for size in (100, 5_000) for _ in range(500)]
+print(len(places.intersection(map(id, new))))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert int(done.stdout) == 0

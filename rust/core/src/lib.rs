@@ -2,6 +2,7 @@
 
 pub mod codec;
 pub mod frame;
+pub mod holes;
 pub mod memory;
 pub mod process;
 pub mod sandbox;

@@ -14,6 +14,7 @@ from typing import Any
 from o_tui.agent import prepared, tools
 from o_tui.agent.gene_errors import describe
 from o_tui.agent.parameters import is_asynchronous, is_generator, parameters
+from o_tui.agent.tools import Tool
 from o_tui.protocol import contracts
 from o_tui.protocol.errors import OError
 
@@ -40,14 +41,12 @@ class Genome:
         """
         self.revision = revision
         self.version = version
-        self.package = package_of(revision)
         self.prompts = {
             path.removeprefix("prompts/").removesuffix(".md"): text
             for path, text in sorted(files.items())
             if path.startswith("prompts/") and path.endswith(".md")
         }
-        self._modules = _Modules(self.package, files)
-        self._modules.forget()  # those of the same revision, if it is loaded a second time
+        self._modules = _modules(package_of(revision), files)
         try:
             self._load(sorted(filter(None, map(contracts.gene_of, files))))
         except GenomeError:
@@ -62,7 +61,7 @@ class Genome:
             raise GenomeError(f"the gene {missing} is missing ({contracts.path_of(missing)})")
         modules = {gene: self.module(gene) for gene in genes}
         # what O ships is known to be right: to look at each of its functions costs more memory than it has itself
-        changed = {gene: module for gene, module in modules.items() if not self._modules.is_prepared(module.__name__)}
+        changed = {gene: module for gene, module in modules.items() if not self._modules.is_prepared(module)}
         wrong = [text for gene, module in changed.items() for text in contracts.problems(gene, functions(module))]
         if wrong:
             raise GenomeError("; ".join(wrong))
@@ -72,15 +71,20 @@ class Genome:
         self.importance: Callable[..., Any] = modules["remember"].importance
         self.consolidate: Callable[..., Any] = modules["remember"].consolidate
         self.choose: Callable[..., Any] | None = modules["strategy"].choose if "strategy" in modules else None
-        self.tools = tools.find(module for gene, module in modules.items() if gene.startswith("tools/"))
+        self.tools: dict[str, Tool] = {}
+        for gene, module in modules.items():
+            if not gene.startswith("tools/"):
+                continue
+            for name, tool in self._modules.tools(module).items():
+                if self.tools.setdefault(name, tool) is not tool:
+                    raise TypeError(f"two tools are called {name}")
+                if gene in changed:
+                    tool.check()
         self.specs = tools.Specs(self.tools)
-        for tool in self.tools.values():
-            if not self._modules.is_prepared(tool.module):
-                tool.check()
 
     def module(self, gene: str) -> ModuleType:
         """A module of the genome by its path without `.py` ("tools/dates"), imported if need be."""
-        return self._modules.load(f"{self.package}.{gene.replace('/', '.')}")
+        return self._modules.load(f"{self._modules.package}.{gene.replace('/', '.')}")
 
     def test_modules(self) -> list[str]:
         """The genome's own tests, as `module` takes them."""
@@ -142,32 +146,70 @@ class _Modules:
     """
 
     def __init__(self, package: str, files: Mapping[str, str]) -> None:
-        if len(files) > contracts.FILES_LIMIT:
-            raise GenomeError(f"a genome of {len(files)} files; the limit is {contracts.FILES_LIMIT}")
+        self.package = package
         self._files: dict[str, tuple[str, str]] = {}
+        self._packages: set[str] = set()
+        self._wanted: dict[str, set[str]] = {}
+        self._ready: dict[str, dict[str, Tool]] = {}
+        self._read(files)
         self._builtins = _prepared.pop() if _prepared else _builtins()
         self._builtins["__import__"] = self._import
+
+    def _read(self, files: Mapping[str, str]) -> None:
+        if len(files) > contracts.FILES_LIMIT:
+            raise GenomeError(f"a genome of {len(files)} files; the limit is {contracts.FILES_LIMIT}")
+        found: dict[str, tuple[str, str]] = {}
         for path, source in files.items():
             if not path.endswith(".py"):
                 continue
             if len(source.encode("utf-8", "replace")) > contracts.FILE_LIMIT_BYTES:
                 raise GenomeError(f"{path} is larger than {contracts.FILE_LIMIT_BYTES // 1024} KiB")
             name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-            self._files[f"{package}.{name}" if name != "__init__" else package] = (path, source)
-        for name in list(self._files):  # a folder is a package without an __init__.py too
+            found[f"{self.package}.{name}" if name != "__init__" else self.package] = (path, source)
+        for name in list(found):  # a folder is a package without an __init__.py too
             while "." in name:
                 name = name.rpartition(".")[0]
-                self._files.setdefault(name, ("", ""))
-        self._packages = {name.rpartition(".")[0] for name in self._files}
+                found.setdefault(name, ("", ""))
+        self._files = found
+        self._packages = {name.rpartition(".")[0] for name in found}
+
+    def fit(self, files: Mapping[str, str]) -> None:
+        """Makes them those of another revision: what is not the same in it leaves, and whatever has imported that."""
+        files_before, packages_before = self._files, self._packages
+        self._read(files)
+        stale = {name for name, file in files_before.items() if self._files.get(name) != file}
+        stale |= packages_before ^ self._packages
+        while more := {name for name in files_before if name not in stale and self._needs(name) & stale}:
+            stale |= more
+        self._files |= {name: file for name, file in files_before.items() if name not in stale}  # one text, not two
+        for name in stale:
+            self._ready.pop(name, None)
+            above, _, last = name.rpartition(".")
+            if sys.modules.pop(name, None) is not None and above in sys.modules:
+                vars(sys.modules[above]).pop(last, None)
+
+    def _needs(self, name: str) -> set[str]:
+        return self._wanted.get(name, set()) | {name.rpartition(".")[0]}
 
     def tests(self) -> list[str]:
         """The genome's own tests, as `Genome.module` takes them."""
         paths = sorted(path for path, _source in self._files.values())
         return [path.removesuffix(".py") for path in paths if path.startswith("tests/test_")]
 
-    def is_prepared(self, name: str) -> bool:
+    def run_ahead(self) -> None:
+        """Runs the modules of all genes, and finds their tools."""
+        for gene in sorted(filter(None, (contracts.gene_of(path) for path, _source in self._files.values()))):
+            module = self.load(f"{self.package}.{gene.replace('/', '.')}")
+            self._ready[module.__name__] = tools.find(module)
+
+    def tools(self, module: ModuleType) -> Mapping[str, Tool]:
+        """The tools of a module, by name."""
+        found = self._ready.get(module.__name__)
+        return tools.find(module) if found is None else found
+
+    def is_prepared(self, module: ModuleType) -> bool:
         """Whether a module is as O ships it, and known."""
-        return prepared.has(*self._files[name])
+        return module.__name__ in self._ready or prepared.has(*self._files[module.__name__])
 
     def forget(self) -> None:
         """They leave `sys.modules`."""
@@ -218,22 +260,50 @@ class _Modules:
     ) -> ModuleType:
         """What the statement `import` of a gene calls."""
         if level:
-            return self._relative(name, str((globals or {}).get("__package__", "")), fromlist or (), level)
+            return self._relative(name, globals or {}, fromlist or (), level)
         # C code of the standard library that a gene calls (strftime) comes here too, always with a list
         if not contracts.allowed_import(name) and type(fromlist) is not list:
             raise ImportError(f"a gene may not import {name}")
         return builtins.__import__(name, globals, locals, fromlist or ())
 
-    def _relative(self, name: str, package: str, names: Sequence[str], level: int) -> ModuleType:
-        parts = package.split(".")
+    def _relative(self, name: str, where: Mapping[str, Any], names: Sequence[str], level: int) -> ModuleType:
+        parts = str(where.get("__package__", "")).split(".")
         if level > len(parts):
             raise ImportError("attempted relative import beyond top-level package")
         target = ".".join([*parts[: len(parts) - level + 1], *filter(None, [name])])
+        wanted = self._wanted.setdefault(str(where.get("__name__")), set())
+        wanted.add(target)
         module = self.load(target)
         for part in getattr(module, "__all__", ()) if "*" in names else names:
+            wanted.add(f"{target}.{part}")
             if f"{target}.{part}" in self._files and not hasattr(module, part):
                 self.load(f"{target}.{part}")
         return module
+
+
+def preload(files: Mapping[str, str]) -> None:
+    """Runs the modules of the genome that O ships, for the first revision that a fork will load.
+
+    That one takes those of them that are the same in it, and import only what is: their code is O's own, as trusted as
+    the kernel's. Whatever differs runs in the fork, confined.
+
+    Raises:
+        Whatever one of them raises.
+    """
+    modules = _Modules(PACKAGE_PREFIX + "shipped", files)
+    modules.forget()
+    modules.run_ahead()
+    _ready[:] = [modules]
+
+
+def _modules(package: str, files: Mapping[str, str]) -> _Modules:
+    if _ready:  # what another revision changes in them would be changed for this one too, so only the first has them
+        modules = _ready.pop()
+        modules.fit(files)
+    else:
+        modules = _Modules(package, files)
+        modules.forget()  # those of the same revision, if it is loaded a second time
+    return modules
 
 
 def _builtins() -> dict[str, Any]:
@@ -247,3 +317,6 @@ def _builtins() -> dict[str, Any]:
 
 _prepared = [_builtins()]
 """For the first revision, made before the fork: to copy it afterwards writes to 0.7 MB of what forks share."""
+
+_ready: list[_Modules] = []
+"""What `preload` has made, until it is taken."""

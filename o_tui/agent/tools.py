@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import FunctionType, ModuleType
 from typing import Annotated, Any, NamedTuple, overload
 
@@ -131,22 +131,21 @@ class Specs(Sequence[ToolSpec]):
         return self._tools[index].spec
 
 
-def find(modules: Iterable[ModuleType]) -> dict[str, Tool]:
-    """The tools of a genome's modules, by name.
+def find(module: ModuleType) -> dict[str, Tool]:
+    """The tools of a genome's module, by name.
 
     Raises:
         TypeError: Two share a name.
     """
     found: dict[str, Tool] = {}
-    for module in modules:
-        for value in vars(module).values():
-            if type(value) is not FunctionType or value.__module__ != module.__name__:
-                continue
-            if getattr(value, "__o_tool__", False) is True:
-                tool = Tool(value)
-                if tool.name in found:
-                    raise TypeError(f"two tools are called {tool.name}")
-                found[tool.name] = tool
+    for value in vars(module).values():
+        if type(value) is not FunctionType or value.__module__ != module.__name__:
+            continue
+        if getattr(value, "__o_tool__", False) is True:
+            tool = Tool(value)
+            if tool.name in found:
+                raise TypeError(f"two tools are called {tool.name}")
+            found[tool.name] = tool
     return found
 
 

@@ -45,8 +45,10 @@ def serve(
     try:
         _reset_signals()
         gc.enable()
-        with contextlib.suppress(OSError):
+        try:  # to use contextlib for the first time writes to ten pages of a new process
             _native.set_small_pages()  # huge ones are for the state, which the nursery has
+        except OSError:
+            pass
         tier = _confine(descriptor, message.role, birth, counters.ring())
         with socket.socket(fileno=SOCKET_FD) as sock:
             status = instance.run(

@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from o_tui import _native
 from o_tui.protocol.verdict import Profile
@@ -47,6 +47,14 @@ def readable() -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for path in [*found, *real] if os.path.exists(path)))  # noqa: PTH110 - the same
 
 
+def import_only_from(read: tuple[str, ...]) -> None:
+    """Importing does not try any more what confinement will refuse.
+
+    Apart from `confine`, so that a process that forks does it once: it writes to a page for each path.
+    """
+    sys.path[:] = [path for path in sys.path if path.startswith(read)]
+
+
 def confine(
     profile: Profile,
     read: tuple[str, ...] = (),
@@ -80,7 +88,7 @@ def confine(
         ConfinementError: The process must end without having read a genome.
     """
     read = read or readable()
-    tier = _native.confine(
+    return _native.confine(
         profile,
         read=read,
         write=write,
@@ -94,6 +102,3 @@ def confine(
         death_signal=death_signal,
         ring=ring,
     )
-    # importing is not to try what is refused
-    sys.path[:] = [path for path in sys.path if path.startswith(read)]
-    return cast("Tier", tier)

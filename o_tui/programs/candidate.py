@@ -98,6 +98,7 @@ def become(
 ) -> NoReturn:
     """Makes this fork a candidate's process: what it runs is the first that it is sent, when it is confined."""
     try:
+        confinement.import_only_from(readable)
         tier = confinement.confine(
             "agent",
             readable,

@@ -60,10 +60,12 @@ def run(
     heartbeat_s: float = 1.0,
     tier: str = "",
     counters: _native.SharedCounters | None = None,
+    rehearsed: bool = False,
 ) -> int:
     """Serves the guardian on `sock` until its end; returns the exit status of the process.
 
-    `counters` are those that the guardian reads; without any it counts for itself.
+    `counters` are those that the guardian reads; without any it counts for itself. `rehearsed`: the process is not its
+    own, and keeps its output and its signals.
 
     0: the guardian ended or asked for the end. 70 (after a `failed` frame): an entry could not be applied, a genome
     not be loaded, or the kernel itself failed.
@@ -78,8 +80,9 @@ def run(
         output.beat()
         kernel.beat()
 
-    sys.stdout = sys.stderr = output
-    watch_for_end(sock)
+    if not rehearsed:
+        sys.stdout = sys.stderr = output
+        watch_for_end(sock)
     kernel.ready()
     try:
         return bridge.run(kernel.handle, beat, kernel.flush)

@@ -2,39 +2,49 @@
 
     python -I -X utf8 -m o_tui.agent.nursery CONTROL_FD STREAM_FD [HEARTBEAT_S]
 
-Single-threaded; it never loads genome code. On the control socket (SEQPACKET, one payload a datagram, descriptors
-beside it) it takes `restore`, `fork` and `checkpoint_request` and answers `ready` (to each `restore`, nothing before),
-`forked` with a pidfd and the child's shared counters, `exited`, `failed`. On the stream it takes `committed` and
-`shutdown` and sends `heartbeat`. When either socket ends, it kills its children and exits.
+Single-threaded; of a genome it runs only the modules that O ships, whose code is as trusted as its own. On the control
+socket (SEQPACKET, one payload a datagram, descriptors beside it) it takes `restore`, `fork` and `checkpoint_request`
+and answers `ready` (to each `restore`, nothing before), `forked` with a pidfd and the child's shared counters,
+`exited`, `failed`. On the stream it takes `committed` and `shutdown` and sends `heartbeat`. When either socket ends,
+it kills its children and exits.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import os
-import re
 import select
 import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
 import o_tui
 from o_tui import _native
-from o_tui.agent import child, confinement, fork_hooks, prepared, reducers
-from o_tui.agent.gene_errors import GeneError
+from o_tui.agent import (
+    basis,  # noqa: F401 - it comes before the others
+    child,
+    confinement,
+    fork_hooks,
+    gathering,
+    genome_loader,
+    prepared,
+    reducers,
+    rehearsal,
+)
 from o_tui.agent.state import State
-from o_tui.protocol import checkpoint, chunks, contracts, frames, messages
+from o_tui.protocol import checkpoint, chunks, frames, messages
 from o_tui.protocol.errors import OError
 
 FAILED_STATUS = 70
 CATCH_UP_S = 5.0
 """How long an order waits for the entries that it is to see."""
+REHEARSALS = 9
+"""The interpreter makes a function quick when it has run eight times."""
 _DATAGRAM_BYTES = frames.FRAME_LIMIT_BYTES
 _READ_BYTES = 256 * 1024
 _GENOME = os.path.join(os.path.dirname(o_tui.__file__), "data", "genome")  # noqa: PTH118, PTH120 - no pathlib here
@@ -50,11 +60,14 @@ class Child(NamedTuple):
 class Nursery:
     """The server's state: a replica, two sockets, its children by pidfd."""
 
+    parent_ended: Callable[[int, FrameType | None], None]
+
     def __init__(self, control: socket.socket, stream: socket.socket, heartbeat_s: float) -> None:
         self._control = control
         self._stream = stream
         self._heartbeat_s = heartbeat_s
         self._birth = child.Birth(os.getpid(), confinement.readable(), heartbeat_s)
+        confinement.import_only_from(self._birth.readable)
         self._state: State | None = None
         self._children: dict[int, Child] = {}
         self._reader = frames.FrameReader()
@@ -68,7 +81,7 @@ class Nursery:
     def run(self) -> int:
         """Serves until a socket ends (0), `shutdown` (0), or an entry cannot be applied (70)."""
         beat_at = 0.0
-        ahead = prepared.steps(_GENOME)
+        ahead = self._ahead()
         try:
             while self._status is None:
                 now = time.monotonic()
@@ -94,12 +107,33 @@ class Nursery:
             self._rested = self._state.seq
             self._state.rest()
 
-    def _prepare(self, ahead: Iterator[str]) -> None:
-        # what cannot be prepared is compiled in the fork, which says what is wrong with it
-        with contextlib.suppress(OSError, SyntaxError, ValueError, KeyError, re.error, GeneError):
-            for _path in ahead:
+    def _prepare(self, ahead: Iterator[object]) -> None:
+        # what cannot be done here is done in the fork, which says what is wrong with it
+        with contextlib.suppress(Exception):
+            for _step in ahead:
                 if self._poll.poll(0):
                     break
+
+    def _ahead(self) -> Iterator[object]:
+        """What forks are to find done, in pieces of some milliseconds (docs/adr/nursery-is-a-replica.md)."""
+        yield from prepared.steps(_GENOME)
+        files = prepared.files()
+        gathering.gather(lambda: self._rehearse(files))
+        prepared.gather()
+        yield None
+        for _ in range(REHEARSALS):
+            if not self._rehearse(files):
+                break
+            yield None
+        genome_loader.preload(files)
+        _native.fill_holes()
+
+    def _rehearse(self, files: Mapping[str, str]) -> bool:
+        genome_loader.preload(files)
+        try:
+            return self._state is not None and rehearsal.rehearse(self._state, files)
+        finally:
+            gc.collect()  # before a fork keeps for good what is left
 
     def _serve(self, descriptor: int) -> None:
         if descriptor == self._stream.fileno():
@@ -241,8 +275,6 @@ def _load(descriptors: list[int]) -> State:
 
 def main(arguments: list[str]) -> NoReturn:
     """The program."""
-    for name in sorted(contracts.ALLOWED_IMPORTS):
-        importlib.import_module(name)  # once here, for all instances
     heartbeat_s = float(arguments[2]) if len(arguments) > 2 else 1.0
     control = socket.socket(fileno=int(arguments[0]))
     stream = socket.socket(fileno=int(arguments[1]))
@@ -267,6 +299,7 @@ def _end_with_parent(nursery: Nursery) -> None:
             nursery.kill_children()
             os._exit(0)
 
+    nursery.parent_ended = parent_ended  # kept, because a fork that lets go of it writes to the pages of its parts
     signal.signal(signal.SIGUSR1, parent_ended)
     _native.set_parent_death_signal(signal.SIGUSR1)
     parent_ended(signal.SIGUSR1, None)

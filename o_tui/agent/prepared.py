@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from types import CodeType
 
-from o_tui.agent import code_checks
+from o_tui.agent import code_checks, gathering
 from o_tui.agent.gene_errors import GENOME_PREFIX
 
 _compiled: dict[tuple[str, str], CodeType] = {}
@@ -37,6 +37,17 @@ def code(path: str, source: str) -> CodeType:
 def has(path: str, source: str) -> bool:
     """Whether the module is prepared: it is as O ships it."""
     return (path, source) in _compiled
+
+
+def files() -> dict[str, str]:
+    """The sources of what is prepared, by path."""
+    return dict(_compiled.keys())
+
+
+def gather() -> None:
+    """Makes the code anew, so that it lies together."""
+    for module, made in _compiled.items():
+        _compiled[module] = gathering.copy(made)
 
 
 def steps(genome: str) -> Iterator[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from o_tui._native import process_rss_pss
 from o_tui.agent import reducers
 from o_tui.agent.state import State
 from o_tui.protocol import checkpoint, messages, operations
@@ -332,3 +333,17 @@ def test_what_a_gene_prints_is_logged_within_limits(nursery: NurseryProcess) -> 
     lines = [message for message in seen if isinstance(message, messages.Log)]
     assert lines[0].text.raw == "line 0"
     assert len(lines) < 300
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may look into a confined process")
+def test_a_shadow_of_a_nursery_that_had_a_quiet_beat_has_few_pages_of_its_own(nursery: NurseryProcess) -> None:
+    nursery.restore()
+    files, limit, peers, own = genome_files(SEED), time.monotonic() + LIMIT_S, list[Peer](), list[int]()
+    while not own or (own[-1] > 2_700_000 and time.monotonic() < limit):
+        peer, forked, _pidfd = nursery.fork(role="shadow", instance=f"s{len(own)}")
+        peers.append(peer)
+        load(peer, files)
+        assert peer.ask('{"text": "anything", "k": 3}', kind="memory.search").ok
+        wait_for_seq(nursery.stream, 0)
+        own.append(process_rss_pss(forked.pid)[2])
+    assert own[-1] <= 2_700_000, own

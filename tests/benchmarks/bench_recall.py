@@ -177,7 +177,9 @@ def of_a_fork() -> list[Figure]:
         state.close()
         program = [sys.executable, "-m", "tests.benchmarks.forks", str(file)]
         written, share = json.loads(subprocess.run(program, check=True, capture_output=True, timeout=120).stdout)
-        confined = shadows.shadows(file, queries(list(texts(1_000)))[:100])
+        asked = queries(list(texts(1_000)))[:100]
+        confined = shadows.shadows(file, asked)
+        candidate = shadows.shadows(file, asked, "recall.py")
     found = [
         Figure("a fork of 41 MB of state, 100 recalls: pages that it wrote", written / 1e6, "MB", 3),
         Figure("… its PSS, with 99 others", share / 1e6, "MB", 3),
@@ -187,6 +189,8 @@ def of_a_fork() -> list[Figure]:
             Figure("… a shadow of the nursery with its genome: pages of its own", confined[0] / 1e6, "MB"),
             Figure("… its PSS, with 99 others", confined[1] / 1e6, "MB", 3),
         ]
+    if candidate is not None:
+        found.append(Figure("… the same of candidates for the gene recall", candidate[1] / 1e6, "MB"))
     return found
 
 

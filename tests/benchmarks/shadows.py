@@ -17,11 +17,16 @@ REST_S = 2.5
 """Heartbeats go by in which a shadow gives back what it does not need."""
 
 
-def shadows(file: Path, asked: list[str]) -> tuple[float, float] | None:
-    """Bytes of its own, and PSS, of a confined instance with its genome; None: only root may look into one."""
+def shadows(file: Path, asked: list[str], changed: str = "") -> tuple[float, float] | None:
+    """Bytes of its own, and PSS, of a confined instance with its genome; None: only root may look into one.
+
+    The genome is the shipped one, but for the file `changed`.
+    """
     nursery = NurseryProcess()
     nursery.restore(file)
     files, peers = genome_files(SEED), list[tuple[Peer, int]]()
+    if changed:
+        files[changed] += "\n# a candidate\n"
     for number in range(PROCESSES):
         peer, forked, _pidfd = nursery.fork("shadow", f"s{number}")
         peer.send(messages.LoadGenome(revision="a" * 40, version="1", files=files))

@@ -221,7 +221,9 @@ class Dispatch:
             ticket.crashes += crashed
             # who was there with others is suspected; who was there alone has done it
             ticket.proven = crashed and len(mine) == 1
-            if ticket.deaths > 1 and ticket.instance is None and ticket not in self._waiting:
+            # it may have seen a further death while the cause of this one was on its way
+            known = not any(ticket in dying for dying in self._dying.values())
+            if known and ticket.deaths > 1 and ticket.instance is None and ticket not in self._waiting:
                 self._again(ticket)
         self._pump()
 

@@ -19,8 +19,10 @@ from o_tui.guardian.storage.violations import Violations
 from o_tui.protocol import frames, messages, refusals
 from o_tui.protocol.refusals import Refusal
 
-JUDGE_S = 0.5
-"""How long to wait for the cause of a death."""
+JUDGE_S = 5.0
+"""How long to wait for the cause of a death, which the nursery tells. On a busy machine it may be late, and a request
+that has ended two instances must not be given to a third; a nursery that is silent for as long is ended, and then
+nobody waits any more."""
 NO_FAULT = ("drill", "it was stopped", "the state was restored", "a standby took over")
 """How the reasons begin for which the guardian itself ends a sound instance."""
 
@@ -104,9 +106,13 @@ class Listening:
         if instance.role == "main":
             self._lost_ns = time.monotonic_ns()
             self.dispatch.lost(instance)
-            # where the nursery has died too, nobody says why
-            wait_s = JUDGE_S if self.fleet().nursery is not None else 0.0
-            asyncio.get_running_loop().call_later(wait_s, lambda: self.dispatch.judge(instance, crashed=False))
+            if instance.killed_by_us:
+                self.dispatch.judge(instance, crashed=not instance.killed_by_us.startswith(NO_FAULT))
+            elif not instance.has_parent:
+                self.dispatch.judge(instance, crashed=False)  # nobody will say why
+            else:
+                later = asyncio.get_running_loop().call_later
+                later(JUDGE_S, lambda: self.dispatch.judge(instance, crashed=False))
         elif instance.role == "canary":
             self.dispatch.lost(instance)
             self.dispatch.judge(instance, crashed=False)  # it is its code that is to blame, no request

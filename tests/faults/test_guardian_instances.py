@@ -221,6 +221,30 @@ async def test_a_request_alone_with_two_deaths_is_quarantined_after_exactly_two(
     assert any("SIGSEGV" in text for text in await rows(guardian, kind="died"))
 
 
+@pytest.mark.parametrize("late", ["each", "both at once"])
+async def test_a_cause_that_is_told_late_counts_and_no_third_instance_is_given_the_request(
+    workspace: Paths, late: str
+) -> None:
+    async with running(workspace, seed=UNRULY) as guardian, asyncio.timeout(30):
+        fleet = guardian.fleet
+        asked = asyncio.create_task(guardian.dispatch.ask("hang"))
+        victims: list[Instance] = []
+        for _ in range(2):
+            await until(lambda: any(t.instance not in (None, *victims) for t in guardian.dispatch.tickets()))
+            (victim,) = [t.instance for t in guardian.dispatch.tickets() if t.instance is not None]
+            if not victims or late == "each":
+                await until(lambda: fleet.standby is not None and fleet.standby.state == "running")
+            assert fleet.nursery is not None
+            fleet.nursery.watch.signal(signal.SIGSTOP)  # as on a machine that is so busy
+            victims.append(victim)
+            victim.signal(signal.SIGSEGV)
+            if late == "each" or len(victims) == 2:
+                await asyncio.wait([asked], timeout=1.0)
+                fleet.nursery.watch.signal(signal.SIGCONT)
+        ticket = await asked
+    assert (ticket.state, ticket.deaths, ticket.crashes) == ("quarantined", 2, 2)
+
+
 async def test_a_kill_by_somebody_else_is_no_fault_of_the_request(guardian: Guardian) -> None:
     async with asyncio.timeout(20):
         for _ in range(4):

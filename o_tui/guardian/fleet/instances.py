@@ -96,6 +96,7 @@ class Instance:
         self.offence = ""
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._watch = fork.watch
+        self._parent = fork.parent
         self._on_frame = on_frame
         self._on_end = on_end
         self._on_beat = on_beat
@@ -124,6 +125,11 @@ class Instance:
     def alive(self) -> bool:
         """Not seen to end."""
         return not self.exited.done()
+
+    @property
+    def has_parent(self) -> bool:
+        """The nursery that forked it lives, and will say how it ended."""
+        return self._parent is not None and self._parent.alive
 
     async def load(self, revision: str, version: str, files: dict[str, str]) -> None:
         """Gives a fresh fork its genome and waits until it runs.

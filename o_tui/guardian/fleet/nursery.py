@@ -44,13 +44,14 @@ FORKED_FDS = 2
 
 @dataclass(slots=True)
 class Fork:
-    """A child of the nursery: our end of its socket, its counters, and what it started with."""
+    """A child of the nursery: our end of its socket, its counters, what it started with, and whose child it is."""
 
     instance: str
     sock: socket.socket
     watch: Watch
     seq: int
     counters: _native.SharedReader
+    parent: Watch | None = None
 
 
 class Nursery:
@@ -161,7 +162,7 @@ class Nursery:
             raise PeerError(f"the counters of {instance} cannot be read: {error.strerror}") from error
         finally:
             os.close(shared)
-        return Fork(instance, ours, Watch(forked.pid, pidfd), forked.seq, counters)
+        return Fork(instance, ours, Watch(forked.pid, pidfd), forked.seq, counters, self.watch)
 
     async def snapshot(self, message: messages.Snapshot, descriptors: Sequence[int]) -> tuple[Watch, int]:
         """Forks a child that writes a checkpoint; returns it and the sequence number of the state it has."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from o_tui.guardian.evolving import validating
-from o_tui.guardian.evolving.orders import Order, Report
+from o_tui.guardian.evolving.probe_orders import Order, Report
 from o_tui.guardian.evolving.prober import Prober
 from o_tui.guardian.evolving.validating import judge, seed
 from tests.support import bugs

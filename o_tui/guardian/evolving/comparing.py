@@ -13,7 +13,7 @@ from o_tui.evolution.probe.case import Case
 from o_tui.evolution.probe.harvest import Function
 from o_tui.guardian.evolving import benches
 from o_tui.guardian.evolving.benches import Seen, Subject
-from o_tui.guardian.evolving.orders import Finding, Order
+from o_tui.guardian.evolving.probe_orders import Finding, Order
 
 CASE_S = 0.3
 """What a small case may cost the candidate."""

@@ -6,8 +6,8 @@ import subprocess
 
 import msgspec
 
-from o_tui.guardian.evolving.orders import Order, Report
 from o_tui.guardian.evolving.own_program import ENVIRONMENT, command_of
+from o_tui.guardian.evolving.probe_orders import Order, Report
 from o_tui.protocol.errors import OError
 from o_tui.protocol.safe_text import safe
 

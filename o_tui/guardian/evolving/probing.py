@@ -27,7 +27,7 @@ from o_tui.evolution.probe.plan import Batch
 from o_tui.guardian.evolving import benches
 from o_tui.guardian.evolving.benches import Seen
 from o_tui.guardian.evolving.comparing import CASE_S, SLOW_TIMES, Sides, twins
-from o_tui.guardian.evolving.orders import Finding, Order, Report
+from o_tui.guardian.evolving.probe_orders import Finding, Order, Report
 
 _LARGE_REFERENCE_S = 0.04
 _LARGE_CANDIDATE_S = 0.3

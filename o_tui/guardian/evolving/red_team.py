@@ -21,8 +21,8 @@ from o_tui.evolution.genome import Genome
 from o_tui.evolution.probe.case import Case, show
 from o_tui.guardian.evolving import blue_team
 from o_tui.guardian.evolving.attack_writer import Writer
-from o_tui.guardian.evolving.orders import Order, Report
 from o_tui.guardian.evolving.perception import Intent
+from o_tui.guardian.evolving.probe_orders import Order, Report
 from o_tui.guardian.evolving.prober import Prober
 from o_tui.guardian.evolving.seams import Recorded
 from o_tui.guardian.storage.attack_rows import AttackRows

@@ -16,7 +16,7 @@ from o_tui.evolution.probe import case as cases
 from o_tui.evolution.probe.case import Case
 from o_tui.evolution.validation import Stage, Validation, name_of, validate
 from o_tui.guardian.evolving import linting
-from o_tui.guardian.evolving.orders import CPU_S, Order, Report
+from o_tui.guardian.evolving.probe_orders import CPU_S, Order, Report
 from o_tui.guardian.evolving.prober import Prober
 from o_tui.guardian.evolving.static_checks import read
 from o_tui.paths import shipped

@@ -1,12 +1,20 @@
-"""One request to one instance under trial, and how that side took it."""
+"""One request to one instance under trial, and how that side took it; and what every fork is asked first."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 
 from o_tui.evolution import quality
 from o_tui.evolution.samples import RecordedRequest, Side
 from o_tui.guardian.evolving.seams import InstanceDiedError, ShadowInstance
+
+
+def filling(setup: Sequence[RecordedRequest], scope: str) -> list[RecordedRequest]:
+    """The requests that fill a fork's memory for those of a scope, by ids that its state does not know already."""
+    mine = [request for request in setup if request.scope == scope]
+    return [replace(request, id=f"{request.id}~setup", time_ns=request.time_ns or 1) for request in mine]
 
 
 async def ask(instance: ShadowInstance, request: RecordedRequest, timeout_s: float) -> Side:

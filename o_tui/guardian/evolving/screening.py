@@ -17,7 +17,7 @@ from o_tui.evolution import evidence, scoring, workloads
 from o_tui.evolution.budget import Cost
 from o_tui.evolution.halving import Halving
 from o_tui.evolution.samples import Pair, RecordedRequest, Side, Trial
-from o_tui.guardian.evolving.asking import ask
+from o_tui.guardian.evolving.asking import ask, filling
 from o_tui.guardian.evolving.seams import GenomeLoadError, Instances
 from o_tui.guardian.evolving.shadows import Code
 from o_tui.protocol.refusals import Refusal
@@ -132,10 +132,13 @@ class Screening:
         found = _Answers()
         instance = await self._instances.fork_shadow(code.files, code.revision, code.version, role, self._evolution)
         try:
-            first = [request for request in self._setup if request.scope == block[0].scope]
-            for number, request in enumerate([*first, *block]):
-                named = replace(request, id=f"{request.id}~{number}", time_ns=request.time_ns or time.time_ns())
-                side = await ask(instance, named, self._timeout_s)
+            first = filling(self._setup, block[0].scope)
+            named = [
+                replace(request, id=f"{request.id}~{number}", time_ns=request.time_ns or time.time_ns())
+                for number, request in enumerate(block)
+            ]
+            for number, request in enumerate([*first, *named]):
+                side = await ask(instance, request, self._timeout_s)
                 found.wall_ns += side.wall_ns
                 if found.wall_ns > limit_ns:
                     side = Side("hang", error=f"it takes more than {SLOWER} times as long as main's code")

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from o_tui.evolution import attack_requests, evidence, workloads
 from o_tui.evolution.arbiter import CONTINUE, Arbiter, Decision, Goal, Policy
 from o_tui.evolution.samples import Pair, RecordedRequest, Side, Trial
-from o_tui.guardian.evolving.asking import ask
+from o_tui.guardian.evolving.asking import ask, filling
 from o_tui.guardian.evolving.seams import Instances, ShadowInstance
 from o_tui.protocol import refusals
 from o_tui.protocol.refusals import Refusal
@@ -259,17 +259,13 @@ class Measurement:
             runner = self._runners[name]
             if runner.instance is None:  # it died of the request before
                 await self._fork(runner)
-                for first in self._first():
+                for first in filling(self._setup, self._scope):
                     await self._one(runner, first)
             sides[name] = await self._one(runner, request)
         main, candidate = sides["twin"], sides["shadow"]
         if request.attack:
             main, candidate = attack_requests.judged(request, main, candidate)
         return Pair(request, main, candidate)
-
-    def _first(self) -> list[RecordedRequest]:
-        mine = [request for request in self._setup if request.scope == self._scope]
-        return [replace(request, id=f"{request.id}~setup", time_ns=request.time_ns or 1) for request in mine]
 
     async def _one(self, runner: _Runner, request: RecordedRequest) -> Side:
         instance = runner.instance
@@ -302,7 +298,7 @@ class Measurement:
         order = self._random.sample(NAMES, 2)
         for name in order:
             await self._fork(self._runners[name])
-        for request in self._first():
+        for request in filling(self._setup, self._scope):
             sides = {name: await self._one(self._runners[name], request) for name in order}
             if sides["twin"].ok and not sides["shadow"].ok:
                 return Pair(request, sides["twin"], sides["shadow"])

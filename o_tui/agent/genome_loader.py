@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -33,8 +33,8 @@ def package_of(revision: str) -> str:
 class Genome:
     """A loaded revision: its genes, tools and prompts."""
 
-    def __init__(self, revision: str, version: str, files: Mapping[str, str]) -> None:
-        """Loads it.
+    def __init__(self, revision: str, version: str, files: Mapping[str, str], anew: Collection[str] = ()) -> None:
+        """Loads it; modules at the paths `anew` are made here, whatever was made before the fork.
 
         Raises:
             GenomeError: It does not compile, imports what it may not, raises, or breaks a contract.
@@ -46,7 +46,7 @@ class Genome:
             for path, text in sorted(files.items())
             if path.startswith("prompts/") and path.endswith(".md")
         }
-        self._modules = _modules(package_of(revision), files)
+        self._modules = _modules(package_of(revision), files, anew)
         try:
             self._load(sorted(filter(None, map(contracts.gene_of, files))))
         except GenomeError:
@@ -103,15 +103,17 @@ class GenomeShelf:
     def __init__(self) -> None:
         self._kept: list[Genome] = []
 
-    def adopt(self, revision: str, version: str, files: Mapping[str, str]) -> Genome:
+    def adopt(self, revision: str, version: str, files: Mapping[str, str], anew: Collection[str] = ()) -> Genome:
         """The revision, loaded beside the others if it is not there yet; the oldest one beyond two is unloaded.
+
+        `anew` as in `Genome`.
 
         Raises:
             GenomeError: It cannot be loaded; nothing has changed.
         """
         genome = next((kept for kept in self._kept if kept.revision == revision), None)
         if genome is None:
-            genome = Genome(revision, version, files)
+            genome = Genome(revision, version, files, anew)
         else:
             self._kept.remove(genome)
         self._kept.append(genome)
@@ -145,12 +147,13 @@ class _Modules:
     of what forks share, and a genome has no files to find.
     """
 
-    def __init__(self, package: str, files: Mapping[str, str]) -> None:
+    def __init__(self, package: str, files: Mapping[str, str], anew: Collection[str] = ()) -> None:
         self.package = package
         self._files: dict[str, tuple[str, str]] = {}
         self._packages: set[str] = set()
         self._wanted: dict[str, set[str]] = {}
         self._ready: dict[str, dict[str, Tool]] = {}
+        self._anew = anew
         self._read(files)
         self._builtins = _prepared.pop() if _prepared else _builtins()
         self._builtins["__import__"] = self._import
@@ -173,11 +176,12 @@ class _Modules:
         self._files = found
         self._packages = {name.rpartition(".")[0] for name in found}
 
-    def fit(self, files: Mapping[str, str]) -> None:
+    def fit(self, files: Mapping[str, str], anew: Collection[str]) -> None:
         """Makes them those of another revision: what is not the same in it leaves, and whatever has imported that."""
+        self._anew = anew
         files_before, packages_before = self._files, self._packages
         self._read(files)
-        stale = {name for name, file in files_before.items() if self._files.get(name) != file}
+        stale = {name for name, file in files_before.items() if self._files.get(name) != file or file[0] in anew}
         stale |= packages_before ^ self._packages
         while more := {name for name in files_before if name not in stale and self._needs(name) & stale}:
             stale |= more
@@ -209,7 +213,8 @@ class _Modules:
 
     def is_prepared(self, module: ModuleType) -> bool:
         """Whether a module is as O ships it, and known."""
-        return module.__name__ in self._ready or prepared.has(*self._files[module.__name__])
+        path, source = self._files[module.__name__]
+        return path not in self._anew and (module.__name__ in self._ready or prepared.has(path, source))
 
     def forget(self) -> None:
         """They leave `sys.modules`."""
@@ -244,7 +249,8 @@ class _Modules:
         module.__dict__["__builtins__"] = self._builtins
         sys.modules[name] = module  # before it runs: two modules may import each other
         try:
-            exec(prepared.code(path, source), module.__dict__)
+            code = prepared.made(path, source) if path in self._anew else prepared.code(path, source)
+            exec(code, module.__dict__)
         except BaseException:
             sys.modules.pop(name, None)
             raise
@@ -296,12 +302,12 @@ def preload(files: Mapping[str, str]) -> None:
     _ready[:] = [modules]
 
 
-def _modules(package: str, files: Mapping[str, str]) -> _Modules:
+def _modules(package: str, files: Mapping[str, str], anew: Collection[str]) -> _Modules:
     if _ready:  # what another revision changes in them would be changed for this one too, so only the first has them
         modules = _ready.pop()
-        modules.fit(files)
+        modules.fit(files, anew)
     else:
-        modules = _Modules(package, files)
+        modules = _Modules(package, files, anew)
         modules.forget()  # those of the same revision, if it is loaded a second time
     return modules
 

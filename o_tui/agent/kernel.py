@@ -408,7 +408,7 @@ class Kernel:
 
     def _load_genome(self, data: messages.LoadGenome, _frame: Frame) -> None:
         try:
-            self.genome = self._shelf.adopt(data.revision, data.version, data.files)
+            self.genome = self._shelf.adopt(data.revision, data.version, data.files, data.anew)
         except GenomeError as error:
             self.send(messages.Failed(what="genome", text=str(error)), _PLAIN)
             self._stop(FAILED_STATUS)

@@ -28,9 +28,13 @@ def code(path: str, source: str) -> CodeType:
         GeneError: It may not be loaded.
     """
     found = _compiled.get((path, source))
-    if found is None:
-        found = compile(source, GENOME_PREFIX + path, "exec", dont_inherit=True)
-        code_checks.check(found, source, path)
+    return made(path, source) if found is None else found
+
+
+def made(path: str, source: str) -> CodeType:
+    """The same, made here in any case; raises as `code`."""
+    found = compile(source, GENOME_PREFIX + path, "exec", dont_inherit=True)
+    code_checks.check(found, source, path)
     return found
 
 

@@ -32,13 +32,19 @@ class FleetInstances:
         self._guardian = guardian
 
     async def fork_shadow(
-        self, files: Mapping[str, str], revision: str, version: str, role_name: str, evolution: str
+        self,
+        files: Mapping[str, str],
+        revision: str,
+        version: str,
+        role_name: str,
+        evolution: str,
+        anew: Sequence[str] = (),
     ) -> ShadowInstance:
         """See the seam."""
         trial = Trial()
         try:
             trial.instance = await self._guardian.fleet.fork_shadow(
-                Genome(revision, version, dict(files)), trial.frame, role_name, evolution
+                Genome(revision, version, dict(files), anew), trial.frame, role_name, evolution
             )
         except GenomeError as error:
             raise GenomeLoadError(str(error)) from error

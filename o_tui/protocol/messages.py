@@ -160,11 +160,16 @@ class Refused(Message, frozen=True, kw_only=True):
 
 
 class LoadGenome(Message, frozen=True, kw_only=True):
-    """The genome's files at a revision (`path -> source`); the instance answers `ready` or `failed`."""
+    """The genome's files at a revision (`path -> source`); the instance answers `ready` or `failed`.
+
+    Attributes:
+        anew: Paths of modules that the instance makes itself, though it was forked with the same ones ready to run.
+    """
 
     revision: str
     version: str
     files: dict[str, str]
+    anew: list[str] = []
 
 
 class HotReload(Message, frozen=True, kw_only=True):

@@ -16,7 +16,8 @@ import pytest
 from o_tui.config import Config, HealthConfig
 from o_tui.evolution.samples import RecordedRequest
 from o_tui.guardian.core import Guardian
-from o_tui.guardian.evolving.shadows import Code, Measurement
+from o_tui.guardian.evolving.code import Code
+from o_tui.guardian.evolving.shadows import Measurement
 from o_tui.guardian.evolving.trial import Trial
 from o_tui.guardian.fleet.confinement import lacks
 from o_tui.guardian.fleet.fleet import Genome

@@ -123,7 +123,7 @@ class World:
     verify_gate: asyncio.Event | None = None
 
     async def fork_shadow(
-        self, files: Mapping[str, str], revision: str, version: str, name: str, evolution: str
+        self, files: Mapping[str, str], revision: str, version: str, name: str, evolution: str, anew: Sequence[str] = ()
     ) -> ShadowInstance:
         behaviour = files["recall.py"].split("\n")[0].removeprefix("# ")
         if behaviour == "unloadable":

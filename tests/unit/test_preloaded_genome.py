@@ -37,6 +37,16 @@ def test_the_first_revision_takes_them_and_the_second_has_its_own(preloaded: dic
     assert second.module("respond").__name__ == "genome_222222222222.respond"
 
 
+def test_what_is_compared_runs_again_though_it_is_the_same(preloaded: dict[str, object]) -> None:
+    """A candidate's module is new in its fork: main's must not be warm from before."""
+    genome = Genome("1" * 40, "1", FILES, ("offline.py",))
+    for name in ("respond", "recall", "offline", "tools.calculator"):
+        module = genome.module(name.replace(".", "/"))
+        assert (module is not preloaded[f"{SHIPPED}.{name}"]) == (name in ("offline", "respond")), name
+    code = vars(genome.module("offline"))["respond_offline"].__code__
+    assert code is not vars(preloaded[f"{SHIPPED}.offline"])["respond_offline"].__code__
+
+
 @pytest.mark.parametrize(
     ("changed", "anew"),
     [

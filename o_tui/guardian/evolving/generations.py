@@ -124,7 +124,7 @@ class Generations:
                 self._job.failures.append(wrong)
 
     async def _look(self, row: dict[str, Any], made: Tried) -> None:
-        looked = await self._screening.look(await self._measuring.code(made.revision))
+        looked = await self._screening.look(await self._measuring.code(made.revision, row["gene"]))
         made.score = looked.score
         self._making.tried.append(made)
         if looked.wrong:

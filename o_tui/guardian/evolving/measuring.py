@@ -19,10 +19,11 @@ from o_tui.evolution.budget import Cost
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.multiple import Race
 from o_tui.evolution.samples import RecordedRequest, Trial
+from o_tui.guardian.evolving.code import Code, code_of
 from o_tui.guardian.evolving.evolution_book import Book
 from o_tui.guardian.evolving.screening import Screening
 from o_tui.guardian.evolving.seams import GenomeLoadError, Instances, Recorded, Surroundings
-from o_tui.guardian.evolving.shadows import FORK_PAIRS, Code, Measurement
+from o_tui.guardian.evolving.shadows import FORK_PAIRS, Measurement
 from o_tui.guardian.storage.attack_rows import AttackRows
 from o_tui.protocol.errors import OError
 
@@ -150,7 +151,7 @@ class Measuring:
         work = workloads.choose(recorded, workload, settings.pairs, seed)
         if not work.requests:
             raise OError(NOTHING_TO_TRY.format(row["gene"]))
-        main = await self.code(str(row["base"]))
+        main = await self.code(str(row["base"]), str(row["gene"]))
         metric, limit_s = str(row["metric"]), settings.request_s
         return Screening(self._instances, str(row["id"]), main, work, metric=metric, timeout_s=limit_s)
 
@@ -182,8 +183,8 @@ class Measuring:
             self._instances,
             self._surroundings.publish,
             str(row["id"]),
-            main=await self.code(str(row["base"])),
-            candidate=await self.code(revision),
+            main=await self.code(str(row["base"]), str(row["gene"])),
+            candidate=await self.code(revision, str(row["gene"])),
             timeout_s=settings.request_s,
             seed=seed,
             policy=replace(policy, alpha=policy.alpha / among),
@@ -231,10 +232,9 @@ class Measuring:
         kept = await self._attacks.of(gene)
         return await asyncio.to_thread(attack_requests.requests, kept, min(attack_requests.MOST, pairs // 4))
 
-    async def code(self, revision: str) -> Code:
-        """A revision, ready to be loaded."""
-        files = await asyncio.to_thread(self._genome.files, revision)
-        return Code(files, revision, await asyncio.to_thread(self._genome.version, revision))
+    async def code(self, revision: str, gene: str) -> Code:
+        """A revision, ready to be compared for a gene."""
+        return await code_of(self._genome, revision, gene)
 
 
 def _scores(trials: Mapping[str, Trial], metric: str) -> dict[str, float]:

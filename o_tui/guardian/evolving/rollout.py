@@ -16,10 +16,10 @@ from o_tui.evolution.history import gene_path
 from o_tui.evolution.samples import RecordedRequest
 from o_tui.guardian.evolving import elapsed
 from o_tui.guardian.evolving.canary import Canary
+from o_tui.guardian.evolving.code import Code, code_of
 from o_tui.guardian.evolving.evolution_book import Book, light
 from o_tui.guardian.evolving.measuring import NEVER_ASKED
 from o_tui.guardian.evolving.seams import Instances, Recorded, Surroundings, Traffic
-from o_tui.guardian.evolving.shadows import Code
 from o_tui.guardian.evolving.twin import Twins
 from o_tui.guardian.evolving.watching import WATCH_REQUESTS, WATCH_S, Watching
 from o_tui.protocol.contracts import MIGRATE
@@ -92,7 +92,7 @@ class Rollout:
 
     async def _started(self, row: dict[str, Any], said: dict[str, Any]) -> None:
         await self._change(row, {"step": 0, **said, "state": "starting"}, durable=True)
-        old, new = await self._code(row["base"]), await self._code(row["revision"])
+        old, new = await self._compared(row, "base"), await self._compared(row, "revision")
         await self._try_migration(row, old, new)
         await self._start(row, new)
         await self._migrate(row, old, new)
@@ -149,7 +149,7 @@ class Rollout:
 
     async def watch(self, row: dict[str, Any]) -> str:
         """Watches a promotion; returns the harm that was shown, or "" when it is over."""
-        old, new = await self._code(row["base"]), await self._code(row["deployed"])
+        old, new = await self._compared(row, "base"), await self._compared(row, "deployed")
         said = row["canary"]
         began = said.get("watched_since") or elapsed.mark()
         pairs = said.get("requests", 0) if "watched_since" in said else 0
@@ -257,6 +257,9 @@ class Rollout:
                 self._canary.stop(f"nothing is deployed just now: {held}")
         await self._change(row, said | told, durable=durable)
 
+    async def _compared(self, row: dict[str, Any], which: str) -> Code:
+        return await code_of(self._genome, row[which], row["gene"])
+
     async def _change(self, row: dict[str, Any], told: dict[str, Any], *, durable: bool) -> None:
         if durable and row["state"] == "promoted":  # no state: the row may be rolled back by now
             await self._book.change(row, canary=told)
@@ -265,10 +268,6 @@ class Rollout:
         else:
             row["canary"] = told
             self._surroundings.publish("evolution", light(row))
-
-    async def _code(self, revision: str) -> Code:
-        files = await asyncio.to_thread(self._genome.files, revision)
-        return Code(files, revision, await asyncio.to_thread(self._genome.version, revision))
 
 
 def _approved_ratio(row: dict[str, Any]) -> float:

@@ -85,11 +85,18 @@ class Instances(Protocol):
     """The instance manager, as far as an evolution needs it."""
 
     async def fork_shadow(
-        self, files: Mapping[str, str], revision: str, version: str, role_name: str, evolution: str
+        self,
+        files: Mapping[str, str],
+        revision: str,
+        version: str,
+        role_name: str,
+        evolution: str,
+        anew: Sequence[str] = (),
     ) -> ShadowInstance:
         """Forks an instance at the present state, with this genome loaded, for an evolution.
 
-        `role_name` is "twin" or "shadow".
+        `role_name` is "twin" or "shadow". Modules at the paths `anew` are made in the fork, whatever was before it:
+        what two sides differ in begins as cold on both.
 
         Raises:
             GenomeLoadError: The genome was not accepted, or loading it killed or hung the process.

@@ -19,6 +19,7 @@ from o_tui.evolution import attack_requests, evidence, workloads
 from o_tui.evolution.arbiter import CONTINUE, Arbiter, Decision, Goal, Policy
 from o_tui.evolution.samples import Pair, RecordedRequest, Side, Trial
 from o_tui.guardian.evolving.asking import ask, filling
+from o_tui.guardian.evolving.code import Code
 from o_tui.guardian.evolving.seams import Instances, ShadowInstance
 from o_tui.protocol import refusals
 from o_tui.protocol.refusals import Refusal
@@ -38,15 +39,6 @@ _TREND = 60
 
 Live = Callable[[int], Awaitable[Sequence[RecordedRequest]]]
 """The newest so many live requests that main has answered, with the replies that it got; newest first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """A revision, ready to be loaded."""
-
-    files: Mapping[str, str]
-    revision: str
-    version: str
 
 
 @dataclass(slots=True)
@@ -307,7 +299,7 @@ class Measurement:
     async def _fork(self, runner: _Runner) -> None:
         code, self._cold = runner.code, True
         runner.instance = await self._instances.fork_shadow(
-            code.files, code.revision, code.version, runner.name, self._evolution
+            code.files, code.revision, code.version, runner.name, self._evolution, code.anew
         )
 
     async def _kill_all(self) -> None:

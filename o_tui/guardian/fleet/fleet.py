@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -43,11 +43,16 @@ FORGET_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Genome:
-    """What instances run: a revision and its files. Without a revision: the kernel alone (safe mode)."""
+    """What instances run: a revision and its files. Without a revision: the kernel alone (safe mode).
+
+    Attributes:
+        anew: Paths of modules that a shadow makes itself, though it was forked with the same ones ready to run.
+    """
 
     revision: str
     version: str
     files: dict[str, str]
+    anew: Sequence[str] = ()
 
 
 class Fleet:
@@ -176,7 +181,7 @@ class Fleet:
         async def forked() -> Instance:
             shadow = await self._fork("shadow", on_frame, name, evolution)
             await shadow.must_be_confined()
-            await shadow.load(genome.revision, genome.version, genome.files)
+            await shadow.load(genome.revision, genome.version, genome.files, genome.anew)
             return shadow
 
         return await self._outliving_nursery(forked)

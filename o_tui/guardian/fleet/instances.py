@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from o_tui import _native
@@ -131,15 +131,15 @@ class Instance:
         """The nursery that forked it lives, and will say how it ended."""
         return self._parent is not None and self._parent.alive
 
-    async def load(self, revision: str, version: str, files: dict[str, str]) -> None:
-        """Gives a fresh fork its genome and waits until it runs.
+    async def load(self, revision: str, version: str, files: dict[str, str], anew: Sequence[str] = ()) -> None:
+        """Gives a fresh fork its genome and waits until it runs; `anew` as in the message.
 
         Raises:
             GenomeError: It refused the genome, or ended over it.
         """
         self.state = "loading"
         self._loading = revision
-        self.send(messages.LoadGenome(revision=revision, version=version, files=files))
+        self.send(messages.LoadGenome(revision=revision, version=version, files=files, anew=list(anew)))
         try:
             async with asyncio.timeout(LOAD_S):
                 await asyncio.shield(self._loaded)

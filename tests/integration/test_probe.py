@@ -73,7 +73,7 @@ def test_a_lost_lock_is_found_without_threads() -> None:
         ),
         ("    while len(numbers) == 2:\n        pass\n    return min(limit, sum(numbers))", "does not end"),
         ("    if not numbers:\n        raise SystemExit\n    return min(limit, sum(numbers))", "raises SystemExit"),
-        ("    return min(limit, sum(numbers[i] for i in range(len(numbers)) if numbers[:i] or 1))", "takes"),
+        ("    return min(limit, sum(numbers[i] for i in range(len(numbers)) if [sum(numbers[:i])]))", "takes"),
     ],
     ids=["changes its argument", "ends the process", "hangs", "exits", "grows by the square"],
 )

@@ -19,10 +19,10 @@ from o_tui.guardian.storage.violations import Violations
 from o_tui.protocol import frames, messages, refusals
 from o_tui.protocol.refusals import Refusal
 
-JUDGE_S = 5.0
+JUDGE_S = 4.5
 """How long to wait for the cause of a death, which the nursery tells. On a busy machine it may be late, and a request
-that has ended two instances must not be given to a third; a nursery that is silent for as long is ended, and then
-nobody waits any more."""
+that has ended two instances must not be given to a third. Less than an instance is known for after its end; where the
+nursery has ended, nobody waits."""
 NO_FAULT = ("drill", "it was stopped", "the state was restored", "a standby took over")
 """How the reasons begin for which the guardian itself ends a sound instance."""
 

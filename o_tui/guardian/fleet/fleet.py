@@ -37,7 +37,7 @@ STANDBY_WAIT_S = 0.1
 OVERTAKE_S = 1.0
 """How long a standby that is up lets a main come up that is older."""
 RESTORED = "the state was restored"
-FORGET_S = 10.0
+FORGET_S = 5.0
 """How long an instance that has ended is known, for whoever says how."""
 
 

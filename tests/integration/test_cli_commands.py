@@ -180,12 +180,6 @@ def test_memory(shell: Shell, folder: Path) -> None:
     assert shell.run("memory", "import", str(folder / "none.json"), code=None).returncode in (2, 3)
 
 
-def test_a_text_is_remembered_whole_or_not_at_all(shell: Shell) -> None:
-    text = "\n\n".join(f"Paragraph {number}. " + "word " * 240 for number in range(2_200))
-    assert "2000 at once" in shell.run("memory", "add", "-", stdin=text, code=1).stderr
-    assert shell.json("memory", "list")["count"] == 0
-
-
 def test_searches_show_what_was_found_and_no_more(shell: Shell) -> None:
     shell.run("memory", "add", "the boat is called Marina", "--source", "s" * 80)
     shell.run("memory", "add", "quarterly taxes are due")

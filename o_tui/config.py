@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from o_tui.paths import shipped
-from o_tui.protocol.errors import UsageError, did_you_mean
+from o_tui.paths import open_foreign, shipped
+from o_tui.protocol.errors import NotFoundError, RefusedError, UsageError, did_you_mean
 
 Meta = msgspec.Meta
 
@@ -118,6 +118,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 SECTIONS: dict[str, type[msgspec.Struct]] = {field.name: field.type for field in msgspec.structs.fields(Config)}
+FILE_LIMIT_BYTES = 1024 * 1024
 _PREFIX = "O_TUI_"
 _EXPECTED = re.compile(r"Expected `(\w+)`((?: [<>]=? [\d.]+)?)")
 _WANTED = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "a text", "object": "a table"}
@@ -131,11 +132,13 @@ def load(file: Path, environment: Mapping[str, str] | None = None) -> Config:
     """
     tree: dict[str, Any] = {}
     try:
-        tree = tomllib.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
+        with open_foreign(file) as opened:  # a pipe in its place is not waited for
+            tree = tomllib.loads(opened.read(FILE_LIMIT_BYTES).decode("utf-8"))
+    except NotFoundError:
         pass
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{file}: {error}", hint="mend the file, or move it away: the defaults are good") from error
+    except (OSError, RefusedError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        said = str(error) if isinstance(error, RefusedError) else f"{file}: {error}"
+        raise UsageError(said, hint="mend the file, or move it away: the defaults are good") from error
     convert(tree, str(file))  # by itself first: what is wrong in the environment is not the file's fault
     for name, text in (os.environ if environment is None else environment).items():
         section, separator, key = name.removeprefix(_PREFIX).lower().partition("__")

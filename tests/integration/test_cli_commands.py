@@ -421,6 +421,20 @@ def test_doctor_sees_what_lets_nothing_start(alone: Shell) -> None:
     assert [check["name"] for check in wrong] == ["genome"]
 
 
+def test_a_pipe_in_place_of_settings_or_database_is_one_line_and_not_waited_for(alone: Shell) -> None:
+    alone.run("memory", "add", "kept")
+    os.mkfifo(alone.paths.config_file)
+    assert "config.toml is not a file (mend the file" in alone.run("status", code=2).stderr
+    alone.paths.config_file.unlink()
+    kept = alone.paths.database.rename(alone.paths.data / "away")
+    os.mkfifo(alone.paths.database)
+    wrong = {check["name"]: check["detail"] for check in alone.json("doctor", code=1)["checks"] if not check["ok"]}
+    assert wrong["database"].endswith("o.db is not a file")
+    assert "o.db is not a file (move it away" in alone.run("status", code=4).stderr
+    kept.replace(alone.paths.database)
+    assert "kept" in str(alone.json("memory", "list"))
+
+
 def test_what_a_start_mended_is_told(alone: Shell) -> None:
     alone.run("memory", "add", "one")
     head = alone.paths.mirror / "head"

@@ -74,6 +74,7 @@ def _open_checked(
 
 
 def _connect(paths: Paths, head: Head | None, findings: list[Finding], busy_timeout_s: float) -> sqlite3.Connection:
+    schema.refuse_what_is_no_file(paths.database)
     missing = not paths.database.exists()
     if missing or not paths.database.stat().st_size:
         beside = [file for file in schema.companions(paths.database) if file.exists()]

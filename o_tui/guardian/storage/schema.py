@@ -51,6 +51,7 @@ def connect(path: Path, *, busy_timeout_s: float = 5.0, synchronous: str = "FULL
     Raises:
         RefusedError: The file belongs to somebody else, or cannot be written.
     """
+    refuse_what_is_no_file(path)
     if path.exists():
         if path.stat().st_uid != os.geteuid():
             raise RefusedError(f"the database {path} belongs to another user", hint="choose another with --data-dir")
@@ -74,8 +75,15 @@ def connect(path: Path, *, busy_timeout_s: float = 5.0, synchronous: str = "FULL
     return connection
 
 
+def refuse_what_is_no_file(path: Path) -> None:
+    """Raises RefusedError where a pipe, a device or a folder stands in the database's place."""
+    if path.exists() and not path.is_file():  # SQLite would wait for somebody to write into a pipe
+        raise RefusedError(f"the database {path} is not a file", hint="move it away: it is built anew from its mirror")
+
+
 def connect_reader(path: Path) -> sqlite3.Connection:
-    """A connection that only reads."""
+    """A connection that only reads; raises RefusedError where the path is no file."""
+    refuse_what_is_no_file(path)
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro",
         uri=True,

@@ -13,6 +13,8 @@ from tests.support.agents import SEED
 from tests.support.nursery_driver import NurseryProcess, Peer, genome_files
 
 PROCESSES = 100
+QUIET_BEATS = 4
+"""Heartbeats without an order, in the second of which it rehearses."""
 REST_S = 2.5
 """Heartbeats go by in which a shadow gives back what it does not need."""
 
@@ -20,10 +22,14 @@ REST_S = 2.5
 def shadows(file: Path, asked: list[str], changed: str = "") -> tuple[float, float] | None:
     """Bytes of its own, and PSS, of a confined instance with its genome; None: only root may look into one.
 
-    The genome is the shipped one, but for the file `changed`.
+    The genome is the shipped one, but for the file `changed`. The nursery has rehearsed, as it has two seconds after a
+    guardian's start.
     """
     nursery = NurseryProcess()
     nursery.restore(file)
+    main, _forked, _pidfd = nursery.fork("main", "main")
+    for _ in range(QUIET_BEATS):
+        nursery.stream.expect(messages.Heartbeat)
     files, peers = genome_files(SEED), list[tuple[Peer, int]]()
     if changed:
         files[changed] += "\n# a candidate\n"
@@ -41,5 +47,6 @@ def shadows(file: Path, asked: list[str], changed: str = "") -> tuple[float, flo
     except PermissionError:
         return None
     finally:
+        main.sock.close()
         nursery.close()
     return statistics.median(private for _rss, _pss, private in sizes), statistics.median(pss for _, pss, _ in sizes)

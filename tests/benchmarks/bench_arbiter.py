@@ -24,6 +24,7 @@ from o_tui.guardian.evolving.code import Code
 from o_tui.guardian.evolving.shadows import Measurement
 from o_tui.guardian.surroundings import FleetInstances
 from o_tui.paths import Paths, shipped
+from o_tui.protocol.contracts import path_of
 from tests.benchmarks import report
 from tests.benchmarks.report import Figure
 from tests.support.guardians import running
@@ -48,8 +49,8 @@ async def _measuring(gene: str) -> AsyncIterator[object]:
                     FleetInstances(guardian),
                     lambda *_: None,
                     f"e{number}",
-                    main=Code(files, "a" * 40, "1"),
-                    candidate=Code(files, "b" * 40, "1"),
+                    main=Code(files, "a" * 40, "1", (path_of(gene),)),
+                    candidate=Code(files, "b" * 40, "1", (path_of(gene),)),
                     timeout_s=5.0,
                     seed=number,
                     policy=Policy(budget=pairs),

@@ -36,7 +36,13 @@ def _shadow(parser: argparse.ArgumentParser) -> None:
 
 def _reject(parser: argparse.ArgumentParser) -> None:
     _id(parser)
-    parser.add_argument("--reason", required=True, metavar="R", help="why; the agent learns from it")
+    parser.add_argument("--reason", type=_said, required=True, metavar="R", help="why; the agent learns from it")
+
+
+def _said(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a reason is wanted: the next candidate is made with it")
+    return text
 
 
 def _rollback(parser: argparse.ArgumentParser) -> None:

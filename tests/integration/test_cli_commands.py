@@ -271,6 +271,7 @@ def test_bad_candidates_are_a_no(shell: Shell, folder: Path) -> None:
     assert shell.lines("evolve", "recall", "--from", str(candidate), code=1)[-1]["outcome"] in ("rejected", "failed")
     assert shell.run("evolve", "nonsense", "--from", str(candidate), code=2).stderr.count("\n") == 1
     assert shell.run("reject", "nope", "--reason", "x", code=3).stderr.count("\n") == 1
+    assert "a reason is wanted" in shell.run("reject", "nope", "--reason", " ", code=2).stderr
 
 
 def test_kill_main_loses_nothing(shell: Shell) -> None:

@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +66,19 @@ def read(process: subprocess.Popen[str], until: str, count: int = 1) -> list[dic
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[list[dict[str, Any]], str]:
-    said, problem = process.communicate(timeout=120)
-    return [json.loads(line) for line in said.splitlines()], problem
+    """The events that were not read yet, and what it said of its end."""
+    assert process.stdout is not None and process.stderr is not None
+    # `communicate` reads the pipe and passes over the lines that `read` has taken out of it ahead of its last one
+    late = threading.Timer(120, process.kill)
+    late.start()
+    try:
+        with ThreadPoolExecutor(1) as apart:
+            problem = apart.submit(process.stderr.read)
+            said = [json.loads(line) for line in process.stdout]
+            process.wait()
+            return said, problem.result()
+    finally:
+        late.cancel()
 
 
 def population(runs: Path, name: str) -> tuple[list[tuple[Any, ...]], int]:

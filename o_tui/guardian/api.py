@@ -44,7 +44,7 @@ class Api:
         self._configuring = Configuring(guardian, evolutions)
         self._remembering = Remembering(guardian.dispatch)
         self._feedback = Feedback(
-            guardian.stores.learning, guardian.stores.journal, lambda: guardian.fleet.genome.revision, guardian.feedback
+            guardian.stores.learning, guardian.stores.journal, lambda: guardian.fleet.code.revision, guardian.feedback
         )
         reading, acting = self._reading(), self._acting()
         self.methods: Mapping[str, Method] = {name: _bounded(method) for name, method in (reading | acting).items()}

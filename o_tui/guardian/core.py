@@ -19,7 +19,8 @@ from o_tui.guardian.evolving.initiative import Initiative
 from o_tui.guardian.evolving.perception import Intent, Perception
 from o_tui.guardian.evolving.perception_rows import PerceptionRows
 from o_tui.guardian.evolving.red_team import RedTeam
-from o_tui.guardian.fleet.fleet import Fleet, Genome
+from o_tui.guardian.fleet.code import Code
+from o_tui.guardian.fleet.fleet import Fleet
 from o_tui.guardian.fleet.health import HealthMonitor
 from o_tui.guardian.fleet.instances import Instance
 from o_tui.guardian.fleet.ladder import Group, Ladder, Move
@@ -58,7 +59,7 @@ class Guardian:
         finished: Told of each journalled request whose end is durable.
     """
 
-    def __init__(self, paths: Paths, config: Config, stores: Stores, genome: Genome, placement: Placement) -> None:
+    def __init__(self, paths: Paths, config: Config, stores: Stores, code: Code, placement: Placement) -> None:
         self.paths = paths
         self.config = config
         self.stores = stores
@@ -91,7 +92,7 @@ class Guardian:
         )
         self.dispatch = self._new_dispatch()
         self.listening = self._new_listening()
-        self.fleet = self._new_fleet(genome)
+        self.fleet = self._new_fleet(code)
         self.checkpoints = self._new_checkpoints()
         self.ladder = Ladder(self.fleet, start_group=self._start_group, tell=self._moves, give_up=self._give_up)
         self.tree = new_tree(self.fleet, self.effects, self.config.health, self._happened)
@@ -137,13 +138,13 @@ class Guardian:
             served=self._served,
         )
 
-    def _new_fleet(self, genome: Genome) -> Fleet:
+    def _new_fleet(self, code: Code) -> Fleet:
         return Fleet(
             self.paths,
             self.stores.wal,
             self.stores.vault,
             self.replication,
-            genome,
+            code,
             self.listening,
             self.health,
             self.config.health.heartbeat_s,
@@ -191,7 +192,7 @@ class Guardian:
         self.stores.vault.on_finding = self._found
         self.event("guardian", "start", "info", f"guardian started, epoch {self.stores.database.epoch}")
         self.dispatch.resume(await self.stores.journal.load())
-        await self._perceptions.load(self.fleet.genome.revision)
+        await self._perceptions.load(self.fleet.code.revision)
         # before anybody runs: whoever is started catches up with it
         await self.lifecycle.enter("running")
         await self._start_tree()
@@ -310,7 +311,7 @@ class Guardian:
             self.metrics.answered(ticket.state, ticket.elapsed_ms)
             if ticket.kind == "chat" and not ticket.recovered and ticket.by != "canary":
                 error, timed = None if ticket.ok else ticket.error, not self.effects.model()
-                revision = self.fleet.genome.revision
+                revision = self.fleet.code.revision
                 self.perception.answered(ticket.request_id, revision, ticket.elapsed_ms, error, timed=timed)
             for told in self.finished:
                 told(ticket)
@@ -391,7 +392,7 @@ class Guardian:
             "wal": {"seq": wal.seq, "digest": wal.digest.hex(), "read_only": self.stores.database.read_only},
             "loop": self.loop_monitor.summary(),
             "brain": self.effects.row(),
-            "genome": {"revision": self.fleet.genome.revision, "version": self.fleet.genome.version},
+            "genome": {"revision": self.fleet.code.revision, "version": self.fleet.code.version},
             "lifecycle": self.lifecycle.state,
             "usage": self.effects.usage.row(),
             "in_flight": self.dispatch.in_flight,

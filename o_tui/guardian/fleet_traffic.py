@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from o_tui.evolution.samples import RecordedReply, RecordedRequest
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.evolving.seams import Fault, GenomeLoadError, Served
-from o_tui.guardian.fleet.fleet import Genome
+from o_tui.guardian.fleet.code import Code
 from o_tui.guardian.fleet.instances import GenomeError, Instance
 from o_tui.guardian.listening import NO_FAULT
 from o_tui.guardian.ticket import Ticket
@@ -27,11 +27,10 @@ class FleetTraffic:
         self._guardian = guardian
         self._canary: Instance | None = None
 
-    async def start(self, files: Mapping[str, str], revision: str, version: str, evolution: str) -> None:
+    async def start(self, code: Code, evolution: str) -> None:
         """See the seam."""
         try:
-            genome = Genome(revision, version, dict(files))
-            self._canary = await self._guardian.fleet.start_canary(genome, evolution)
+            self._canary = await self._guardian.fleet.start_canary(code, evolution)
         except GenomeError as error:
             raise GenomeLoadError(str(error)) from error
 

@@ -16,14 +16,15 @@ from pathlib import Path
 import msgspec
 
 from o_tui import __version__, config, paths
-from o_tui.evolution.genome import Genome as Repository
+from o_tui.evolution.genome import Genome
 from o_tui.guardian.api import Api
 from o_tui.guardian.core import Guardian, Placement
 from o_tui.guardian.evolving.attack_writer import Writer
+from o_tui.guardian.evolving.code import read_code
 from o_tui.guardian.evolving.evolutions import Evolutions
 from o_tui.guardian.evolving.initiative import Initiative
 from o_tui.guardian.evolving.red_team import RedTeam
-from o_tui.guardian.fleet.fleet import Genome
+from o_tui.guardian.fleet.code import Code
 from o_tui.guardian.fleet_traffic import FleetTraffic
 from o_tui.guardian.lock import GuardianLock
 from o_tui.guardian.storage.stores import Stores
@@ -36,18 +37,16 @@ from o_tui.protocol.safe_text import safe
 VIEWS_LOOK_S = 5.0
 
 
-def open_genome(place: paths.Paths, seed: Path) -> tuple[Repository, Genome]:
+def open_genome(place: paths.Paths, seed: Path) -> tuple[Genome, Code]:
     """The operator's genome, made from the seed at the first start. Blocking."""
-    repository = Repository.open(place.genome, seed)
-    head = repository.head()
-    return repository, Genome(head, repository.version(head), repository.files(head))
+    genome = Genome.open(place.genome, seed)
+    return genome, read_code(genome, genome.head())
 
 
-def previous_genome(repository: Repository) -> Genome | None:
+def previous_code(genome: Genome) -> Code | None:
     """The revision before the genome's head; None: there is none, or it cannot be read. Blocking."""
     try:
-        revision = repository.previous()
-        return Genome(revision, repository.version(revision), repository.files(revision))
+        return read_code(genome, genome.previous())
     except OError:
         return None
 
@@ -72,12 +71,12 @@ async def run(
         stores = await asyncio.to_thread(Stores.open, place)
         ends.push_async_callback(stores.close)
         lock.set_epoch(stores.database.epoch)
-        repository, genome = await asyncio.to_thread(open_genome, place, seed or paths.shipped("data") / "genome")
-        guardian = Guardian(place, settings, stores, genome, placement)
-        evolutions = _evolutions(guardian, repository)
+        genome, code = await asyncio.to_thread(open_genome, place, seed or paths.shipped("data") / "genome")
+        guardian = Guardian(place, settings, stores, code, placement)
+        evolutions = _evolutions(guardian, genome)
         guardian.initiative = _initiative(guardian, evolutions)
-        red_team = guardian.red_team = _red_team(guardian, evolutions, repository)
-        guardian.ladder.previous = lambda: asyncio.to_thread(previous_genome, repository)
+        red_team = guardian.red_team = _red_team(guardian, evolutions, genome)
+        guardian.ladder.previous = lambda: asyncio.to_thread(previous_code, genome)
         views = _views(guardian, evolutions)
         # each is ended even where the one before could not be
         ends.push_async_callback(views.close)
@@ -104,10 +103,10 @@ async def _stop(guardian: Guardian) -> None:
     await guardian.stop(guardian.stop_reason or "it was interrupted")
 
 
-def _evolutions(guardian: Guardian, repository: Repository) -> Evolutions:
+def _evolutions(guardian: Guardian, genome: Genome) -> Evolutions:
     stores, place = guardian.stores, guardian.paths
     return Evolutions(
-        repository,
+        genome,
         instances=FleetInstances(guardian),
         checkpoints=VaultCheckpoints(guardian),
         traffic=FleetTraffic(guardian),
@@ -134,11 +133,11 @@ def _initiative(guardian: Guardian, evolutions: Evolutions) -> Initiative:
     )
 
 
-def _red_team(guardian: Guardian, evolutions: Evolutions, repository: Repository) -> RedTeam:
+def _red_team(guardian: Guardian, evolutions: Evolutions, genome: Genome) -> RedTeam:
     assert guardian.initiative is not None
     return RedTeam(
         guardian.stores.attacks,
-        genome=repository,
+        genome=genome,
         recorded=JournalRecorded(guardian),
         settings=lambda: guardian.config.evolution,
         held=GuardianSurroundings(guardian).held,

@@ -13,7 +13,7 @@ from o_tui.guardian.core import Guardian
 from o_tui.guardian.evolving.evolution_book import RUNNING
 from o_tui.guardian.evolving.seams import GenomeLoadError, ShadowInstance
 from o_tui.guardian.evolving.trial import Trial
-from o_tui.guardian.fleet.fleet import Genome
+from o_tui.guardian.fleet.code import Code
 from o_tui.guardian.fleet.instances import UNCONFINED, GenomeError, Instance
 from o_tui.guardian.fleet_traffic import brain_of, recorded_replies
 from o_tui.guardian.storage.eventlog import Level
@@ -31,35 +31,25 @@ class FleetInstances:
     def __init__(self, guardian: Guardian) -> None:
         self._guardian = guardian
 
-    async def fork_shadow(
-        self,
-        files: Mapping[str, str],
-        revision: str,
-        version: str,
-        role_name: str,
-        evolution: str,
-        anew: Sequence[str] = (),
-    ) -> ShadowInstance:
+    async def fork_shadow(self, code: Code, role_name: str, evolution: str) -> ShadowInstance:
         """See the seam."""
         trial = Trial()
         try:
-            trial.instance = await self._guardian.fleet.fork_shadow(
-                Genome(revision, version, dict(files), anew), trial.frame, role_name, evolution
-            )
+            trial.instance = await self._guardian.fleet.fork_shadow(code, trial.frame, role_name, evolution)
         except GenomeError as error:
             raise GenomeLoadError(str(error)) from error
         return trial
 
-    async def hot_reload(self, files: Mapping[str, str], revision: str, version: str, reason: str) -> None:
+    async def hot_reload(self, code: Code, reason: str) -> None:
         """See the seam."""
-        genome = Genome(revision, version, dict(files))
         try:
-            await self._guardian.fleet.reload(genome)
+            await self._guardian.fleet.reload(code)
         except GenomeError as error:
             raise GenomeLoadError(str(error)) from error
-        name, data = operations.pack(operations.GenomeSwitch(revision=revision, version=version, reason=reason))
-        await self._guardian.replication.append(name, data)
-        self._guardian.event("genome", "switch", "info", f"the agent runs v{version} ({revision[:12]}): {reason}")
+        switch = operations.GenomeSwitch(revision=code.revision, version=code.version, reason=reason)
+        await self._guardian.replication.append(*operations.pack(switch))
+        text = f"the agent runs v{code.version} ({code.revision[:12]}): {reason}"
+        self._guardian.event("genome", "switch", "info", text)
 
     async def verify(self, revision: str, timeout_s: float) -> None:
         """See the seam."""

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from o_tui.guardian.core import Guardian
+from o_tui.guardian.fleet.code import Code
 from o_tui.guardian.surroundings import FleetInstances
 from o_tui.guardian.ticket import Ticket
 from o_tui.paths import locate
@@ -39,14 +40,14 @@ async def _measure() -> tuple[int, list[Ticket], list[float]]:
             ended: list[Ticket] = []
             load = asyncio.create_task(_load(guardian, ended))
             took_ms: list[float] = []
-            genome = guardian.fleet.genome
+            genome = guardian.fleet.code
             for number in range(RELOADS):
                 await asyncio.sleep(SECONDS / (RELOADS + 1))
                 files = genome.files | {"respond.py": genome.files["respond.py"] + f"\n# {number // 2}\n"}
                 # every second one goes back to what is loaded already
                 revision, chosen = (genome.revision, genome.files) if number % 2 else (f"{number:040x}", files)
                 started = time.perf_counter()
-                await FleetInstances(guardian).hot_reload(chosen, revision, genome.version, "benchmark")
+                await FleetInstances(guardian).hot_reload(Code(chosen, revision, genome.version), "benchmark")
                 took_ms.append((time.perf_counter() - started) * 1000)
             sent = await load
             await until(lambda: len(ended) == sent, 10.0)

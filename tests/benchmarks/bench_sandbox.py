@@ -18,7 +18,7 @@ from o_tui._native import probe
 from o_tui.bench import sandbox
 from o_tui.evolution.samples import RecordedRequest
 from o_tui.guardian.evolving.trial import Trial
-from o_tui.guardian.fleet.fleet import Genome
+from o_tui.guardian.fleet.code import Code
 from o_tui.paths import locate
 from o_tui.protocol import messages
 from tests.benchmarks import report
@@ -103,7 +103,7 @@ async def over_ms() -> float:
         async with running(paths) as guardian:
             trial = Trial()
             files = {**genome_files(ECHO), "respond.py": LOOPING}
-            trial.instance = await guardian.fleet.fork_shadow(Genome("b" * 40, "1", files), trial.frame)
+            trial.instance = await guardian.fleet.fork_shadow(Code(files, "b" * 40, "1"), trial.frame)
             started = time.perf_counter()
             try:
                 # as guardian/shadows.py does it

@@ -317,7 +317,7 @@ async def test_a_poisoned_log_is_survived_by_the_next_guardian(workspace: Paths)
 
 @pytest.mark.parametrize("role", ["shadow", "canary"])
 async def test_a_nursery_that_ends_over_a_fork_is_no_fault_of_the_code(guardian: Guardian, role: str) -> None:
-    genome, nursery = guardian.fleet.genome, await guardian.fleet.wait_nursery()
+    genome, nursery = guardian.fleet.code, await guardian.fleet.wait_nursery()
     os.kill(nursery.watch.pid, signal.SIGSTOP)
     if role == "shadow":
         asked = asyncio.create_task(guardian.fleet.fork_shadow(genome, lambda _instance, _frame: None))

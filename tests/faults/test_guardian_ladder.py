@@ -17,7 +17,7 @@ from o_tui.evolution.genome import Genome as Repository
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.fleet.fleet import NURSERY_WAIT_S
 from o_tui.guardian.fleet.nursery import Nursery
-from o_tui.guardian.main import previous_genome
+from o_tui.guardian.main import previous_code
 from o_tui.paths import Paths
 from o_tui.protocol import operations
 from o_tui.protocol.errors import CorruptError, PeerError
@@ -76,7 +76,7 @@ async def test_without_a_revision_before_it_runs_in_safe_mode(workspace: Paths, 
 async def test_a_deployed_genome_that_cannot_live_is_replaced_by_the_one_before(workspace: Paths) -> None:
     before = deploy(workspace, "recall", BROKEN)
     async with running(workspace, STRICT) as guardian:
-        assert guardian.ladder.rung == "previous" and guardian.fleet.genome.revision == before
+        assert guardian.ladder.rung == "previous" and guardian.fleet.code.revision == before
         assert (await guardian.dispatch.ask("hello")).answer == "hello"
         assert await ladder_rows(guardian) == ["previous"]
 
@@ -102,28 +102,28 @@ async def test_it_goes_down_while_it_serves_and_loses_nothing(workspace: Paths) 
 
 def test_a_revision_that_cannot_be_read_is_none(workspace: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     repository = Repository.open(workspace.genome, ECHO)
-    assert previous_genome(repository) is None, "there is nothing before the first"
+    assert previous_code(repository) is None, "there is nothing before the first"
     before = deploy(workspace, "recall", (ECHO / "recall.py").read_text() + "\n# harmless\n")
-    found = previous_genome(repository)
+    found = previous_code(repository)
     assert found is not None and found.revision == before
 
     def damaged(_revision: str) -> dict[str, str]:
         raise CorruptError("the genome's repository is damaged")
 
     monkeypatch.setattr(repository, "files", damaged)
-    assert previous_genome(repository) is None
+    assert previous_code(repository) is None
 
 
 async def test_killing_by_hand_is_not_the_genomes_fault(workspace: Paths) -> None:
     async with running(workspace, STRICT, seed=ECHO) as guardian:
-        revision = guardian.fleet.genome.revision
+        revision = guardian.fleet.code.revision
         async with asyncio.timeout(30):
             for number in range(12):
                 main = guardian.fleet.main
                 if main is not None:
                     main.signal(signal.SIGKILL)
                 assert (await guardian.dispatch.ask(f"hello {number}")).ok
-        assert guardian.ladder.rung == "newest" and guardian.fleet.genome.revision == revision
+        assert guardian.ladder.rung == "newest" and guardian.fleet.code.revision == revision
         assert set(await ladder_rows(guardian)) == {"again"}
 
 

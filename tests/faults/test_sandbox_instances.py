@@ -16,11 +16,10 @@ import pytest
 from o_tui.config import Config, HealthConfig
 from o_tui.evolution.samples import RecordedRequest
 from o_tui.guardian.core import Guardian
-from o_tui.guardian.evolving.code import Code
 from o_tui.guardian.evolving.shadows import Measurement
 from o_tui.guardian.evolving.trial import Trial
+from o_tui.guardian.fleet.code import Code
 from o_tui.guardian.fleet.confinement import lacks
-from o_tui.guardian.fleet.fleet import Genome
 from o_tui.guardian.surroundings import FleetInstances
 from o_tui.paths import Paths
 from o_tui.protocol import messages
@@ -108,8 +107,8 @@ def request(identity: str) -> RecordedRequest:
 
 async def shadow(guardian: Guardian, source: str) -> Trial:
     trial = Trial()
-    genome = Genome("b" * 40, "1", with_respond(source))
-    trial.instance = await guardian.fleet.fork_shadow(genome, trial.frame)
+    code = Code(with_respond(source), "b" * 40, "1")
+    trial.instance = await guardian.fleet.fork_shadow(code, trial.frame)
     return trial
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
 
 import pytest
 
 from o_tui.guardian.evolving.seams import GenomeLoadError, Operator
+from o_tui.guardian.fleet.code import Code
 from o_tui.guardian.storage.evolution_rows import EvolutionRows
 from o_tui.protocol.errors import NotFoundError, OError, RefusedError
 from tests.support import desk as desks
@@ -169,10 +169,10 @@ async def test_a_rollback_to_code_that_does_not_run_leaves_what_ran(desk: Desk, 
     first = desk.genome.resolve("v0.1.0")
     real = world.hot_reload
 
-    async def reload(files: Mapping[str, str], revision: str, version: str, reason: str) -> None:
-        if "# base" in files["recall.py"]:
+    async def reload(code: Code, reason: str) -> None:
+        if "# base" in code.files["recall.py"]:
             raise GenomeLoadError("too old")
-        await real(files, revision, version, reason)
+        await real(code, reason)
 
     world.hot_reload = reload  # type: ignore[method-assign]
     with pytest.raises(OError, match=rf"{first[:12]} does not run any more \(too old\)"):

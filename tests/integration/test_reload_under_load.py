@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from o_tui.guardian.core import Guardian
+from o_tui.guardian.fleet.code import Code
 from o_tui.guardian.surroundings import FleetInstances
 from o_tui.guardian.ticket import Ticket
 from o_tui.paths import Paths
@@ -63,12 +64,12 @@ async def load(guardian: Guardian) -> AsyncIterator[Load]:
 async def test_a_reload_between_two_requests_loses_none(workspace: Paths) -> None:
     async with running(workspace, seed=ECHO) as guardian:
         await until(lambda: guardian.fleet.standby is not None and guardian.fleet.standby.state == "running")
-        genome = guardian.fleet.genome
+        genome = guardian.fleet.code
         loud = genome.files | {"respond.py": LOUD}
         async with load(guardian) as requests:
             for files, revision in ((loud, "1" * 40), (genome.files, genome.revision)) * 2:
                 before = requests.sent
-                await FleetInstances(guardian).hot_reload(files, revision, genome.version, "a test")
+                await FleetInstances(guardian).hot_reload(Code(files, revision, genome.version), "a test")
                 await until(lambda before=before: requests.sent > before + SECONDS / 4 * RATE)
         assert requests.answers() == {"hello", "HELLO"}, "old and new code answered"
 

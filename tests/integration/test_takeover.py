@@ -78,11 +78,11 @@ async def test_a_standby_that_still_comes_up_takes_the_new_genome_too(workspace:
             async with asyncio.timeout(20):
                 while fleet.standby is None or fleet.standby is standby or fleet.standby.state != state:
                     await asyncio.sleep(0)
-            genome = dataclasses.replace(fleet.genome, revision=f"{number:040x}")
+            genome = dataclasses.replace(fleet.code, revision=f"{number:040x}")
             await asyncio.wait_for(fleet.reload(genome), LOAD_S / 2)
             await both_run(guardian)
             assert fleet.main and fleet.standby
-            await until(lambda: fleet.main.revision == fleet.standby.revision == fleet.genome.revision)
+            await until(lambda: fleet.main.revision == fleet.standby.revision == fleet.code.revision)
 
 
 async def test_requests_do_not_wait_for_a_cause_that_nobody_can_tell(

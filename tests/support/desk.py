@@ -23,6 +23,7 @@ from o_tui.evolution.validation import Validation, validate
 from o_tui.guardian.evolving import making
 from o_tui.guardian.evolving.evolutions import Evolutions
 from o_tui.guardian.evolving.seams import GenomeLoadError, InstanceDiedError, Operator, ShadowInstance
+from o_tui.guardian.fleet.code import Code
 from o_tui.guardian.storage.attack_rows import AttackRows
 from o_tui.guardian.storage.audit import Audit
 from o_tui.guardian.storage.database import Database
@@ -122,10 +123,8 @@ class World:
     die_at: str = ""
     verify_gate: asyncio.Event | None = None
 
-    async def fork_shadow(
-        self, files: Mapping[str, str], revision: str, version: str, name: str, evolution: str, anew: Sequence[str] = ()
-    ) -> ShadowInstance:
-        behaviour = files["recall.py"].split("\n")[0].removeprefix("# ")
+    async def fork_shadow(self, code: Code, role_name: str, evolution: str) -> ShadowInstance:
+        behaviour = code.files["recall.py"].split("\n")[0].removeprefix("# ")
         if behaviour == "unloadable":
             raise GenomeLoadError("ImportError: no such thing (recall.py:1)")
         if behaviour == "no nursery":
@@ -133,12 +132,12 @@ class World:
         self.forked.append(StandIn(self, behaviour, 100 + len(self.forked)))
         return self.forked[-1]
 
-    async def hot_reload(self, files: Mapping[str, str], revision: str, version: str, reason: str) -> None:
+    async def hot_reload(self, code: Code, reason: str) -> None:
         self._maybe_die("reload")
-        if "unreloadable" in files["recall.py"]:
+        if "unreloadable" in code.files["recall.py"]:
             raise GenomeLoadError("the standby did not take it")
-        self.reloads.append((revision, version))
-        self.files = files
+        self.reloads.append((code.revision, code.version))
+        self.files = code.files
         self.reloaded.set()
 
     async def verify(self, revision: str, timeout_s: float) -> None:

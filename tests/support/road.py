@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from o_tui.evolution.samples import RecordedRequest
 from o_tui.guardian.evolving.seams import Fault, GenomeLoadError, Served
+from o_tui.guardian.fleet.code import Code
 from o_tui.protocol.errors import OError
 
 
@@ -30,10 +31,10 @@ class Road:
     migration: str = ""
     serving: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def start(self, files: Mapping[str, str], revision: str, version: str, evolution: str) -> None:
-        if "unstartable" in "".join(files.values()):
+    async def start(self, code: Code, evolution: str) -> None:
+        if "unstartable" in "".join(code.files.values()):
             raise GenomeLoadError("the canary did not take it")
-        self.started.append(revision)
+        self.started.append(code.revision)
 
     async def migrate(self, text: str) -> None:
         self.migrated.append(text)

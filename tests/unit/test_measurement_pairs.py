@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pytest
 
 from o_tui.evolution.arbiter import Policy
 from o_tui.evolution.samples import Outcome, RecordedRequest, Trial
-from o_tui.guardian.evolving.code import Code
 from o_tui.guardian.evolving.seams import ShadowInstance
 from o_tui.guardian.evolving.shadows import Measurement
+from o_tui.guardian.fleet.code import Code
 from o_tui.protocol.refusals import Refusal
 
 COLD_NS, WARM_NS = 9_000_000, 2_000_000
@@ -56,18 +55,10 @@ class Processes:
         self.asked: list[str] = []
         self._side, self._at = side, stalls_at
 
-    async def fork_shadow(
-        self,
-        files: Mapping[str, str],
-        revision: str,
-        version: str,
-        role_name: str,
-        evolution: str,
-        anew: Sequence[str] = (),
-    ) -> ShadowInstance:
+    async def fork_shadow(self, code: Code, role_name: str, evolution: str) -> ShadowInstance:
         return Process(self.asked, role_name, self._at if role_name == self._side else 0)
 
-    async def hot_reload(self, files: Mapping[str, str], revision: str, version: str, reason: str) -> None:
+    async def hot_reload(self, code: Code, reason: str) -> None:
         raise NotImplementedError
 
     async def verify(self, revision: str, timeout_s: float) -> None:

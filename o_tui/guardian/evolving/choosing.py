@@ -14,6 +14,7 @@ from typing import Any
 from o_tui.evolution import strategy
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.samples import RecordedRequest
+from o_tui.guardian.evolving.code import code_of
 from o_tui.guardian.evolving.seams import InstanceDiedError, Instances
 from o_tui.guardian.storage.learning_rows import LearningRows
 from o_tui.protocol.errors import OError
@@ -46,13 +47,12 @@ class Choosing:
 
     async def _ask_gene(self, outcomes: Sequence[dict[str, Any]], options: Sequence[str]) -> str:
         head = await asyncio.to_thread(self._genome.head)
-        files = await asyncio.to_thread(self._genome.files, head)
-        if "strategy.py" not in files:
+        code = await code_of(self._genome, head)
+        if "strategy.py" not in code.files:
             raise OError("the genome has no gene strategy")
-        version = await asyncio.to_thread(self._genome.version, head)
         shown = [{key: row[key] for key in _SHOWN} for row in outcomes]
         text = json.dumps({"outcomes": shown, "options": list(options)})
-        instance = await self._instances.fork_shadow(files, head, version, "strategy", "")
+        instance = await self._instances.fork_shadow(code, "strategy", "")
         try:
             async with asyncio.timeout(CHOOSE_S):
                 outcome = await instance.request(RecordedRequest("strategy", text, KIND))

@@ -1,31 +1,23 @@
-"""A revision's files, as they go into processes that are compared."""
+"""A revision's files, as they go into processes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 from o_tui.evolution.genome import Genome
+from o_tui.guardian.fleet.code import Code
 from o_tui.protocol.contracts import path_of
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
-    """A revision, ready to be loaded.
+def read_code(genome: Genome, revision: str, gene: str = "") -> Code:
+    """A revision, ready to be loaded, and to be compared for a gene where one is named. Blocking.
 
-    Attributes:
-        anew: Paths of what it is compared for: made in each fork, also where main's code is the one that O ships, which
-            would be warm.
+    Raises:
+        OError: As `Genome.files`.
     """
-
-    files: Mapping[str, str]
-    revision: str
-    version: str
-    anew: tuple[str, ...] = ()
+    return Code(genome.files(revision), revision, genome.version(revision), (path_of(gene),) if gene else ())
 
 
-async def code_of(genome: Genome, revision: str, gene: str) -> Code:
-    """A revision, ready to be compared for a gene; raises as `Genome.files`."""
-    files = await asyncio.to_thread(genome.files, revision)
-    return Code(files, revision, await asyncio.to_thread(genome.version, revision), (path_of(gene),))
+async def code_of(genome: Genome, revision: str, gene: str = "") -> Code:
+    """As `read_code`, off the loop."""
+    return await asyncio.to_thread(read_code, genome, revision, gene)

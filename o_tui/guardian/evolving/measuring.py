@@ -19,11 +19,12 @@ from o_tui.evolution.budget import Cost
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.multiple import Race
 from o_tui.evolution.samples import RecordedRequest, Trial
-from o_tui.guardian.evolving.code import Code, code_of
+from o_tui.guardian.evolving.code import code_of
 from o_tui.guardian.evolving.evolution_book import Book
 from o_tui.guardian.evolving.screening import Screening
 from o_tui.guardian.evolving.seams import GenomeLoadError, Instances, Recorded, Surroundings
 from o_tui.guardian.evolving.shadows import FORK_PAIRS, Measurement
+from o_tui.guardian.fleet.code import Code
 from o_tui.guardian.storage.attack_rows import AttackRows
 from o_tui.protocol.errors import OError
 

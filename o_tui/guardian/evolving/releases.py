@@ -10,6 +10,7 @@ from typing import Any
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.history import Deployment
 from o_tui.guardian.evolving.seams import Instances
+from o_tui.guardian.fleet.code import Code
 
 VERIFY_S = 5.0
 
@@ -47,5 +48,5 @@ class Releases:
     async def serve(self, version: Deployment, reason: str) -> None:
         """Swaps the code of every instance, and waits for an answer of it; raises OError where it does not run."""
         files = await asyncio.to_thread(self._genome.files, version.revision)
-        await self._instances.hot_reload(files, version.revision, version.version, reason)
+        await self._instances.hot_reload(Code(files, version.revision, version.version), reason)
         await self._instances.verify(version.revision, VERIFY_S)

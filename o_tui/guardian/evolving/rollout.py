@@ -16,12 +16,13 @@ from o_tui.evolution.history import gene_path
 from o_tui.evolution.samples import RecordedRequest
 from o_tui.guardian.evolving import elapsed
 from o_tui.guardian.evolving.canary import Canary
-from o_tui.guardian.evolving.code import Code, code_of
+from o_tui.guardian.evolving.code import code_of
 from o_tui.guardian.evolving.evolution_book import Book, light
 from o_tui.guardian.evolving.measuring import NEVER_ASKED
 from o_tui.guardian.evolving.seams import Instances, Recorded, Surroundings, Traffic
 from o_tui.guardian.evolving.twin import Twins
 from o_tui.guardian.evolving.watching import WATCH_REQUESTS, WATCH_S, Watching
+from o_tui.guardian.fleet.code import Code
 from o_tui.protocol.contracts import MIGRATE
 from o_tui.protocol.errors import OError
 
@@ -210,7 +211,7 @@ class Rollout:
         return Twins(self._instances, row["id"], old=old, new=new, timeout_s=self._settings().request_s, setup=setup)
 
     async def _start(self, row: dict[str, Any], new: Code) -> None:
-        await self._traffic.start(new.files, new.revision, new.version, row["id"])
+        await self._traffic.start(new, row["id"])
 
     async def _work(self, row: dict[str, Any]) -> workloads.Workload:
         pairs = self._settings().canary_pairs
@@ -222,7 +223,7 @@ class Rollout:
         """The gene's hook on a copy of the state that is thrown away: what fails there touches nothing."""
         if not self._has_migration(row, new):
             return
-        shadow = await self._instances.fork_shadow(new.files, new.revision, new.version, "shadow", row["id"])
+        shadow = await self._instances.fork_shadow(new, "shadow", row["id"])
         try:
             request = RecordedRequest(f"migration-{row['id']}", _migration(row, old), kind="genome.migrate")
             async with asyncio.timeout(self._settings().request_s):

@@ -18,8 +18,8 @@ from o_tui.evolution.budget import Cost
 from o_tui.evolution.halving import Halving
 from o_tui.evolution.samples import Pair, RecordedRequest, Side, Trial
 from o_tui.guardian.evolving.asking import ask, filling
-from o_tui.guardian.evolving.code import Code
 from o_tui.guardian.evolving.seams import GenomeLoadError, Instances
+from o_tui.guardian.fleet.code import Code
 from o_tui.protocol.refusals import Refusal
 
 RUNGS = (1, 1, 2)
@@ -130,9 +130,7 @@ class Screening:
     ) -> _Answers:
         """A fork, its memory filled, and the block given to it; it ends where that hangs, dies or is too slow."""
         found = _Answers()
-        instance = await self._instances.fork_shadow(
-            code.files, code.revision, code.version, role, self._evolution, code.anew
-        )
+        instance = await self._instances.fork_shadow(code, role, self._evolution)
         try:
             first = filling(self._setup, block[0].scope)
             named = [

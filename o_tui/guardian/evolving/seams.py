@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from o_tui.evolution.candidates import ModelText
 from o_tui.evolution.samples import Outcome, RecordedRequest
+from o_tui.guardian.fleet.code import Code
 from o_tui.guardian.storage.audit import Verdict
 from o_tui.protocol.errors import OError, RefusedError
 from o_tui.protocol.refusals import Refusal
@@ -84,30 +85,21 @@ class ShadowInstance(Protocol):
 class Instances(Protocol):
     """The instance manager, as far as an evolution needs it."""
 
-    async def fork_shadow(
-        self,
-        files: Mapping[str, str],
-        revision: str,
-        version: str,
-        role_name: str,
-        evolution: str,
-        anew: Sequence[str] = (),
-    ) -> ShadowInstance:
-        """Forks an instance at the present state, with this genome loaded, for an evolution.
+    async def fork_shadow(self, code: Code, role_name: str, evolution: str) -> ShadowInstance:
+        """Forks an instance at the present state, with this code loaded, for an evolution.
 
-        `role_name` is "twin" or "shadow". Modules at the paths `anew` are made in the fork, whatever was before it:
-        what two sides differ in begins as cold on both.
+        `role_name` is "twin", "shadow" or "strategy".
 
         Raises:
-            GenomeLoadError: The genome was not accepted, or loading it killed or hung the process.
+            GenomeLoadError: The code was not accepted, or loading it killed or hung the process.
             OError: No instance could be forked.
         """
 
-    async def hot_reload(self, files: Mapping[str, str], revision: str, version: str, reason: str) -> None:
-        """Main, standby and whatever is forked from now on run this revision; no request is lost.
+    async def hot_reload(self, code: Code, reason: str) -> None:
+        """Main, standby and whatever is forked from now on run this code; no request is lost.
 
         Does nothing where it runs already. Also logs the `genome_switch` operation. All or nothing: on an error the old
-        revision still runs everywhere.
+        code still runs everywhere.
 
         Raises:
             GenomeLoadError: An instance did not accept it.
@@ -157,11 +149,11 @@ class Fault:
 class Traffic(Protocol):
     """The real requests, as far as a deployment needs them."""
 
-    async def start(self, files: Mapping[str, str], revision: str, version: str, evolution: str) -> None:
-        """Starts a canary with this genome: a replica of the log like main. It gets no request yet.
+    async def start(self, code: Code, evolution: str) -> None:
+        """Starts a canary with this code: a replica of the log like main. It gets no request yet.
 
         Raises:
-            GenomeLoadError: It did not accept the genome.
+            GenomeLoadError: It did not accept the code.
             OError: No instance could be forked.
         """
 

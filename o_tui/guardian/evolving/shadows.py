@@ -19,8 +19,8 @@ from o_tui.evolution import attack_requests, evidence, workloads
 from o_tui.evolution.arbiter import CONTINUE, Arbiter, Decision, Goal, Policy
 from o_tui.evolution.samples import Pair, RecordedRequest, Side, Trial
 from o_tui.guardian.evolving.asking import ask, filling
-from o_tui.guardian.evolving.code import Code
 from o_tui.guardian.evolving.seams import Instances, ShadowInstance
+from o_tui.guardian.fleet.code import Code
 from o_tui.protocol import refusals
 from o_tui.protocol.refusals import Refusal
 
@@ -298,9 +298,7 @@ class Measurement:
 
     async def _fork(self, runner: _Runner) -> None:
         code, self._cold = runner.code, True
-        runner.instance = await self._instances.fork_shadow(
-            code.files, code.revision, code.version, runner.name, self._evolution, code.anew
-        )
+        runner.instance = await self._instances.fork_shadow(code, runner.name, self._evolution)
 
     async def _kill_all(self) -> None:
         for runner in self._runners.values():

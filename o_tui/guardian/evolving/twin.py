@@ -17,8 +17,8 @@ from typing import Literal
 
 from o_tui.evolution.eprocess import BLOCK
 from o_tui.evolution.samples import RecordedRequest, Side
-from o_tui.guardian.evolving.code import Code
 from o_tui.guardian.evolving.seams import InstanceDiedError, Instances, ShadowInstance
+from o_tui.guardian.fleet.code import Code
 from o_tui.protocol.refusals import Refusal
 
 Name = Literal["twin", "shadow"]
@@ -152,9 +152,7 @@ class Twins:
 
     async def _fork(self, name: Name) -> ShadowInstance:
         code = self._code[name]
-        instance = await self._instances.fork_shadow(
-            code.files, code.revision, code.version, name, self._evolution, code.anew
-        )
+        instance = await self._instances.fork_shadow(code, name, self._evolution)
         self._running[name] = instance
         for first in self._setup:
             request = replace(first, id=secrets.token_hex(_REQUEST_ID_BYTES), time_ns=first.time_ns or 1)

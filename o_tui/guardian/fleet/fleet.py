@@ -1,4 +1,4 @@
-"""Main, standby, canary and the nursery: who runs, who takes over, and with which genome.
+"""Main, standby, canary and the nursery: who runs, who takes over, and with which code.
 
 The supervisor calls the `start_*` functions; what must not wait for it happens here at once: when main ends, the
 standby is main before anything else is done.
@@ -10,11 +10,11 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
+from o_tui.guardian.fleet.code import Code
 from o_tui.guardian.fleet.handles import InstanceHandle, InstanceReplica, Listener, exit_reason
 from o_tui.guardian.fleet.health import HealthMonitor
 from o_tui.guardian.fleet.instances import GenomeError, Instance
@@ -41,20 +41,6 @@ FORGET_S = 5.0
 """How long an instance that has ended is known, for whoever says how."""
 
 
-@dataclass(frozen=True, slots=True)
-class Genome:
-    """What instances run: a revision and its files. Without a revision: the kernel alone (safe mode).
-
-    Attributes:
-        anew: Paths of modules that a shadow makes itself, though it was forked with the same ones ready to run.
-    """
-
-    revision: str
-    version: str
-    files: dict[str, str]
-    anew: Sequence[str] = ()
-
-
 class Fleet:
     """The instances of one guardian."""
 
@@ -64,13 +50,13 @@ class Fleet:
         wal: Wal,
         vault: Vault,
         replication: Replication,
-        genome: Genome,
+        code: Code,
         listener: Listener,
         health: HealthMonitor,
         heartbeat_s: float,
         epoch: int,
     ) -> None:
-        self.genome = genome
+        self.code = code
         self.main: Instance | None = None
         self.standby: Instance | None = None
         self.canary: Instance | None = None
@@ -165,29 +151,29 @@ class Fleet:
 
     async def fork_shadow(
         self,
-        genome: Genome,
+        code: Code,
         on_frame: Callable[[Instance, frames.Frame], None],
         name: str = "shadow",
         evolution: str = "",
     ) -> Instance:
-        """An instance with another genome, fed nothing: its own copy of the present state.
+        """An instance with other code, fed nothing: its own copy of the present state.
 
         Raises:
-            GenomeError: The genome could not be loaded.
+            GenomeError: The code could not be loaded.
             PeerError: There is no nursery.
-            RefusedError: It is not confined; it has not read a byte of the genome.
+            RefusedError: It is not confined; it has not read a byte of the code.
         """
 
         async def forked() -> Instance:
             shadow = await self._fork("shadow", on_frame, name, evolution)
             await shadow.must_be_confined()
-            await shadow.load(genome.revision, genome.version, genome.files, genome.anew)
+            await shadow.load(code)
             return shadow
 
         return await self._outliving_nursery(forked)
 
-    async def start_canary(self, genome: Genome, evolution: str) -> Instance:
-        """A further replica of the log, with another genome; requests are given to it by whoever diverts them.
+    async def start_canary(self, code: Code, evolution: str) -> Instance:
+        """A further replica of the log, with other code; requests are given to it by whoever diverts them.
 
         Raises:
             GenomeError, PeerError, RefusedError: As `fork_shadow`.
@@ -198,7 +184,7 @@ class Fleet:
             try:
                 await canary.must_be_confined()
                 await self.replication.attach(InstanceReplica(canary))
-                await canary.load(genome.revision, genome.version, genome.files)
+                await canary.load(code)
             except BaseException:
                 canary.kill("it could not be a canary")
                 raise
@@ -209,28 +195,28 @@ class Fleet:
         self.canary = canary
         return canary
 
-    async def reload(self, genome: Genome) -> None:
-        """Main and standby swap to a genome; whatever is forked later has it too.
+    async def reload(self, code: Code) -> None:
+        """Main and standby swap to other code; whatever is forked later has it too.
 
         Raises:
             GenomeError: Main did not take it; then the old one runs everywhere.
         """
-        old, main, standby = self.genome, self.main, self.standby
+        old, main, standby = self.code, self.main, self.standby
         if main is None:
             raise GenomeError("there is no main instance to reload")
-        await main.reload(genome.revision, genome.version, genome.files)
-        self.genome = genome
+        await main.reload(code)
+        self.code = code
         if standby is not None and standby.alive:
             try:
-                await standby.reload(genome.revision, genome.version, genome.files)
+                await standby.reload(code)
             except GenomeError as error:
-                self.genome = old
-                await main.reload(old.revision, old.version, old.files)
+                self.code = old
+                await main.reload(old)
                 raise GenomeError(f"the standby did not take it: {error}") from error
 
-    def use(self, genome: Genome) -> None:
-        """Whatever starts from now on runs this genome."""
-        self.genome = genome
+    def use(self, code: Code) -> None:
+        """Whatever starts from now on runs this code."""
+        self.code = code
 
     async def snapshot(self, reason: str) -> dict[str, Any]:
         """Takes a checkpoint: a fork of the nursery writes it while everybody works on.
@@ -240,7 +226,7 @@ class Fleet:
         """
 
         async def written(idle: bool) -> Pending:
-            number, revision = next(self._numbers), self.genome.revision
+            number, revision = next(self._numbers), self.code.revision
             return await self._states.written(await self.wait_nursery(), number, revision, reason, idle=idle)
 
         # a loop that wakes takes the core from an idle process at once; for a nice one it waits milliseconds
@@ -319,7 +305,7 @@ class Fleet:
         on_frame: Callable[[Instance, frames.Frame], None] | None = None,
         evolution: str = "",
     ) -> Instance:
-        """A fork becomes an instance: heard, watched, reaped. It has no genome yet.
+        """A fork becomes an instance: heard, watched, reaped. It has no code yet.
 
         Raises:
             PeerError: It has ended already.
@@ -342,16 +328,16 @@ class Fleet:
         task.add_done_callback(self._tasks.discard)
 
     async def _bring_up(self, instance: Instance) -> None:
-        """A fresh fork gets what it missed and its genome; a main that is up serves."""
-        genome = self.genome
+        """A fresh fork gets what it missed and its code; a main that is up serves."""
+        code = self.code
         try:
             await self.replication.attach(InstanceReplica(instance))
-            if genome.revision:
-                await instance.load(genome.revision, genome.version, genome.files)
+            if code.revision:
+                await instance.load(code)
             else:
                 instance.run_bare()
-            if self.genome is not genome and self.genome.revision:
-                await instance.reload(self.genome.revision, self.genome.version, self.genome.files)
+            if self.code is not code and self.code.revision:
+                await instance.reload(self.code)
         except Exception as error:  # noqa: BLE001 - one that is neither up nor dead would serve nobody, for ever
             text = str(error) if isinstance(error, OError) else f"{type(error).__name__}: {error}"
             self._listener.failed(instance.name, messages.Failed(what="genome", text=text))

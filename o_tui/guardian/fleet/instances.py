@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
 from o_tui import _native
 from o_tui.guardian.fleet.channel import Channel
+from o_tui.guardian.fleet.code import Code
 from o_tui.guardian.fleet.confinement import CONFINED, lacks
 from o_tui.guardian.fleet.nursery import Fork
 from o_tui.guardian.fleet.processes import Watch
@@ -131,22 +132,26 @@ class Instance:
         """The nursery that forked it lives, and will say how it ended."""
         return self._parent is not None and self._parent.alive
 
-    async def load(self, revision: str, version: str, files: dict[str, str], anew: Sequence[str] = ()) -> None:
-        """Gives a fresh fork its genome and waits until it runs; `anew` as in the message.
+    async def load(self, code: Code) -> None:
+        """Gives a fresh fork its genome and waits until it runs.
 
         Raises:
             GenomeError: It refused the genome, or ended over it.
         """
         self.state = "loading"
-        self._loading = revision
-        self.send(messages.LoadGenome(revision=revision, version=version, files=files, anew=list(anew)))
+        self._loading = code.revision
+        self.send(
+            messages.LoadGenome(
+                revision=code.revision, version=code.version, files=dict(code.files), anew=list(code.anew)
+            )
+        )
         try:
             async with asyncio.timeout(LOAD_S):
                 await asyncio.shield(self._loaded)
         except TimeoutError as error:
             self.kill("it did not load its genome in time")
-            raise GenomeError(f"revision {revision[:12]} was not loaded within {LOAD_S:.0f} s") from error
-        self.revision, self.version = revision, version
+            raise GenomeError(f"revision {code.revision[:12]} was not loaded within {LOAD_S:.0f} s") from error
+        self.revision, self.version = code.revision, code.version
         self.state = "running"
 
     async def up(self, timeout_s: float) -> None:
@@ -174,7 +179,7 @@ class Instance:
             self._loaded.set_result(messages.Ready(pid=self.pid))
         self.state = "running"
 
-    async def reload(self, revision: str, version: str, files: dict[str, str]) -> None:
+    async def reload(self, code: Code) -> None:
         """Swaps the genome of a running instance between two requests.
 
         Raises:
@@ -185,7 +190,7 @@ class Instance:
             if not self.alive:
                 raise GenomeError(f"{self.name} has ended: {self.cause}")
             self._reload = asyncio.get_running_loop().create_future()
-            self.send(messages.HotReload(revision=revision, version=version, files=files))
+            self.send(messages.HotReload(revision=code.revision, version=code.version, files=dict(code.files)))
             try:
                 async with asyncio.timeout(LOAD_S):
                     answer = await self._reload
@@ -195,7 +200,7 @@ class Instance:
                 self._reload = None
         if not answer.ok:
             raise GenomeError(answer.error)
-        self.revision, self.version = revision, version
+        self.revision, self.version = code.revision, code.version
 
     def send(self, message: messages.Message, request_id: str = "") -> None:
         """One message of any size; what an ended instance is sent goes nowhere."""

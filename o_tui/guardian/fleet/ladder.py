@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from o_tui.guardian.fleet.fleet import Fleet, Genome
+from o_tui.guardian.fleet.code import Code
+from o_tui.guardian.fleet.fleet import Fleet
 
 Group = Literal["forks", "effects", "agents", "start"]
 """Who has given up: the nursery's, the broker's, the instances' supervisor; or the whole tree did not start."""
@@ -108,7 +109,7 @@ class Ladder:
         tell: Callable[[str, Move], None],
         give_up: Callable[[str], None],
     ) -> None:
-        self.previous: Callable[[], Awaitable[Genome | None]] = _none
+        self.previous: Callable[[], Awaitable[Code | None]] = _none
         self._fleet = fleet
         self._start_group = start_group
         self._tell = tell
@@ -121,7 +122,7 @@ class Ladder:
     @property
     def rung(self) -> Rung:
         """Which code the agents run; one that is deployed later is the newest again."""
-        revision = self._fleet.genome.revision
+        revision = self._fleet.code.revision
         if not revision:
             return "safe"
         return "previous" if revision == self._tried else "newest"
@@ -155,10 +156,10 @@ class Ladder:
             self._tried = previous.revision
             self._fleet.use(previous)
         elif move.action == "safe":
-            self._fleet.use(Genome("", "", {}))
+            self._fleet.use(Code({}, "", ""))
         await asyncio.sleep(move.pause_s)
         return True
 
 
-async def _none() -> Genome | None:
+async def _none() -> Code | None:
     return None

@@ -12,11 +12,13 @@ import asyncio
 import contextlib
 import gc
 import time
+from typing import Any
 
 from o_tui.bench import around
 from o_tui.bench.guardians import fill, reached, running, workspace
 from o_tui.bench.report import Report, progress
 from o_tui.config import BrainConfig, Config, HealthConfig, VaultConfig
+from o_tui.guardian.audience import Nobody
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.telemetry import Histogram, LoopMonitor
 from o_tui.protocol.errors import PeerError
@@ -42,12 +44,15 @@ def measure(seconds: float) -> Report:
 async def stream(guardian: Guardian, seconds: float, histogram: Histogram) -> float:
     """Streams answers one after another; the lateness of the loop is recorded, the chunks per second returned."""
     count = 0
-    publish = guardian.sink
+    views = guardian.audience
 
-    def counted(topic: str, data: dict[str, object]) -> None:
-        nonlocal count
-        count += topic == "chat.event" and data["kind"] == "text"
-        publish(topic, data)
+    class Counted(Nobody):
+        followers = 1
+
+        def publish(self, topic: str, data: dict[str, Any]) -> None:
+            nonlocal count
+            count += topic == "chat.event" and data["kind"] == "text"
+            views.publish(topic, data)
 
     async def ask() -> None:
         while True:
@@ -55,7 +60,7 @@ async def stream(guardian: Guardian, seconds: float, histogram: Histogram) -> fl
             if not ticket.ok:
                 raise PeerError(ticket.error)
 
-    guardian.sink = counted
+    guardian.audience = Counted()
     asking = asyncio.create_task(ask())
     try:
         await reached(lambda: count > 0 or asking.done(), "the first chunk", 30.0)
@@ -69,7 +74,7 @@ async def stream(guardian: Guardian, seconds: float, histogram: Histogram) -> fl
             asking.result()
         return rate
     finally:
-        guardian.sink = publish
+        guardian.audience = views
         asking.cancel()
         await asyncio.wait({asking})
 

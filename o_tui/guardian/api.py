@@ -202,7 +202,7 @@ class Api:
             now = True
         else:
             staying.until_alone()
-            now = not staying.kept and staying.connected <= unless_more_than
+            now = not staying.kept and guardian.audience.connected <= unless_more_than
         if now:
             asyncio.get_running_loop().call_later(0.05, guardian.request_stop, "an operator stopped it")
         return {"stopped": now, "pid": guardian.pid}

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Literal, cast, get_args
 
 from o_tui.config import Config
 from o_tui.guardian import checkpointing, workspace_watch
+from o_tui.guardian.audience import Audience, Nobody
 from o_tui.guardian.background import Background
 from o_tui.guardian.dispatch import Dispatch
 from o_tui.guardian.effects import Effects
@@ -52,10 +53,9 @@ class Guardian:
     """One guardian over one workspace.
 
     Attributes:
-        sink: Where notices go, `(topic, data)`; set by whoever serves views.
+        audience: The views; set by whoever serves them.
         stopping: Set when it is to end; whoever runs it waits for that.
         fatal: Why it cannot go on, if that is why it is stopping.
-        hang_up: Ends the views before the storage is closed.
         finished: Told of each journalled request whose end is durable.
     """
 
@@ -65,8 +65,7 @@ class Guardian:
         self.stores = stores
         self.placement: Placement = placement
         self.started_ns = time.monotonic_ns()
-        self.sink: Callable[[str, dict[str, Any]], None] = lambda _topic, _data: None
-        self.followers: Callable[[], int] = lambda: 0
+        self.audience: Audience = Nobody()
         self.staying = Staying(self.request_stop)
         self.loop_monitor = LoopMonitor()
         self.health = HealthMonitor(config.health.heartbeat_s, config.health.death_s, self._silent)
@@ -77,7 +76,6 @@ class Guardian:
         self.stopping = asyncio.Event()
         self.stop_reason = ""
         self.fatal: OError | None = None
-        self.hang_up: Callable[[], Awaitable[None]] = _nothing
         self.finished: list[Callable[[Ticket], None]] = []
         self._served = asyncio.Event()
         self.metrics = Metrics()
@@ -240,14 +238,14 @@ class Guardian:
         self.health.stop()
         self.pulse.stop()
         self.event("guardian", "stop", "info", f"guardian stopped: {reason}")
-        await self.hang_up()
+        await self.audience.close()
         await self._perceptions.keep(now=True)
         await self.stores.close()
         self.stopped.set()
 
     def publish(self, topic: str, data: dict[str, Any]) -> None:
         """A notice to the views that follow."""
-        self.sink(topic, data)
+        self.audience.publish(topic, data)
 
     def event(self, source: str, kind: str, level: Level, text: str, data: dict[str, Any] | None = None) -> None:
         """A row of the event log, and a notice of it."""
@@ -293,7 +291,7 @@ class Guardian:
         group = happened.path.removeprefix("guardian/")
         if happened.change == "exited" and group in get_args(Group) and not self.stopping.is_set():
             self.background.spawn(self.ladder.fell(cast(Group, group)))
-        if self.followers():
+        if self.audience.followers:
             self.publish("instance", {"instances": self.instance_rows()})
             self.publish("tree", self.tree.tree())
 
@@ -315,13 +313,13 @@ class Guardian:
                 self.perception.answered(ticket.request_id, revision, ticket.elapsed_ms, error, timed=timed)
             for told in self.finished:
                 told(ticket)
-        if ticket.kind == "chat" and self.followers():
+        if ticket.kind == "chat" and self.audience.followers:
             self.publish(topic, ticket.row())
 
     def _chat_event(self, ticket: Ticket, kind: str, data: dict[str, Any]) -> None:
         if kind == "recall" and ticket.kind == "chat":
             self.perception.recalled(ticket.request_id, data)
-        if self.followers():
+        if self.audience.followers:
             self.publish("chat.event", {"request_id": ticket.request_id, "kind": kind, "data": data})
 
     def _quarantined(self, ticket: Ticket) -> None:
@@ -354,7 +352,7 @@ class Guardian:
         """What instances were refused, what views show, what main uses; and what has been seen, when there is time."""
         for instance in self._alive():
             self.listening.look_at(instance)
-        if self.followers():
+        if self.audience.followers:
             self.publish("telemetry", self.telemetry())
         main = self.fleet.main
         if main is not None and main.alive:
@@ -405,7 +403,3 @@ class Guardian:
             self.dispatch.endings.write_again()
         self.publish("storage", {"read_only": read_only, "text": text})
         self.event("storage", "state", "error" if read_only else "info", text)
-
-
-async def _nothing() -> None:
-    """Nobody has to be told."""

@@ -164,16 +164,13 @@ def _views(guardian: Guardian, evolutions: Evolutions) -> ViewServer:
         pid=os.getpid(),
         placement=guardian.placement,
     )
-    views = ViewServer(
+    views = guardian.audience = ViewServer(
         guardian.paths.socket,
         Api(guardian, evolutions),
         lambda: welcome,
         lambda level, text: guardian.event("views", "view", level, text),
-        guardian.staying.changed,
+        guardian.staying.alone,
     )
-    guardian.sink = views.publish
-    guardian.followers = lambda: views.followers
-    guardian.hang_up = views.close
     return views
 
 

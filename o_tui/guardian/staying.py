@@ -12,15 +12,13 @@ WHY = "the command that started it, and whoever came meanwhile, have gone"
 
 
 class Staying:
-    """Counts connections.
+    """What has been wished.
 
     Attributes:
-        connected: How many are open.
         kept: It stays although nobody is connected.
     """
 
     def __init__(self, stop: Callable[[str], None]) -> None:
-        self.connected = 0
         self.kept = True
         self._wished = False
         self._stop = stop
@@ -33,9 +31,8 @@ class Staying:
         """It stays, whoever wishes something else."""
         self.kept = self._wished = True
 
-    def changed(self, connected: int) -> None:
-        """Somebody has come or gone."""
-        self.connected = connected
-        if not connected and not self.kept:
+    def alone(self) -> None:
+        """The last connection has gone."""
+        if not self.kept:
             self.kept = True  # once
             self._stop(WHY)

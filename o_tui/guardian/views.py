@@ -43,15 +43,15 @@ class ViewServer:
         api: Api,
         welcome: Callable[[], messages.Welcome],
         on_note: Callable[[Level, str], None] | None = None,
-        on_change: Callable[[int], None] = lambda _connected: None,
+        on_alone: Callable[[], None] = lambda: None,
     ) -> None:
-        """`welcome` is asked for each view; `on_note` gets lines for the event log, `on_change` how many there are."""
+        """`welcome` is asked for each view; `on_note` gets lines for the event log; `on_alone`: the last has gone."""
         self.api = api
         self.seq = 0
         self._path = path
         self._welcome = welcome
         self._on_note = on_note
-        self._on_change = on_change
+        self._on_alone = on_alone
         self._listener: socket.socket | None = None
         self._inode = (0, 0)
         self._views: set[View] = set()
@@ -119,6 +119,11 @@ class ViewServer:
                 view.close(drop=True)
 
     @property
+    def connected(self) -> int:
+        """Views that are connected."""
+        return len(self._views)
+
+    @property
     def followers(self) -> int:
         """Views that follow."""
         return sum(view.following for view in self._views)
@@ -169,7 +174,8 @@ class ViewServer:
         """A view has gone."""
         self._views.discard(view)
         self._gone.set()
-        self._on_change(len(self._views))
+        if not self._views:
+            self._on_alone()
         if error is not None:
             self.note("warning", f"a view (pid {view.peer_pid}) was closed: {error}")
 
@@ -198,7 +204,6 @@ class ViewServer:
         peer.setblocking(False)
         view = View(self, pid)
         self._views.add(view)
-        self._on_change(len(self._views))
         task = asyncio.get_running_loop().create_task(view.connect(peer))
         self._arriving.add(task)
         task.add_done_callback(self._arrived)

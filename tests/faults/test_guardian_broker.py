@@ -6,18 +6,16 @@ import asyncio
 import os
 import signal
 import time
-from typing import Any
 
 import pytest
 
 from o_tui.config import BrainConfig, Config, HealthConfig
-from o_tui.guardian.core import Guardian
 from o_tui.guardian.ticket import Ticket, nobody
 from o_tui.paths import Paths
 from o_tui.protocol import messages
 from o_tui.protocol.errors import CorruptError
 from tests.support.fake_llm import HANG, answer, delta, event, fake_server, stream
-from tests.support.guardians import running, until
+from tests.support.guardians import Follower, running, until
 
 SERVES_S = 2.0
 
@@ -32,20 +30,12 @@ def key(clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789abcdef")
 
 
-def listen(guardian: Guardian) -> list[dict[str, Any]]:
-    """Collects what views that follow are shown of answers."""
-    heard: list[dict[str, Any]] = []
-    guardian.followers = lambda: 1
-    guardian.sink = lambda topic, data: heard.append(data) if topic == "chat.event" else None
-    return heard
-
-
 async def test_killed_in_the_middle_of_an_answer(workspace: Paths) -> None:
     async with fake_server() as fake, running(workspace, settings(fake.url)) as guardian:
-        heard = listen(guardian)
+        view = Follower(guardian)
         fake.say(stream(event(delta("It is half ")), end=[HANG]), answer("whole now"))
         asked = asyncio.create_task(guardian.dispatch.ask("tell me something"))
-        await until(lambda: any("half" in str(data["data"].get("text")) for data in heard))
+        await until(lambda: any("half" in text for text in view.said()))
         broker, main = guardian.effects.broker, guardian.fleet.main
         assert broker is not None
         os.kill(broker.watch.pid, signal.SIGKILL)
@@ -87,10 +77,10 @@ async def test_a_broker_that_keeps_ending_takes_nobody_with_it(workspace: Paths)
 
 async def test_an_instance_that_dies_while_the_model_answers_is_answered_anew(workspace: Paths) -> None:
     async with fake_server() as fake, running(workspace, settings(fake.url)) as guardian:
-        heard = listen(guardian)
+        view = Follower(guardian)
         fake.say(stream(event(delta("It is half ")), end=[HANG]), answer("whole now"))
         asked = asyncio.create_task(guardian.dispatch.ask("tell me something"))
-        await until(lambda: any("half" in str(data["data"].get("text")) for data in heard))
+        await until(lambda: any("half" in text for text in view.said()))
         main = guardian.fleet.main
         assert main is not None
         os.kill(main.pid, signal.SIGKILL)

@@ -19,7 +19,7 @@ from o_tui.guardian.effects import ANSWER_BYTES
 from o_tui.paths import Paths, shipped
 from tests.support.broker_process import KEY
 from tests.support.fake_llm import FakeServer, Step, answer, chunk, delta, event, fake_server, stream
-from tests.support.guardians import running, until
+from tests.support.guardians import Follower, running, until
 
 pytest.importorskip("pydantic_ai", reason="the optional extra llm is not installed")
 
@@ -56,14 +56,11 @@ def calls_tool(name: str, arguments: dict[str, Any]) -> list[Step]:
 async def test_a_streamed_answer_reaches_the_operator_and_the_conversation(
     guardian: Guardian, fake: FakeServer
 ) -> None:
-    told: list[tuple[str, dict[str, Any]]] = []
-    guardian.sink = lambda topic, data: told.append((topic, data))
-    guardian.followers = lambda: 1
+    view = Follower(guardian)
     fake.say(answer("Hash ", "chains ", "link entries."))
     ticket = await guardian.dispatch.ask("what is a hash chain?")
     assert ticket.ok and ticket.answer == "Hash chains link entries."
-    streamed = [data["data"]["text"] for topic, data in told if topic == "chat.event" and data["kind"] == "text"]
-    assert "".join(streamed) == ticket.answer
+    assert "".join(view.said()) == ticket.answer
     assert fake.requests[0].headers["authorization"] == f"Bearer {KEY}"
     fake.say(answer("Yes."))
     await guardian.dispatch.ask("are you sure?")

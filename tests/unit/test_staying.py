@@ -18,26 +18,23 @@ def staying(stopped: list[str]) -> Staying:
 
 
 def test_it_stays_where_nobody_says_anything(staying: Staying, stopped: list[str]) -> None:
-    for connected in (1, 0, 1, 0):
-        staying.changed(connected)
+    staying.alone()
+    staying.alone()
     assert not stopped and staying.kept
 
 
 def test_until_alone_it_ends_once_with_the_last_connection(staying: Staying, stopped: list[str]) -> None:
-    staying.changed(1)
+    staying.alone()
     staying.until_alone()
-    staying.changed(2)
-    staying.changed(1)
     assert not stopped
-    staying.changed(0)
-    staying.changed(0)
+    staying.alone()
+    staying.alone()
     assert stopped == [WHY]
 
 
 @pytest.mark.parametrize("first", ["keep", "until_alone"])
 def test_who_wishes_that_it_stays_is_heard_whoever_was_first(staying: Staying, stopped: list[str], first: str) -> None:
-    staying.changed(2)
     for name in (first, "keep", "until_alone"):
         getattr(staying, name)()
-    staying.changed(0)
+    staying.alone()
     assert not stopped and staying.kept

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from o_tui.paths import Paths, locate
 
@@ -20,6 +21,9 @@ def pytest_configure() -> None:
     """A shell has SIGINT ignored by what runs in the background, nohup SIGHUP: processes of tests hear them."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    # an example that a busy machine holds up for 200 ms is no fault of what is tested
+    settings.register_profile("o", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("o")
 
 
 @pytest.fixture(autouse=True)

@@ -78,7 +78,7 @@ def test_entities_cannot_smuggle_what_safe_would_show() -> None:
 text = st.text(alphabet=st.sampled_from(list("ab *_`#>-|[]()!\n\t1.~<&;:\\é日👍\u202e\x1b")), max_size=200)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(text, st.integers(8, 90))
 def test_every_line_fits_and_nothing_raises(source: str, width: int) -> None:
     for kind in ("markdown", "plain", "error", "note"):
@@ -87,7 +87,7 @@ def test_every_line_fits_and_nothing_raises(source: str, width: int) -> None:
             assert not {"\x1b", "\u202e", "\n", "\t"} & set(strip.text)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.sampled_from(["# H\n\n", "text ", "\n", "\n\n", "- a\n", "- b\n", "```\n", "x\n", "> q\n"]), max_size=40

@@ -77,7 +77,7 @@ def with_index(index: object, rest: bytes = b"") -> IO[bytes]:
     return with_body(struct.pack("<I", len(packed)) + packed + rest)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=9), st.binary(max_size=3000)))
 def test_what_is_written_is_read(sections: dict[str, bytes]) -> None:
     file = opened(written(sections))
@@ -183,7 +183,7 @@ EDITED = {
 }
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_a_delta_is_its_base_and_what_was_edited(data: st.DataObject) -> None:
     base = opened(written(BASE))
@@ -235,7 +235,7 @@ def test_a_delta_needs_its_own_base() -> None:
             checkpoint.read(opened(raw), base)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_flipped_bits_of_a_delta_and_its_base_are_found(data: st.DataObject) -> None:
     base = written(BASE)

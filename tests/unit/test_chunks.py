@@ -24,7 +24,7 @@ def large(size: int) -> messages.Result:
     return messages.Result(id=5, ok=True, value="x" * size)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 900_000))
 def test_any_size_comes_back(size: int) -> None:
     message = large(size)

@@ -141,7 +141,7 @@ class Delivery(RuleBasedStateMachine):
 
 
 def test_all_come_back_once_whoever_dies() -> None:
-    run_state_machine_as_test(Delivery, settings=settings(max_examples=60, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(Delivery, settings=settings(max_examples=60, stateful_step_count=30))
 
 
 class Workers:

@@ -39,7 +39,7 @@ def envelope(data: Any, kind: str = "result") -> bytes:
 
 
 @pytest.mark.parametrize("name", sorted(messages.TYPES))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_every_message_comes_back(name: str, data: st.DataObject) -> None:
     message = data.draw(structs(messages.TYPES[name]))
@@ -154,7 +154,6 @@ def test_what_cannot_be_packed() -> None:
 
 
 @given(ANY_MESSAGE, st.data())
-@settings(deadline=None)
 def test_a_prefix_is_an_error(message: messages.Message, data: st.DataObject) -> None:
     payload = payload_of(message)
     end = data.draw(st.integers(0, len(payload) - 1))
@@ -191,7 +190,6 @@ def test_damaged_frames_never_raise_anything_else() -> None:
 
 
 @given(st.lists(ANY_MESSAGE, max_size=5), st.data())
-@settings(deadline=None)
 def test_a_stream_is_cut_into_its_frames(sent: list[messages.Message], data: st.DataObject) -> None:
     stream = b"".join(frames.encode(message) for message in sent)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))

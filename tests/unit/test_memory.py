@@ -87,7 +87,7 @@ def test_the_newest_come_first_and_count_down() -> None:
     assert [found.id for found in View(STATE).blocks(before=3)] == ["r1.0", "a"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=60), st.integers(-3, 5))
 def test_any_text_can_be_searched_for(text: str, n: int) -> None:
     search = MemorySearch(STATE)

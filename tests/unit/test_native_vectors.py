@@ -77,7 +77,7 @@ def test_embedding_takes_anything() -> None:
             embed("x", dimensions)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.data())
 def test_search_is_what_numpy_finds(data: st.DataObject) -> None:
     size = data.draw(st.sampled_from([2, 3, 8, 17, 64]))

@@ -21,7 +21,7 @@ ENTRY = operations.Entry(
 
 
 @pytest.mark.parametrize("name", sorted(operations.TYPES))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_every_operation_comes_back(name: str, data: st.DataObject) -> None:
     operation = data.draw(structs(operations.TYPES[name]))

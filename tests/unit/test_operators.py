@@ -89,7 +89,7 @@ def comments(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda each: each.name)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(source=st.sampled_from(SOURCES), seed=st.integers(0, 10_000))
 def test_what_is_made_compiles_and_keeps_all_that_must_stay(operator: Operator, source: str, seed: int) -> None:
     twin = {PROGRAM: OTHER, OTHER: PROGRAM, NUMBERS: PROGRAM}.get(source, source)
@@ -167,7 +167,7 @@ def test_what_stands_between_two_blocks_is_not_changed_and_both_are() -> None:
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_whole_numbers_stay_whole_and_booleans_booleans(seed: int) -> None:
     source = "COUNT = 7\nFLAG = True\nPART = 0.5\nLOW = -2\n"
     for before, after in changes(Literals(), source, seed, 12):

@@ -112,7 +112,7 @@ def everything(population: Population) -> list[Any]:
 
 
 def test_whatever_comes_the_best_of_all_and_of_each_kind_are_kept_and_a_restart_changes_nothing() -> None:
-    run_state_machine_as_test(Living, settings=settings(max_examples=25, stateful_step_count=60, deadline=None))  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Living, settings=settings(max_examples=25, stateful_step_count=60))  # type: ignore[no-untyped-call]
 
 
 def lived(seed: int, turns: int, population: Population, archive: list[Scored]) -> list[int]:
@@ -132,7 +132,7 @@ def lived(seed: int, turns: int, population: Population, archive: list[Scored]) 
 
 
 @given(st.integers(0, 1000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_there_are_no_islands_before_the_climb_is_flat(seed: int) -> None:
     random, population = Random(seed), fresh()
     population.look([Scored(str(n), f"k{n % 7} {n}", float(n)) for n in range(50)])

@@ -65,7 +65,7 @@ def search(
     return archive
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(seed=st.integers(0, 1000), restart_every=st.integers(1, 9), batch=st.integers(1, 4))
 def test_the_same_seed_gives_the_same_proposals_also_when_put_down_and_taken_up(
     seed: int, restart_every: int, batch: int

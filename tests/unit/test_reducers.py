@@ -14,7 +14,7 @@ from o_tui.protocol.operations import Operation
 from tests.support.agents import block, entries, operations_
 
 LOGS = st.lists(operations_(), max_size=12)
-_PROPERTY = settings(max_examples=60, deadline=None)
+_PROPERTY = settings(max_examples=60)
 
 
 def replayed(packed: list[bytes], state: State | None = None) -> State:

@@ -179,7 +179,7 @@ def move(world: World, what: str, number: int) -> None:
         world.feed(sv.StopRequested())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(SPECS, MOVES)
 def test_promises_hold_over_random_traces(spec: SupervisorSpec, moves: list[tuple[str, int]]) -> None:
     world = World(spec)
@@ -198,7 +198,7 @@ def test_promises_hold_over_random_traces(spec: SupervisorSpec, moves: list[tupl
     assert not world.alive
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SPECS, MOVES)
 def test_a_child_that_does_not_obey_is_killed_when_its_time_is_over(
     spec: SupervisorSpec, moves: list[tuple[str, int]]
@@ -225,7 +225,7 @@ def test_a_child_that_does_not_obey_is_killed_when_its_time_is_over(
     assert world.ended is not None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SPECS, MOVES)
 def test_brutal_stop_kills_everything_at_once(spec: SupervisorSpec, moves: list[tuple[str, int]]) -> None:
     world = begun(spec)

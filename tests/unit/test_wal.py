@@ -37,7 +37,7 @@ proposals = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     sessions=st.lists(
         st.lists(st.lists(proposals, min_size=1, max_size=5), min_size=1, max_size=8), min_size=1, max_size=3
@@ -80,7 +80,7 @@ def test_whatever_is_appended_is_a_gapless_chain_that_comes_back(sessions: list[
         shutil.rmtree(folder)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(count=st.integers(2, 60), cuts=st.lists(st.integers(0, 70), max_size=3))
 def test_any_prefix_can_be_compacted_and_the_rest_still_verifies(count: int, cuts: list[int]) -> None:
     folder = Path(tempfile.mkdtemp(prefix="o-"))

@@ -17,8 +17,8 @@ from o_tui.guardian.evolving.evolution_book import SETTLED
 from o_tui.paths import Paths, shipped
 from o_tui.protocol import messages
 from o_tui.protocol.errors import OError, RefusedError, UnreachableError
+from tests.support.patience import PATIENCE_S
 
-WAIT_S = 60
 QUESTIONS = ("remember the kettle is copper", "what is the kettle made of?", "what is 6*7")
 
 
@@ -36,7 +36,7 @@ def guardian(place: Paths) -> Iterator[int]:
 
 def call(place: Paths, method: str, **params: Any) -> Any:
     with client.connect(place) as connection:
-        return connection.call(method, wait_s=WAIT_S, **params)
+        return connection.call(method, wait_s=PATIENCE_S, **params)
 
 
 def kill_at(place: Paths, pid: int, state: str, method: str, **params: Any) -> None:
@@ -49,7 +49,7 @@ def kill_at(place: Paths, pid: int, state: str, method: str, **params: Any) -> N
         return notice.topic == "evolution" and state in (row["state"], told, looked)
 
     with client.connect(place, follow=True) as connection, contextlib.suppress(UnreachableError):
-        answers = connection.stream(method, wait_s=WAIT_S, **params)
+        answers = connection.stream(method, wait_s=PATIENCE_S, **params)
         for notice in answers:
             if reached(notice):
                 os.kill(pid, signal.SIGKILL)
@@ -64,7 +64,7 @@ def candidate(name: str) -> str:
 
 def ended(pids: list[int]) -> bool:
     """Whether all processes are gone; instances end on their socket's end."""
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + PATIENCE_S
     while any(Path(f"/proc/{pid}").exists() and not _zombie(pid) for pid in pids):
         if time.monotonic() > deadline_s:
             return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 
 import pytest
 
@@ -16,8 +15,7 @@ from o_tui.protocol import messages
 from o_tui.protocol.errors import CorruptError
 from tests.support.fake_llm import HANG, answer, delta, event, fake_server, stream
 from tests.support.guardians import Follower, running, until
-
-SERVES_S = 2.0
+from tests.support.patience import PATIENCE_S
 
 
 def settings(url: str) -> Config:
@@ -39,15 +37,13 @@ async def test_killed_in_the_middle_of_an_answer(workspace: Paths) -> None:
         broker, main = guardian.effects.broker, guardian.fleet.main
         assert broker is not None
         os.kill(broker.watch.pid, signal.SIGKILL)
-        killed_s = time.monotonic()
-        ticket = await asyncio.wait_for(asked, SERVES_S)
+        ticket = await asyncio.wait_for(asked, PATIENCE_S)
         assert not ticket.ok and ticket.state == "failed"
         assert "broker" in ticket.error and "again" in ticket.error, ticket.error
         assert "half" in ticket.answer, "what was said is lost"
         await until(lambda: guardian.effects.broker is not broker)
         assert guardian.effects.broker is not None
         await guardian.effects.broker.ready()
-        assert time.monotonic() - killed_s < SERVES_S
         again = await guardian.dispatch.ask("tell me something")
         assert again.ok and "whole now" in again.answer
         assert guardian.fleet.main is main, "an instance died over it"
@@ -84,9 +80,9 @@ async def test_an_instance_that_dies_while_the_model_answers_is_answered_anew(wo
         main = guardian.fleet.main
         assert main is not None
         os.kill(main.pid, signal.SIGKILL)
-        ticket = await asyncio.wait_for(asked, 10)
+        ticket = await asyncio.wait_for(asked, PATIENCE_S)
         assert ticket.ok and ticket.recovered and ticket.answer == "whole now"
-        await asyncio.wait_for(fake.requests[0].gone.wait(), 5)  # nobody pays for an answer that nobody hears
+        await asyncio.wait_for(fake.requests[0].gone.wait(), PATIENCE_S)  # nobody pays for an answer that nobody hears
 
 
 async def test_a_record_that_cannot_be_read_leaves_no_instance_waiting(

@@ -25,10 +25,11 @@ from o_tui.paths import Paths
 from o_tui.protocol import frames, messages, operations
 from o_tui.protocol.safe_text import Untrusted
 from tests.support.guardians import running, until
+from tests.support.patience import PATIENCE_S
 
 UNRULY = Path(__file__).parent.parent / "data" / "genomes" / "unruly"
 MEMORY_LIMIT_BYTES = 8 * 2**20
-HASTY = Config(health=HealthConfig(heartbeat_s=0.1, death_s=0.5, max_restarts=1_000))
+HASTY = Config(health=HealthConfig(heartbeat_s=0.1, death_s=2.0, max_restarts=1_000))
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ async def test_who_sends_garbage_is_killed_and_named(guardian: Guardian, what: s
         with memory_watched():
             with contextlib.suppress(ConnectionError):  # it is cut off before everything is sent
                 await loop.sock_sendall(peer, GARBAGE[what])
-            await asyncio.wait_for(instance.exited, 5.0)
+            await asyncio.wait_for(instance.exited, PATIENCE_S)
         assert instance.offence
         assert not instance.alive
     assert (await guardian.dispatch.ask("hello")).answer == "hello"
@@ -152,7 +153,7 @@ async def test_a_bad_proposal_is_refused_and_leaves_no_trace(guardian: Guardian,
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(peer, frames.encode(proposal, frames.Metadata(request_id="~test")))
         answers: list[frames.Frame] = []
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(PATIENCE_S):
             while not answers:
                 answers = [frames.decode(payload) for payload in reader.feed(await loop.sock_recv(peer, 65536))]
         assert isinstance(answers[0].data, messages.Refused) and answers[0].data.error
@@ -184,7 +185,7 @@ async def test_a_gene_that_hangs_twice_is_quarantined_and_the_others_are_answere
     before = [asyncio.create_task(guardian.dispatch.ask(f"remember a{number}")) for number in range(3)]
     bad = asyncio.create_task(guardian.dispatch.ask("hang"))
     after = [asyncio.create_task(guardian.dispatch.ask(f"remember b{number}")) for number in range(5)]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         good = await asyncio.gather(*before, *after)
         ticket = await bad
     assert all(other.ok for other in good), [other.error for other in good]
@@ -199,7 +200,7 @@ async def test_a_gene_that_hangs_twice_is_quarantined_and_the_others_are_answere
 
 
 async def test_a_request_alone_with_two_deaths_is_quarantined_after_exactly_two(guardian: Guardian) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         asked = asyncio.create_task(guardian.dispatch.ask("hang"))
         victims: list[Instance] = []
         for _ in range(2):
@@ -225,7 +226,7 @@ async def test_a_request_alone_with_two_deaths_is_quarantined_after_exactly_two(
 async def test_a_cause_that_is_told_late_counts_and_no_third_instance_is_given_the_request(
     workspace: Paths, late: str
 ) -> None:
-    async with running(workspace, seed=UNRULY) as guardian, asyncio.timeout(30):
+    async with running(workspace, seed=UNRULY) as guardian, asyncio.timeout(PATIENCE_S):
         fleet = guardian.fleet
         asked = asyncio.create_task(guardian.dispatch.ask("hang"))
         victims: list[Instance] = []
@@ -246,7 +247,7 @@ async def test_a_cause_that_is_told_late_counts_and_no_third_instance_is_given_t
 
 
 async def test_a_kill_by_somebody_else_is_no_fault_of_the_request(guardian: Guardian) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         for _ in range(4):
             main = guardian.fleet.main
             assert main is not None
@@ -263,7 +264,7 @@ async def test_an_entry_that_no_replica_can_apply_is_skipped_and_named(guardian:
     await until(lambda: guardian.fleet.standby is not None and guardian.fleet.standby.state == "running")
     await guardian.replication.append("memory_add", b"\xc1")
     poison = guardian.stores.wal.seq
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         ticket = await guardian.dispatch.ask("remember after")
         assert ticket.ok, ticket.error
         await until(lambda: guardian.fleet.standby is not None and guardian.fleet.standby.state == "running")
@@ -309,7 +310,7 @@ async def test_a_poisoned_log_is_survived_by_the_next_guardian(workspace: Paths)
         assert (await guardian.dispatch.ask("remember before")).ok
         await guardian.replication.append("memory_add", b"\xc1")
         assert (await guardian.dispatch.ask("remember after")).ok
-    async with asyncio.timeout(30), running(workspace, HASTY) as guardian:
+    async with asyncio.timeout(PATIENCE_S), running(workspace, HASTY) as guardian:
         blocks = (await guardian.dispatch.ask('{"limit": 100}', "memory.list", journalled=False)).answer
         assert "remember before" in blocks and "remember after" in blocks
         assert len(await rows(guardian, kind="quarantine")) >= 1
@@ -325,7 +326,7 @@ async def test_a_nursery_that_ends_over_a_fork_is_no_fault_of_the_code(guardian:
         asked = asyncio.create_task(guardian.fleet.start_canary(genome, "e1"))
     await until(lambda: bool(nursery._forks))
     os.kill(nursery.watch.pid, signal.SIGKILL)
-    instance = await asyncio.wait_for(asked, 20)
+    instance = await asyncio.wait_for(asked, PATIENCE_S)
     assert instance.alive and instance.state == "running"
     instance.kill("the test is over")
 
@@ -336,7 +337,7 @@ async def test_a_nursery_that_ends_over_a_checkpoint_ends_no_evolution(guardian:
     asked = asyncio.create_task(guardian.checkpoints.take("before an evolution"))
     await until(lambda: bool(nursery._forks))
     os.kill(nursery.watch.pid, signal.SIGKILL)
-    row = await asyncio.wait_for(asked, 20)
+    row = await asyncio.wait_for(asked, PATIENCE_S)
     assert (await guardian.stores.vault.verify(row["id"]))["usable"]
     assert not list(guardian.paths.checkpoints.glob(".*")), "what the first nursery was given is still there"
 

@@ -23,6 +23,7 @@ from o_tui.protocol import operations
 from o_tui.protocol.errors import CorruptError, PeerError
 from tests.support.guardian_process import Link, Process, settle
 from tests.support.guardians import ECHO, running, until
+from tests.support.patience import PATIENCE_S
 
 STRICT = Config(health=HealthConfig(max_restarts=3, max_seconds=60.0))
 BROKEN = 'raise RuntimeError("this genome cannot live")\n'
@@ -88,14 +89,14 @@ async def test_it_goes_down_while_it_serves_and_loses_nothing(workspace: Paths) 
             assert (await guardian.dispatch.ask('{"text": "a memory"}', "memory.add")).ok
             assert guardian.ladder.rung == "newest"
             for rung in ("previous", "safe"):
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(PATIENCE_S):
                     while guardian.ladder.rung != rung:
                         await crash(guardian)
                     await until(lambda: guardian.fleet.main is not None and guardian.fleet.main.state == "running")
                 kept = await guardian.dispatch.ask("{}", "memory.list")
                 assert "a memory" in kept.answer
             assert await ladder_rows(guardian) == ["previous", "safe"]
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while not guardian.stopping.is_set():
                     await crash(guardian)
 
@@ -117,7 +118,7 @@ def test_a_revision_that_cannot_be_read_is_none(workspace: Paths, monkeypatch: p
 async def test_killing_by_hand_is_not_the_genomes_fault(workspace: Paths) -> None:
     async with running(workspace, STRICT, seed=ECHO) as guardian:
         revision = guardian.fleet.code.revision
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             for number in range(12):
                 main = guardian.fleet.main
                 if main is not None:
@@ -158,7 +159,7 @@ async def test_agents_that_cannot_be_forked_for_a_while_come_back(
                 if instance is not None:
                     instance.signal(signal.SIGKILL)
             await until(lambda: moves == ["agents", "agents"])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             assert "a memory" in (await guardian.dispatch.ask("{}", "memory.list")).answer
         assert guardian.ladder.rung == "newest"
 
@@ -169,7 +170,7 @@ async def test_nursery_and_agents_that_give_up_together_do_not_wait_for_each_oth
         fell: set[str] = set()
         tell = guardian.ladder._tell
         guardian.ladder._tell = lambda group, move: (fell.add(group), tell(group, move))[1]
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while not {"forks", "agents"} <= fell:
                 fleet = guardian.fleet
                 if fleet.nursery is not None:
@@ -188,7 +189,7 @@ async def test_without_any_agent_it_does_not_start_and_says_why(
     monkeypatch.setattr("o_tui.guardian.fleet.nursery.ENVIRONMENT", {"PATH": "/usr/bin", "PYTHONHOME": "/nonexistent"})
     monkeypatch.setattr("o_tui.guardian.fleet.nursery.sys.executable", "/bin/false")
     with pytest.raises(PeerError, match="could not be started"):
-        async with asyncio.timeout(40), running(workspace, STRICT, seed=ECHO):
+        async with asyncio.timeout(PATIENCE_S), running(workspace, STRICT, seed=ECHO):
             pytest.fail("it runs without an agent")
 
 
@@ -199,7 +200,7 @@ async def test_the_process_ends_with_one_line_when_nothing_is_left_to_try(worksp
     try:
         assert (await process.start())["ok"]
         link = await Link.connect(workspace)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(ConnectionError):
                 while True:
                     for row in (await link.call("status"))["instances"]:

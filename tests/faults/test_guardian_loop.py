@@ -20,6 +20,7 @@ from o_tui.config import Config, EvolutionConfig, HealthConfig
 from o_tui.guardian.embedded import Embedded
 from o_tui.paths import Paths
 from tests.support.guardian_process import ROOT, Link, exists, guardian_process, pids
+from tests.support.patience import PATIENCE_S
 
 LIMIT_MS = 5.0
 WAIT_LIMIT_MS = 250.0
@@ -81,7 +82,7 @@ async def session(link: Link, target: Path) -> None:
         await asyncio.gather(*(link.call("memory.add", text=text[:2_000]) for text in texts))
     await link.call("checkpoint.create", reason="large")
     for role in ("main", "standby", "nursery", "broker"):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while role not in (before := pids(await link.call("tree"))):
                 await asyncio.sleep(0.01)
             os.kill(before[role], signal.SIGKILL)
@@ -109,7 +110,7 @@ async def test_no_callback_of_the_loop_takes_longer_than_it_may(workspace: Paths
     try:
         link = await Link.connect(workspace, follow=True)
         measured.on = True
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             await session(link, workspace.data.parent / "backup.tar.zst")
         measured.on = False
         await link.close()
@@ -149,7 +150,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 async def test_a_guardian_at_work_imports_no_screen_and_no_providers_sdk(workspace: Paths) -> None:
     command = [sys.executable, "-c", PROGRAM, str(workspace.data)]
     done = await asyncio.to_thread(
-        subprocess.run, command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False
+        subprocess.run, command, capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 0, done.stderr
     modules: set[Any] = set(json.loads(done.stdout))

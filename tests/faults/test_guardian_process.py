@@ -16,12 +16,12 @@ import pytest
 from o_tui.evolution.genome import Genome as Repository
 from o_tui.paths import Paths
 from tests.support.guardian_process import Link, Process, exists, guardian_process, pids, settle
+from tests.support.patience import PATIENCE_S
 
 UNRULY = Path(__file__).parent.parent / "data" / "genomes" / "unruly"
-LEFT_BEHIND_S = 2.0
 
 
-async def gone(who: dict[str, int], within_s: float) -> None:
+async def gone(who: dict[str, int], within_s: float = PATIENCE_S) -> None:
     deadline_s = time.monotonic() + within_s
     while left := {name: pid for name, pid in who.items() if exists(pid)}:
         assert time.monotonic() < deadline_s, f"still there after {within_s} s: {left}"
@@ -30,7 +30,7 @@ async def gone(who: dict[str, int], within_s: float) -> None:
 
 async def everybody(link: Link) -> dict[str, int]:
     """All four processes, once they are there."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while len(found := pids(await link.call("tree"))) < 4:
             await asyncio.sleep(0.02)
     return found
@@ -66,7 +66,7 @@ async def test_when_it_is_killed_nobody_is_left_even_in_a_busy_loop(workspace: P
             await _until_other(link, "nursery", who["nursery"])
             who |= {f"new {name}": pid for name, pid in pids(await link.call("tree")).items()}
         process.kill()
-        await gone(who, LEFT_BEHIND_S)
+        await gone(who)
         with pytest.raises(ConnectionError):
             await hanging
 
@@ -74,7 +74,7 @@ async def test_when_it_is_killed_nobody_is_left_even_in_a_busy_loop(workspace: P
 async def _until_busy(pid: int) -> None:
     """Waits until a process has used 50 ms of its CPU time since now."""
     before = _cpu_s(pid)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while _cpu_s(pid) - before < 0.05:
             await asyncio.sleep(0.01)
 
@@ -85,7 +85,7 @@ def _cpu_s(pid: int) -> float:
 
 
 async def _until_other(link: Link, name: str, pid: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while pids(await link.call("tree")).get(name, pid) == pid:
             await asyncio.sleep(0.02)
 
@@ -98,16 +98,16 @@ async def test_the_next_one_takes_up_what_was_accepted(workspace: Paths) -> None
         await link.call("memory.add", text="the first of all")
         os.kill(who["main"], signal.SIGSTOP)
         asked = [asyncio.create_task(link.call("say", text=f"remember thing{number} is blue")) for number in range(10)]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while len(requests := await link.call("requests.list")) < 11:
                 await asyncio.sleep(0.01)
         process.kill()
         assert {type(found) for found in await asyncio.gather(*asked, return_exceptions=True)} == {ConnectionResetError}
-        await gone({name: pid for name, pid in who.items() if name != "main"}, LEFT_BEHIND_S)
+        await gone({name: pid for name, pid in who.items() if name != "main"})
         assert sum(row["state"] == "done" for row in requests) == 1
     async with guardian_process(workspace):
         link = await Link.connect(workspace)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             requests = await link.call("requests.list")
             while not all(row["state"] == "done" for row in requests):
                 await asyncio.sleep(0.01)
@@ -116,7 +116,7 @@ async def test_the_next_one_takes_up_what_was_accepted(workspace: Paths) -> None
         assert sum(row["recovered"] for row in requests) == 10
         blocks = str((await link.call("memory.list"))["blocks"])
         assert all(blocks.count(f"thing{number} is blue") == 1 for number in range(10)), blocks
-    await gone(who, LEFT_BEHIND_S)
+    await gone(who)
 
 
 async def test_a_second_guardian_is_refused_by_name(workspace: Paths) -> None:
@@ -164,7 +164,7 @@ async def test_views_that_send_garbage_are_turned_away_and_others_are_served(wor
         link = await Link.connect(workspace)
         for garbage in (b"\xff\xff\xff\xff" + bytes(100), b"GET / HTTP/1.1\r\n\r\n", b"\x00\x00\x00\x01\xc1"):
             with socket.socket(socket.AF_UNIX) as peer:
-                peer.settimeout(10)
+                peer.settimeout(PATIENCE_S)
                 peer.connect(str(workspace.socket))
                 peer.sendall(garbage)
                 while peer.recv(65536):
@@ -175,12 +175,12 @@ async def test_views_that_send_garbage_are_turned_away_and_others_are_served(wor
 
 
 async def test_a_guardian_that_was_frozen_kills_nobody_for_its_own_absence(workspace: Paths) -> None:
-    settle(workspace, "[health]\nheartbeat_s = 0.1\ndeath_s = 0.5\n")
+    settle(workspace, "[health]\nheartbeat_s = 0.1\ndeath_s = 2\n")
     async with guardian_process(workspace) as process:
         link = await Link.connect(workspace)
         before = await everybody(link)
         os.kill(process.pid, signal.SIGSTOP)
-        await asyncio.sleep(1.2)  # longer than what counts as silence
+        await asyncio.sleep(3)  # longer than what counts as silence
         os.kill(process.pid, signal.SIGCONT)
         assert (await link.call("say", text="what is 6*7"))["ok"]
         await asyncio.sleep(0.3)

@@ -15,6 +15,7 @@ from o_tui.protocol import messages
 from o_tui.protocol.errors import OError
 from tests.support.guardian_process import Link, guardian_process, pids
 from tests.support.guardians import running, until
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ async def test_killed_while_a_checkpoint_is_restored(guardian: Guardian, role: s
         restoring = asyncio.create_task(guardian.checkpoints.restore(row["id"]))
         await asyncio.sleep(delay_s)
         kill(guardian, role)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             try:
                 await restoring
                 restored = True
@@ -70,7 +71,7 @@ async def test_killed_while_a_checkpoint_is_taken(guardian: Guardian) -> None:
         taking = asyncio.create_task(guardian.checkpoints.take("test"))
         await asyncio.sleep(delay_s)
         kill(guardian, "nursery")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             await asyncio.wait({taking})
             if taking.exception() is None:
                 assert (await guardian.stores.vault.verify(taking.result()["id"]))["ok"]
@@ -125,7 +126,7 @@ async def test_a_checkpoint_that_every_nursery_dies_of_is_passed_over(
         return await restore(self, message, descriptors)
 
     monkeypatch.setattr(Nursery, "restore", deadly)
-    async with asyncio.timeout(40), running(workspace) as guardian:
+    async with asyncio.timeout(PATIENCE_S), running(workspace) as guardian:
         memories = await kept(guardian)
         assert all(f"fact{number}" in memories for number in range(3))
         rows = await guardian.stores.events.page(0, 200, kind="failed.restore")

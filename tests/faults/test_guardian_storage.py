@@ -19,6 +19,7 @@ import pytest
 from o_tui.paths import Paths, locate
 from o_tui.protocol.errors import OError, PeerError
 from tests.support.guardian_process import Link, Process, guardian_process, pids
+from tests.support.patience import PATIENCE_S
 
 FACTS = [f"fact number {number} is {number * 7919}" for number in range(30)]
 
@@ -246,7 +247,7 @@ async def test_a_full_disk_while_it_serves_stops_nothing_for_good(workspace: Pat
         assert "before" in str(await link.call("memory.list")), "the agent is deaf"
         assert pids(await link.call("tree"))["main"] == main, "the agent did not live through it"
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while (await link.call("status"))["wal"]["read_only"]:
                 await asyncio.sleep(0.05)
         await link.call("memory.add", text="after")

@@ -22,6 +22,7 @@ from o_tui.paths import Paths
 from o_tui.protocol import frames, messages
 from tests.support import fuzz
 from tests.support.guardian_process import ROOT, Link
+from tests.support.patience import PATIENCE_S
 
 MEMORY_LIMIT_BYTES = 8 * 2**20
 HELLO = frames.encode(messages.Hello(protocol=messages.PROTOCOL_VERSION, build="fuzz"))
@@ -41,7 +42,7 @@ class Target:
     def send(self, path: Path, batch: list[bytes], first: bytes = b"") -> None:
         """A connection that sends all of it, and then waits until the guardian has ended it."""
         with socket.socket(socket.AF_UNIX) as peer, contextlib.suppress(ConnectionError):
-            peer.settimeout(10)
+            peer.settimeout(PATIENCE_S)
             peer.connect(str(path))
             peer.sendall(first + b"".join(batch))
             while peer.recv(65536):
@@ -91,11 +92,11 @@ def target(workspace: Paths) -> Iterator[Target]:
     found = Target(workspace)
     yield found
     found.process.send_signal(signal.SIGTERM)
-    assert found.process.wait(30) == 0, "it lived to the end"
+    assert found.process.wait(PATIENCE_S) == 0, "it lived to the end"
 
 
 async def until_no_senders(target: Target) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while target.senders():
             await asyncio.sleep(0.02)
 

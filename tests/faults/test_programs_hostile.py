@@ -14,9 +14,10 @@ import pytest
 
 from o_tui.programs.convention import Settings, score
 from o_tui.protocol.errors import UsageError
+from tests.support.patience import PATIENCE_S
 from tests.support.user_programs import EVALUATOR, GOOD, IMPORTING, Bench, bench
 
-LIMIT_S = 0.7
+LIMIT_S = 2.0
 SETTINGS = Settings(timeout_s=LIMIT_S)
 
 
@@ -70,7 +71,7 @@ def test_six_hangs_in_a_row_cost_their_own_time_only(lane: Bench) -> None:
         started = time.monotonic()
         answer = lane.evaluate(of(source))
         assert answer.result.error == f"it took more than {LIMIT_S:g} s"
-        assert time.monotonic() - started < LIMIT_S * 3
+        assert time.monotonic() - started < PATIENCE_S
     assert next_one(lane)
 
 
@@ -158,7 +159,7 @@ def test_an_evaluator_that_hangs_while_it_is_loaded_is_ended_by_the_timeout(plac
         bench(place / "hanging", hanging, SETTINGS),
     ):
         pass
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < PATIENCE_S
 
 
 def test_what_an_evaluator_leaves_behind_is_ended(place: Path) -> None:
@@ -181,7 +182,7 @@ def test_a_process_that_waits_for_the_next_candidate_and_is_killed_costs_nothing
         waiting = max(below(lane))  # the evaluator's was forked before it
         pidfd = os.pidfd_open(waiting)
         os.kill(waiting, signal.SIGKILL)
-        assert select.select([pidfd], [], [], 10)[0]
+        assert select.select([pidfd], [], [], PATIENCE_S)[0]
         os.close(pidfd)
         assert next_one(lane)
         assert len(below(lane)) == 2 and waiting not in below(lane)
@@ -192,7 +193,9 @@ def test_a_number_that_is_asked_for_again_is_another_evaluation(place: Path, han
     """As a worker of a cluster is asked by a run that goes on after it was killed."""
     begun = "    load(program_path).begin(time.sleep)\n    return {"
     evaluator = f"import time\n{EVALUATOR}".replace("    return {", begun)
-    begin = {"program": "import time\ntime.sleep(60)\n", "evaluator": "\n\ndef begin(sleep):\n    sleep(60)\n"}[hanging]
+    begin = {"program": "import time\ntime.sleep(600)\n", "evaluator": "\n\ndef begin(sleep):\n    sleep(600)\n"}[
+        hanging
+    ]
     with bench(place / f"again-{hanging}", evaluator, SETTINGS) as lane:
         hung = lane.evaluate(begin, number=7)
         assert "more than" in hung.result.error

@@ -173,7 +173,7 @@ async def test_an_exit_is_a_failure_and_claims_count_for_nothing(workspace: Path
             started_ns = time.monotonic_ns()
             outcomes[body] = await trial.request(request("r1"))
             elapsed_ns = time.monotonic_ns() - started_ns
-            assert 0.5 * elapsed_ns < outcomes[body].wall_ns <= elapsed_ns or elapsed_ns < 2_000_000
+            assert 0 < outcomes[body].wall_ns <= elapsed_ns
             await trial.kill()
         assert not outcomes["exits"].ok
         assert outcomes["fails at its end"].ok and outcomes["prints"].ok

@@ -20,6 +20,7 @@ from o_tui.guardian.storage.database import Database, FencedError
 from o_tui.guardian.storage.wal import Wal
 from o_tui.paths import Paths, locate
 from o_tui.protocol.errors import BusyError, PeerError, RefusedError
+from tests.support.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,7 +43,7 @@ def _mounted(folder: Path, options: str) -> Iterator[None]:
 
 
 def test_a_file_that_may_not_grow_makes_it_read_only_until_it_may(workspace: Paths) -> None:
-    output, _ = _child("starve", str(workspace.data), "600000").communicate(timeout=60)
+    output, _ = _child("starve", str(workspace.data), "600000").communicate(timeout=PATIENCE_S)
     lines = [line.split() for line in output.splitlines()]
     kinds = [words[0] for words in lines]
     before = kinds[: kinds.index("refused")]
@@ -78,7 +79,7 @@ async def test_a_full_disk_acknowledges_nothing_and_goes_on_when_there_is_room(f
         with pytest.raises(PeerError):
             await wal.append_one("r", 0, "turn_add", b"refused at once")
         ballast.unlink()
-        assert await asyncio.wait_for(states.get(), 30) is False
+        assert await asyncio.wait_for(states.get(), PATIENCE_S) is False
         assert await wal.append_one("r", 0, "turn_add", b"again") == last + 1
         assert (await wal.verify())["ok"]
         await database.close()
@@ -112,7 +113,7 @@ def test_commands_on_a_full_disk_say_so_and_end_with_69(folder: Path) -> None:
 
         def o_tui(*words: str) -> subprocess.CompletedProcess[str]:
             command = [sys.executable, "-m", "o_tui", *words, *place]
-            return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
         try:
             assert o_tui("status", "--keep").returncode == 0
@@ -141,7 +142,7 @@ def test_a_locked_database_is_refused_by_name(workspace: Paths) -> None:
     assert child.stdout.readline() == "held\n"
     with pytest.raises(BusyError, match=rf"pid {child.pid}"):
         Database.open(workspace, busy_timeout_s=0.1)
-    child.communicate("done\n", timeout=30)
+    child.communicate("done\n", timeout=PATIENCE_S)
     Database.open(workspace).close_blocking()
 
 
@@ -158,7 +159,7 @@ async def test_a_lock_taken_later_refuses_entries_until_it_is_gone(workspace: Pa
         await wal.append_one("r", 1, "turn_add", b"2")
     assert await states.get() is True
     await asyncio.to_thread(child.communicate, "done\n", 30)
-    assert await asyncio.wait_for(states.get(), 30) is False
+    assert await asyncio.wait_for(states.get(), PATIENCE_S) is False
     assert await wal.append_one("r", 1, "turn_add", b"2") == 2
     await database.close()
 

@@ -23,6 +23,7 @@ from o_tui.paths import Paths
 from o_tui.protocol.errors import UsageError
 from tests.support.guardians import ECHO, running
 from tests.support.operating import Operator
+from tests.support.patience import PATIENCE_S
 
 BAD = '''"""Recall: of the memories that the words find, those with the first word."""
 
@@ -61,7 +62,7 @@ async def operator(workspace: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyP
 async def told(operator: Operator, text: str, count: int = 1) -> list[dict[str, Any]]:
     """The events that say `text`, once there are so many."""
     found: list[dict[str, Any]] = []
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE_S):
         while len(found) < count:
             found = await operator.call("events.list", limit=100, filter=f"kind:attack {text}")
     return found
@@ -69,7 +70,7 @@ async def told(operator: Operator, text: str, count: int = 1) -> list[dict[str, 
 
 async def intended(operator: Operator) -> dict[str, Any]:
     """The newest intent on recall, once there is one."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             for row in await operator.call("intents.list"):
                 if row["gene"] == "recall":

@@ -10,6 +10,7 @@ import sys
 from o_tui.bench import around, loop, recovery, requests
 from o_tui.bench.guardians import ECHO, reached, running, settled, workspace
 from o_tui.guardian.telemetry import Histogram
+from tests.support.patience import PATIENCE_S
 
 
 async def test_a_death_of_each_kind_is_survived_and_timed() -> None:
@@ -41,7 +42,7 @@ async def test_every_request_is_answered_journalled_or_not() -> None:
 
 def test_the_log_measured_as_a_script_would() -> None:
     command = [sys.executable, "-m", "o_tui", "bench", "wal", "--rounds", "1", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     value = json.loads(done.stdout)
     assert value["results"]["operations_per_s"] > 0 and "a bare sqlite3 loop" in value["peers"]
     # a peer that is not there is named

@@ -39,7 +39,7 @@ async def guardian(workspace: Paths, fake: FakeServer, monkeypatch: pytest.Monke
         evolution=EvolutionConfig(pairs=6),
     )
     async with running(workspace, settings) as started:
-        await until(lambda: started.effects.row()["ok"], 30)
+        await until(lambda: started.effects.row()["ok"])
         yield started
 
 

@@ -13,6 +13,7 @@ import pytest_asyncio
 from o_tui.protocol import messages
 from tests.support.broker_process import BrokerProcess, broker_process
 from tests.support.fake_llm import CUT, HANG, HEAD, FakeServer, anthropic, chunk, event, fake_server, stream, whole
+from tests.support.patience import PATIENCE_S
 
 pytest.importorskip("pydantic_ai", reason="the optional extra llm is not installed")
 KEY = "sk-ant-0123456789abcdefghijklmnop"
@@ -144,7 +145,7 @@ async def test_cancelling_closes_the_stream(broker: BrokerProcess, fake: FakeSer
     broker.chat("c")
     await broker.until(lambda: broker.deltas("c") == ["one"])
     broker.send(messages.BrokerCancel(call_id="c"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await fake.requests[0].gone.wait()
 
 

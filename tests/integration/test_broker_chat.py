@@ -24,6 +24,7 @@ from tests.support.fake_llm import (
     usage,
     whole,
 )
+from tests.support.patience import PATIENCE_S
 
 pytest.importorskip("pydantic_ai", reason="the optional extra llm is not installed")
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -145,7 +146,7 @@ async def test_cancelling_closes_the_stream_and_says_no_more(broker: BrokerProce
     broker.chat("c")
     await broker.until(lambda: broker.deltas("c") == ["one"])
     broker.send(messages.BrokerCancel(call_id="c"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await fake.requests[0].gone.wait()
     broker.send(messages.BrokerCancel(call_id="c"))  # twice, and one that never was: nothing happens
     broker.send(messages.BrokerCancel(call_id="x"))
@@ -170,7 +171,7 @@ async def test_asking_again_under_the_same_id_replaces_the_call(broker: BrokerPr
     await fake.wait(1)
     broker.chat("c")
     assert (await broker.end_of("c")).data["text"] == "second"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await fake.requests[0].gone.wait()
     assert len(broker.replies("c")) == 2  # one delta, one done
 

@@ -200,7 +200,7 @@ async def test_an_endpoint_that_echoes_the_key_does_not_give_it_away(
 
 async def test_silence_ends_with_a_timeout(folder: Path, fake: FakeServer) -> None:
     async with broker_process(folder / "w", folder / "err") as broker:
-        broker.configure(base_url=f"{fake.url}/v1", timeout_s=0.5)
+        broker.configure(base_url=f"{fake.url}/v1", timeout_s=2.0)
         fake.say([HANG])
         broker.chat("before")
         data = (await broker.end_of("before")).data
@@ -210,7 +210,7 @@ async def test_silence_ends_with_a_timeout(folder: Path, fake: FakeServer) -> No
         data = (await broker.end_of("amid")).data
         assert (data["kind"], data["text"]) == ("timeout", "one")
         # every byte counts as a sign of life, even a comment
-        fake.say([HEAD, *([0.2, chunk(b":\n\n")] * 5), *answer("at last")[1:]])
+        fake.say([HEAD, *([0.5, chunk(b":\n\n")] * 5), *answer("at last")[1:]])
         broker.chat("slow")
         assert (await broker.end_of("slow")).data["text"] == "at last"
 

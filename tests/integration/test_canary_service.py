@@ -27,7 +27,7 @@ from tests.support.guardians import ECHO, running, until
 from tests.support.operating import HEAD, LOUD, Operator, operating
 
 PAIRS = 8
-SETTINGS = Config(evolution=EvolutionConfig(pairs=12, request_s=0.5, canary_pairs=PAIRS))
+SETTINGS = Config(evolution=EvolutionConfig(pairs=12, request_s=2.0, canary_pairs=PAIRS))
 DAY_NS = 86_400 * 10**9
 LIVE = "live"
 """What only real requests say while a canary runs: a two-faced candidate knows by it that it is not on trial."""

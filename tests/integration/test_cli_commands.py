@@ -22,6 +22,7 @@ from o_tui.cli.main import main
 from o_tui.client import Client, ensure_guardian
 from o_tui.guardian.lock import holder
 from o_tui.paths import Paths, shipped
+from tests.support.patience import PATIENCE_S
 
 COMMAND = [sys.executable, "-m", "o_tui"]
 
@@ -52,7 +53,7 @@ class Shell:
                 while piece := os.read(master, 65536):
                     data += piece
             os.close(master)
-            running.wait(60)
+            running.wait(PATIENCE_S)
         return data.decode()
 
     def json(self, *words: str, code: int | None = 0, stdin: str = "") -> Any:
@@ -123,9 +124,9 @@ def test_a_command_that_is_ended_ends_the_guardian_that_it_started(alone: Shell,
         assert guardian is not None
         pidfd = os.pidfd_open(guardian.pid)
         running.send_signal(number)
-        running.communicate(timeout=60)
+        running.communicate(timeout=PATIENCE_S)
     assert running.returncode == (-9 if number == signal.SIGKILL else 130)
-    assert select.select([pidfd], [], [], 20)[0], "its guardian is still there"
+    assert select.select([pidfd], [], [], PATIENCE_S)[0], "its guardian is still there"
     os.close(pidfd)
 
 
@@ -370,14 +371,14 @@ def test_serve_until_a_signal(number: signal.Signals, code: int, alone: Shell) -
     second = alone.run("serve", code=75)
     assert re.search(f"pid {process.pid}", second.stderr) and second.stderr.count("\n") == 1
     process.send_signal(number)
-    assert process.wait(20) == code
+    assert process.wait(PATIENCE_S) == code
     assert not alone.paths.socket.exists()
 
 
 def test_serve_ends_when_stop_is_said(alone: Shell) -> None:
     process, _ = serve(alone)
     assert alone.json("stop") == {"stopped": True, "pid": process.pid}
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE_S) == 0
 
 
 def test_serve_speaks_with_systemd(alone: Shell, folder: Path) -> None:
@@ -385,7 +386,7 @@ def test_serve_speaks_with_systemd(alone: Shell, folder: Path) -> None:
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(folder / "n"))
-        listener.settimeout(20)
+        listener.settimeout(PATIENCE_S)
         process, _ = serve(alone, NOTIFY_SOCKET=str(folder / "n"), WATCHDOG_USEC="200000")
         assert listener.recv(200).startswith(b"READY=1"), "before any sign of life, however long the start takes"
         while listener.recv(200) != b"WATCHDOG=1":
@@ -393,7 +394,7 @@ def test_serve_speaks_with_systemd(alone: Shell, folder: Path) -> None:
         process.terminate()
         while listener.recv(200) != b"STOPPING=1":
             pass
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
 
 
 def test_interrupting_a_command_ends_the_guardian_that_it_started(

@@ -31,6 +31,7 @@ from o_tui.protocol.errors import (
     PeerError,
     UnreachableError,
 )
+from tests.support.patience import PATIENCE_S
 
 
 class Api:
@@ -85,10 +86,10 @@ def served(workspace: Paths) -> Iterator[Paths]:
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    assert up.wait(10)
+    assert up.wait(PATIENCE_S)
     yield workspace
     loops[0].call_soon_threadsafe(stop.set)
-    thread.join(10)
+    thread.join(PATIENCE_S)
 
 
 def test_calls_answers_and_errors(served: Paths) -> None:
@@ -153,7 +154,7 @@ def test_what_listens_there_may_be_anything(reply: bytes, error: type[OError], w
     thread.start()
     with pytest.raises(error):
         connect(workspace)
-    thread.join(5)
+    thread.join(PATIENCE_S)
     listener.close()
 
 
@@ -187,11 +188,11 @@ def test_a_start_that_dies_without_a_word(workspace: Paths, monkeypatch: pytest.
 
 
 def test_a_start_that_hangs_is_ended(workspace: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(monkeypatch, "time.sleep(60)")
+    stand_in(monkeypatch, "time.sleep(600)")
     start = time.monotonic()
     with pytest.raises(UnreachableError, match="not ready within"):
         start_guardian(workspace, wait_s=0.5)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < PATIENCE_S
 
 
 def test_the_log_is_private_and_keeps_what_it_said(workspace: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +221,7 @@ def test_one_that_we_start_does_not_end_under_somebody_who_came_meanwhile(worksp
         assert second.call("say", text="what is 6*7")["ok"]
         assert second.call("status")["guardian"]["pid"] == second.welcome.pid
         pidfd = os.pidfd_open(second.welcome.pid)
-    assert select.select([pidfd], [], [], 20)[0], "nobody is there any more"
+    assert select.select([pidfd], [], [], PATIENCE_S)[0], "nobody is there any more"
     os.close(pidfd)
     assert holder(workspace) is None
 
@@ -257,7 +258,7 @@ def test_two_starts_at_once_give_one_guardian(workspace: Paths) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE_S)
     assert len(found) == 3 and len(set(found)) == 1
     with connect(workspace) as client:
         module.stop_guardian(client)

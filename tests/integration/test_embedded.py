@@ -16,6 +16,7 @@ from o_tui.guardian.embedded import Embedded
 from o_tui.paths import Paths
 from o_tui.protocol.errors import BusyError, NotFoundError, UnreachableError, UsageError
 from tests.support.guardian_process import Link, Process, exists, pids
+from tests.support.patience import PATIENCE_S
 
 PLACEMENTS = ("process", "embedded")
 
@@ -87,7 +88,7 @@ async def test_it_answers_remembers_and_tells_its_followers(placed: Placed, link
 @pytest.mark.parametrize("role", ["main", "standby", "nursery", "broker"])
 async def test_whoever_is_killed_it_goes_on(placed: Placed, link: Link, role: str) -> None:
     await link.call("memory.add", text="the gate is green")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while role not in (before := pids(await link.call("tree"))):
             await asyncio.sleep(0.01)
         os.kill(before[role], signal.SIGKILL)
@@ -141,12 +142,12 @@ async def test_a_second_one_is_refused_by_name(placed: Placed, link: Link, secon
 
 
 async def test_its_end_leaves_nobody_behind(placed: Placed, link: Link) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while len(who := pids(await link.call("tree"))) < 4:
             await asyncio.sleep(0.01)
     stopped = await link.call("stop")
     assert stopped["stopped"]
-    await asyncio.wait_for(link.channel.wait_closed(), 10)
+    await asyncio.wait_for(link.channel.wait_closed(), PATIENCE_S)
     await placed.stop()
     assert not [name for name, pid in who.items() if exists(pid)]
     assert not placed.paths.socket.exists()

@@ -28,7 +28,7 @@ async def guardian(workspace: Paths, fake: FakeServer) -> AsyncIterator[Guardian
     brain = BrainConfig(provider="openai", model="fake-1", base_url=f"{fake.url}/v1", embedding_model="small")
     settings = Config(health=HealthConfig(max_restarts=1_000_000), brain=brain)
     async with running(workspace, settings) as started:
-        await until(lambda: started.effects.row()["ok"], 30)
+        await until(lambda: started.effects.row()["ok"])
         yield started
 
 

@@ -15,6 +15,7 @@ from o_tui.guardian.storage.evolution_rows import EvolutionRows
 from o_tui.protocol.errors import UsageError
 from tests.support import desk as desks
 from tests.support.desk import ANN, Desk, World, source
+from tests.support.patience import PATIENCE_S
 
 database, seed, world, desk, read_only = desks.database, desks.seed, desks.world, desks.desk, desks.read_only
 
@@ -127,7 +128,7 @@ async def test_a_stop_ends_it_and_its_best_are_members_of_the_next(
 ) -> None:
     monkeypatch.setattr(offload, "call", makes("fast", "slow", "gate")[0])
     begun = await desk.evolutions.evolve("recall", origin="operators", metric="latency", population=3, generations=2)
-    await asyncio.wait_for(world.at_gate.wait(), 20)
+    await asyncio.wait_for(world.at_gate.wait(), PATIENCE_S)
     ended = await desk.evolutions.reject(begun["evolution"], "enough", ANN)
     assert ended["state"] in ("failed", "rejected") and not any(instance.alive for instance in world.forked)
     world.gate.set()
@@ -176,14 +177,14 @@ async def test_a_search_goes_on_behind_the_last_look(desk: Desk, world: World, m
     monkeypatch.setattr(offload, "call", makes("fast", "crash", "slow", "fast too", "gate")[0])
     asked = {"metric": "latency", "population": 3, "generations": 2, "budget": {"requests": 5_000}}
     begun = await desk.evolutions.evolve("recall", origin="operators", **asked)
-    await asyncio.wait_for(world.at_gate.wait(), 20)
+    await asyncio.wait_for(world.at_gate.wait(), PATIENCE_S)
     before = await desk.evolutions.reports.show(begun["evolution"])
     await killed(desk, monkeypatch)
     world.working, world.served = None, type(world.served)()
     call, known = makes("slow # 2", "slow # 3", "slow # 4")
     monkeypatch.setattr(offload, "call", call)
     await desk.evolutions.recover()
-    row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20)
+    row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), PATIENCE_S)
     assert (row["state"], row["verdict"]) == ("pending", "promote"), row["reason"]
     assert "+# fast\n" in row["diff"] and row["resumed"] == [4]
     first, second = row["generations"]
@@ -202,7 +203,7 @@ async def test_a_look_that_was_written_when_its_line_was_not_is_counted(
 ) -> None:
     monkeypatch.setattr(offload, "call", makes("slow", "fast", "gate")[0])
     begun = await desk.evolutions.evolve("recall", origin="operators", metric="latency", population=3, generations=1)
-    await asyncio.wait_for(world.at_gate.wait(), 20)
+    await asyncio.wait_for(world.at_gate.wait(), PATIENCE_S)
     await killed(desk, monkeypatch)
     rows = EvolutionRows(desk.database)
     row = await desk.evolutions.reports.show(begun["evolution"])
@@ -211,7 +212,7 @@ async def test_a_look_that_was_written_when_its_line_was_not_is_counted(
     world.working = None
     monkeypatch.setattr(offload, "call", makes("slow # 2", "slow # 3")[0])
     await desk.evolutions.recover()
-    row = await asyncio.wait_for(desk.evolutions.reports.wait(row["id"]), 20)
+    row = await asyncio.wait_for(desk.evolutions.reports.wait(row["id"]), PATIENCE_S)
     assert row["generations"][0]["measured"] == 3 and row["generations"][0]["score"] > 0
     assert "+# fast\n" in row["diff"]
 
@@ -222,12 +223,12 @@ async def test_a_search_that_ends_the_guardian_twice_at_the_same_place_is_not_ta
     monkeypatch.setattr(offload, "call", makes("fast", *["gate"] * 3)[0])
     begun = await desk.evolutions.evolve("recall", origin="operators", metric="latency", population=3, generations=2)
     for _ in range(2):
-        await asyncio.wait_for(world.at_gate.wait(), 20)
+        await asyncio.wait_for(world.at_gate.wait(), PATIENCE_S)
         await killed(desk, monkeypatch)
         world.working = None
         world.at_gate.clear()
         await desk.evolutions.recover()
-    row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20)
+    row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), PATIENCE_S)
     assert (row["state"], row["reason"]) == ("failed", "interrupted: the guardian ended twice at the same place")
 
 
@@ -246,13 +247,13 @@ async def test_who_failed_validation_before_the_death_is_no_member_after_it(
 
     monkeypatch.setattr(making, "validate_apart", faulty)
     begun = await desk.evolutions.evolve("recall", origin="operators", metric="latency", population=2, generations=2)
-    await asyncio.wait_for(world.at_gate.wait(), 20)
+    await asyncio.wait_for(world.at_gate.wait(), PATIENCE_S)
     await killed(desk, monkeypatch)
     world.working = None
     call, known = makes("slow # 2", "slow # 3")
     monkeypatch.setattr(offload, "call", call)
     await desk.evolutions.recover()
-    row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20)
+    row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), PATIENCE_S)
     assert (row["state"], row["verdict"]) == ("rejected", "no_evidence")
     assert "score" not in row["generations"][0] or row["generations"][0]["score"] < 0
     assert all("# fast\n" not in each[1] for each in known[0]["archive"])
@@ -263,19 +264,19 @@ async def test_a_guardian_that_took_a_search_up_leaves_it_to_the_next_where_it_i
 ) -> None:
     monkeypatch.setattr(offload, "call", makes("fast", "gate")[0])
     begun = await desk.evolutions.evolve("recall", origin="operators", metric="latency", population=3, generations=1)
-    await asyncio.wait_for(world.at_gate.wait(), 20)
+    await asyncio.wait_for(world.at_gate.wait(), PATIENCE_S)
     await killed(desk, monkeypatch)
     world.working = None
     for _ in range(2):
         world.at_gate.clear()
         monkeypatch.setattr(offload, "call", makes("gate")[0])
         await desk.evolutions.recover()
-        await asyncio.wait_for(world.at_gate.wait(), 20)
+        await asyncio.wait_for(world.at_gate.wait(), PATIENCE_S)
         await desk.evolutions.close()
         world.working = None
         desk.evolutions = desk.restarted()
         assert (await desk.evolutions.reports.show(begun["evolution"]))["state"] in RUNNING
     monkeypatch.setattr(offload, "call", makes("slow", "slow # 2")[0])
     await desk.evolutions.recover()
-    row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20)
+    row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), PATIENCE_S)
     assert row["state"] == "pending" and "+# fast\n" in row["diff"], row["reason"]

@@ -19,6 +19,7 @@ from o_tui.paths import Paths
 from o_tui.protocol.errors import OError, PeerError, RefusedError
 from tests.support import desk as desks
 from tests.support.desk import ANN, Desk, KilledError, World, source
+from tests.support.patience import PATIENCE_S
 
 database, seed, world, desk, read_only = desks.database, desks.seed, desks.world, desks.desk, desks.read_only
 
@@ -56,9 +57,9 @@ async def test_a_disk_that_is_full_in_the_middle_is_one_line_at_once_and_a_row_w
         patch.setattr(desk.database, "write", full)
         world.gate.set()
         with pytest.raises(PeerError, match=r"the disk is full.*\(to be recorded when that is possible"):
-            await asyncio.wait_for(waiting, 20)
+            await asyncio.wait_for(waiting, PATIENCE_S)
         assert (await desk.evolutions.reports.show(begun["evolution"]))["state"] == "shadow"
-    row = await asyncio.wait_for(until(desk, begun["evolution"], "pending" if again else "failed"), 20)
+    row = await asyncio.wait_for(until(desk, begun["evolution"], "pending" if again else "failed"), PATIENCE_S)
     assert "the disk is full" in row["reason"]
     assert not await desk.evolutions.busy("recall") or again
     assert (await desk.evolve("fast"))["state"] == "pending"
@@ -81,7 +82,7 @@ async def test_a_promotion_that_the_disk_does_not_take_is_told_as_done_and_recor
         promoted = await desk.evolutions.approve(row["id"], row["diff_sha256"], ANN)
         assert promoted["state"] == "promoted"
         assert (await desk.evolutions.reports.show(row["id"]))["state"] == "canary"
-    assert (await asyncio.wait_for(until(desk, row["id"], "promoted"), 20))["deployed"] == desk.genome.head()
+    assert (await asyncio.wait_for(until(desk, row["id"], "promoted"), PATIENCE_S))["deployed"] == desk.genome.head()
     assert await desk.verdicts() == [("approved", row["id"])]
 
 
@@ -103,7 +104,7 @@ async def test_harm_is_undone_at_once_though_the_disk_takes_nothing_and_recorded
         await asyncio.sleep(0.1)
         assert len(world.reloads) == reloads, "once is enough"
         assert (await desk.evolutions.reports.show(row["id"]))["state"] == "promoted"
-    await asyncio.wait_for(undoing, 20)
+    await asyncio.wait_for(undoing, PATIENCE_S)
     shown = await desk.evolutions.reports.show(row["id"])
     assert (shown["state"], shown["reason"]) == ("rolled_back", "rolled back by itself: latency +40 %")
     assert world.reloads[-1] == (desk.genome.head(), "0.2.1")
@@ -167,7 +168,7 @@ async def test_an_approval_survives_the_guardians_death_anywhere(
     world.die_at = ""
     after = desk.restarted()
     await after.recover()
-    assert (await asyncio.wait_for(after.reports.wait(row["id"]), 20))["state"] == "promoted"
+    assert (await asyncio.wait_for(after.reports.wait(row["id"]), PATIENCE_S))["state"] == "promoted"
     assert [entry["kind"] for entry in desk.genome.log()] == ["promotion", "seed"]
     assert desk.genome.resolve("v0.2.0") == desk.genome.head()
     assert await desk.verdicts() == [("approved", row["id"])]
@@ -310,7 +311,7 @@ async def test_a_clock_that_is_set_ends_no_watch_and_begins_none_anew(
     assert elapsed.since_s(began | {"boot": "another"}) == pytest.approx(max(0, days) * 86_400, abs=3_600)
     after = desk.restarted()
     await after.recover()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not world.road.told:
             await asyncio.sleep(0)
     shown = await after.reports.show(row["id"])
@@ -345,6 +346,6 @@ async def test_a_stop_in_the_middle_of_a_canary_leaves_it_to_the_next_guardian(d
     assert (await desk.evolutions.reports.show(row["id"]))["state"] == "canary" and world.road.ended == [True]
     after = desk.restarted()
     await after.recover()
-    promoted = await asyncio.wait_for(after.reports.wait(row["id"]), 20)
+    promoted = await asyncio.wait_for(after.reports.wait(row["id"]), PATIENCE_S)
     assert (promoted["state"], promoted["by"]) == ("promoted", "ann")
     assert await desk.verdicts() == [("approved", row["id"])]

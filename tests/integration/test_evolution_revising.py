@@ -13,6 +13,7 @@ from o_tui.guardian.storage.evolution_rows import EvolutionRows
 from o_tui.protocol.errors import RefusedError, UsageError
 from tests.support import desk as desks
 from tests.support.desk import ANN, Desk, World, source
+from tests.support.patience import PATIENCE_S
 
 database, seed, world, desk, read_only = desks.database, desks.seed, desks.world, desks.desk, desks.read_only
 EVE = Operator("eve", 1001, viewer=True)
@@ -20,7 +21,7 @@ EVE = Operator("eve", 1001, viewer=True)
 
 async def settled(desk: Desk, evolution: str, state: str) -> dict[str, Any]:
     """The row, once it has a state; one that is left at once is not seen."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while (row := await desk.evolutions.reports.wait(evolution))["state"] != state:
             await asyncio.sleep(0.01)
     return row

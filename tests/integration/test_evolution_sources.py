@@ -19,6 +19,7 @@ from o_tui.guardian.storage.learning_rows import LearningRows
 from o_tui.protocol.errors import OError, RefusedError, UsageError
 from tests.support import desk as desks
 from tests.support.desk import ANN, RECALL, Desk, World, source
+from tests.support.patience import PATIENCE_S
 
 database, seed, world, desk, read_only = desks.database, desks.seed, desks.world, desks.desk, desks.read_only
 EVE = Operator("eve", 1001, viewer=True)
@@ -254,7 +255,7 @@ async def test_a_hold_outlives_the_guardian_and_stops_what_runs_at_its_next_stag
     await holding.hold("a demo", ANN)
     world.hold = holding.why()
     world.gate.set()
-    row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20)
+    row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), PATIENCE_S)
     assert (row["state"], row["reason"]) == ("failed", "stopped before pending: held by ann: a demo")
     after = Holding(learning, lambda _text, _row: None)
     await after.load()
@@ -279,7 +280,7 @@ async def test_a_part_is_tried_anew_and_the_whole_is_superseded(desk: Desk) -> N
     whole = await desk.run(TWO)
     keep = ["recall.py:-1", "recall.py:+1"]
     begun = await desk.evolutions.accept_part(whole["id"], whole["diff_sha256"], keep, ANN, "the rest is noise")
-    part = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20)
+    part = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), PATIENCE_S)
     assert part["state"] == "pending", part["reason"]
     assert desk.genome.source(part["revision"], "recall") == source("fast")
     assert part["evidence"]["pairs"] >= 20 and part["source"]["origin"] == "part"

@@ -18,7 +18,7 @@ from o_tui.protocol.errors import OError, RefusedError
 from tests.support.guardians import ECHO, running, until
 from tests.support.operating import HEAD, LOUD, Operator, operating
 
-SETTINGS = Config(evolution=EvolutionConfig(pairs=12, request_s=0.5, canary_pairs=5))
+SETTINGS = Config(evolution=EvolutionConfig(pairs=12, request_s=2.0, canary_pairs=5))
 SAME = HEAD + "    text = request.text\n    yield Say(text)\n"
 LATE = "    if context.revision:\n"
 

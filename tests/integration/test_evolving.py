@@ -15,6 +15,7 @@ from o_tui.guardian.evolving import initiative
 from o_tui.paths import Paths, shipped
 from o_tui.protocol.errors import NotFoundError, RefusedError, UsageError
 from tests.support.guardians import running
+from tests.support.patience import PATIENCE_S
 
 SETTINGS = Config(evolution=EvolutionConfig(pairs=12, canary_pairs=0))
 RECALL = (shipped("data") / "genome" / "recall.py").read_text("utf-8")
@@ -110,7 +111,7 @@ async def test_what_an_instance_asks_for_is_tried_when_it_is_quiet(
         assert guardian.initiative is not None
         guardian.initiative.asked("recall", "I find too little", "wider search")
         rows: list[dict[str, Any]] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not rows:
                 await asyncio.sleep(0.05)
                 rows = await call(workspace, "intents.list")
@@ -124,7 +125,7 @@ async def test_what_an_instance_asks_for_is_tried_when_it_is_quiet(
 def test_the_commands(workspace: Paths) -> None:
     def run(*words: str, code: int = 0) -> str:
         command = [sys.executable, "-m", "o_tui", *words, "--data-dir", str(workspace.data)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         assert done.returncode == code, done.stderr
         return done.stdout
 

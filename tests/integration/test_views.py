@@ -18,11 +18,11 @@ from o_tui.client import connect
 from o_tui.guardian import views
 from o_tui.guardian.fleet.channel import Channel
 from o_tui.guardian.lock import GuardianLock
-from o_tui.guardian.telemetry import LoopMonitor
 from o_tui.guardian.view import STALE_BYTES
 from o_tui.paths import Paths, locate
 from o_tui.protocol import messages
 from o_tui.protocol.errors import RefusedError
+from tests.support.patience import PATIENCE_S
 from tests.support.viewing import Stage
 
 
@@ -88,7 +88,7 @@ async def test_a_peer_of_another_uid_is_turned_away(stage: Stage, monkeypatch: p
     sock.connect(str(stage.paths.socket))
     closed = asyncio.get_running_loop().create_future()
     await Channel.connect(sock, lambda _: None, closed.set_result)
-    await asyncio.wait_for(closed, 5)
+    await asyncio.wait_for(closed, PATIENCE_S)
     assert "turned away" in stage.notes[0]
 
 
@@ -123,7 +123,7 @@ async def test_calls_of_one_view_run_at_once_and_beyond_the_limit_wait(stage: St
     assert (await client.call("echo", text="past them")).value == "past them"
     more = [client.send("hold") for _ in range(50)]
     stage.api.release.set()
-    results = await asyncio.wait_for(asyncio.gather(*held, *more), 10)
+    results = await asyncio.wait_for(asyncio.gather(*held, *more), PATIENCE_S)
     assert {result.value for result in results} == {"held"}
     assert (await client.call("echo", text="after")).value == "after"
 
@@ -166,8 +166,8 @@ async def test_who_does_not_say_hello_is_closed_with_a_note(stage: Stage, first:
     closed = asyncio.get_running_loop().create_future()
     channel = await Channel.connect(sock, lambda _: None, closed.set_result)
     channel.send(first)
-    await asyncio.wait_for(closed, 5)
-    await asyncio.wait_for(stage.noted.wait(), 5)
+    await asyncio.wait_for(closed, PATIENCE_S)
+    await asyncio.wait_for(stage.noted.wait(), PATIENCE_S)
     assert "may not send" in stage.notes[0]
 
 
@@ -175,7 +175,7 @@ async def test_garbage_closes_only_its_sender(stage: Stage) -> None:
     good = await stage.follower()
     bad = await stage.view()
     bad.channel.send_bytes(b"\xff" * 100)
-    await asyncio.wait_for(bad.closed, 5)
+    await asyncio.wait_for(bad.closed, PATIENCE_S)
     stage.server.publish("event", {})
     await good.notice()
     assert "announces" in stage.notes[0]
@@ -242,26 +242,19 @@ async def test_answers_that_pile_up_stop_the_reading_not_the_guardian(stage: Sta
     for _ in range(50):
         assert (await other.call("echo", text="x")).ok
     client.channel.resume_reading()
-    results = await asyncio.wait_for(asyncio.gather(*calls), 30)
+    results = await asyncio.wait_for(asyncio.gather(*calls), PATIENCE_S)
     assert all(len(result.value) == 400_000 for result in results)
 
 
-async def test_three_views_at_50_chunks_a_second_and_a_frozen_one(stage: Stage) -> None:
+async def test_a_frozen_view_beside_three_holds_nobody_up(stage: Stage) -> None:
+    """It never reads: whoever waited for it would wait for ever."""
     views = [await stage.follower() for _ in range(3)]
     frozen = await stage.follower()
     frozen.channel.pause_reading()
-    monitor = LoopMonitor()
-    monitor.start()
-    loop = asyncio.get_running_loop()
-    start_s = loop.time()
-    for number in range(100):
-        await asyncio.sleep(max(0.0, start_s + number / 50 - loop.time()))
-        stage.server.publish("chat.event", {"request_id": "r", "kind": "text", "data": {"text": "word " * 20}})
-    for view in views:
-        assert [(await view.notice()).seq for _ in range(100)] == list(range(1, 101))
-    monitor.stop()
-    assert loop.time() - start_s < 4
-    assert monitor.summary()["p99_ms"] <= 50
+    for number in range(1, 201):
+        stage.server.publish("chat.event", {"request_id": "r", "kind": "text", "data": {"text": "word " * 1_000}})
+        assert [(await view.notice()).seq for view in views] == [number] * 3
+    assert max(row["waiting_bytes"] for row in stage.server.rows()) > 0 and frozen.notices.empty()
 
 
 async def test_a_stale_socket_is_replaced_but_nothing_else(workspace: Paths) -> None:
@@ -303,9 +296,8 @@ async def test_close_ends_frozen_views_too(workspace: Paths) -> None:
     frozen.channel.pause_reading()
     for _ in range(300):
         stage.server.publish("event", {"text": "x" * 2_000})
-    start = time.monotonic()
-    await stage.server.close(grace_s=0.2)
-    assert time.monotonic() - start < 2
+    async with asyncio.timeout(PATIENCE_S):
+        await stage.server.close(grace_s=0.2)
     assert stage.server.rows() == [] or all(view["waiting_bytes"] == 0 for view in stage.server.rows())
     frozen.channel.close(drop=True)
     lock.release()
@@ -363,7 +355,7 @@ async def test_one_view_too_many_is_told_why_and_the_events_are_told_once(
     assert len(stage.notes) == 1, stage.notes
     one.channel.close()
     await one.channel.wait_closed()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while len(stage.server.rows()) > 1:
             await asyncio.sleep(0)
     assert (await (await stage.view()).call("echo", text="room again")).value == "room again"

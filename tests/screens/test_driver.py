@@ -16,6 +16,7 @@ from o_tui.ui.terminal import background, clipboard
 from o_tui.ui.terminal.driver import translate
 from o_tui.ui.terminal.paste import PasteGuard
 from o_tui.ui.terminal.writer import BUSY_BYTES, LIMIT_BYTES, TerminalWriter, open_again
+from tests.support.patience import PATIENCE_S
 
 
 class Pipe:
@@ -59,10 +60,10 @@ def test_a_terminal_that_does_not_read_never_blocks_and_gets_one_new_frame_later
     assert not pipe.drained.is_set()
     reader = threading.Thread(target=pipe.read, args=(100_000_000,), daemon=True)
     reader.start()
-    assert pipe.drained.wait(5)
+    assert pipe.drained.wait(PATIENCE_S)
     assert not pipe.writer.busy
     pipe.writer.stop()
-    reader.join(5)
+    reader.join(PATIENCE_S)
 
 
 def test_a_frame_is_never_cut_in_the_middle() -> None:
@@ -90,8 +91,8 @@ def test_a_terminal_that_goes_is_told_once_and_writing_on_is_harmless() -> None:
     pipe = Pipe()
     os.close(pipe.read_fd)
     pipe.writer.write("hello")
-    assert pipe.gone.wait(5)
-    pipe.writer.join(5)
+    assert pipe.gone.wait(PATIENCE_S)
+    pipe.writer.join(PATIENCE_S)
     pipe.writer.write("more")
     assert pipe.writer.busy
 
@@ -169,7 +170,7 @@ def ask(reply: bytes | None) -> tuple[bool, bytes]:
     assert b"\x1b]11;?" in os.read(master, 100)
     if reply is not None:
         os.write(master, reply)
-    asking.join(5)
+    asking.join(PATIENCE_S)
     os.close(master)
     os.close(slave)
     return found[0], b""

@@ -12,6 +12,7 @@ import pytest
 from o_tui.protocol import messages
 from o_tui.protocol.errors import NotFoundError, OError, PeerError, UnreachableError
 from o_tui.ui.link.link import Link
+from tests.support.patience import PATIENCE_S
 from tests.support.screen import view
 from tests.support.scripted_link import ScriptedGuardian
 
@@ -38,7 +39,7 @@ class Heard:
         self.something.set()
 
     async def until(self, condition: Any) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 self.something.clear()
                 await self.something.wait()
@@ -57,7 +58,7 @@ class Running:
 
     async def __aexit__(self, *_error: object) -> None:
         await self.link.close()
-        await asyncio.wait_for(self.task, 5)
+        await asyncio.wait_for(self.task, PATIENCE_S)
 
     async def connected(self) -> None:
         await self.heard.until(lambda: self.link.state == "connected")

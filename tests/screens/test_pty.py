@@ -17,6 +17,7 @@ import pytest
 from o_tui._native import process_cpu_ns, process_rss
 from o_tui.ui.terminal.driver import RESET
 from tests.support import scripted_data
+from tests.support.patience import PATIENCE_S
 from tests.support.scripted_link import ScriptedGuardian
 from tests.support.terminal import ROOT, PtyView
 
@@ -111,12 +112,15 @@ async def test_a_frozen_terminal_blocks_nothing_and_sees_the_latest_when_it_read
             guardian.notify("chat.event", {"request_id": "rq-f", "kind": "text", "data": data})
             await asyncio.sleep(0.01)
         # the view goes on reading: nothing of this waits in its socket
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while any(writer.transport.get_write_buffer_size() for writer in guardian._writers):
                 await asyncio.sleep(0.01)
-        cpu = process_cpu_ns(view.pid)
-        await asyncio.sleep(1)
-        assert process_cpu_ns(view.pid) - cpu < 0.3e9, "a frozen terminal must not make the view spin"
+        async with asyncio.timeout(PATIENCE_S):  # one that spins never rests
+            busy = True
+            while busy:
+                cpu = process_cpu_ns(view.pid)
+                await asyncio.sleep(0.5)
+                busy = process_cpu_ns(view.pid) - cpu > 0.15e9
         assert process_rss(view.pid) - before < 16 * 2**20
         view.forget()
         view.thaw()
@@ -131,16 +135,20 @@ async def test_a_view_on_a_frozen_terminal_can_be_ended(folder: Path, guardian: 
             view.resize(100 + number % 50, 40)
             await asyncio.sleep(0.005)
         os.kill(view.pid, signal.SIGTERM)
-        assert await view.ended(6) == 143
+        assert await view.ended() == 143
 
 
 async def test_what_native_code_writes_to_descriptor_2_goes_to_the_log(
     folder: Path, guardian: ScriptedGuardian
 ) -> None:
-    extra = "import os, threading; threading.Timer(1.0, lambda: os.write(2, b'NATIVE NOISE\\n')).start()"
+    word = folder / "word"
+    os.mkfifo(word)
+    noise = f"open({str(word)!r}).read() and os.write(2, b'NATIVE NOISE\\n')"
+    extra = f"import os, threading; threading.Thread(target=lambda: {noise}).start()"
     async with PtyView(folder, extra=extra) as view:
         await view.sees("Noted")
-        async with asyncio.timeout(10):
+        await asyncio.to_thread(word.write_text, "now")
+        async with asyncio.timeout(PATIENCE_S):
             while b"NATIVE NOISE" not in (folder / "o.log").read_bytes():
                 await asyncio.sleep(0.02)
         os.kill(view.pid, signal.SIGTERM)

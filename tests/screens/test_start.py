@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from o_tui.config import Config, ScreenConfig
+from tests.support.patience import PATIENCE_S
 from tests.support.screen import view
 
 LATER = {
@@ -58,7 +59,7 @@ print(json.dumps(seen))
 
 def test_before_the_first_frame_only_what_it_needs_is_loaded_and_styles_are_parsed_once(tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", FIRST_FRAME, str(tmp_path / "w")]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     seen = json.loads(done.stdout)
     assert seen["shown"] and "o_tui.ui.panes.chat" in seen["modules"]
     assert not LATER & set(seen["modules"])

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from o_tui.protocol import chunks, frames, messages
+from tests.support.patience import PATIENCE_S
 
 M = TypeVar("M", bound=messages.Message)
-TIMEOUT_S = 20.0
 KEY = "sk-test-0123456789abcdefghijklmnop"
 
 
@@ -60,7 +60,7 @@ class BrokerProcess:
     def send(self, message: messages.Message, request_id: str = "") -> None:
         self.writer.write(chunks.encode(message, frames.Metadata(request_id=request_id)))
 
-    def configure(self, provider: str = "openai", model: str = "fake-1", base_url: str = "", timeout_s: float = 5.0):
+    def configure(self, provider: str = "openai", model: str = "fake-1", base_url: str = "", timeout_s: float = 600.0):
         self.send(messages.Configure(provider=provider, model=model, base_url=base_url, timeout_s=timeout_s))
 
     def call(self, call_id: str, kind: str, request_id: str = "", **arguments: Any) -> None:
@@ -80,7 +80,7 @@ class BrokerProcess:
 
     async def until(self, check: Any) -> Any:
         """Waits until `check()` is true; returns its value."""
-        async with asyncio.timeout(TIMEOUT_S), self._news:
+        async with asyncio.timeout(PATIENCE_S), self._news:
             await self._news.wait_for(lambda: check() or self.ended.is_set())
         value = check()
         assert value, f"the broker ended with {self.process.poll()}"
@@ -100,7 +100,7 @@ class BrokerProcess:
         return (await self.until(check))[0]
 
     async def exit_code(self) -> int:
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             return await asyncio.to_thread(self.process.wait)
 
     async def close(self) -> None:

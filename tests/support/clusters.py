@@ -13,6 +13,8 @@ from pathlib import Path
 
 from distributed import Client, Security
 
+from tests.support.patience import PATIENCE_S
+
 TLS = "DASK_DISTRIBUTED__COMM__TLS__"
 
 
@@ -31,7 +33,7 @@ class Scheduler:
         }
         found = folder / "scheduler.json"
         self.process = self._start("dask_scheduler", f"--host={scheme}://127.0.0.1:0", f"--scheduler-file={found}")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while not found.exists() or not found.read_text().strip():
             assert self.process.poll() is None and time.monotonic() < deadline, "the scheduler does not start"
             time.sleep(0.05)

@@ -32,6 +32,7 @@ from o_tui.guardian.storage.learning_rows import LearningRows
 from o_tui.paths import Paths
 from o_tui.protocol.errors import OError, PeerError
 from o_tui.protocol.refusals import Refusal
+from tests.support.patience import PATIENCE_S
 from tests.support.road import Road
 
 ANN = Operator("ann", 1000)
@@ -248,7 +249,7 @@ class Desk:
 
     async def run(self, text: str | bytes, gene: str = "recall", **more: Any) -> dict[str, Any]:
         begun = await self.evolutions.evolve(gene, text, **more)
-        return await asyncio.wait_for(self.evolutions.reports.wait(begun["evolution"]), 20)
+        return await asyncio.wait_for(self.evolutions.reports.wait(begun["evolution"]), PATIENCE_S)
 
     async def promote(self, behaviour: str) -> dict[str, Any]:
         row = await self.evolve(behaviour)

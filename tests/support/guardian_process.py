@@ -18,9 +18,10 @@ from o_tui.guardian.fleet.channel import Channel
 from o_tui.paths import Paths
 from o_tui.protocol import frames, messages
 from o_tui.protocol.errors import CODES, OError
+from tests.support.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
-START_S = 60.0
+START_S = PATIENCE_S
 
 
 class Process:
@@ -65,7 +66,7 @@ class Process:
         self.process.kill()
         self.process.wait()
 
-    async def ended(self, timeout_s: float = 30.0) -> tuple[int, str]:
+    async def ended(self, timeout_s: float = PATIENCE_S) -> tuple[int, str]:
         """Its exit status and what it said on stderr."""
         assert self.process is not None
         _, stderr = await asyncio.to_thread(self.process.communicate, timeout=timeout_s)
@@ -120,7 +121,7 @@ class Link:
             raise
         link.channel = await Channel.connect(peer, link._frame, link._closed)
         link.channel.send(messages.Hello(protocol=messages.PROTOCOL_VERSION, build="test", follow=follow))
-        await asyncio.wait_for(link.welcome, 10.0)
+        await asyncio.wait_for(link.welcome, PATIENCE_S)
         return link
 
     async def call(self, method: str, **params: Any) -> Any:

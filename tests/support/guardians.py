@@ -8,6 +8,7 @@ from typing import Any
 from o_tui.bench.guardians import ECHO, PATIENT, running
 from o_tui.guardian.audience import Nobody
 from o_tui.guardian.core import Guardian
+from tests.support.patience import PATIENCE_S
 
 __all__ = ["ECHO", "PATIENT", "Follower", "running", "until"]
 
@@ -30,7 +31,7 @@ class Follower(Nobody):
         return [str(event["data"]["text"]) for event in events if event["kind"] == "text"]
 
 
-async def until(condition: object, timeout_s: float = 20.0) -> None:
+async def until(condition: object, timeout_s: float = PATIENCE_S) -> None:
     """Waits for a plain condition that no event announces; fails after `timeout_s`."""
     assert callable(condition)
     async with asyncio.timeout(timeout_s):

@@ -16,8 +16,8 @@ from typing import Any
 from o_tui import _native
 from o_tui.guardian.fleet.nursery import ENVIRONMENT
 from o_tui.protocol import chunks, frames, messages, operations
+from tests.support.patience import PATIENCE_S
 
-LIMIT_S = 20.0
 ROOT = Path(__file__).parents[2]
 
 
@@ -46,7 +46,7 @@ class Peer:
     def send(self, message: messages.Message, request_id: str = "") -> None:
         self.sock.sendall(chunks.encode(message, frames.Metadata(request_id=request_id)))
 
-    def receive(self, limit_s: float = LIMIT_S) -> frames.Frame:
+    def receive(self, limit_s: float = PATIENCE_S) -> frames.Frame:
         """The next frame; EOFError at the peer's end, TimeoutError."""
         while not self._ready:
             if not select.select([self.sock], [], [], limit_s)[0]:
@@ -63,7 +63,7 @@ class Peer:
                     self._ready.append(frame)
         return self._ready.pop(0)
 
-    def expect(self, kind: type[messages.Message], limit_s: float = LIMIT_S) -> Any:
+    def expect(self, kind: type[messages.Message], limit_s: float = PATIENCE_S) -> Any:
         """The data of the next frame of a kind, others are passed over."""
         while True:
             frame = self.receive(limit_s)
@@ -146,7 +146,7 @@ class NurseryProcess:
     def order(self, message: messages.Message, descriptors: Sequence[int] = ()) -> None:
         socket.send_fds(self.control, [frames.encode(message)[4:]], list(descriptors))
 
-    def answer(self, limit_s: float = LIMIT_S) -> tuple[Any, list[int]]:
+    def answer(self, limit_s: float = PATIENCE_S) -> tuple[Any, list[int]]:
         if not select.select([self.control], [], [], limit_s)[0]:
             raise TimeoutError("no answer")
         payload, descriptors, _flags, _address = socket.recv_fds(self.control, 1 << 18, 4)
@@ -178,7 +178,7 @@ class NurseryProcess:
         self.control.close()
         self.stream.sock.close()
         try:
-            self.process.wait(10)
+            self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()

@@ -18,6 +18,7 @@ from o_tui.config import Config
 from o_tui.paths import Paths
 from o_tui.ui.app import OApp
 from tests.support import scripted_data
+from tests.support.patience import PATIENCE_S
 from tests.support.scripted_link import ScriptedGuardian
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -111,7 +112,7 @@ class Opened:
         await self.pilot.press(*keys)
         await self.pilot.pause()
 
-    async def until(self, condition: Callable[[], object], seconds: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = PATIENCE_S) -> None:
         """Waits for something to become true."""
         async with asyncio.timeout(seconds):
             while not condition():
@@ -140,7 +141,7 @@ class Opened:
     async def settled(self, widget: Widget) -> str:
         """The picture of a widget once it has stayed the same for a while: timers and layouts have come to rest."""
         last, same = self.picture(widget), 0
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while same < 4:
                 await self.pilot.pause(0.08)
                 now = self.picture(widget)

@@ -16,6 +16,7 @@ from o_tui.config import Config, ScreenConfig
 from o_tui.paths import Paths, locate
 from o_tui.ui.app import OApp
 from tests.support import scripted_data
+from tests.support.patience import PATIENCE_S
 from tests.support.scripted_link import ScriptedGuardian
 
 
@@ -40,7 +41,7 @@ class View:
 
     async def until(self, condition: Callable[[], Any], what: str = "") -> None:
         """Lets the app run until something holds."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 await self.pilot.pause()
                 await asyncio.sleep(0.005)

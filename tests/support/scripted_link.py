@@ -17,6 +17,7 @@ from typing import Any
 from o_tui.protocol import chunks, frames, messages
 from o_tui.protocol.errors import NotFoundError, OError
 from tests.support import scripted_data
+from tests.support.patience import PATIENCE_S
 
 Handler = Callable[..., Any]
 
@@ -83,7 +84,7 @@ class ScriptedGuardian:
 
     async def called(self, method: str) -> dict[str, Any]:
         """Waits until a method has been called; its latest parameters."""
-        await asyncio.wait_for(self._called.setdefault(method, asyncio.Event()).wait(), 10)
+        await asyncio.wait_for(self._called.setdefault(method, asyncio.Event()).wait(), PATIENCE_S)
         return next(params for name, params in reversed(self.calls) if name == method)
 
     def _broadcast(self, message: messages.Message) -> None:

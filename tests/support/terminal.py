@@ -12,6 +12,8 @@ import sys
 import termios
 from pathlib import Path
 
+from tests.support.patience import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parents[2]
 VIEW = (
     "import sys; from o_tui.paths import locate; from o_tui.config import load; from o_tui.ui.app import run;"
@@ -102,14 +104,14 @@ class PtyView:
         if tell:
             os.kill(self.pid, signal.SIGWINCH)
 
-    async def sees(self, text: str, seconds: float = 20) -> None:
+    async def sees(self, text: str, seconds: float = PATIENCE_S) -> None:
         """Waits until the view has written a text (in one piece, since the last `forget`)."""
         async with asyncio.timeout(seconds):
             while text.encode() not in self.output:
                 self._changed.clear()
                 await self._changed.wait()
 
-    async def rests(self, quiet_s: float = 0.25, seconds: float = 20) -> None:
+    async def rests(self, quiet_s: float = 0.25, seconds: float = PATIENCE_S) -> None:
         """Waits until the view has written nothing for a while: it has drawn what there was to draw."""
         async with asyncio.timeout(seconds):
             while True:
@@ -123,7 +125,7 @@ class PtyView:
         """What was written so far does not count."""
         self.output = b""
 
-    async def ended(self, seconds: float = 10) -> int:
+    async def ended(self, seconds: float = PATIENCE_S) -> int:
         """Waits for the end; the exit code."""
         assert self.process is not None
         async with asyncio.timeout(seconds):

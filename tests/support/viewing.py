@@ -14,6 +14,7 @@ from o_tui.guardian.views import ViewServer
 from o_tui.paths import Paths
 from o_tui.protocol import frames, messages
 from o_tui.protocol.errors import NotFoundError, OError
+from tests.support.patience import PATIENCE_S
 
 
 class FakeApi:
@@ -87,7 +88,7 @@ class Client:
         self.channel = await Channel.connect(sock, self.take, self.closed.set_result)
         if hello is not None:
             self.channel.send(messages.Hello(**{"protocol": messages.PROTOCOL_VERSION, "build": "test"} | hello))
-            await asyncio.wait_for(asyncio.shield(self.welcome), 5)
+            await asyncio.wait_for(asyncio.shield(self.welcome), PATIENCE_S)
         return self
 
     def take(self, frame: frames.Frame) -> None:
@@ -108,13 +109,13 @@ class Client:
         return self.results[number]
 
     async def call(self, method: str, **params: Any) -> messages.Result:
-        return await asyncio.wait_for(self.send(method, **params), 10)
+        return await asyncio.wait_for(self.send(method, **params), PATIENCE_S)
 
     async def snapshot(self) -> messages.StateSnapshot:
-        return await asyncio.wait_for(self.snapshots.get(), 10)
+        return await asyncio.wait_for(self.snapshots.get(), PATIENCE_S)
 
     async def notice(self) -> messages.Notice:
-        return await asyncio.wait_for(self.notices.get(), 10)
+        return await asyncio.wait_for(self.notices.get(), PATIENCE_S)
 
 
 class Stage:

@@ -22,6 +22,7 @@ from o_tui.evolution.arbiter import Policy
 from o_tui.evolution.eprocess import ECusum, EProcess
 from o_tui.evolution.multiple import Race, e_bh
 from o_tui.guardian.evolving import shadows, twin
+from tests.support.patience import PATIENCE_S
 
 
 @given(
@@ -147,12 +148,12 @@ def test_a_command_that_is_killed_leaves_no_workers() -> None:
     command = [sys.executable, "-m", "o_tui", "arbiter", "simulate", "--runs", "1000000"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        deadline_s = time.monotonic() + 30
+        deadline_s = time.monotonic() + PATIENCE_S
         while not (workers := [int(pid) for pid in children.read_text().split()]):
             assert process.poll() is None and time.monotonic() < deadline_s
             time.sleep(0.01)
         pidfds = [os.pidfd_open(pid) for pid in workers]
         process.kill()
     for pidfd in pidfds:
-        assert select.select([pidfd], [], [], 10)[0], "a worker is still there"
+        assert select.select([pidfd], [], [], PATIENCE_S)[0], "a worker is still there"
         os.close(pidfd)

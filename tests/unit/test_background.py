@@ -7,6 +7,7 @@ from typing import Any
 
 from o_tui.guardian.background import Background
 from o_tui.protocol.errors import PeerError
+from tests.support.patience import PATIENCE_S
 
 
 class Told:
@@ -33,7 +34,7 @@ async def test_a_round_that_fails_is_told_once_and_comes_again() -> None:
         well.set()
 
     background.every(0.0, "old rows could not be removed", work)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await well.wait()
     await background.stop()
     assert told.rows == [

@@ -12,6 +12,7 @@ import pytest
 
 from o_tui.bench.report import Report, median, percentile
 from o_tui.cli.bench import COMMANDS
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.mark.parametrize("name", [command.name.split(" ")[1] for command in COMMANDS])
@@ -29,7 +30,7 @@ def test_a_report_names_the_machine() -> None:
 
 def test_the_sandbox_measured_as_a_script_would() -> None:
     command = [sys.executable, "-m", "o_tui", "bench", "sandbox", "--forks", "2", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     value = json.loads(done.stdout)
     assert set(value) >= {"results", "peers", "ratios", "machine"}
     assert value["results"]["confined_fork_to_ready_ms"] > 0

@@ -16,6 +16,7 @@ from o_tui.guardian.evolving.twin import TwinPair, Twins
 from o_tui.guardian.evolving.watching import Watching
 from o_tui.protocol.errors import PeerError
 from o_tui.protocol.refusals import Refusal
+from tests.support.patience import PATIENCE_S
 from tests.support.road import Road
 
 ASKED = [RecordedRequest(f"r{number}", f"question {number}") for number in range(3)]
@@ -84,7 +85,7 @@ class Stage:
         )
 
     async def run(self) -> str:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             harm = await self.canary.run()
         assert self.pairs.closed and not self.road.told, "nobody follows the traffic any more"
         return harm
@@ -216,7 +217,7 @@ class Guarded:
 
     async def run(self, serve: Callable[[Road], None] = lambda road: road.serve(by="main")) -> str:
         task = asyncio.create_task(self.watching.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not self.road.told:
                 await asyncio.sleep(0)
             while not task.done():
@@ -251,7 +252,7 @@ async def test_a_watch_is_over_after_so_many_requests() -> None:
 
 async def test_a_watch_is_over_in_time() -> None:
     guarded = Guarded(lambda _number: took(), seconds=0.01)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         assert await guarded.watching.run() == ""
     assert guarded.kept[-1]["state"] == "watched"
 

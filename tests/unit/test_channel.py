@@ -10,6 +10,7 @@ import pytest
 from o_tui.guardian.fleet.channel import Channel
 from o_tui.protocol import chunks, frames, messages
 from o_tui.protocol.errors import FrameError, OError, PeerError
+from tests.support.patience import PATIENCE_S
 
 
 class End:
@@ -28,10 +29,10 @@ class End:
         return self
 
     async def next(self) -> frames.Frame:
-        return await asyncio.wait_for(self.frames.get(), 5)
+        return await asyncio.wait_for(self.frames.get(), PATIENCE_S)
 
     async def end(self) -> OError | None:
-        return await asyncio.wait_for(self.closed, 5)
+        return await asyncio.wait_for(self.closed, PATIENCE_S)
 
 
 async def pair() -> tuple[End, End]:
@@ -144,7 +145,7 @@ async def test_drained_is_told_when_a_slow_peer_has_caught_up() -> None:
     taken = 0
     while taken < 1_000_000:
         taken += len(await loop.sock_recv(peer, 65536))
-    await asyncio.wait_for(a.drained.wait(), 5)
+    await asyncio.wait_for(a.drained.wait(), PATIENCE_S)
     assert a.channel.waiting_bytes == 0
     peer.close()
     await a.end()
@@ -171,7 +172,7 @@ async def test_a_listener_that_raises_ends_its_own_channel_only() -> None:
 
     await Channel.connect(left, listener, closed.set_result)
     right.sendall(frames.encode(call(1)))
-    error = await asyncio.wait_for(closed, 5)
+    error = await asyncio.wait_for(closed, PATIENCE_S)
     assert "defect" in str(error)
     assert isinstance(complaints[0], KeyError)
     right.close()

@@ -12,6 +12,7 @@ import pytest
 
 from o_tui.cli.output import Output, iso, short, size, when, with_time
 from o_tui.protocol.safe_text import safe
+from tests.support.patience import PATIENCE_S
 
 EVIL = "a\x1b[31mred\x1b]0;title\x07\u202eevil\u200b\r\nb"
 
@@ -128,7 +129,7 @@ def test_a_programs_own_output_is_unchanged_in_a_pipe_and_harmless_on_a_terminal
 def shell(line: str) -> subprocess.CompletedProcess[str]:
     """A command line of `o-tui`, by a shell that redirects."""
     return subprocess.run(
-        ["sh", "-c", f"exec {sys.executable} -m o_tui {line}"], capture_output=True, text=True, timeout=30
+        ["sh", "-c", f"exec {sys.executable} -m o_tui {line}"], capture_output=True, text=True, timeout=PATIENCE_S
     )
 
 

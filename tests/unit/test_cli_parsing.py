@@ -18,6 +18,7 @@ from o_tui.cli.serving import SCREEN, ssh_command
 from o_tui.paths import Paths
 from o_tui.protocol.errors import CODES as ERRORS
 from o_tui.protocol.errors import UsageError
+from tests.support.patience import PATIENCE_S
 
 ORDERED = """serve attach stop status say|checkpoint list|checkpoint show|checkpoint create|checkpoint restore
 checkpoint verify|checkpoint export|checkpoint import|checkpoint delete|wal tail|wal verify|evolve|pending|show|approve
@@ -59,7 +60,7 @@ def test_what_nobody_writes_is_refused_and_not_waited_for(line: str, tmp_path: P
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 2 and done.stderr.count("\n") == 1
@@ -68,7 +69,7 @@ def test_what_nobody_writes_is_refused_and_not_waited_for(line: str, tmp_path: P
 
 def test_what_a_shell_pipes_in_as_a_file_is_read() -> None:
     command = f"exec {sys.executable} -m o_tui validate --json <(sleep 0.2; echo 'def f(a: int) -> int: return a')"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["verdict"] == "pass"
 

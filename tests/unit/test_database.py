@@ -27,6 +27,7 @@ from o_tui.guardian.storage.vault import Vault
 from o_tui.guardian.storage.wal import Wal
 from o_tui.paths import Paths, locate
 from o_tui.protocol.errors import CorruptError, NotFoundError, OError, PeerError, RefusedError
+from tests.support.patience import PATIENCE_S
 from tests.support.storage import accept, finish, opened, take_checkpoint
 
 
@@ -280,7 +281,7 @@ async def test_what_is_durable_is_not_written_twice_when_its_mirror_fails(
     def damaged(*_: object) -> None:
         raise sqlite3.DatabaseError("database disk image is malformed")
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         with monkeypatch.context() as patch:
             patch.setattr(module, "extend_mirror", damaged)
             database._mirror_behind = True
@@ -310,7 +311,7 @@ async def test_the_writer_outlives_whatever_goes_wrong_while_it_is_idle(
             patch.setattr(database._rows, "sync", broken)
             await wal.append_one("a", 0, "turn_add", b"")
             assert await asyncio.to_thread(failed.wait, 10)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     assert await wal.append_one("a", 1, "turn_add", b"") == 2

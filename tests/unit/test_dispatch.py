@@ -18,6 +18,7 @@ from o_tui.guardian.storage.wal import Wal
 from o_tui.guardian.ticket import Ticket
 from o_tui.paths import Paths
 from o_tui.protocol import messages, operations
+from tests.support.patience import PATIENCE_S
 from tests.support.storage import opened
 
 
@@ -69,7 +70,7 @@ class Desk:
 
     async def given(self, played: Played, text: str) -> Ticket:
         """Waits until it has the request."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while text not in played.asked:
                 await asyncio.sleep(0)
         return next(ticket for ticket in self.dispatch.tickets() if ticket.text == text)
@@ -140,7 +141,7 @@ async def test_who_waits_until_nothing_runs_hears_of_a_death_too(desk: Desk) -> 
     drained = asyncio.create_task(desk.dispatch.drain(60.0))
     await asyncio.sleep(0)
     desk.dispatch.lost(main)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         assert await drained
     asked.cancel()
 
@@ -176,7 +177,7 @@ async def test_an_answer_that_is_durable_is_given_whatever_its_onlookers_do(desk
     played, main = desk.serve("main-1")
     asked = ask(desk, "still?")
     desk.done(main, await desk.given(played, "still?"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         assert (await asked).answer == "yes"
 
 
@@ -212,7 +213,7 @@ async def test_what_an_instance_may_have_waiting_for_the_disk_has_an_end(
         desk.dispatch.propose(main, ticket.request_id, [item])
     (refused,) = (message for message, _id in played.sent if isinstance(message, messages.Refused))
     assert refused.position == 3 and "wait for the disk" in refused.error
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while desk.wal.seq < 3 or played.unwritten_bytes:
             await asyncio.sleep(0)
     asked.cancel()

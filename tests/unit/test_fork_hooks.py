@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+from tests.support.patience import PATIENCE_S
+
 _PROGRAM = """
 import json, os, random, resource, threading, time
 from o_tui.agent import fork_hooks
@@ -43,7 +45,7 @@ print(json.dumps({{
 def _found(before: str = "") -> dict[str, list[float]]:
     program = [sys.executable, "-c", _PROGRAM.format(before=before)]
     found: dict[str, list[float]] = json.loads(
-        subprocess.run(program, check=True, capture_output=True, text=True, timeout=30).stdout
+        subprocess.run(program, check=True, capture_output=True, text=True, timeout=PATIENCE_S).stdout
     )
     return found
 

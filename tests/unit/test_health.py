@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o_tui.guardian.fleet.health import Deadlines, HealthMonitor
+from tests.support.patience import PATIENCE_S
 
 S = 10**9
 
@@ -106,7 +107,7 @@ async def test_the_monitor_tells_of_the_silent_one_only() -> None:
         beats[:] = [loop.call_later(0.01, beat)]
 
     beat()
-    name, silence_s = await asyncio.wait_for(dead, 5)
+    name, silence_s = await asyncio.wait_for(dead, PATIENCE_S)
     beats[0].cancel()
     assert name == "quiet" and silence_s >= 0.1
     assert "quiet" in late

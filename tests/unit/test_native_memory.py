@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from o_tui import _native
 from o_tui._native import MemoryIndex
+from tests.support.patience import PATIENCE_S
 
 STEMS = "hop relat condit valenc hesit digit conform radic differ vil analog vietnam predic oper feudal decis hop form"
 ENDINGS = (
@@ -59,7 +60,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps, st.integers(0, 60))
 def test_how_an_index_came_about_does_not_matter(history: list[tuple[object, ...]], saved_at: int) -> None:
     index, kept = MemoryIndex(), {}
@@ -113,7 +114,9 @@ os.waitpid(pid, 0)
 
 def test_a_fork_that_searches_and_adds_shares_the_rest() -> None:
     # a process of its own: how much of a page is free in this one is chance
-    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=PATIENCE_S, check=True
+    )
     grown, index = map(int, done.stdout.split())
     assert index > 2_000
     assert grown < 1_500  # the new blocks, not the index

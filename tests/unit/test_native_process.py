@@ -11,13 +11,14 @@ import sys
 import pytest
 
 from o_tui import _native
+from tests.support.patience import PATIENCE_S
 
 NOBODY = 0x7FFFFFF0
 
 
 def run(program: str, *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -48,7 +49,7 @@ print(before - _native.process_rss_pss(os.getpid())[2])
 """
     environment = os.environ | {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "MALLOC_ARENA_MAX": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=True
     )
     assert int(done.stdout) > 1_000_000
 
@@ -153,5 +154,7 @@ _native.fill_holes()
 new = [bytes(size) for size in (100, 5_000) for _ in range(500)]
 print(len(places.intersection(map(id, new))))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_S, check=True
+    )
     assert int(done.stdout) == 0

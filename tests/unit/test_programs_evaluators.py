@@ -116,7 +116,7 @@ WAYS = {
     + (
         "from concurrent.futures import ThreadPoolExecutor\n\n\ndef evaluate(program_path):\n"
         "    with ThreadPoolExecutor(2) as pool:\n"
-        "        return {'combined_score': pool.submit(load(program_path).score).result(timeout=5)}\n"
+        "        return {'combined_score': pool.submit(load(program_path).score).result()}\n"
     ),
     "reading the text": IMPORTING
     + (

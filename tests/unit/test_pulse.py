@@ -13,6 +13,7 @@ import pytest
 
 from o_tui import _native
 from o_tui.guardian.fleet.pulse import BEAT_NS, Pulse, wants_to_run
+from tests.support.patience import PATIENCE_S
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Bench:
 @pytest.fixture
 def sleeper() -> Iterator[int]:
     process = subprocess.Popen(["sleep", "600"])
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + PATIENCE_S
     while wants_to_run(process.pid) and time.monotonic() < deadline_s:  # until it has begun to sleep
         time.sleep(0.001)
     yield process.pid

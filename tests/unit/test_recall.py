@@ -17,6 +17,7 @@ from o_tui.bench import recall
 from o_tui.protocol.errors import NotFoundError, UsageError
 from tests.support.agents import block
 from tests.support.locomo import conversation, written
+from tests.support.patience import PATIENCE_S
 
 CORPUS = os.environ.get("O_TUI_LOCOMO", "")
 GENOME = recall.seed_genome()
@@ -69,7 +70,7 @@ def test_the_measure_counts_evidence_among_the_first() -> None:
 
 def test_the_command_measures_a_file(folder: Path) -> None:
     command = [sys.executable, "-m", "o_tui", "bench", "recall", str(written(folder)), "--blocks", "50", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     value = json.loads(done.stdout)
     results = value["results"]
     assert (results["questions"], results["blocks"], results["recall@10"]) == (5, 10, 1.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from types import CodeType, FunctionType
 
 from o_tui.agent import gathering, rehearsal
@@ -33,9 +32,7 @@ def test_a_rehearsal_leaves_state_and_process_as_they_were() -> None:
 
 def test_answers_that_nobody_reads_end_it() -> None:
     state = recall.remember([block(f"b{n}", f"word {'x' * 100_000}", thread="t", time_ns=n) for n in range(10)])
-    start = time.monotonic()
     assert not rehearsal.rehearse(state, FILES)
-    assert time.monotonic() - start < 20 * rehearsal.LIMIT_S
     state.close()
 
 

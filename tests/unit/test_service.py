@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from o_tui.guardian import service
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture
 def listener(folder: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     sock.bind(str(folder / "n"))
-    sock.settimeout(5)
+    sock.settimeout(PATIENCE_S)
     yield sock
     sock.close()
 

@@ -11,6 +11,7 @@ import pytest
 from o_tui.guardian.supervision import runner
 from o_tui.guardian.supervision.machine import ChildSpec, ExitReason, SupervisorSpec, nested
 from o_tui.guardian.supervision.runner import Happened, StartError, Supervisor
+from tests.support.patience import PATIENCE_S
 
 
 class Probe:
@@ -60,7 +61,7 @@ class Watch:
     async def next(self, path: str, change: str) -> Happened:
         future: asyncio.Future[Happened] = asyncio.get_running_loop().create_future()
         self._wakes.append((lambda seen: (seen.path, seen.change) == (path, change), future))
-        return await asyncio.wait_for(future, 5)
+        return await asyncio.wait_for(future, PATIENCE_S)
 
 
 CRASH = ExitReason("failure", "boom")
@@ -68,7 +69,7 @@ CRASH = ExitReason("failure", "boom")
 
 async def stopped(tree: Supervisor) -> ExitReason:
     tree.stop()
-    return await asyncio.wait_for(tree.exited, 5)
+    return await asyncio.wait_for(tree.exited, PATIENCE_S)
 
 
 async def test_starts_in_order_and_stops_in_reverse() -> None:
@@ -167,7 +168,7 @@ async def test_stop_before_the_start_had_its_first_step() -> None:
     tree = Supervisor("g", SupervisorSpec((ChildSpec("a", Probe("a", log).start),)))
     starting = asyncio.create_task(tree.start())
     tree.stop()
-    await asyncio.wait_for(tree.exited, 5)
+    await asyncio.wait_for(tree.exited, PATIENCE_S)
     with pytest.raises(StartError):
         await starting
     assert log == []
@@ -179,7 +180,7 @@ async def test_stop_at_once_kills_the_whole_tree() -> None:
     tree = Supervisor("g", SupervisorSpec((nested("n", SupervisorSpec((ChildSpec("a", stubborn.start),))),)))
     await tree.start()
     tree.stop(0)
-    await asyncio.wait_for(tree.exited, 5)
+    await asyncio.wait_for(tree.exited, PATIENCE_S)
     assert log == ["+a", "-a!"]
 
 
@@ -196,7 +197,7 @@ async def test_tasks_are_children_too() -> None:
 
     tree = Supervisor("g", SupervisorSpec((runner.task("w", work, shutdown=1.0),)), on_happened=watch)
     await tree.start()
-    await asyncio.wait_for(entered.wait(), 5)
+    await asyncio.wait_for(entered.wait(), PATIENCE_S)
     assert [seen.reason for seen in watch.seen if seen.change == "exited"] == [
         ExitReason("failure", "RuntimeError: once")
     ]

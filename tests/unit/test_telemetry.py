@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o_tui.guardian.telemetry import Histogram, LoopMonitor, Stopwatch, Telemetry, bucket_of, lower_bound
+from tests.support.patience import PATIENCE_S
 
 
 @given(st.integers(0, 2**62))
@@ -78,7 +79,7 @@ class Told(Histogram):
 
     async def next(self) -> None:
         self.told.clear()
-        await asyncio.wait_for(self.told.wait(), 5)
+        await asyncio.wait_for(self.told.wait(), PATIENCE_S)
 
 
 async def test_the_monitor_sees_a_blocked_loop() -> None:

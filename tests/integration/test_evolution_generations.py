@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from o_tui.evolution.validation import Stage, Validation
 from o_tui.guardian.evolving import making, offload
 from o_tui.guardian.evolving.evolution_book import RUNNING
 from o_tui.guardian.evolving.sourcing import size_of
@@ -38,6 +39,19 @@ def makes(*behaviours: str) -> tuple[Callable[..., Any], list[dict[str, Any]]]:
 async def search(desk: Desk, population: int = 6, number: int = 2, **more: Any) -> dict[str, Any]:
     asked = {"metric": "latency", "population": population, "generations": number} | more
     return await desk.run("", origin="operators", **asked)
+
+
+def fast_is_faulty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The candidate `fast` answers otherwise where validation runs it; reading it finds nothing."""
+    validate = making.validate_apart
+
+    async def faulty(gene: str, text: str | bytes, *more: Any, **named: Any) -> Validation:
+        found = await validate(gene, text, *more, **named)
+        if named["reading"] or "# fast\n" not in str(text):
+            return found
+        return Validation((*found.stages[:-1], Stage("probe", "fail", 1.0, "recall: another answer")))
+
+    monkeypatch.setattr(making, "validate_apart", faulty)
 
 
 async def test_the_best_of_two_generations_is_raced_proven_and_waits(
@@ -106,16 +120,7 @@ async def test_a_leader_that_fails_validation_is_nobody_s_parent(
 ) -> None:
     call, asked = makes("fast", "fast too", "slow", "slow # 2", "slow # 3", "slow # 4")
     monkeypatch.setattr(offload, "call", call)
-    read = making.validate_apart
-
-    async def faulty(gene: str, text: str | bytes, *more: Any, **named: Any) -> Any:
-        found = await read(gene, text, *more, **named)
-        if not named["reading"] and "# fast\n" in str(text):
-            stages = (*found.stages[:-1], type(found.stages[-1])("probe", "fail", 1.0, "recall: another answer"))
-            return type(found)(stages)
-        return found
-
-    monkeypatch.setattr(making, "validate_apart", faulty)
+    fast_is_faulty(monkeypatch)
     row = await search(desk, 3, 2)
     assert (row["state"], row["verdict"]) == ("pending", "promote"), row["reason"]
     assert "+# fast too\n" in row["diff"] and len(row["race"]) == 1
@@ -236,16 +241,7 @@ async def test_who_failed_validation_before_the_death_is_no_member_after_it(
     desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(offload, "call", makes("fast", "slow", "gate")[0])
-    read = making.validate_apart
-
-    async def faulty(gene: str, text: str | bytes, *more: Any, **named: Any) -> Any:
-        found = await read(gene, text, *more, **named)
-        if not named["reading"] and "# fast\n" in str(text):
-            stages = (*found.stages[:-1], type(found.stages[-1])("probe", "fail", 1.0, "recall: another answer"))
-            return type(found)(stages)
-        return found
-
-    monkeypatch.setattr(making, "validate_apart", faulty)
+    fast_is_faulty(monkeypatch)
     begun = await desk.evolutions.evolve("recall", origin="operators", metric="latency", population=2, generations=2)
     await asyncio.wait_for(world.at_gate.wait(), PATIENCE_S)
     await killed(desk, monkeypatch)

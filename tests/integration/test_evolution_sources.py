@@ -370,7 +370,7 @@ class Strategist:
 async def test_the_gene_chooses_and_where_it_fails_the_built_in_strategy_does(
     desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch, said: str, ok: bool, by: str
 ) -> None:
-    monkeypatch.setattr("o_tui.guardian.evolving.choosing.CHOOSE_S", 0.1)
+    monkeypatch.setattr("o_tui.guardian.evolving.source_choice.CHOOSE_S", 0.1)
     (desk.genome.path / "strategy.py").write_text("x")
     files = {"strategy.py": "", "recall.py": source("base")}
     monkeypatch.setattr(desk.genome, "files", lambda _revision: files)
@@ -380,7 +380,7 @@ async def test_the_gene_chooses_and_where_it_fails_the_built_in_strategy_does(
         return gene
 
     monkeypatch.setattr(world, "fork_shadow", fork)
-    names, who = await desk.evolutions._sourcing._choosing.order(["operators", "llm"])
+    names, who = await desk.evolutions._sourcing._choice.order(["operators", "llm"])
     assert sorted(names) == ["llm", "operators"] and who == by and gene.killed
     assert by != "strategy" or names[0] == "llm"
 

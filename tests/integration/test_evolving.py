@@ -92,13 +92,13 @@ async def test_the_strategy_is_a_gene_and_can_be_changed(workspace: Paths) -> No
 
 async def test_the_gene_strategy_chooses_in_an_instance(workspace: Paths) -> None:
     from o_tui.evolution.genome import Genome
-    from o_tui.guardian.evolving.choosing import Choosing
+    from o_tui.guardian.evolving.source_choice import SourceChoice
     from o_tui.guardian.surroundings import FleetInstances
 
     async with running(workspace, SETTINGS) as guardian:
         genome = Genome.open(workspace.genome, shipped("data") / "genome")
-        choosing = Choosing(genome, FleetInstances(guardian), guardian.stores.learning)
-        names, by = await choosing.order(["operators", "others"])
+        choice = SourceChoice(genome, FleetInstances(guardian), guardian.stores.learning)
+        names, by = await choice.order(["operators", "others"])
         assert by == "strategy" and sorted(names) == ["operators", "others"]
         assert all(row["role"] in ("main", "standby") for row in guardian.instance_rows())
 

@@ -18,7 +18,6 @@ from o_tui.evolution.budget import Budget, BudgetSpentError
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.history import gene_path
 from o_tui.guardian.evolving import blue_team, chronicle, partial, resuming, second_run
-from o_tui.guardian.evolving.choosing import Choosing
 from o_tui.guardian.evolving.cycle import Cycle
 from o_tui.guardian.evolving.deploying import Deploying
 from o_tui.guardian.evolving.evolution_book import RUNNING, Book
@@ -39,6 +38,7 @@ from o_tui.guardian.evolving.seams import (
     Surroundings,
     Traffic,
 )
+from o_tui.guardian.evolving.source_choice import SourceChoice
 from o_tui.guardian.evolving.sourcing import USUAL, Size, Sourcing, budget_of, check_asked, size_of
 from o_tui.guardian.storage.attack_rows import AttackRows
 from o_tui.guardian.storage.learning_rows import LearningRows
@@ -97,8 +97,8 @@ class Evolutions:
             surroundings=surroundings,
             attacks=attacks,
         )
-        choosing = Choosing(genome, instances, learning)
-        self._sourcing = Sourcing(genome, self._book, learning, choosing, surroundings)
+        choice = SourceChoice(genome, instances, learning)
+        self._sourcing = Sourcing(genome, self._book, learning, choice, surroundings)
         self._rollout = Rollout(
             genome,
             self._book,

@@ -15,10 +15,10 @@ from o_tui.evolution.budget import Budget, Cost, limit_of
 from o_tui.evolution.candidates import FileSource, Member, ModelSource, OperatorSource, Origin, Source, operator_of
 from o_tui.evolution.genome import Genome
 from o_tui.guardian.evolving import offload
-from o_tui.guardian.evolving.choosing import Choosing
 from o_tui.guardian.evolving.evolution_book import Book
 from o_tui.guardian.evolving.making import Job
 from o_tui.guardian.evolving.seams import Surroundings
+from o_tui.guardian.evolving.source_choice import SourceChoice
 from o_tui.guardian.storage.learning_rows import LearningRows
 from o_tui.protocol.errors import OError, UsageError
 
@@ -51,12 +51,12 @@ class Sourcing:
     """Makes the jobs of one guardian."""
 
     def __init__(
-        self, genome: Genome, book: Book, rows: LearningRows, choosing: Choosing, surroundings: Surroundings
+        self, genome: Genome, book: Book, rows: LearningRows, choice: SourceChoice, surroundings: Surroundings
     ) -> None:
         self._genome = genome
         self._book = book
         self._rows = rows
-        self._choosing = choosing
+        self._choice = choice
         self._surroundings = surroundings
 
     async def job(self, row: dict[str, Any], source: str | bytes, size: Size, budget: Budget) -> Job:
@@ -72,7 +72,7 @@ class Sourcing:
             options = ["operators"]
             options += ["llm"] if self._surroundings.model() and row["goal"] else []
             options += ["others"] if len(others) > 1 else []
-            names, by = await self._choosing.order(options)
+            names, by = await self._choice.order(options)
         await self._book.change(row, source={"origin": names[0], "chosen_by": by})
         state = await self._rows.portfolio(row["gene"])
         sources = [self._source(name, state, budget) for name in names]

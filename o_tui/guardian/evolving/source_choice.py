@@ -25,7 +25,7 @@ CHOOSE_S = 2.0
 _SHOWN = ("gene", "source", "operator", "outcome", "cost_s")
 
 
-class Choosing:
+class SourceChoice:
     """Chooses a source."""
 
     def __init__(self, genome: Genome, instances: Instances, rows: LearningRows) -> None:

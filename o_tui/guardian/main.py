@@ -19,6 +19,7 @@ from o_tui import __version__, config, paths
 from o_tui.evolution.genome import Genome
 from o_tui.guardian.api import Api
 from o_tui.guardian.core import Guardian, Placement
+from o_tui.guardian.evolution_adapters import FleetInstances, GuardianSurroundings, JournalRecorded, VaultCheckpoints
 from o_tui.guardian.evolving.attack_writer import Writer
 from o_tui.guardian.evolving.code import read_code
 from o_tui.guardian.evolving.evolutions import Evolutions
@@ -28,7 +29,6 @@ from o_tui.guardian.fleet.code import Code
 from o_tui.guardian.fleet_traffic import FleetTraffic
 from o_tui.guardian.lock import GuardianLock
 from o_tui.guardian.storage.stores import Stores
-from o_tui.guardian.surroundings import FleetInstances, GuardianSurroundings, JournalRecorded, VaultCheckpoints
 from o_tui.guardian.views import ViewServer
 from o_tui.protocol import messages
 from o_tui.protocol.errors import OError

@@ -20,9 +20,9 @@ from pathlib import Path
 from o_tui.evolution import workloads
 from o_tui.evolution.arbiter import Arbiter, Policy
 from o_tui.evolution.samples import Pair, RecordedRequest, Side, Trial
+from o_tui.guardian.evolution_adapters import FleetInstances
 from o_tui.guardian.evolving.shadows import Measurement
 from o_tui.guardian.fleet.code import Code
-from o_tui.guardian.surroundings import FleetInstances
 from o_tui.paths import Paths, shipped
 from o_tui.protocol.contracts import path_of
 from tests.benchmarks import report

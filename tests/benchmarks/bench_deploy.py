@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from o_tui.guardian.core import Guardian
+from o_tui.guardian.evolution_adapters import FleetInstances
 from o_tui.guardian.fleet.code import Code
-from o_tui.guardian.surroundings import FleetInstances
 from o_tui.guardian.ticket import Ticket
 from o_tui.paths import locate
 from tests.benchmarks import report

@@ -18,9 +18,9 @@ from typing import Any
 from o_tui.evolution.arbiter import Policy
 from o_tui.evolution.genome import Genome
 from o_tui.guardian.core import Guardian
+from o_tui.guardian.evolution_adapters import FleetInstances, GuardianSurroundings, JournalRecorded
 from o_tui.guardian.evolving.evolution_book import Book
 from o_tui.guardian.evolving.measuring import Measured, Measuring
-from o_tui.guardian.surroundings import FleetInstances, GuardianSurroundings, JournalRecorded
 from o_tui.paths import Paths
 from tests.benchmarks import report
 from tests.benchmarks.report import Figure

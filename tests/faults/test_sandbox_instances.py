@@ -16,11 +16,11 @@ import pytest
 from o_tui.config import Config, HealthConfig
 from o_tui.evolution.samples import RecordedRequest
 from o_tui.guardian.core import Guardian
+from o_tui.guardian.evolution_adapters import FleetInstances
 from o_tui.guardian.evolving.shadows import Measurement
 from o_tui.guardian.evolving.trial import Trial
 from o_tui.guardian.fleet.code import Code
 from o_tui.guardian.fleet.confinement import lacks
-from o_tui.guardian.surroundings import FleetInstances
 from o_tui.paths import Paths
 from o_tui.protocol import messages
 from tests.faults.test_guardian_process import everybody

@@ -92,8 +92,8 @@ async def test_the_strategy_is_a_gene_and_can_be_changed(workspace: Paths) -> No
 
 async def test_the_gene_strategy_chooses_in_an_instance(workspace: Paths) -> None:
     from o_tui.evolution.genome import Genome
+    from o_tui.guardian.evolution_adapters import FleetInstances
     from o_tui.guardian.evolving.source_choice import SourceChoice
-    from o_tui.guardian.surroundings import FleetInstances
 
     async with running(workspace, SETTINGS) as guardian:
         genome = Genome.open(workspace.genome, shipped("data") / "genome")

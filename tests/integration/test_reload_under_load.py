@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from o_tui.guardian.core import Guardian
+from o_tui.guardian.evolution_adapters import FleetInstances
 from o_tui.guardian.fleet.code import Code
-from o_tui.guardian.surroundings import FleetInstances
 from o_tui.guardian.ticket import Ticket
 from o_tui.paths import Paths
 from tests.integration import test_canary_service as service

@@ -17,8 +17,8 @@ from o_tui.evolution import evidence, scoring, workloads
 from o_tui.evolution.budget import Cost
 from o_tui.evolution.halving import Halving
 from o_tui.evolution.samples import Pair, RecordedRequest, Side, Trial
-from o_tui.guardian.evolving.asking import ask, filling
 from o_tui.guardian.evolving.seams import GenomeLoadError, Instances
+from o_tui.guardian.evolving.trial_requests import ask, filling
 from o_tui.guardian.fleet.code import Code
 from o_tui.protocol.refusals import Refusal
 

@@ -1,4 +1,4 @@
-"""What an evolution needs of the rest of the guardian: `surroundings.py` and `fleet_traffic.py` implement it."""
+"""What an evolution needs of the rest of the guardian: `evolution_adapters.py` and `fleet_traffic.py` implement it."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from typing import Any, Literal
 from o_tui.evolution import attack_requests, evidence, workloads
 from o_tui.evolution.arbiter import CONTINUE, Arbiter, Decision, Goal, Policy
 from o_tui.evolution.samples import Pair, RecordedRequest, Side, Trial
-from o_tui.guardian.evolving.asking import ask, filling
 from o_tui.guardian.evolving.seams import Instances, ShadowInstance
+from o_tui.guardian.evolving.trial_requests import ask, filling
 from o_tui.guardian.fleet.code import Code
 from o_tui.protocol import refusals
 from o_tui.protocol.refusals import Refusal

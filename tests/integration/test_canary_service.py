@@ -50,7 +50,7 @@ def _validated_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     async def quickly(gene: str, source: str, *_more: Any, **_others: Any) -> Validation:
         return await asyncio.to_thread(validate, gene, source)
 
-    monkeypatch.setattr("o_tui.guardian.evolving.making.validate_apart", quickly)
+    monkeypatch.setattr("o_tui.guardian.evolving.candidate_pipeline.validate_apart", quickly)
 
 
 @pytest.fixture

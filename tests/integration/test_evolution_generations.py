@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from o_tui.evolution.validation import Stage, Validation
-from o_tui.guardian.evolving import making, offload
+from o_tui.guardian.evolving import candidate_pipeline, offload
 from o_tui.guardian.evolving.evolution_book import RUNNING
 from o_tui.guardian.evolving.sourcing import size_of
 from o_tui.guardian.storage.evolution_rows import EvolutionRows
@@ -43,7 +43,7 @@ async def search(desk: Desk, population: int = 6, number: int = 2, **more: Any) 
 
 def fast_is_faulty(monkeypatch: pytest.MonkeyPatch) -> None:
     """The candidate `fast` answers otherwise where validation runs it; reading it finds nothing."""
-    validate = making.validate_apart
+    validate = candidate_pipeline.validate_apart
 
     async def faulty(gene: str, text: str | bytes, *more: Any, **named: Any) -> Validation:
         found = await validate(gene, text, *more, **named)
@@ -51,7 +51,7 @@ def fast_is_faulty(monkeypatch: pytest.MonkeyPatch) -> None:
             return found
         return Validation((*found.stages[:-1], Stage("probe", "fail", 1.0, "recall: another answer")))
 
-    monkeypatch.setattr(making, "validate_apart", faulty)
+    monkeypatch.setattr(candidate_pipeline, "validate_apart", faulty)
 
 
 async def test_the_best_of_two_generations_is_raced_proven_and_waits(

@@ -20,7 +20,7 @@ from o_tui.evolution.candidates import ModelText
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.samples import Outcome, RecordedRequest
 from o_tui.evolution.validation import Validation, validate
-from o_tui.guardian.evolving import making
+from o_tui.guardian.evolving import candidate_pipeline
 from o_tui.guardian.evolving.evolutions import Evolutions
 from o_tui.guardian.evolving.seams import GenomeLoadError, InstanceDiedError, Operator, ShadowInstance
 from o_tui.guardian.fleet.code import Code
@@ -192,7 +192,7 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
     async def validate_read(gene: str, text: str | bytes, *_more: Any, **_named: Any) -> Validation:
         return await asyncio.to_thread(validate, gene, text)
 
-    monkeypatch.setattr(making, "validate_apart", validate_read)
+    monkeypatch.setattr(candidate_pipeline, "validate_apart", validate_read)
 
 
 @pytest.fixture

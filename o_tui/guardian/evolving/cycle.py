@@ -17,9 +17,9 @@ from o_tui.evolution.budget import NOTHING
 from o_tui.evolution.candidates import Target
 from o_tui.evolution.genome import Genome
 from o_tui.guardian.evolving import finals, offload, resuming
+from o_tui.guardian.evolving.candidate_pipeline import CandidatePipeline, Job, RejectedError, Tried, text_of
 from o_tui.guardian.evolving.evolution_book import Book
 from o_tui.guardian.evolving.generations import Generations
-from o_tui.guardian.evolving.making import Job, Making, RejectedError, Tried, text_of
 from o_tui.guardian.evolving.measuring import Measured, Measuring
 from o_tui.guardian.evolving.seams import Checkpoints, GenomeLoadError, Surroundings
 from o_tui.guardian.storage.attack_rows import AttackRows
@@ -102,14 +102,14 @@ class _One:
         self._job = job
         self._settings = settings
         self._target = target
-        self._making = Making(cycle._genome, cycle._book, cycle.attacks, row, job, target, self._stage)
+        self._pipeline = CandidatePipeline(cycle._genome, cycle._book, cycle.attacks, row, job, target, self._stage)
         self._raced: list[Tried] = []
 
     async def alone(self) -> None:
         """One candidate, measured once; without evidence an operator may know better, so it waits too."""
-        found = await self._making.next()
+        found = await self._pipeline.next()
         if found is None:
-            raise RejectedError(self._making.nothing())
+            raise RejectedError(self._pipeline.nothing())
         await self._choose(found)
         await self._stage("shadow")
         measured = await self._measure(found, self._settings.pairs)
@@ -120,17 +120,17 @@ class _One:
 
     async def race(self) -> None:
         """Several candidates in rounds; the winners are measured again. Only what is shown better waits."""
-        while len(self._making.tried) < self._job.wanted:
+        while len(self._pipeline.tried) < self._job.wanted:
             await self._stage("generate")
-            count, ready = min(ROUND, self._job.wanted - len(self._making.tried)), list[Tried]()
-            while len(ready) < count and (found := await self._making.next()) is not None:
+            count, ready = min(ROUND, self._job.wanted - len(self._pipeline.tried)), list[Tried]()
+            while len(ready) < count and (found := await self._pipeline.next()) is not None:
                 ready.append(found)
             if not ready:
                 break
             await self._stage("shadow")
             await self._run_race(ready)
         if not self._raced:
-            raise RejectedError(self._making.nothing(), "no_evidence")
+            raise RejectedError(self._pipeline.nothing(), "no_evidence")
         await self._prove()
 
     async def generations(self, keep: Callable[[], Awaitable[None]]) -> None:
@@ -138,7 +138,7 @@ class _One:
         measuring, row, job = self._cycle._measuring, self._row, self._job
         screening = await measuring.screening(row, self._settings)
         taken_up = await resuming.known(self._book, self._genome, row, job.sources[0]) if row["generations"] else None
-        search = Generations(self._making, screening, measuring, self._book, job, taken_up=taken_up, keep=keep)
+        search = Generations(self._pipeline, screening, measuring, self._book, job, taken_up=taken_up, keep=keep)
         best = await search.run(row)
         await self._stage("shadow")
         await self._run_race(best)
@@ -149,7 +149,7 @@ class _One:
 
         It does too where something about it is left for an operator to judge.
         """
-        tried = len(self._making.tried)
+        tried = len(self._pipeline.tried)
         better = [found for found in self._raced if found.finalist and found.score > 0]
         if not better:
             raise RejectedError(f"none of {tried} candidates did better than main's code", "no_evidence")
@@ -196,7 +196,7 @@ class _One:
     def _learn(self, found: Tried, measured: Measured | GenomeLoadError) -> None:
         self._raced.append(found)
         if not self._job.population:  # else it is among them already
-            self._making.tried.append(found)
+            self._pipeline.tried.append(found)
         cost = NOTHING
         if isinstance(measured, GenomeLoadError):
             self._job.failures.append(str(measured))

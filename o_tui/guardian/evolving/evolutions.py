@@ -18,10 +18,10 @@ from o_tui.evolution.budget import Budget, BudgetSpentError
 from o_tui.evolution.genome import Genome
 from o_tui.evolution.history import gene_path
 from o_tui.guardian.evolving import blue_team, chronicle, partial, resuming, second_run
+from o_tui.guardian.evolving.candidate_pipeline import RejectedError
 from o_tui.guardian.evolving.cycle import Cycle
 from o_tui.guardian.evolving.deploying import Deploying
 from o_tui.guardian.evolving.evolution_book import RUNNING, Book
-from o_tui.guardian.evolving.making import RejectedError
 from o_tui.guardian.evolving.measuring import Measuring
 from o_tui.guardian.evolving.policies import Policies
 from o_tui.guardian.evolving.program_runs import ProgramRuns

@@ -16,8 +16,8 @@ from typing import Any
 
 from o_tui.evolution import scoring
 from o_tui.evolution.budget import BudgetSpentError
+from o_tui.guardian.evolving.candidate_pipeline import CandidatePipeline, Job, RejectedError, Tried
 from o_tui.guardian.evolving.evolution_book import Book
-from o_tui.guardian.evolving.making import Job, Making, RejectedError, Tried
 from o_tui.guardian.evolving.measuring import Measuring
 from o_tui.guardian.evolving.resuming import Known
 from o_tui.guardian.evolving.screening import Looked, Screening
@@ -35,7 +35,7 @@ class Generations:
 
     def __init__(
         self,
-        making: Making,
+        pipeline: CandidatePipeline,
         screening: Screening,
         measuring: Measuring,
         book: Book,
@@ -47,7 +47,7 @@ class Generations:
         """What it works with.
 
         Args:
-            making: Makes the candidates.
+            pipeline: Makes the candidates.
             screening: Looks at them.
             measuring: Has their code.
             book: Keeps what was seen.
@@ -55,7 +55,7 @@ class Generations:
             taken_up: What an earlier guardian has found, where it was interrupted.
             keep: Keeps what the sources have learned; called after each generation.
         """
-        self._making = making
+        self._pipeline = pipeline
         self._screening = screening
         self._measuring = measuring
         self._book = book
@@ -72,7 +72,7 @@ class Generations:
             OError: Something that it needs does not work, or it was held.
         """
         count = math.ceil(self._job.wanted / self._job.population)
-        self._making.part = PART
+        self._pipeline.part = PART
         self._go_on(count)
         try:
             for number in range(max(1, len(self._rows)), count + 1):
@@ -81,23 +81,23 @@ class Generations:
                 await self._keep()
         except BudgetSpentError as error:
             await self._told(row, ended=str(error))
-        self._making.part, self._making.generation = 1.0, 0
-        if not self._making.tried:
-            raise RejectedError(self._making.nothing(), "no_evidence")
+        self._pipeline.part, self._pipeline.generation = 1.0, 0
+        if not self._pipeline.tried:
+            raise RejectedError(self._pipeline.nothing(), "no_evidence")
         found = await self._best(row)
         if not found:
-            tried = len(self._making.tried)
+            tried = len(self._pipeline.tried)
             raise RejectedError(f"none of {tried} candidates did better than main's code", "no_evidence")
         return found
 
     async def _generation(self, row: dict[str, Any], number: int, count: int) -> bool:
         """Whether all of its candidates could be made."""
-        self._making.generation = number
+        self._pipeline.generation = number
         self._begin(number, count)
         await self._told(row)
         self._screening.anew()
         for _ in range(self._rows[-1]["measured"], self._job.population):
-            made = await self._making.next()
+            made = await self._pipeline.next()
             if made is None:
                 return False
             await self._look(row, made)
@@ -116,7 +116,7 @@ class Generations:
         """What an earlier guardian has looked at is known, as if it had been looked at here."""
         if self._taken_up is None:
             return
-        self._making.go_on(self._taken_up.members, self._taken_up.made)
+        self._pipeline.go_on(self._taken_up.members, self._taken_up.made)
         for made, figures in zip(self._taken_up.members, self._taken_up.figures, strict=True):
             self._begin(made.found["source"]["generation"], count)
             self._count(made, figures)
@@ -126,7 +126,7 @@ class Generations:
     async def _look(self, row: dict[str, Any], made: Tried) -> None:
         looked = await self._screening.look(await self._measuring.code(made.revision, row["gene"]))
         made.score = looked.score
-        self._making.tried.append(made)
+        self._pipeline.tried.append(made)
         if looked.wrong:
             self._job.failures.append(looked.wrong)
         self._job.budget.spend(looked.cost)
@@ -152,7 +152,7 @@ class Generations:
 
     def _ranked(self) -> list[Tried]:
         """Who is better than main, best first; of equals the first."""
-        return sorted((made for made in self._making.tried if made.score > 0), key=lambda made: -made.score)
+        return sorted((made for made in self._pipeline.tried if made.score > 0), key=lambda made: -made.score)
 
     async def _best(self, row: dict[str, Any]) -> list[Tried]:
         found: list[Tried] = []
@@ -167,7 +167,7 @@ class Generations:
         """Whether it passes all of validation; one that does not is no member any more."""
         if not made.valid:
             try:
-                await self._making.validate(made)
+                await self._pipeline.validate(made)
             except RejectedError as error:
                 made.score = -math.inf
                 self._job.failures.append(str(error))

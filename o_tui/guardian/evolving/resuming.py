@@ -16,9 +16,9 @@ from typing import Any
 from o_tui.evolution.budget import Budget
 from o_tui.evolution.candidates import Candidate, Source
 from o_tui.evolution.genome import Genome
+from o_tui.guardian.evolving.candidate_pipeline import Tried
 from o_tui.guardian.evolving.diffing import diff_of
 from o_tui.guardian.evolving.evolution_book import Book
-from o_tui.guardian.evolving.making import Tried
 from o_tui.guardian.evolving.sourcing import Size
 
 

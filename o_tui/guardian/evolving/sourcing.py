@@ -15,8 +15,8 @@ from o_tui.evolution.budget import Budget, Cost, limit_of
 from o_tui.evolution.candidates import FileSource, Member, ModelSource, OperatorSource, Origin, Source, operator_of
 from o_tui.evolution.genome import Genome
 from o_tui.guardian.evolving import offload
+from o_tui.guardian.evolving.candidate_pipeline import Job
 from o_tui.guardian.evolving.evolution_book import Book
-from o_tui.guardian.evolving.making import Job
 from o_tui.guardian.evolving.seams import Surroundings
 from o_tui.guardian.evolving.source_choice import SourceChoice
 from o_tui.guardian.storage.learning_rows import LearningRows

@@ -87,7 +87,7 @@ Stage = Callable[..., Awaitable[None]]
 """The row's next stage begins, with further keys of it; raises HeldError."""
 
 
-class Making:
+class CandidatePipeline:
     """Makes the candidates of one row.
 
     Attributes:

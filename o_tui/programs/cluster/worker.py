@@ -22,7 +22,7 @@ from o_tui.protocol.errors import OError
 IDLE_S = 30.0
 
 
-class Seat:
+class KeptLane:
     """A lane for one setup, until it has been idle for a while."""
 
     def __init__(self, setup: Setup, digest: str) -> None:
@@ -74,7 +74,7 @@ class Seat:
 
 
 _mine = threading.local()
-"""The seat of a thread."""
+"""The lane that a thread has kept."""
 
 
 def evaluate(data: bytes) -> bytes:
@@ -86,14 +86,14 @@ def _done(batch: Batch) -> Done:
     if batch.version != __version__:
         return _cannot(f"it has o-tui {__version__}, not {batch.version}")
     try:
-        seat = _seat(batch)
-        if seat is None:
+        kept = _lane_of(batch)
+        if kept is None:
             return Done(missing=True)
-        answers = seat.answers(batch.orders)
+        answers = kept.answers(batch.orders)
     except (OError, OSError) as error:
         _let_go()
         return _cannot(str(error))
-    seat.leave()
+    kept.leave()
     return Done(answers=answers)
 
 
@@ -101,24 +101,24 @@ def _cannot(why: str) -> Done:
     return Done(problem=f"the worker on {socket.gethostname()} cannot evaluate: {why}")
 
 
-def _seat(batch: Batch) -> Seat | None:
-    seat: Seat | None = getattr(_mine, "seat", None)
-    if seat is not None and seat.digest == batch.digest and seat.take():
-        return seat
+def _lane_of(batch: Batch) -> KeptLane | None:
+    kept: KeptLane | None = getattr(_mine, "kept", None)
+    if kept is not None and kept.digest == batch.digest and kept.take():
+        return kept
     if batch.setup is None:
         return None
     _let_go()
     if bundle.digest(batch.setup) != batch.digest:
         raise OSError("the evaluator's files came damaged")
-    _mine.seat = seat = Seat(batch.setup, batch.digest)
-    return seat
+    _mine.kept = kept = KeptLane(batch.setup, batch.digest)
+    return kept
 
 
 def _let_go() -> None:
-    seat: Seat | None = getattr(_mine, "seat", None)
-    if seat is not None:
-        _mine.seat = None
-        seat.close()
+    kept: KeptLane | None = getattr(_mine, "kept", None)
+    if kept is not None:
+        _mine.kept = None
+        kept.close()
 
 
 def about() -> tuple[str, str]:

@@ -130,7 +130,7 @@ class Api:
             "epoch": stores.database.epoch,
             "placement": guardian.placement,
             "uptime_s": round((time.monotonic_ns() - guardian.started_ns) / 1e9, 1),
-            "stays": guardian.staying.kept,
+            "stays": guardian.lifetime.kept,
         }
         checkpoint = {key: newest[0][key] for key in ("id", "seq", "time_ns")} if newest else {}
         pending = len(await self._evolutions.reports.pending())
@@ -197,19 +197,19 @@ class Api:
 
         A number of connections, unlike none, is not heard where somebody has wished that it stays (`keep`).
         """
-        guardian, staying = self._guardian, self._guardian.staying
+        guardian, lifetime = self._guardian, self._guardian.lifetime
         if unless_more_than is None:
             now = True
         else:
-            staying.until_alone()
-            now = not staying.kept and guardian.audience.connected <= unless_more_than
+            lifetime.until_alone()
+            now = not lifetime.kept and guardian.audience.connected <= unless_more_than
         if now:
             asyncio.get_running_loop().call_later(0.05, guardian.request_stop, "an operator stopped it")
         return {"stopped": now, "pid": guardian.pid}
 
     async def keep(self) -> dict[str, Any]:
         """The guardian stays when all have gone, whoever has started it."""
-        self._guardian.staying.keep()
+        self._guardian.lifetime.keep()
         return {"kept": True, "pid": self._guardian.pid}
 
     # --- chat

@@ -29,9 +29,9 @@ from o_tui.guardian.fleet.lifecycle import Lifecycle
 from o_tui.guardian.fleet.poison import Poison
 from o_tui.guardian.fleet.pulse import Pulse
 from o_tui.guardian.fleet.replication import Replication
+from o_tui.guardian.lifetime import Lifetime
 from o_tui.guardian.listening import Listening
 from o_tui.guardian.metrics import Metrics
-from o_tui.guardian.staying import Staying
 from o_tui.guardian.storage.eventlog import Level
 from o_tui.guardian.storage.findings import Finding
 from o_tui.guardian.storage.stores import Stores
@@ -66,7 +66,7 @@ class Guardian:
         self.placement: Placement = placement
         self.started_ns = time.monotonic_ns()
         self.audience: Audience = Nobody()
-        self.staying = Staying(self.request_stop)
+        self.lifetime = Lifetime(self.request_stop)
         self.loop_monitor = LoopMonitor()
         self.health = HealthMonitor(config.health.heartbeat_s, config.health.death_s, self._silent)
         self.pulse = Pulse(self._alive, self._silent, config.health.death_s)

@@ -169,7 +169,7 @@ def _views(guardian: Guardian, evolutions: Evolutions) -> ViewServer:
         Api(guardian, evolutions),
         lambda: welcome,
         lambda level, text: guardian.event("views", "view", level, text),
-        guardian.staying.alone,
+        guardian.lifetime.alone,
     )
     return views
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 WHY = "the command that started it, and whoever came meanwhile, have gone"
 
 
-class Staying:
+class Lifetime:
     """What has been wished.
 
     Attributes:

@@ -25,6 +25,7 @@ from o_tui.paths import Paths
 from o_tui.protocol.errors import OError
 from tests.support.guardians import ECHO, running, until
 from tests.support.operating import HEAD, LOUD, Operator, operating
+from tests.support.patience import PATIENCE_S
 
 PAIRS = 8
 SETTINGS = Config(evolution=EvolutionConfig(pairs=12, request_s=2.0, canary_pairs=PAIRS))
@@ -225,12 +226,12 @@ async def test_harm_after_a_promotion_brings_the_old_code_back(operator: Operato
     shown = await operator.call("evolution.show", id=row["id"])
     assert (shown["state"], shown["canary"]["state"]) == ("promoted", "watching")
     asked = 0
-    while (await operator.call("evolution.show", id=row["id"]))["state"] == "promoted":
-        asked += 1
-        assert asked <= 100, "it was not seen"
-        ticket = await operator.guardian.dispatch.ask(f"later {asked}")
-        assert ticket.ok and ticket.answer == f"later {asked}"
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(PATIENCE_S):  # on a busy machine few of the requests are compared
+        while (await operator.call("evolution.show", id=row["id"]))["state"] == "promoted":
+            asked += 1
+            ticket = await operator.guardian.dispatch.ask(f"later {asked}")
+            assert ticket.ok and ticket.answer == f"later {asked}"
+            await asyncio.sleep(0.02)
     shown = await operator.call("evolution.show", id=row["id"])
     assert shown["state"] == "rolled_back" and shown["reason"].startswith("rolled back by itself: latency +")
     kinds = [entry["kind"] for entry in await operator.call("genome.log")]

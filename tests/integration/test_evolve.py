@@ -275,4 +275,4 @@ async def test_an_instance_beyond_its_time_is_on_record(operator: Operator) -> N
     row = await operator.evolve(HEAD + LATE + "        while True:\n            pass\n    yield Say(request.text)\n")
     assert row["state"] == "rejected" and "hang" in row["reason"]
     shown = await operator.call("evolution.show", id=row["id"])
-    assert {(found["layer"], found["what"]) for found in shown["violations"]} == {("limits", "wall clock 0.5 s")}
+    assert {(found["layer"], found["what"]) for found in shown["violations"]} == {("limits", "wall clock 2 s")}

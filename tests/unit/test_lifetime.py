@@ -33,9 +33,7 @@ def test_until_alone_it_ends_once_with_the_last_connection(lifetime: Lifetime, s
 
 
 @pytest.mark.parametrize("first", ["keep", "until_alone"])
-def test_a_wish_that_it_stays_is_heard_whoever_was_first(
-    lifetime: Lifetime, stopped: list[str], first: str
-) -> None:
+def test_a_wish_that_it_stays_is_heard_whoever_was_first(lifetime: Lifetime, stopped: list[str], first: str) -> None:
     for name in (first, "keep", "until_alone"):
         getattr(lifetime, name)()
     lifetime.alone()

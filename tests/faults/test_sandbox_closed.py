@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +15,8 @@ from o_tui.paths import Paths
 from o_tui.protocol.errors import RefusedError
 from tests.faults.test_sandbox_corpus import USERS, attack
 from tests.support.guardian_process import Link, Process
-from tests.support.sandboxed import Program, run
+from tests.support.ordinary import SYSTEM_PYTHON, USER
+from tests.support.sandboxed import REPOSITORY, Program, run
 
 READ = Program(attack("open(secret).read()"))
 PYTHON = Program(attack("import os; open(os.__file__).read()"))
@@ -51,6 +56,28 @@ def test_a_probe_of_a_whole_kernel(user: int | None) -> None:
     (probe,) = run([PROBE], user)
     assert '"tier": "A"' in probe.out or '"tier": "B"' in probe.out, probe
     assert probe.out.count('"on": true') >= 4
+
+
+@pytest.mark.parametrize("started", ["exec", "mount -o remount,bind,ro / && exec"])
+def test_a_container_without_root_or_with_nothing_to_write_to_confines_too(started: str) -> None:
+    inner = ["unshare", "--user", "--map-user=1000", "--map-group=1000", sys.executable, "-c", PROBE.source]
+    before: list[str] = []
+    environment = os.environ | {"TMPDIR": "/"}  # where the attacks would make files
+    if os.geteuid() == 0:
+        if not Path(SYSTEM_PYTHON).exists():
+            pytest.skip("no Python that an ordinary user can run")
+        inner[inner.index(sys.executable)] = SYSTEM_PYTHON
+        before = [sys.executable, "-m", "tests.support.ordinary", str(USER)]
+        environment["PYTHONPATH"] = ":".join(
+            [*(path for path in sys.path if path.endswith("-packages")), str(REPOSITORY)]
+        )
+    outer = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", f"{started} {shlex.join(inner)}"]
+    done = subprocess.run(
+        [*before, *outer], capture_output=True, text=True, env=environment, cwd=REPOSITORY, timeout=60
+    )
+    if done.stderr.startswith(("unshare:", "mount:")):
+        pytest.skip(done.stderr)
+    assert '"tier": "A"' in done.stdout or '"tier": "B"' in done.stdout, done
 
 
 @pytest.mark.parametrize(("hidden", "tier"), [("seccomp", "X"), ("landlock_create_ruleset", "C"), ("unshare", "B")])

@@ -27,12 +27,32 @@ MAX_TOTAL_BYTES = 4 * 1024 * 1024
 @functools.cache
 def git() -> ModuleType:
     """pygit2, imported when it is first needed (13 ms, 5 MB), deaf to the settings outside of a repository."""
-    import pygit2
+    with _without_certificates():
+        import pygit2
     from pygit2.enums import ConfigLevel
 
     for level in (ConfigLevel.PROGRAMDATA, ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL):
         pygit2.settings.search_path[level] = ""
     return pygit2
+
+
+@contextlib.contextmanager
+def _without_certificates() -> Iterator[None]:
+    """pygit2 loads the machine's certificates at once, for a network that O's git never uses; it is shown none.
+
+    Where there are none (a small container), or SSL_CERT_FILE names a file that holds none, it could not be imported.
+    """
+    none = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": str(Path(__file__).parent)}
+    before = {name: os.environ.get(name) for name in none}
+    os.environ.update(none)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager

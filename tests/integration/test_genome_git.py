@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,17 @@ from o_tui.protocol.errors import CorruptError, NotFoundError, RefusedError, Usa
 NOW = 1_760_000_000_000_000_000
 RECALL = "def recall(query, search, k, now_ns):\n    return search.lexical(query, k)\n"
 FASTER = "def recall(query, search, k, now_ns):\n    return search.recent(k)\n"
+
+
+def test_git_needs_no_certificates_and_leaves_the_environment_as_it_was(tmp_path: Path) -> None:
+    program = (
+        "import os; before = dict(os.environ); from o_tui.evolution.repository import git; git();"
+        "assert dict(os.environ) == before"
+    )
+    (tmp_path / "empty.pem").write_text("no certificate")
+    for file in (tmp_path / "empty.pem", tmp_path / "missing.pem"):
+        environment = os.environ | {"SSL_CERT_FILE": str(file), "SSL_CERT_DIR": str(tmp_path / "missing")}
+        subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60)
 
 
 @pytest.fixture

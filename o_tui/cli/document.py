@@ -44,7 +44,7 @@ def _section(command: Command) -> str:
         *(f"o-tui {line}".strip() + (f"    # {text}" if text else "") for line, text in command.examples),
     ]
     lines += ["```", ""]
-    rows = [_argument(action) for action in parser._actions if not _everywhere(action)]
+    rows = [_argument(action) for action in parser._actions if not _unsaid(action)]
     if rows:
         lines += ["| argument | |", "|---|---|", *rows, ""]
     if command.keys:
@@ -55,8 +55,8 @@ def _section(command: Command) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _everywhere(action: argparse.Action) -> bool:
-    return action.dest in ("help", "json", "data_dir")
+def _unsaid(action: argparse.Action) -> bool:
+    return action.dest in ("help", "json", "data_dir") or action.help == argparse.SUPPRESS
 
 
 def _argument(action: argparse.Action) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shlex
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ def test_the_page_is_up_to_date() -> None:
 def test_every_command_has_its_section() -> None:
     text = render()
     assert all(f"\n## o-tui {command.name}\n" in text for command in catalog.all_commands())
+    assert argparse.SUPPRESS not in text  # what is not for people
 
 
 def test_what_documents_tell_to_type_is_understood() -> None:

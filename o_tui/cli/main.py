@@ -7,11 +7,10 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import TextIO
 
 from o_tui.cli import catalog
 from o_tui.cli.command import CODES, Command, Context, parser_of
-from o_tui.cli.output import Output
+from o_tui.cli.output import Output, let_go_of
 from o_tui.protocol.errors import OError, PeerError, UsageError, did_you_mean
 
 INTERRUPTED = 130
@@ -34,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        _let_go_of(sys.stdout)  # whoever read us has gone: that is no error
+        let_go_of(sys.stdout)  # whoever read us has gone: that is no error
         return 0
     except (OError, UnicodeEncodeError) as error:
         if isinstance(error, OError) and not isinstance(error.__cause__, UnicodeEncodeError):
@@ -42,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # a file's name may be any bytes, but what is asked of the guardian is UTF-8
         return _complain(UsageError("a name on the command line is not UTF-8 text"))
     except OSError as error:
-        _let_go_of(sys.stdout)  # a full disk under a redirection, usually
+        let_go_of(sys.stdout)  # a full disk under a redirection, usually
         where = "" if error.filename is None else f": {error.filename}"
         return _complain(PeerError(f"{error.strerror or error}{where}"))
     return code
@@ -63,22 +62,11 @@ def _open_what_is_closed() -> None:
             setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", encoding="utf-8"))
 
 
-def _let_go_of(stream: TextIO) -> None:
-    """What could not be written is not tried again when the interpreter ends: it would have an exit code of its own."""
-    try:
-        stream.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
 def _complain(error: OError) -> int:
     text = readable(f"o-tui: {error}")
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
-    try:
-        Output(json=False, stdout=sys.stderr).note(text + (readable(f" ({error.hint})") if error.hint else ""))
-    except OSError:  # nobody to tell; the exit code says it
-        _let_go_of(sys.stderr)
+    Output(json=False, stdout=sys.stderr).note(text + (readable(f" ({error.hint})") if error.hint else ""))
     return error.code
 
 

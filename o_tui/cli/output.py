@@ -98,10 +98,13 @@ class Output:
                 self.line(line)
 
     def note(self, text: str, end: str = "\n") -> None:
-        """A line on stderr."""
+        """A line on stderr. Where it is not taken (a full disk) the command goes on: talk is not what it is for."""
         self._out.flush()
-        self._err.write(safe_line(text, 0) + end)
-        self._err.flush()
+        try:
+            self._err.write(safe_line(text, 0) + end)
+            self._err.flush()
+        except OSError:
+            let_go_of(self._err)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str = "nothing") -> None:
         """Columns of text; the last one is not padded."""
@@ -124,6 +127,14 @@ class Output:
     def _styled(self, text: str, style: str) -> None:
         line = safe_line(text, 0)
         self._out.write(f"\033[{style}m{line}\033[0m\n" if self._colours else line + "\n")
+
+
+def let_go_of(stream: TextIO) -> None:
+    """What could not be written is not tried again when the interpreter ends: it would have an exit code of its own."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:

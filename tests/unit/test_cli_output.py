@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -142,6 +143,13 @@ def test_output_that_a_full_disk_does_not_take_is_one_line_and_a_code(words: str
 def test_an_error_that_nobody_can_be_told_has_its_code() -> None:
     assert shell("version --no-such 2>/dev/full").returncode == 2
     assert shell("version --no-such 2>&-").returncode == 2
+
+
+def test_talk_that_a_full_disk_does_not_take_ends_no_command(folder: Path) -> None:
+    # it says that it starts a guardian, which nobody hears
+    done = shell(f"status --json --data-dir {folder} 2>/dev/full")
+    assert (done.returncode, json.loads(done.stdout)["pending"]) == (0, 0)
+    assert shell(f"show none --data-dir {folder} 2>/dev/full").returncode == 3
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

@@ -111,16 +111,40 @@ def locate(data_dir: str | None = None) -> Paths:
     """The workspace: `data_dir`, else O_TUI_DATA_DIR, else the XDG folders.
 
     A workspace that is chosen explicitly keeps its settings inside, in `config/`.
+
+    Raises:
+        UsageError: `~` begins a path of somebody who is not known here.
     """
     chosen = data_dir or os.environ.get("O_TUI_DATA_DIR")
     if chosen:
-        data = Path(chosen).expanduser().absolute()
+        data = named(chosen)
         return Paths(data, data / "config")
-    home = Path.home()
+    home = expanded("~")
     data_home = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
     config_home = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
     # absolute: the guardian lives in another folder
     return Paths(data_home.absolute() / "o-tui", config_home.absolute() / "o-tui")
+
+
+def expanded(path: str | Path) -> Path:
+    """A path that an operator wrote, with the folder that `~` or `~somebody` stands for.
+
+    Raises:
+        UsageError: Nobody is called so, or this user has no home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        first = Path(path).parts[0]
+        if first != "~":
+            raise UsageError(f"there is no home folder {first}", hint=f"a file of that name is ./{path}") from error
+        text = f"uid {os.geteuid()} has no home folder here"
+        raise UsageError(text, hint="set HOME, or choose the workspace with --data-dir") from error
+
+
+def named(path: str | Path) -> Path:
+    """The path that an operator wrote, in full; raises UsageError as `expanded` does."""
+    return expanded(path).absolute()
 
 
 def shipped(name: str) -> Path:
@@ -157,7 +181,7 @@ def source_of(path: Path, most_bytes: int, *, pipes: bool = False) -> bytes:
         NotFoundError: It is not there.
         UsageError: It is no such file, too large, or cannot be read.
     """
-    path = path.expanduser()
+    path = expanded(path)
     try:
         with open_foreign(path, pipes=pipes) as file:
             source = file.read(most_bytes + 1)

@@ -8,6 +8,7 @@ from typing import Any
 
 from o_tui.cli.command import Command, Context, add_yes, positive
 from o_tui.cli.output import short, size, when, with_time
+from o_tui.paths import named
 
 _KEYS = ("id", "seq", "size_bytes", "digest", "revision", "time", "reason", "pinned", "file_ok")
 
@@ -121,7 +122,7 @@ def verify(context: Context) -> int:
 
 def export(context: Context) -> int:
     """Writes one to a file."""
-    file = context.args.file.expanduser().absolute()
+    file = named(context.args.file)
     value = context.call("checkpoint.export", id=context.args.id, path=str(file))
     if context.out.json:
         context.out.value({"path": str(file)} | value)
@@ -132,7 +133,7 @@ def export(context: Context) -> int:
 
 def import_(context: Context) -> int:
     """Takes one from a file."""
-    row = with_time(context.call("checkpoint.import", path=str(context.args.file.expanduser().absolute())))
+    row = with_time(context.call("checkpoint.import", path=str(named(context.args.file))))
     _print(context, row)
     return 0
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from o_tui.cli.command import Command, Context, piped, positive
 from o_tui.cli.output import when, with_time
+from o_tui.paths import named
 from o_tui.protocol.errors import UsageError
 
 _KINDS = ("short_term", "long_term", "episodic", "semantic")
@@ -99,7 +100,7 @@ def list_(context: Context) -> int:
 
 def import_(context: Context) -> int:
     """Imports conversations; 1 if some of it could not be added."""
-    path = context.args.file.expanduser().absolute()
+    path = named(context.args.file)
     value = context.call("memory.import", path=str(path), format=context.args.format)
     if context.out.json:
         context.out.value(value)

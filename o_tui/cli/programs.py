@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from o_tui.cli.command import Context, seconds
+from o_tui.paths import expanded
 from o_tui.protocol.errors import OError, UsageError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def evolve(context: Context) -> int:
     if args.resume is not None:
         check_alone(args, "a run that goes on: it keeps its own", ("config", "seed"))
     if args.out:
-        _can_be_written(Path(args.out).expanduser())
+        _can_be_written(expanded(args.out))
     if args.approve:
         return _approve(context, folder)
     cluster = _cluster(args)
@@ -96,7 +97,7 @@ def evolve(context: Context) -> int:
             _go(context, run)
         value = outcome.finish(run.store) | {"elapsed_s": round(time.monotonic() - start, 3)}
         if args.out and value["best"]["path"]:
-            value |= _out(context, run, Path(args.out).expanduser())
+            value |= _out(context, run, expanded(args.out))
         return show.end(value)
     except OError as error:
         show.failed(run, error, time.monotonic() - start)
@@ -116,8 +117,8 @@ def _wish(args: argparse.Namespace) -> Wish | None:
         return None
     if not args.evaluator:
         raise UsageError("a program needs an evaluator", hint="o-tui evolve PROGRAM EVALUATOR")
-    config = Path(args.config).expanduser() if args.config else None
-    program, evaluator = Path(args.gene).expanduser(), Path(args.evaluator).expanduser()
+    config = expanded(args.config) if args.config else None
+    program, evaluator = expanded(args.gene), expanded(args.evaluator)
     return Wish(program, evaluator, config, args.budget, args.time, args.seed, _cluster(args))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from o_tui.cli.command import Command, Context
 from o_tui.cli.output import size
+from o_tui.paths import named
 from o_tui.protocol.errors import BusyError, NotFoundError
 
 
@@ -81,7 +82,7 @@ def _alone(context: Context) -> Iterator[None]:
 
 def backup(context: Context) -> int:
     """Writes the workspace into one file."""
-    path = context.args.file.expanduser().absolute()
+    path = named(context.args.file)
     value = context.call("backup", path=str(path))
     if context.out.json:
         context.out.value(value)
@@ -94,7 +95,7 @@ def restore(context: Context) -> int:
     """Puts a backup into the workspace; no guardian may run."""
     from o_tui.guardian.storage.backup import restore as put_back
 
-    path = context.args.file.expanduser().absolute()
+    path = named(context.args.file)
     if not path.is_file():
         raise NotFoundError(f"there is no file {path}")
     with _alone(context):

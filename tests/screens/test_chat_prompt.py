@@ -107,6 +107,14 @@ async def test_files_are_completed_and_put_below_the_message(tmp_path: Path, mon
         assert (await v.guardian.called("say"))["text"] == "read @notes.txt\n\nnotes.txt:\n```\nthe text\n```"
 
 
+@pytest.mark.parametrize("word", ["@~nobody-of-that-name", "@~nobody-of-that-name/x", f"@{'x' * 300}", "@/dev/zero"])
+async def test_words_that_only_look_like_files_are_words(word: str) -> None:
+    async with view() as v:
+        await v.write(f"hello {word}")
+        await v.press("escape", "enter")
+        assert (await v.guardian.called("say"))["text"] == f"hello {word}"
+
+
 @pytest.mark.parametrize(
     ("line", "method", "params"),
     [
@@ -170,7 +178,10 @@ async def test_evolve_reads_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     [
         ("/nonsense", "no command /nonsense"),
         ("/evolve", "GENE FILE"),
-        ("/evolve recall missing.py", "missing.py: No such file"),
+        ("/evolve recall missing.py", "there is no file"),
+        ("/evolve recall ~nobody-of-that-name/x.py", "there is no home folder ~nobody-of-that-name"),
+        (f"/evolve recall @{'x' * 300}", "File name too long"),
+        ("/evolve recall /dev/zero", "/dev/zero is not a file"),
         ("/evolve recall --from", "--from of /evolve wants a value"),
         ("/evolve recall --speed 3", "/evolve has no --speed"),
         ("/evolve recall --population many", "--population of /evolve wants a number"),

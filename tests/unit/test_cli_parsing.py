@@ -310,6 +310,19 @@ def test_genome_revision_is_read_from_git_files(workspace: Paths) -> None:
     assert genome_revision(workspace.genome) == "def456"
 
 
+def test_the_home_of_nobody_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a user without HOME and without an entry
+    monkeypatch.delenv("O_TUI_DATA_DIR", raising=False)
+    assert main(["status"]) == 2
+    monkeypatch.setenv("O_TUI_DATA_DIR", "~nobody-of-that-name")
+    assert main(["status"]) == 2
+    assert main(["status", "--data-dir", "~nobody-of-that-name/x"]) == 2
+    assert main(["validate", "~nobody-of-that-name", "--data-dir", "."]) == 2
+    first, *others = capsys.readouterr().err.splitlines()
+    assert f"uid {os.geteuid()} has no home folder here (set HOME" in first
+    assert len(others) == 3 and all("there is no home folder ~nobody-of-that-name" in line for line in others)
+
+
 @pytest.mark.parametrize("module", ["textual", "rich", "asyncio", "numpy", "pygit2", "zstandard", "tomlkit"])
 def test_importing_the_commands_costs_little(module: str) -> None:
     code = f"""

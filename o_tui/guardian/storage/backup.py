@@ -26,7 +26,7 @@ import zstandard
 from o_tui.guardian.storage import schema
 from o_tui.guardian.storage.database import Database
 from o_tui.guardian.storage.findings import QUARANTINE, sync_folder
-from o_tui.paths import Paths, open_foreign
+from o_tui.paths import Paths, named, open_foreign
 from o_tui.protocol.errors import CorruptError, NotFoundError, PeerError, RefusedError, UsageError
 
 FORMAT = 1
@@ -53,7 +53,7 @@ def write(paths: Paths, target: Path) -> dict[str, Any]:
     """
     if not paths.database.exists():
         raise NotFoundError(f"there is no workspace in {paths.data}")
-    target = target.expanduser().absolute()
+    target = named(target)
     if target.is_dir() or not target.parent.is_dir():
         raise UsageError(f"{target} is not a place for a file", hint="name a file in a folder that exists")
     if target.exists():
@@ -206,7 +206,7 @@ def _unpack(source: Path, folder: Path) -> dict[str, tuple[int, str]]:
     manifest: bytes | None = None
     try:
         with (
-            open_foreign(source.expanduser().absolute()) as file,
+            open_foreign(named(source)) as file,
             zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(file) as plain,
             tarfile.open(fileobj=plain, mode="r|") as tar,
         ):

@@ -17,6 +17,7 @@ from o_tui.guardian.storage.plan import Known, RecoveryPlan, Restored, needed, p
 from o_tui.guardian.storage.rows import CHECKPOINTS
 from o_tui.guardian.storage.vault_copies import Copies, read_sections
 from o_tui.guardian.storage.vault_files import Pending
+from o_tui.paths import named
 from o_tui.protocol import checkpoint
 from o_tui.protocol.errors import CorruptError, NotFoundError, OError, PeerError, RefusedError, UsageError
 
@@ -276,7 +277,7 @@ class Vault:
             UsageError, RefusedError: That is no place for a file, or it exists.
         """
         row = await self.get(id)
-        target = vault_files.named(path)
+        target = named(path)
         try:
             descriptor = await self._copies.open_whole(CHECKPOINTS.as_dict(await self._row(row["id"])))
         except OSError as error:
@@ -298,7 +299,7 @@ class Vault:
             NotFoundError, RefusedError: No such file; or a different checkpoint has its id.
             CorruptError: It is not a whole checkpoint of this version.
         """
-        source = vault_files.named(path)
+        source = named(path)
         header, descriptor = await asyncio.to_thread(vault_files.read_foreign, source)
         try:
             name = str(header.checkpoint_id)

@@ -224,11 +224,6 @@ def copy_to(descriptor: int, target: Path, *, overwrite: bool = False) -> None:
         os.close(out)
 
 
-def named(path: str) -> Path:
-    """The path that an operator wrote, made absolute."""
-    return Path(path).expanduser().absolute()
-
-
 def read_foreign(path: Path) -> tuple[Header, int]:
     """The header and a descriptor of a foreign file, every digest in it checked; raises OError."""
     with open_foreign(path) as file:

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from o_tui.paths import expanded, open_foreign
+from o_tui.protocol.errors import OError
+
 FILE_LIMIT_BYTES = 256 * 1024
 SHOWN = 8
 """Completions that are offered at once."""
@@ -121,16 +124,16 @@ def _files(head: str, last: str, folder: Path) -> list[Offer]:
     typed = last.removeprefix("@")
     base, _, start = typed.rpartition("/")
     prefix = f"{base}/" if base or typed.startswith("/") else ""
-    where = (folder / prefix).expanduser() if prefix else folder
     found: list[Offer] = []
     try:
+        where = folder / expanded(prefix)
         for entry in sorted(where.iterdir(), key=lambda path: (not path.is_dir(), path.name)):
             if entry.name.startswith(start) and (start.startswith(".") or not entry.name.startswith(".")):
                 name = entry.name + ("/" if entry.is_dir() else "")
                 found.append(Offer(f"{head} {mark}{prefix}{name}".lstrip(), f"{prefix}{name}"))
             if len(found) >= SHOWN:
                 break
-    except OSError:
+    except (OError, OSError, ValueError):  # while it is typed it may name anything
         return []
     return found
 
@@ -145,15 +148,19 @@ def read_file(name: str, folder: Path) -> str:
     Raises:
         FileUnusableError: It is not there, too large, or not text.
     """
-    path = (folder / Path(name.removeprefix("@")).expanduser()).resolve()
     try:
-        if path.stat().st_size > FILE_LIMIT_BYTES:
-            raise FileUnusableError(f"{name} is larger than {FILE_LIMIT_BYTES // 1024} KiB")
-        return path.read_text("utf-8")
+        with open_foreign(folder / expanded(name.removeprefix("@"))) as file:
+            read = file.read(FILE_LIMIT_BYTES + 1)
+    except (OError, OSError) as error:
+        raise FileUnusableError(str(error)) from error
+    except ValueError as error:
+        raise FileUnusableError(f"{name} is no file's name") from error
+    if len(read) > FILE_LIMIT_BYTES:
+        raise FileUnusableError(f"{name} is larger than {FILE_LIMIT_BYTES // 1024} KiB")
+    try:
+        return read.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise FileUnusableError(f"{name} is not text") from error
-    except OSError as error:
-        raise FileUnusableError(f"{name}: {error.strerror}") from error
 
 
 def with_files(text: str, folder: Path) -> str:
@@ -161,11 +168,19 @@ def with_files(text: str, folder: Path) -> str:
     attached = []
     for word in dict.fromkeys(word for word in text.split() if word.startswith("@") and len(word) > 1):
         name = word[1:].rstrip(".,;:!?")
-        if (folder / Path(name).expanduser()).is_file():
+        if _is_file(name, folder):
             attached.append(f"{name}:\n```\n{read_file(name, folder).rstrip()}\n```")
     return "\n\n".join([text, *attached])
 
 
 def looks_like_file(word: str, folder: Path) -> bool:
     """The word after a gene's name is a file and not the begin of a sentence."""
-    return word.startswith(("@", "/", "./", "../", "~")) or word.endswith(".py") or (folder / word).is_file()
+    return word.startswith(("@", "/", "./", "../", "~")) or word.endswith(".py") or _is_file(word, folder)
+
+
+def _is_file(word: str, folder: Path) -> bool:
+    """A word may be too long for a name, or begin with the home of nobody: then it is none."""
+    try:
+        return (folder / expanded(word)).is_file()
+    except (OError, OSError):
+        return False

@@ -8,6 +8,8 @@ from typing import ClassVar, Literal
 from textual.app import ComposeResult
 from textual.widgets import Input
 
+from o_tui.paths import named
+from o_tui.protocol.errors import UsageError
 from o_tui.ui.format import short, shown
 from o_tui.ui.screens.dialog import Dialog
 from o_tui.ui.text import Static, Text
@@ -52,9 +54,9 @@ def check_path(text: str, direction: Literal["export", "import"]) -> tuple[str, 
     if not text.strip():
         return "name a file", Path()
     try:
-        path = Path(text.strip()).expanduser().absolute()
-    except RuntimeError:
-        return "there is no such home folder", Path()
+        path = named(text.strip())
+    except UsageError as problem:
+        return str(problem), Path()
     name = shown(path.name, 60)
     if direction == "import":
         return ("" if path.is_file() else f"there is no file {name}"), path

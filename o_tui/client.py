@@ -344,7 +344,8 @@ def start_guardian(paths: Paths, wait_s: float = START_S) -> int:
             told = -1
         return _await_ready(ready, process, paths, wait_s)
     except OSError as error:
-        raise UnreachableError(f"the guardian could not be started: {error.strerror}") from error
+        where = "" if error.filename is None else f": {error.filename}"
+        raise UnreachableError(f"the guardian could not be started: {error.strerror}{where}") from error
     finally:
         os.close(ready)
         if told >= 0:

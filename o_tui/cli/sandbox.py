@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from o_tui.cli.command import SOURCE_LIMIT_BYTES, Command, Context, seconds
-from o_tui.paths import source_of
+from o_tui.paths import expanded, source_of
 from o_tui.protocol.errors import OError, PeerError, RefusedError
 from o_tui.protocol.verdict import Order, Profile, Verdict, encode, verdict_of
 
@@ -45,7 +45,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context) -> int:
     """Runs one file confined; 0 if it ended with 0 and nothing was refused."""
-    file: Path = context.args.file.expanduser()
+    file: Path = expanded(context.args.file)
     args = context.args
     source = source_of(file, SOURCE_LIMIT_BYTES, pipes=True)
     order = Order(name=str(file.absolute()), source=source, timeout_s=args.timeout, profile=args.profile)
@@ -150,7 +150,7 @@ def probe(context: Context) -> int:
     try:
         value = _native.probe()
     except OSError as error:
-        raise PeerError(f"the sandbox could not be tried: {error.strerror}") from error
+        raise PeerError(f"the sandbox could not be tried: {error.strerror or error}") from error
     if context.out.json:
         context.out.value(value)
     else:

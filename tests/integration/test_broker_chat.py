@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,16 @@ async def test_an_answer_streams_and_is_counted(broker: BrokerProcess, fake: Fak
     assert (body["model"], body["stream"], body["max_tokens"]) == ("fake-1", True, 9)
     assert body["stream_options"] == {"include_usage": True}
     assert body["tools"][0]["function"]["name"] == "t"
+
+
+@pytest.mark.parametrize("count", [10**30, -5, 1e308, "many", None])
+async def test_no_answer_is_lost_for_its_count_of_tokens(broker: BrokerProcess, fake: FakeServer, count: Any) -> None:
+    counted = delta() | {"choices": [], "usage": {"prompt_tokens": count, "completion_tokens": count}}
+    fake.say(stream(event(delta("words")), event(delta(finish="stop")), event(counted), event("[DONE]")))
+    broker.chat("c")
+    reply = await broker.end_of("c")
+    assert (reply.state, reply.data["text"]) == ("done", "words")
+    assert all(0 <= tokens <= 10**12 for tokens in reply.data["usage"].values())
 
 
 async def test_a_whole_conversation_goes_out_as_it_was(broker: BrokerProcess, fake: FakeServer) -> None:

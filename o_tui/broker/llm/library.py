@@ -27,6 +27,7 @@ CALL_S = 1800.0
 _MODELS = 1000
 _DIMENSIONS = 16_384
 _FLOAT32 = 3.4e38
+_TOKENS = 10**12
 T = TypeVar("T")
 
 
@@ -153,8 +154,8 @@ class LibraryModel:
             raise CallError(f"the connection to {place} was cut before the answer was complete", "cut", retryable=True)
         return Answer(
             tool_calls=[convert.call(part) for part in calls],
-            input_tokens=max(0, int(response.usage.input_tokens or 0)),
-            output_tokens=max(0, int(response.usage.output_tokens or 0)),
+            input_tokens=_tokens(response.usage.input_tokens),
+            output_tokens=_tokens(response.usage.output_tokens),
             model=str(response.model_name or ""),
             finish="tool_calls" if finish == "tool_call" else finish or "stop",
         )
@@ -218,7 +219,12 @@ def _embeddings(answer: Any, count: int) -> Embeddings:
         raise CallError("the endpoint sent embeddings of different sizes", "garbage")
     tokens = getattr(getattr(answer, "usage", None), "prompt_tokens", 0)
     model = str(getattr(answer, "model", "") or "")
-    return Embeddings(vectors=vectors, input_tokens=max(0, int(tokens or 0)), model=model)
+    return Embeddings(vectors=vectors, input_tokens=_tokens(tokens), model=model)
+
+
+def _tokens(count: Any) -> int:
+    """What an endpoint says that it counted, which may be anything: no answer is lost for it."""
+    return int(min(count, _TOKENS)) if isinstance(count, int | float) and count > 0 else 0
 
 
 def _vector(numbers: Any) -> bytes:

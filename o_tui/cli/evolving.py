@@ -174,7 +174,7 @@ COMMANDS = (
         "Hold everything: no change is tried or deployed until it is released, also after a restart.",
         hold,
         _hold,
-        examples=(("hold --reason 'a demo today'", "what runs stops at its next stage; rollback still works"),),
+        examples=(("hold --reason 'a demo today'", "what runs waits at its next stage; rollback still works"),),
         codes=(4, 5),
         keys=_HOLD,
     ),

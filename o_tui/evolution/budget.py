@@ -61,6 +61,11 @@ class Budget:
         """Adds what was spent already; `check` says whether more may be."""
         self.spent += cost
 
+    def rest(self, rested_s: float) -> None:
+        """For so long nothing was done: that is no time of its own."""
+        if self._began_s is not None:
+            self._began_s += rested_s
+
     def check(self, part: float = 1.0) -> None:
         """Raises BudgetSpentError where nothing more may be spent, or nothing of this part of it."""
         if self._began_s is None:

@@ -78,6 +78,8 @@ class Guardian:
         self.fatal: OError | None = None
         self.finished: list[Callable[[Ticket], None]] = []
         self._served = asyncio.Event()
+        self.looked_around = asyncio.Event()
+        """Set for a moment whenever something may be otherwise than before: a hold released, main another one."""
         self.metrics = Metrics()
         self.holding = Holding(stores.learning, self._held)
         self.perception = Perception(self._perceived)
@@ -342,14 +344,20 @@ class Guardian:
             self.event("storage", "dictionary", "info", "recorded effects are kept smaller from now on")
 
     def _held(self, text: str, row: dict[str, Any]) -> None:
+        self._wake()
         self.publish("telemetry", {"hold": row})
         self.event("evolution", "hold", "warning" if row["held"] else "info", text, row)
 
     def _found(self, finding: Finding) -> None:
         self.event("storage", finding.kind, finding.level, finding.text, finding.data)
 
+    def _wake(self) -> None:
+        self.looked_around.set()
+        self.looked_around.clear()
+
     async def _look_around(self) -> None:
         """What instances were refused, what views show, what main uses; and what has been seen, when there is time."""
+        self._wake()
         for instance in self._alive():
             self.listening.look_at(instance)
         if self.audience.followers:

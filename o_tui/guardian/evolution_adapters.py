@@ -152,3 +152,8 @@ class GuardianSurroundings:
         main = self._guardian.fleet.main
         # one that has just been forked has not said yet; every shadow is looked at again before it gets a candidate
         return UNCONFINED if main is not None and main.tier == "X" else ""
+
+    async def released(self) -> None:
+        """See the seam."""
+        while self.held():
+            await self._guardian.looked_around.wait()

@@ -51,7 +51,7 @@ async def _race(guardian: Guardian, place: Paths, count: int) -> tuple[str, Mapp
 
     book = Book(guardian.stores.evolutions, surroundings, settled)
     base = genome.head()
-    row = await book.add("race", "respond", "operators", "", base=base, metric="latency")
+    row = await book.add("race", "respond", "operators", "", {}, base=base, metric="latency")
     revisions = [
         genome.candidate(
             "respond", _source(number), base, "race", f"candidate {number}", number + 1, branch=f"race.{number}"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from o_tui import client
-from o_tui.guardian.evolving.evolution_book import SETTLED
+from o_tui.guardian.evolving.evolution_book import RUNNING, SETTLED
 from o_tui.paths import Paths, shipped
 from o_tui.protocol import messages
 from o_tui.protocol.errors import OError, RefusedError, UnreachableError
@@ -88,20 +88,36 @@ def place(workspace: Paths) -> Paths:
 
 
 @pytest.mark.parametrize("state", ["intent", "checkpoint", "generate", "validate", "shadow", "pending"])
-def test_killed_in_the_middle_it_ends_cleanly(place: Paths, state: str) -> None:
+def test_killed_in_the_middle_it_begins_anew_and_waits_for_an_operator(place: Paths, state: str) -> None:
     with guardian(place) as pid:
         instances = [row["pid"] for row in call(place, "status")["instances"]]
         kill_at(place, pid, state, "evolve", gene="recall", source=candidate(state))
     assert ended([pid, *instances])
     with guardian(place):
         (row,) = call(place, "history", limit=10)
-        assert row["state"] in ("failed", "pending")
-        assert row["state"] == "pending" or row["reason"].startswith("interrupted")
-        assert state != "pending" or row["state"] == "pending"
+        row = call(place, "evolution.wait", id=row["id"])
+        assert row["state"] == "pending", row["reason"]
         assert len(call(place, "genome.log")) == 1
         begun = call(place, "evolve", gene="recall", source=candidate("the next one"))
         assert call(place, "evolution.wait", id=begun["evolution"])["state"] in SETTLED
         assert "copper" in call(place, "say", text=QUESTIONS[1])["text"]
+
+
+def test_killed_under_a_hold_it_waits_for_the_release(place: Paths) -> None:
+    with guardian(place) as pid:
+        instances = [row["pid"] for row in call(place, "status")["instances"]]
+        asked = {"gene": "recall", "origin": "operators", "metric": "latency", "population": 2, "generations": 1}
+        begun = [call(place, "evolve", **asked) for _ in range(2)]
+        call(place, "hold", reason="a demo")
+        os.kill(pid, signal.SIGKILL)
+    assert ended([pid, *instances])
+    with guardian(place):
+        for each in begun:
+            assert call(place, "evolution.show", id=each["evolution"])["state"] in RUNNING
+        call(place, "release")
+        rows = [call(place, "evolution.wait", id=each["evolution"]) for each in begun]
+        assert {row["state"] for row in rows} <= {"pending", "rejected"}, [row["reason"] for row in rows]
+        assert all(row["generations"][0]["measured"] == 2 for row in rows)
 
 
 @pytest.mark.parametrize("looked", [2, 3, 6])

@@ -15,7 +15,7 @@ from o_tui.guardian.evolving.sourcing import size_of
 from o_tui.guardian.storage.evolution_rows import EvolutionRows
 from o_tui.protocol.errors import UsageError
 from tests.support import desk as desks
-from tests.support.desk import ANN, Desk, World, source
+from tests.support.desk import ANN, Desk, World, killed, source
 from tests.support.patience import PATIENCE_S
 
 database, seed, world, desk, read_only = desks.database, desks.seed, desks.world, desks.desk, desks.read_only
@@ -164,18 +164,6 @@ def test_the_usual_population_is_the_design_s() -> None:
 
 
 # --- a guardian's death
-
-
-async def killed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The guardian of a search ends where it is, and nothing of it is written any more."""
-    dead = desk.evolutions
-
-    async def nothing(*_more: Any, **_named: Any) -> None: ...
-
-    with monkeypatch.context() as patch:
-        patch.setattr(EvolutionRows, "update", nothing)
-        await dead.close()
-    desk.evolutions = desk.restarted()
 
 
 async def test_a_search_goes_on_behind_the_last_look(desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from o_tui.evolution.genome import Genome
 from o_tui.guardian import doctor
-from o_tui.guardian.evolving import deploying, elapsed, evolution_book
+from o_tui.guardian.evolving import deploying, elapsed, evolution_book, offload
 from o_tui.guardian.evolving.seams import Fault
 from o_tui.guardian.storage.evolution_rows import EvolutionRows
 from o_tui.paths import Paths
@@ -115,13 +115,84 @@ async def test_harm_is_undone_at_once_though_the_disk_takes_nothing_and_recorded
 
 
 @pytest.mark.parametrize("state", ["intent", "checkpoint", "generate", "validate", "shadow"])
-async def test_what_was_in_the_middle_has_failed(desk: Desk, world: World, state: str) -> None:
+async def test_what_was_in_the_middle_begins_anew_and_once_only(desk: Desk, world: World, state: str) -> None:
     row = await desk.evolve("fast")
-    await EvolutionRows(desk.database).update(row["id"], {"state": state})
+    rows = EvolutionRows(desk.database)
+    for ended in ("pending", "pending" if state == "intent" else "failed"):
+        await rows.update(row["id"], {"state": state})
+        after = desk.restarted()
+        await after.recover()
+        shown = await asyncio.wait_for(after.reports.wait(row["id"]), 20)
+        assert shown["state"] == ended, shown["reason"]
+    assert ended == "pending" or shown["reason"] == "interrupted: the guardian ended twice at the same place"
+    assert len(desk.genome.log()) == 1
+
+
+async def test_what_an_earlier_o_did_not_write_down_has_failed(desk: Desk) -> None:
+    row = await desk.evolve("fast")
+    rows = EvolutionRows(desk.database)
+    await rows.add({**row, "id": "eold", "state": "intent"})
     after = desk.restarted()
     await after.recover()
-    shown = await after.reports.show(row["id"])
-    assert shown["state"] == "failed" and shown["reason"].startswith("interrupted")
+    shown = await after.reports.show("eold")
+    assert (shown["state"], shown["reason"]) == ("failed", "interrupted: the guardian ended in the middle")
+
+
+async def test_what_waits_for_its_turn_waits_again_in_the_same_order(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def call(_job: str, asked: dict[str, Any]) -> Any:
+        made = {"source": source("fast"), "operator": "literals", "parents": ["0" * 40], "detail": "3 -> 4"}
+        return {"proposals": [made] * bool(asked["count"]), "state": {}}
+
+    monkeypatch.setattr(offload, "call", call)
+    bad = "# slow\nx = '\udcff'\n"
+    first = await desk.evolutions.evolve("recall", source("gate"))
+    second = await desk.evolutions.evolve("recall", origin="operators", metric="latency", population=1, generations=1)
+    third = await desk.evolutions.evolve("recall", bad.encode("utf-8", "surrogateescape"))
+    await world.at_gate.wait()
+    await desks.killed(desk, monkeypatch)
+    world.gate.set()
+    await desk.evolutions.recover()
+    ended = [
+        await asyncio.wait_for(desk.evolutions.reports.wait(each["evolution"]), 20) for each in (first, second, third)
+    ]
+    assert [row["state"] for row in ended] == ["pending", "pending", "rejected"], [row["reason"] for row in ended]
+    assert ended[1]["generations"][0]["measured"] == 1 and "not UTF-8" in ended[2]["reason"]
+    assert [row["decided_ns"] for row in ended] == sorted(row["decided_ns"] for row in ended)
+    told = [text.rpartition(", and ")[2] for _level, text in world.events if "by the guardian's end" in text]
+    assert told == ["begins anew", *["waits for its turn again"] * 2]
+
+
+async def test_an_edit_that_begins_anew_still_supersedes_what_was_edited(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = await desk.evolve("fast")
+    edit = await desk.evolutions.edit(row["id"], row["diff_sha256"], source("gate"), ANN)
+    await world.at_gate.wait()
+    await desks.killed(desk, monkeypatch)
+    world.gate.set()
+    await desk.evolutions.recover()
+    assert (await asyncio.wait_for(desk.evolutions.reports.wait(edit["evolution"]), 20))["state"] == "pending"
+    old = await asyncio.wait_for(until(desk, row["id"], "rejected"), 20)
+    assert old["reason"] == f"superseded by {edit['evolution']}, an edit of it"
+
+
+async def test_what_is_taken_up_under_a_hold_waits_until_it_is_released(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = await desk.evolutions.evolve("recall", source("gate"))
+    await world.at_gate.wait()
+    await desks.killed(desk, monkeypatch)
+    world.gate.set()
+    world.hold = "held by ann: a demo"
+    forked = len(world.forked)
+    await desk.evolutions.recover()
+    await asyncio.wait_for(world.held_back.wait(), 20)
+    assert (await desk.evolutions.reports.show(begun["evolution"]))["state"] == "intent"
+    assert len(world.forked) == forked and any("held by ann: a demo" in text for _level, text in world.events)
+    world.release()
+    assert (await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20))["state"] == "pending"
 
 
 async def test_what_waits_for_approval_still_waits(desk: Desk) -> None:
@@ -348,4 +419,27 @@ async def test_a_stop_in_the_middle_of_a_canary_leaves_it_to_the_next_guardian(d
     await after.recover()
     promoted = await asyncio.wait_for(after.reports.wait(row["id"]), PATIENCE_S)
     assert (promoted["state"], promoted["by"]) == ("promoted", "ann")
+    assert await desk.verdicts() == [("approved", row["id"])]
+
+
+async def test_an_approval_that_is_taken_up_under_a_hold_waits_and_is_kept(desk: Desk, world: World) -> None:
+    row = await desk.evolve("fast")
+    task = asyncio.create_task(desk.evolutions.approve(row["id"], row["diff_sha256"], ANN))
+    await world.road.serving.wait()
+    await desk.evolutions.close()
+    with pytest.raises(OError, match="goes on at its step with the next one"):
+        await task
+    world.hold = "held by ann: a demo"
+    for _ in range(2):
+        after = desk.restarted()
+        await after.recover()
+        await asyncio.wait_for(world.held_back.wait(), 20)
+        world.held_back.clear()
+        assert (await after.reports.show(row["id"]))["state"] == "deploying" and len(world.road.started) == 1
+        await after.close()
+    after = desk.restarted()
+    await after.recover()
+    world.release()
+    promoted = await asyncio.wait_for(after.reports.wait(row["id"]), 20)
+    assert (promoted["state"], promoted["by"]) == ("promoted", "ann"), promoted["reason"]
     assert await desk.verdicts() == [("approved", row["id"])]

@@ -246,7 +246,7 @@ async def test_a_frozen_gene_is_left_alone_and_a_viewer_sets_nothing(desk: Desk)
 # --- holds
 
 
-async def test_a_hold_outlives_the_guardian_and_stops_what_runs_at_its_next_stage(
+async def test_a_hold_outlives_the_guardian_and_what_runs_waits_at_its_next_stage(
     desk: Desk, world: World, learning: LearningRows
 ) -> None:
     holding = Holding(learning, lambda text, _row: world.events.append(("hold", text)))
@@ -255,8 +255,9 @@ async def test_a_hold_outlives_the_guardian_and_stops_what_runs_at_its_next_stag
     await holding.hold("a demo", ANN)
     world.hold = holding.why()
     world.gate.set()
-    row = await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), PATIENCE_S)
-    assert (row["state"], row["reason"]) == ("failed", "stopped before pending: held by ann: a demo")
+    await asyncio.wait_for(world.held_back.wait(), PATIENCE_S)
+    assert (await desk.evolutions.reports.show(begun["evolution"]))["state"] == "shadow"
+    assert any("waits before pending: held by ann: a demo" in text for _level, text in world.events)
     after = Holding(learning, lambda _text, _row: None)
     await after.load()
     assert after.why() == "held by ann: a demo" and after.row()["held"]
@@ -268,6 +269,8 @@ async def test_a_hold_outlives_the_guardian_and_stops_what_runs_at_its_next_stag
     assert not (await after.release(ANN))["held"] and after.why() == ""
     with pytest.raises(RefusedError, match="nothing is held"):
         await after.release(ANN)
+    world.release()
+    assert (await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20))["state"] == "pending"
 
 
 # --- a part of a candidate
@@ -387,6 +390,8 @@ async def test_the_gene_chooses_and_where_it_fails_the_built_in_strategy_does(
 
 async def test_an_evolution_that_was_interrupted_teaches_nothing(desk: Desk, learning: LearningRows) -> None:
     row = await desk.evolve("fast")
-    await EvolutionRows(desk.database).update(row["id"], {"state": "shadow"})
+    rows = EvolutionRows(desk.database)
+    await rows.update(row["id"], {"state": "shadow", "resumed": [0]})
     await desk.restarted().recover()
+    assert (await desk.evolutions.reports.show(row["id"]))["state"] == "failed"
     assert [each["outcome"] for each in await learning.outcomes()] == ["pending"]

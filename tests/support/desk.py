@@ -120,6 +120,8 @@ class World:
     restored: list[str] = field(default_factory=list)
     road: Road = field(default_factory=Road)
     hold: str = ""
+    held_back: asyncio.Event = field(default_factory=asyncio.Event)
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
     model_name: str = "scripted"
     die_at: str = ""
     verify_gate: asyncio.Event | None = None
@@ -175,6 +177,14 @@ class World:
 
     def held(self) -> str:
         return self.hold
+
+    async def released(self) -> None:
+        self.held_back.set()
+        await self.let_go.wait()
+
+    def release(self) -> None:
+        self.hold = ""
+        self.let_go.set()
 
     def _maybe_die(self, place: str) -> None:
         if self.die_at == place:
@@ -266,3 +276,16 @@ async def desk(database: Database, tmp_path: Path, seed: Path, world: World) -> 
     yield desk
     for evolutions in desk.every:
         await evolutions.close()
+
+
+async def killed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guardian ends where it is, and nothing of it is written any more."""
+    dead = desk.evolutions
+
+    async def nothing(*_more: Any, **_named: Any) -> None: ...
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EvolutionRows, "update", nothing)
+        await dead.close()
+    desk.world.working = None
+    desk.evolutions = desk.restarted()

@@ -84,7 +84,7 @@ class Tried:
 
 
 Stage = Callable[..., Awaitable[None]]
-"""The row's next stage begins, with further keys of it; raises HeldError."""
+"""The row's next stage begins, with further keys of it, once nothing holds."""
 
 
 class CandidatePipeline:

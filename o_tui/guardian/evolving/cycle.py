@@ -8,6 +8,7 @@ population only the best that generations of it have left are raced (generations
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -23,17 +24,12 @@ from o_tui.guardian.evolving.generations import Generations
 from o_tui.guardian.evolving.measuring import Measured, Measuring
 from o_tui.guardian.evolving.seams import Checkpoints, GenomeLoadError, Surroundings
 from o_tui.guardian.storage.attack_rows import AttackRows
-from o_tui.protocol.errors import OError
 
 ROUND = 8
 """Candidates that are made before the first of them is measured."""
 RACE_SHARE = 0.25
 RACE_LEAST = 12
 """Pairs of a race: this share of the pairs of a measurement, and no fewer."""
-
-
-class HeldError(OError):
-    """It was stopped before its next stage."""
 
 
 class Cycle:
@@ -64,7 +60,7 @@ class Cycle:
         Raises:
             RejectedError: No candidate was good enough.
             BudgetSpentError: The budget ended first.
-            OError: Something that it needs does not work, or it was held.
+            OError: Something that it needs does not work.
         """
         if not row["generations"]:
             await self._begin(row)
@@ -85,10 +81,19 @@ class Cycle:
         await self._stage(row, "generate", base=base, next_version=versions.bump(version, "minor"))
 
     async def _stage(self, row: dict[str, Any], state: str, **more: Any) -> None:
-        """The next stage begins, unless everything is held."""
-        if held := self._surroundings.held():
-            raise HeldError(f"stopped before {state}: {held}")
+        """The next stage begins, once nothing holds."""
+        await self.unheld(row, f"before {state}")
         await self._book.change(row, state=state, **more)
+
+    async def unheld(self, row: dict[str, Any], where: str) -> float:
+        """Waits until nothing holds; returns for how many seconds it did."""
+        if not (held := self._surroundings.held()):
+            return 0.0
+        began_s = time.monotonic()
+        text = f"{row['id']} ({row['gene']}) waits {where}: {held}"
+        self._surroundings.event("info", text, {key: row[key] for key in ("id", "gene", "state", "verdict")})
+        await self._surroundings.released()
+        return time.monotonic() - began_s
 
 
 class _One:
@@ -225,7 +230,8 @@ class _One:
     # --- deciding
 
     async def _stage(self, state: str, **more: Any) -> None:
-        await self._cycle._stage(self._row, state, **more)
+        self._job.budget.rest(await self._cycle.unheld(self._row, f"before {state}"))
+        await self._book.change(self._row, state=state, **more)
 
     async def _choose(self, found: Tried) -> None:
         """The row is about this candidate from now on; what it can do at most is read from it."""

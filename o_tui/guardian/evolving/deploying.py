@@ -309,12 +309,26 @@ class Deploying:
         return True
 
     async def _finish(self, row: dict[str, Any]) -> None:
-        self._event("warning", f"the deployment of {row['id']} was interrupted and goes on", row)
+        text = f"the deployment of {row['id']} was interrupted and goes on"
+        if (held := self._surroundings.held()) and not await asyncio.to_thread(self._genome.deployed, row["id"]):
+            self._event("warning", f"{text} when that is possible: {held}", row)
+            if not await self._released():
+                return
+        else:
+            self._event("warning", text, row)
         async with self._lock:
             try:
                 await self._deploy(row)
             except OError:
                 return  # undone, and told
+
+    async def _released(self) -> bool:
+        """Whether what held has ended before the guardian."""
+        waits = [asyncio.ensure_future(each) for each in (self._surroundings.released(), self._closing.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for each in waits:
+            each.cancel()
+        return not self._closing.is_set()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

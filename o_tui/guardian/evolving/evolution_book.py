@@ -23,6 +23,8 @@ AGAIN_S = 2.0
 _HEAVY = ("diff",)
 LOOKED = "looked"
 """The verdict of a first look."""
+ASKED = "asked"
+"""Not a verdict: what an evolution was asked for, for a guardian that has to begin it anew."""
 
 EMPTY: dict[str, Any] = {
     "hypothesis": "",
@@ -69,8 +71,11 @@ class Book:
         self._late: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
         self._catching_up: asyncio.Task[None] | None = None
 
-    async def add(self, evolution: str, gene: str, origin: str, goal: str, **more: Any) -> dict[str, Any]:
-        """A new row in state `intent`; `more` are keys that are not empty."""
+    async def add(
+        self, evolution: str, gene: str, origin: str, goal: str, asked: Mapping[str, Any], **more: Any
+    ) -> dict[str, Any]:
+        """A new row in state `intent`; `asked` is what `asked` gives back, `more` are keys that are not empty."""
+        await self._rows.add_decision(evolution, ASKED, asked)  # before the row: whoever finds that finds this
         row = {"id": evolution, "gene": gene, "origin": origin, "goal": goal, **copy.deepcopy(EMPTY)}
         row |= {"time_ns": time.time_ns(), **more}
         await self._rows.add(row)
@@ -147,6 +152,11 @@ class Book:
     async def looked(self, row: Mapping[str, Any], revision: str, figures: Mapping[str, Any]) -> None:
         """What a first look at a candidate of a population showed; the last such row of a candidate counts."""
         await self._rows.add_decision(row["id"], LOOKED, {"revision": revision, **figures})
+
+    async def asked(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What `add` was told of it; None: an earlier O did not write that down."""
+        found = [each["data"] for each in await self._rows.decisions(row["id"]) if each["verdict"] == ASKED]
+        return found[0] if found else None
 
     async def population(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """By revision: the candidates of a row, as `candidate` kept them, and the figures of those looked at."""

@@ -1,7 +1,7 @@
 """The guardian's evolutions: what can be asked of them, and who waits for what. One runs after the other (cycle.py).
 
-Everything here can be interrupted: what was approved is finished (deploying.py), a population goes on (resuming.py),
-what else was in the middle ends as failed.
+Everything here can be interrupted: what was approved is finished (deploying.py), what else was in the middle goes on,
+or begins anew (resuming.py).
 """
 
 from __future__ import annotations
@@ -119,6 +119,7 @@ class Evolutions:
             surroundings=surroundings,
         )
         self._turn = asyncio.Lock()
+        self._taken_up: set[str] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._superseding: set[asyncio.Task[None]] = set()
         self._acting: set[asyncio.Task[dict[str, Any]]] = set()
@@ -180,9 +181,18 @@ class Evolutions:
         budget: Budget | None = None,
         *,
         size: Size = USUAL,
+        supersedes: str = "",
+        operator: Operator | None = None,
         **more: Any,
     ) -> dict[str, Any]:
-        """`evolve` for the guardian itself; `more` are further keys of the row. Raises the same."""
+        """`evolve` for the guardian itself. Raises the same.
+
+        Args:
+            gene, text, origin, goal, budget, size: What is asked for.
+            supersedes: What `operator` wants to be rejected, once the new one waits for a decision.
+            operator: See there.
+            more: Further keys of the row.
+        """
         gene_path(gene)
         if held := self._surroundings.held():
             raise RefusedError(f"nothing is evolved just now: {held}")
@@ -192,15 +202,17 @@ class Evolutions:
         if len(self._tasks) >= MAX_WAITING:
             raise RefusedError(f"{MAX_WAITING} evolutions are running or waiting already")
         budget = budget or budget_of({}, self.settings)
+        asked = resuming.Asked.of(text, size, supersedes, operator)
         row = await self._book.add(
             f"e{secrets.token_hex(4)}",
             gene,
             origin,
             goal,
+            asked.row(),
             **{"policy": policy.policy, "budget": budget.row(), "source": {"origin": origin}} | more,
         )
         self._event("info", f"an evolution of {gene} begins ({row['id']}): {goal or _given(origin)}", row)
-        self._follow(row["id"], self._run(row, text, size, budget))
+        self._begun(row, asked, budget)
         return {"evolution": row["id"]}
 
     async def accept_part(
@@ -225,12 +237,8 @@ class Evolutions:
         row = await partial.edited(self._book, self._genome, id, digest, text, operator)
         origin = {"origin": "edit", "operator": "", "parents": [row["revision"][:12]]}
         goal, hypothesis = row["goal"] or f"{row['id']}, edited", f"{row['id']}, edited by {operator.name}"
-        begun = await self.begin(row["gene"], text, "edit", goal, hypothesis=hypothesis, source=origin)
-        new = begun["evolution"]
-        task = asyncio.create_task(self._supersede(row["id"], new, operator), name=f"evolution {new} supersedes")
-        self._superseding.add(task)
-        task.add_done_callback(self._superseding.discard)
-        return begun
+        more: dict[str, Any] = {"hypothesis": hypothesis, "source": origin}
+        return await self.begin(row["gene"], text, "edit", goal, supersedes=row["id"], operator=operator, **more)
 
     async def measure_again(self, id: str, digest: str, operator: Operator) -> dict[str, Any]:
         """Another shadow run of what waits: {evolution, again}; its evidence replaces the old one. See second_run.py.
@@ -282,7 +290,7 @@ class Evolutions:
         return bool(self._tasks)
 
     async def recover(self) -> None:
-        """At the start: what was approved is finished or undone, a population goes on, what else ran has failed.
+        """At the start: what was approved is finished or undone, what else ran goes on or has failed.
 
         What cannot be recovered is told and stays as it is: the guardian starts all the same.
         """
@@ -306,17 +314,20 @@ class Evolutions:
     async def _take_up(self) -> None:
         """What another guardian's end has interrupted goes on, waits as before, or has failed."""
         head = await asyncio.to_thread(self._genome.head)
-        for row in await self._book.page(1_000, RUNNING):
+        for row in reversed(await self._book.page(1_000, RUNNING)):  # the oldest is the first whose turn it is
             told = f"{row['id']} ({row['gene']}) was interrupted by the guardian's end"
             if row.get("again") and row["state"] == "shadow":
                 await second_run.put_back(self._book, row, "the guardian ended in the middle")
-            elif why := resuming.why_not(row, head):
+                continue
+            asked = await resuming.asked(self._book, row)
+            why = resuming.why_not(row, head) if asked is not None else "the guardian ended in the middle"
+            if asked is None or why:
                 await self._book.change(row, state="failed", reason=f"interrupted: {why}")
                 self._event("warning", told, row)
-            else:
-                await resuming.note(self._book, row)
-                self._event("warning", f"{told}, and goes on", row)
-                self._follow(row["id"], self._run(row, "", *resuming.asked(row)))
+                continue
+            self._event("warning", f"{told}, and {await resuming.note(self._book, row)}", row)
+            self._taken_up.add(row["id"])
+            self._begun(row, asked, Budget.of_row(row["budget"]))
 
     async def _act(self, doing: Any) -> dict[str, Any]:
         """Does it whether or not the view that asked for it is still there."""
@@ -329,6 +340,14 @@ class Evolutions:
         self._acting.discard(task)
         if not task.cancelled():
             task.exception()  # seen: who asked may have gone; the rows and events say how it went
+
+    def _begun(self, row: dict[str, Any], asked: resuming.Asked, budget: Budget) -> None:
+        self._follow(row["id"], self._run(row, asked.text, asked.size, budget))
+        if asked.operator is not None:
+            superseding = self._supersede(asked.supersedes, row["id"], asked.operator)
+            task = asyncio.create_task(superseding, name=f"evolution {row['id']} supersedes")
+            self._superseding.add(task)
+            task.add_done_callback(self._superseding.discard)
 
     def _follow(self, evolution: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=f"evolution {evolution}")
@@ -346,6 +365,7 @@ class Evolutions:
     async def _run(self, row: dict[str, Any], source: str | bytes, size: Size, budget: Budget) -> None:
         try:
             async with self._turn:
+                await self._cycle.unheld(row, "for its turn")
                 job = await self._sourcing.job(row, source, size, budget)
                 try:
                     await self._cycle.run(row, job, self.settings, lambda: self._sourcing.keep(row, job))
@@ -361,7 +381,7 @@ class Evolutions:
         except asyncio.CancelledError as error:
             reason = str(error.args[0]) if error.args else "it was stopped"
             if row["state"] in RUNNING:  # what waits for an operator already goes on waiting
-                left = row["resumed"] and reason == STOPPED
+                left = row["id"] in self._taken_up and reason == STOPPED
                 ending = resuming.leave(self._book, row) if left else self._end(row, "failed", f"interrupted: {reason}")
                 await asyncio.shield(ending)
             raise

@@ -69,7 +69,7 @@ class Generations:
 
         Raises:
             RejectedError: None is better than main's code.
-            OError: Something that it needs does not work, or it was held.
+            OError: Something that it needs does not work.
         """
         count = math.ceil(self._job.wanted / self._job.population)
         self._pipeline.part = PART

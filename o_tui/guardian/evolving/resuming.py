@@ -1,8 +1,9 @@
-"""A search over generations that a guardian's death has interrupted goes on with the next guardian.
+"""An evolution that a guardian's death has interrupted goes on with the next guardian.
 
-Each look at a candidate is a durable row, and each candidate a commit: together they are the population. What was under
-way at the death is lost: a look is made again, a race and a proof begin anew. Only validation by reading is believed;
-who is to be raced passes all of it again.
+One that waited for its turn waits again. Of a search over generations each look at a candidate is a durable row, and
+each candidate a commit: together they are the population, and it goes on behind the last look. What else was under way
+is lost, and begins anew: a race, a proof, one candidate alone. Only validation by reading is believed; who is to be
+raced passes all of it again.
 """
 
 from __future__ import annotations
@@ -13,13 +14,76 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from o_tui.evolution.budget import Budget
+import msgspec
+
 from o_tui.evolution.candidates import Candidate, Source
 from o_tui.evolution.genome import Genome
 from o_tui.guardian.evolving.candidate_pipeline import Tried
 from o_tui.guardian.evolving.diffing import diff_of
-from o_tui.guardian.evolving.evolution_book import Book
+from o_tui.guardian.evolving.evolution_book import EMPTY, Book
+from o_tui.guardian.evolving.seams import Operator
 from o_tui.guardian.evolving.sourcing import Size
+
+WAITING = "intent"
+"""The state of one that waits for its turn."""
+_MADE = (
+    *("base", "revision", "reason", "diff", "diff_sha256", "evidence", "evidence_sha256", "verdict", "risk"),
+    *("stages", "checkpoint_id", "next_version", "race", "generations"),
+)
+"""Of a row: what came of an evolution so far."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What an evolution was asked for, beside what its row says.
+
+    Attributes:
+        source: The candidate, where it was given.
+        wanted, population: As in `Size`.
+        supersedes: The evolution that is rejected once this one waits for an operator; empty: none.
+        operator: Who wants that.
+    """
+
+    source: bytes
+    wanted: int
+    population: int
+    supersedes: str = ""
+    operator: Operator | None = None
+
+    @classmethod
+    def of(cls, source: str | bytes, size: Size, supersedes: str = "", operator: Operator | None = None) -> Asked:
+        """What is asked for now."""
+        content = source.encode("utf-8", "surrogateescape") if isinstance(source, str) else source
+        return cls(
+            source=content,
+            wanted=size.wanted,
+            population=size.population,
+            supersedes=supersedes,
+            operator=operator,
+        )
+
+    def row(self) -> dict[str, Any]:
+        """Plain data."""
+        plain: dict[str, Any] = msgspec.to_builtins(self, builtin_types=(bytes,))
+        return plain
+
+    @property
+    def size(self) -> Size:
+        """How many candidates."""
+        return Size(self.wanted, self.population)
+
+    @property
+    def text(self) -> str | bytes:
+        """The candidate; bytes where it is no text."""
+        try:
+            return self.source.decode()
+        except UnicodeDecodeError:
+            return self.source
+
+
+async def asked(book: Book, row: Mapping[str, Any]) -> Asked | None:
+    """What a row was asked for; None: that was not written down."""
+    found = await book.asked(row)
+    return None if found is None else msgspec.convert(found, Asked)
 
 
 def why_not(row: Mapping[str, Any], head: str) -> str:
@@ -27,29 +91,28 @@ def why_not(row: Mapping[str, Any], head: str) -> str:
 
     One that was taken up and has come no further since is not taken up again: it may be what ends the guardian.
     """
-    if not row.get("generations"):
-        return "the guardian ended in the middle"
-    if row["base"] != head:
+    if _looks(row) and row["base"] != head:
         return "the guardian ended in the middle, and the genome has moved on since"
-    if row.get("resumed", [])[-1:] == [_looks(row)]:
+    if row["state"] != WAITING and row.get("resumed", [])[-1:] == [_looks(row)]:
         return "the guardian ended twice at the same place"
     return ""
 
 
-async def note(book: Book, row: dict[str, Any]) -> None:
-    """It is taken up: where it was is kept, and what comes after the generations begins anew."""
-    await book.change(row, state="generate", race=[], resumed=[*row.get("resumed", []), _looks(row)])
+async def note(book: Book, row: dict[str, Any]) -> str:
+    """It is taken up, and where it was is kept; returns what becomes of it, in words."""
+    if row["state"] == WAITING:
+        return "waits for its turn again"
+    resumed = [*row.get("resumed", []), _looks(row)]
+    if _looks(row):
+        await book.change(row, state="generate", race=[], resumed=resumed)
+        return "goes on"
+    await book.change(row, **{key: EMPTY[key] for key in _MADE}, state=WAITING, resumed=resumed)
+    return "begins anew"
 
 
 async def leave(book: Book, row: dict[str, Any]) -> None:
     """A guardian that had taken it up is stopped in good order: the next one takes it up, wherever it is."""
     await book.change(row, resumed=row["resumed"][:-1])
-
-
-def asked(row: Mapping[str, Any]) -> tuple[Size, Budget]:
-    """How many candidates it is to make, and what it may cost, with what was spent."""
-    last = row["generations"][-1]
-    return Size(last["size"] * last["of"], last["size"]), Budget.of_row(row["budget"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,3 +277,6 @@ class Surroundings(Protocol):
 
     def held(self) -> str:
         """Why nothing may be evolved just now (storage is read-only, ...); empty: nothing holds."""
+
+    async def released(self) -> None:
+        """Waits until nothing holds."""

@@ -19,6 +19,7 @@ from o_tui.evolution.candidates import Target
 from o_tui.evolution.genome import Genome
 from o_tui.guardian.evolving import finals, offload, resuming
 from o_tui.guardian.evolving.candidate_pipeline import CandidatePipeline, Job, RejectedError, Tried, text_of
+from o_tui.guardian.evolving.diffing import diff_of
 from o_tui.guardian.evolving.evolution_book import Book
 from o_tui.guardian.evolving.generations import Generations
 from o_tui.guardian.evolving.measuring import Measured, Measuring
@@ -237,6 +238,8 @@ class _One:
         """The row is about this candidate from now on; what it can do at most is read from it."""
         after = text_of(found.candidate.source)
         risk = await offload.risk_of(self._target.source, after)
+        if "diff" not in found.found:  # an earlier guardian made it
+            found.found = {**found.found, "diff": await diff_of(self._genome, self._row["base"], found.revision)}
         await self._book.change(self._row, **found.found, risk=risk)
         if self._job.wanted > 1:
             await asyncio.to_thread(self._genome.choose, self._row["id"], found.revision)

@@ -19,7 +19,6 @@ import msgspec
 from o_tui.evolution.candidates import Candidate, Source
 from o_tui.evolution.genome import Genome
 from o_tui.guardian.evolving.candidate_pipeline import Tried
-from o_tui.guardian.evolving.diffing import diff_of
 from o_tui.guardian.evolving.evolution_book import EMPTY, Book
 from o_tui.guardian.evolving.seams import Operator
 from o_tui.guardian.evolving.sourcing import Size
@@ -133,23 +132,21 @@ class Known:
 async def known(book: Book, genome: Genome, row: Mapping[str, Any], source: Source) -> Known:
     """What is known of an interrupted one; `source` stands for those that have made its members."""
     made, looks = await book.population(row)
-    members = [await _tried(genome, row, made[revision], figures, source) for revision, figures in looks.items()]
+    texts = await asyncio.to_thread(lambda: [genome.source(revision, row["gene"]) for revision in looks])
+    members = [
+        _tried(text, made[revision], figures, source)
+        for text, (revision, figures) in zip(texts, looks.items(), strict=True)
+    ]
     return Known(members, list(looks.values()), len(made))
 
 
-async def _tried(
-    genome: Genome, row: Mapping[str, Any], made: Mapping[str, Any], figures: Mapping[str, Any], source: Source
-) -> Tried:
-    revision = str(figures["revision"])
-    text = await asyncio.to_thread(genome.source, revision, row["gene"])
-    told = made["source"]
+def _tried(text: str, made: Mapping[str, Any], figures: Mapping[str, Any], source: Source) -> Tried:
+    told, revision = made["source"], str(figures["revision"])
     candidate = Candidate(
         text, told["origin"], told["operator"], tuple(told["parents"]), told["prompt_sha256"], detail=told["detail"]
     )
     score = -math.inf if figures["score"] is None else float(figures["score"])
     found = {"source": told, "revision": revision, "diff_sha256": made["diff_sha256"]}
-    if score > 0:  # it may become what the evolution is about
-        found["diff"] = await diff_of(genome, row["base"], revision)
     return Tried(candidate, source, revision, found, valid=False, score=score)
 
 

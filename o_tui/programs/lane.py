@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import select
@@ -45,10 +46,13 @@ class Lane:
         self._words = words
         self._asked: dict[int, Order] = {}
         self._deaths = 0
+        self.serves = False
         self.depth = Ready().depth
         self._spawn()
 
     def _spawn(self) -> None:
+        self.serves = False
+        self._heard_s = time.monotonic()
         self._sock, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -62,7 +66,8 @@ class Lane:
                 cwd="/",
                 start_new_session=True,
             )
-        orders.send(self._sock, self._setup)
+        with contextlib.suppress(EndedError):  # seen by whoever waits for it
+            orders.send(self._sock, self._setup)
 
     @property
     def pid(self) -> int:
@@ -73,6 +78,17 @@ class Lane:
     def waiting(self) -> int:
         """Orders without an answer."""
         return len(self._asked)
+
+    @property
+    def due(self) -> float:
+        """By when it must have said something (monotonic, s): else it is frozen."""
+        if not self.serves:
+            return self._heard_s + self._start_s
+        return self._heard_s + self._start_s + self._setup.settings.timeout_s if self._asked else math.inf
+
+    @property
+    def _start_s(self) -> float:
+        return START_S + self._setup.settings.timeout_s
 
     def fileno(self) -> int:
         """For `select`: an answer is there."""
@@ -85,40 +101,58 @@ class Lane:
             OError: It cannot be (`refusal`); says why.
             PeerError: The server does not start.
         """
-        limit_s = START_S + self._setup.settings.timeout_s
-        left_s = over - time.monotonic()
-        if not select.select([self._sock], [], [], max(0.0, min(limit_s, left_s)))[0]:
-            if left_s < limit_s:
+        if not self._speaks(min(over, self.due)):
+            if over <= self.due:
                 return False
-            raise PeerError(f"the process that runs programs did not start within {limit_s:g} s")
+            raise PeerError(f"the process that runs programs did not start within {self._start_s:g} s")
         try:
-            ready, _ = orders.receive(self._sock, Ready)
+            self._begin()
         except EndedError as error:
             raise PeerError(f"the process that runs programs did not start: {error}") from error
+        return True
+
+    def _begin(self) -> None:
+        """The server is ready, and is given what was asked for by now."""
+        ready, _ = orders.receive(self._sock, Ready)
         if ready.error:
             raise self.refusal(ready.error)
-        self.depth = ready.depth
-        return True
+        self.depth, self.serves, self._heard_s = ready.depth, True, time.monotonic()
+        for order in self._asked.values():
+            orders.send(self._sock, order)
+
+    def _speaks(self, until: float) -> bool:
+        left_s = None if until == math.inf else max(0.0, until - time.monotonic())
+        return bool(select.select([self._sock], [], [], left_s)[0])
 
     def submit(self, order: Order) -> None:
         """Asks for an evaluation; what was asked before comes first."""
+        if self.serves and not self._asked:
+            self._heard_s = time.monotonic()
         self._asked[order.number] = order
-        try:
-            orders.send(self._sock, order)
-        except EndedError:
-            pass  # `answer` sees it
+        if self.serves:
+            with contextlib.suppress(EndedError):  # `answer` sees it
+                orders.send(self._sock, order)
 
     def answer(self) -> Answer | None:
-        """Takes the next answer; None: none yet; where the server had died, a new one begins with what was asked for.
+        """Takes what the server says next, and waits for it; None: it is no answer.
+
+        Where the server has died, or is frozen, a new one is started: it gets what was asked for once it is ready.
 
         Raises:
+            OError: The new one does not load the evaluator (`refusal`).
             PeerError: It dies again and again.
         """
+        if not self._speaks(self.due):
+            self._process.kill()  # the socket's end is seen at once
         try:
+            if not self.serves:
+                self._begin()
+                return None
             found = self._receive()
         except EndedError as error:
             self._again(error)
             return None
+        self._heard_s = time.monotonic()
         if found is not None:
             self._deaths = 0
             self._asked.pop(found.number, None)
@@ -133,9 +167,6 @@ class Lane:
             raise PeerError(f"the process that runs programs has died {self._deaths} times: {error}")
         self.close()
         self._spawn()
-        self.ready()
-        for order in self._asked.values():
-            orders.send(self._sock, order)
 
     def close(self) -> None:
         """Ends the server, which ends all of its own; it is killed if it does not."""

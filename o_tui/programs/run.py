@@ -140,7 +140,7 @@ class Run:
             self.store.set(reason=NOTHING if self.search.exhausted and self.done < self.plan.budget else "")
             if self.writer is not None:
                 self.writer.close()
-            self._measure_again()
+            self._measure_again(over)
 
     # --- beginning
 
@@ -219,11 +219,11 @@ class Run:
     # --- answers in
 
     def _collect(self, over: float) -> None:
-        now = time.monotonic()
-        due = min(over, self._fresh_since + COMMIT_S if self._fresh else math.inf)
-        wait_s = None if due == math.inf else max(0.0, due - now)
-        for lane in select.select(self._lanes, [], [], wait_s)[0] if self._flying else []:
-            answer = lane.answer()
+        due = min(over, self._fresh_since + COMMIT_S if self._fresh else math.inf, *(lane.due for lane in self._lanes))
+        wait_s = None if due == math.inf else max(0.0, due - time.monotonic())
+        speaking = select.select(self._lanes, [], [], wait_s)[0] if self._flying else []
+        for lane in self._lanes:
+            answer = lane.answer() if lane in speaking or lane.due <= time.monotonic() else None
             if answer is not None and answer.number in self._flying:
                 self._finished(self._flying.pop(answer.number), answer.result, answer)
         full = len(self._fresh) >= COMMIT_ROWS or not self._flying
@@ -294,11 +294,15 @@ class Run:
 
     # --- the champion
 
-    def _measure_again(self) -> None:
+    def _measure_again(self, over: float) -> None:
         """The best one, on seeds that no candidate has seen; if it fails there, the next one.
 
-        The program as it was is measured on the same seeds: only that is a fair comparison.
+        The program as it was is measured on the same seeds: only that is a fair comparison. Who lost his evaluator, and
+        has not loaded it again when time is over, is not waited for.
         """
+        if not any(lane.serves or lane.ready(over) for lane in self._lanes):
+            self.store.set(unloaded=True)
+            return
         found = None
         for member in self.search.best(ELITES):
             held = self._held(member)
@@ -320,7 +324,7 @@ class Run:
 
     def _once_more(self, member: Scored, turn: int) -> float | None:
         seed = _seed(self.plan.seed, turn)
-        lane = min(self._lanes, key=lambda each: each.waiting)
+        lane = min(self._lanes, key=lambda each: (not each.serves, each.waiting))
         lane.submit(Order(number=-turn, source=member.source.encode(), seed=seed))
         answer = None
         while answer is None or answer.number != -turn:  # what still flew comes first

@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 
 from o_tui.evolution.population import AGAIN
 from o_tui.evolution.portfolio import Proposal, Scored
+from o_tui.programs import lane as lanes
 from o_tui.programs import outcome, starting
 from o_tui.programs.starting import digest as digest_of
 from o_tui.programs.store import Store
@@ -447,6 +449,59 @@ def test_the_time_of_a_run_bounds_the_load_of_its_evaluator(folder: Path) -> Non
     assert time.monotonic() - began < PATIENCE_S
     assert last["outcome"] == "failed" and "time was over before the evaluator was loaded" in last["reason"]
     assert not [each for each in Path("/proc").glob("[0-9]*/cmdline") if str(folder).encode() in _read(each)]
+
+
+@pytest.mark.parametrize("dead", [1, 2])
+def test_the_time_of_a_run_bounds_a_load_after_the_death_of_its_server_too(folder: Path, dead: int) -> None:
+    """The evaluator hangs when it is loaded again; one server that is left measures the champion."""
+    program, evaluator = files(folder / "p")
+    hang = "import os, time\n\nif os.path.exists(os.path.dirname(__file__) + '/hang'):\n    time.sleep(50)\n"
+    evaluator.write_text(f"{hang}\n{evaluator.read_text()}")
+    asked = command(folder, program, evaluator, "--budget", "100000", "--time", "8")
+    began = time.monotonic()
+    with subprocess.Popen(asked, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(4)]
+        (folder / "p" / "hang").touch()
+        servers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        for server in servers[:dead]:
+            os.kill(int(server), signal.SIGKILL)
+        lines += process.stdout.readlines()
+    assert time.monotonic() - began < 40
+    last = json.loads(lines[-1])
+    assert last["evaluations"] > 3 and last["failed"] < last["evaluations"]
+    if dead == 1:
+        assert last["outcome"] in ("improved", "no_improvement")
+    else:
+        assert last["outcome"] == "failed" and "time was over before the evaluator was loaded" in last["reason"]
+        (folder / "p" / "hang").unlink()
+        more = evolve(folder, "--resume", last["evolution"], "--time", "1")[-1]
+        assert more["outcome"] in ("improved", "no_improvement")
+
+
+def test_a_server_that_is_frozen_is_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, evaluator = files(folder / "p")
+    config = folder / "config.yaml"
+    config.write_text("evaluator:\n  timeout: 2\n")
+    run = starting.begin(folder / "runs", starting.Wish(program, evaluator, budget=60, config=config), frozen_once())
+    monkeypatch.setattr(lanes, "START_S", 2.0)
+    run.go()
+    assert run.done == 60 and run.failures == 0
+    run.store.close()
+
+
+def frozen_once() -> Callable[[Mapping[str, Any]], None]:
+    """A report that stops the servers of this process when the tenth evaluation is told."""
+    told: list[Mapping[str, Any]] = []
+
+    def report(event: Mapping[str, Any]) -> None:
+        told.append(event)
+        if event.get("number") == 10:
+            for server in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+                if b"o_tui.programs.server" in _read(Path(f"/proc/{server}/cmdline")):
+                    os.kill(int(server), signal.SIGSTOP)
+
+    return report
 
 
 def test_time_that_is_enough_ends_a_run_with_what_it_has(folder: Path) -> None:

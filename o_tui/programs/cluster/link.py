@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
+import math
 import os
 from collections.abc import Callable, Mapping
 from typing import ClassVar
@@ -36,6 +37,11 @@ class Cluster(Lane):
     def __init__(self, setup: Setup, address: str, heard: Callable[[int], None]) -> None:
         self._heard = heard
         super().__init__(setup, address)
+
+    @property
+    def due(self) -> float:
+        """Its client knows when a worker is late, and waits for workers for as long as it takes."""
+        return math.inf if self.serves else super().due
 
     def _receive(self) -> Answer | None:
         told, _ = orders.receive(self._sock, Told)

@@ -105,9 +105,12 @@ def evolve(context: Context) -> int:
         if not args.wait:
             return _begun(context, evolution)
         progress = Progress(context.out, many=many or (origin in _MANY and args.candidates != 1))
-        for notice in (answers := client.stream("evolution.wait", id=evolution)):
-            if notice.topic == "evolution" and notice.data.get("id") == evolution:
-                progress.tell(notice.data)
+        try:
+            for notice in (answers := client.stream("evolution.wait", id=evolution)):
+                if notice.topic == "evolution" and notice.data.get("id") == evolution:
+                    progress.tell(notice.data)
+        finally:
+            progress.end()
         row: dict[str, Any] = answers.value
     return changes.outcome(context, row, time.monotonic() - start)
 
@@ -166,6 +169,8 @@ COMMANDS = (
         ),
         codes=(1, 3, 4, 5, 69),
         keys=("evolution", "outcome", "best", "evaluations", "elapsed_s"),
-        notes="With --json one event a line; the last line has the outcome. Exit code 1 if it was not good enough.",
+        notes="With --json one event a line, the evolution's row; `work` in it says which candidate of how many is "
+        "made, validated, looked at, raced or measured again: {doing, at, of, failed}. The last line has the outcome. "
+        "Exit code 1 if it was not good enough.",
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -96,6 +97,19 @@ class Output:
                 self.bad(line)
             else:
                 self.line(line)
+
+    @property
+    def is_live(self) -> bool:
+        """stderr is a terminal on which a line can be written anew."""
+        return self._err.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+    def status(self, text: str) -> None:
+        """Writes the line anew that says what is being done, where that is possible; empty: takes it away."""
+        if self.is_live:
+            self._out.flush()
+            width = shutil.get_terminal_size().columns - 1
+            self._err.write(f"\r\033[K{safe_line(text, 0)[:width]}")
+            self._err.flush()
 
     def note(self, text: str, end: str = "\n") -> None:
         """A line on stderr. Where it is not taken (a full disk) the command goes on: talk is not what it is for."""

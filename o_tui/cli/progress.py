@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from o_tui.cli.output import Output
+from o_tui.ui.outcome import at_work
 
+SAID_S = 10.0
+"""Where no line can be written anew, what is being done is said no more often."""
 _MAKING = ("generate", "validate")
 
 
@@ -16,9 +21,11 @@ class Progress:
         many: Several candidates are made: each has one line of its own, and only the stages that it did not pass.
     """
 
-    def __init__(self, out: Output, *, many: bool) -> None:
+    def __init__(self, out: Output, *, many: bool, clock_s: Callable[[], float] = time.monotonic) -> None:
         self.many = many
         self._out = out
+        self._clock_s = clock_s
+        self._said_s = clock_s()
         self._state = ""
         self._revision = ""
         self._candidates = 0
@@ -31,6 +38,7 @@ class Progress:
         if self._out.json:
             self._out.value({"event": "evolution"} | row)
             return
+        self._out.status("")
         if row.get("generations"):
             self._population(row["generations"], row["state"] in _MAKING)
         else:
@@ -40,6 +48,25 @@ class Progress:
         if row["state"] != self._state and not (self.many and row["state"] in _MAKING):
             self._out.line(f"{row['state']}")
         self._state = row["state"]
+        self._doing(row)
+
+    def end(self) -> None:
+        """Nothing is done any more."""
+        self._out.status("")
+
+    def _doing(self, row: dict[str, Any]) -> None:
+        """With which candidate of how many what is done, or of a generation of them."""
+        if not (words := at_work(row)):
+            return
+        last = (row.get("generations") or [{}])[-1]
+        if last and row["state"] in _MAKING:
+            words = f"generation {last['number']} of {last['of']}: {words}"
+        if self._out.is_live:
+            self._out.status(words)
+        elif self._clock_s() - self._said_s >= SAID_S:
+            self._said_s = self._clock_s()
+            self._out.line(f"  {words}")
+            self._out.flush()
 
     def _candidate(self, row: dict[str, Any]) -> None:
         if row["revision"] == self._revision:

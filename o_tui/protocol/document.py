@@ -80,7 +80,8 @@ TOPICS: dict[str, str] = {
     "tree": "the supervision tree, when something in it starts or ends",
     "telemetry": "`{instances, wal, loop, brain, shadows, …}`: figures; only the latest one is kept for a slow view",
     "checkpoint": "`{action, row}`",
-    "evolution": "an evolution's row, without its diff",
+    "evolution": "an evolution's row, without its diff; `work` is what is done with which of several candidates: "
+    "`{doing, at, of, failed}` (doing: make, validate, look, race, prove; a race has `round`), `{}`: nothing is",
     "shadow": "a shadow's row",
     "brain": "what `brain` says",
     "event": "a row of the event log",

@@ -7,6 +7,10 @@ from typing import Any
 
 from o_tui.ui import format
 
+STEPS = ("intent", "checkpoint", "generate", "validate", "shadow", "pending")
+"""States of an evolution on its way to the operator."""
+ACTIVE = (*STEPS[:-1], "deploying", "canary")
+"""States in which it is at work."""
 TOO_FEW = 900
 """An interval that reaches so far is how the evidence writes that it knows too little."""
 
@@ -64,6 +68,41 @@ def population(row: Mapping[str, Any]) -> str:
         named = f"quality {best['quality']:+.3f}" if best.get("quality") else f"fitness {_score(best):+.3f}"
         words.append(f"best {named}")
     return ", ".join(words)
+
+
+_DOING = {
+    "make": "making",
+    "validate": "validating",
+    "look": "looking at",
+    "race": "racing",
+    "prove": "measuring again",
+}
+
+
+def at_work(row: Mapping[str, Any]) -> str:
+    """`validating candidate 5 of 12, 2 failed`; empty: nothing is done with one of several."""
+    work = row.get("work") or {}
+    of, doing = int(work.get("of") or 0), _DOING.get(str(work.get("doing")), "")
+    if not doing or (of < 2 and not row.get("generations")):
+        return ""
+    words = [f"{doing} candidate {int(work.get('at') or 0)} of {of}" if of > 1 else f"{doing} the best so far"]
+    words += [f"round {int(work['round'])}"] if work.get("round") else []
+    words += [f"{format.count(int(work['failed']))} failed"] if work.get("failed") else []
+    return ", ".join(words)
+
+
+def stage(row: Mapping[str, Any]) -> str:
+    """`validate, step 4 of 6`; of a change that is deployed its state alone."""
+    state = str(row.get("state") or "")
+    words = format.shown(state, 30).replace("_", " ")
+    return f"{words}, step {STEPS.index(state) + 1} of {len(STEPS)}" if state in STEPS else words
+
+
+def progress(row: Mapping[str, Any]) -> str:
+    """All that can be said in a line of an evolution that is at work: its stage, population and candidate."""
+    if row.get("state") not in ACTIVE:
+        return ""
+    return ", ".join(words for words in (stage(row), population(row), at_work(row)) if words)
 
 
 def _score(generation: Mapping[str, Any]) -> float:

@@ -82,6 +82,18 @@ async def test_the_best_of_two_generations_is_raced_proven_and_waits(
     assert not any(instance.alive for instance in world.forked)
 
 
+async def test_who_watches_sees_which_candidate_of_how_many_it_is_at(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offload, "call", makes("fast", "slow", "fast too", "other")[0])
+    row = await search(desk, 2, 2)
+    assert row["state"] == "pending" and row["work"] == {}
+    works = [data["work"] for topic, data in world.notices if topic == "evolution" and data["work"]]
+    told = {(work["doing"], work["at"], work["of"]) for work in works}
+    assert {("make", 2, 2), ("validate", 2, 2), ("look", 1, 2), ("look", 2, 2)} <= told
+    assert ("race", 2, 2) in told and ("prove", 1, 1) in told
+
+
 async def test_where_no_generation_is_better_nobody_is_bothered(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offload, "call", makes("slow", "crash", "slow # 2", "slow # 3")[0])
     row = await search(desk, 2, 2)

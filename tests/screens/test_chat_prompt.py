@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual import events
@@ -171,6 +172,22 @@ async def test_evolve_reads_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             "gene": "recall", "source": "def recall(): ...\n", "origin": "file", "goal": "newer first",
         }  # fmt: skip
         await v.sees("ev-18", "has begun")
+
+
+async def test_where_an_evolution_was_begun_stands_how_far_it_is() -> None:
+    async with view() as v:
+        v.guardian.handlers["evolve"] = lambda **_params: {"evolution": "ev-18"}
+        v.app.chat.prompt.write("/evolve recall --population 12")
+        await v.press("enter")
+        await v.sees("has begun")
+        row: dict[str, Any] = {"id": "ev-18", "gene": "recall", "state": "validate", "time_ns": 1}
+        v.guardian.notify("evolution", row | {"work": {"doing": "validate", "at": 5, "of": 12, "failed": 0}})
+        await v.sees("validate, step 4 of 6, validating candidate 5 of 12")
+        v.guardian.notify("evolution", row | {"state": "shadow", "work": {"doing": "prove", "at": 1, "of": 2}})
+        await v.sees("shadow, step 5 of 6, measuring again candidate 1 of 2")
+        v.guardian.notify("evolution", row | {"state": "rejected", "work": {}, "reason": "none is better"})
+        await v.sees("was rejected", "none is better")
+        assert "step" not in v.text()
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,18 @@ async def test_what_hides_is_told_beside_long_numbers_too(workspace: Paths) -> N
         assert "i evidence" in view.text()
 
 
+async def test_what_is_being_tried_stands_where_nothing_waits(workspace: Paths) -> None:
+    work = {"doing": "validate", "at": 5, "of": 12, "failed": 0}
+    async with opened(workspace, setup=with_evolutions(evolution(id="ev-18", state="validate", work=work))) as view:
+        await view.go("review")
+        await view.until(lambda: "Nothing waits for you yet." in view.text())
+        told = " ".join(view.text().split())
+        assert "ev-18 recall: validate, step 4 of 6, validating candidate 5 of 12" in told
+        pane = view.app.frame.panes["review"]
+        pane.show_item("ev-18")
+        await view.until(lambda: "Validate, step 4 of 6, validating candidate 5" in view.text())
+
+
 async def test_empty_says_what_to_do(workspace: Paths) -> None:
     async with opened(workspace, setup=with_evolutions()) as view:
         await view.go("review")

@@ -72,6 +72,22 @@ async def test_a_population_has_a_line_of_its_own(workspace: Paths) -> None:
         assert line.split("  ")[0].strip() == "generation 1 of 2, 6 looked at, best fitness +0.231" and "41/60" in line
 
 
+SEARCH = [{"number": 3, "of": 10, "measured": 4, "score": 0.231}]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_a_search_says_at_which_candidate_it_is(workspace: Paths, size: tuple[int, int]) -> None:
+    work = {"doing": "validate", "at": 5, "of": 12, "failed": 2}
+    row = evolution(id="ev-18", state="validate", diff="", generations=SEARCH, work=work)
+    async with opened(workspace, size, with_evolutions(row)) as view:
+        await view.go("shadows")
+        await view.until(lambda: "validating candidate 5 of 12, 2 failed" in view.text())
+        view.guardian.notify("evolution", row | {"work": {"doing": "look", "at": 6, "of": 12, "failed": 2}})
+        await view.until(lambda: "looking at candidate 6 of 12, 2 failed" in view.text())
+        view.guardian.notify("evolution", row | {"state": "rejected", "work": {}})
+        await view.until(lambda: "candidate 6" not in view.text())
+
+
 async def test_rows_change_in_place(workspace: Paths) -> None:
     async with opened(workspace, setup=running) as view:
         pane = await view.go("shadows")

@@ -6,6 +6,8 @@ import io
 import json
 from typing import Any
 
+import pytest
+
 from o_tui.cli.output import Output
 from o_tui.cli.progress import Progress
 
@@ -44,3 +46,29 @@ def test_for_programs_each_event_is_a_line_of_json() -> None:
         json.loads(line) for line in told([{"generations": [FIRST]}, {"generations": [FIRST, SECOND]}], as_json=True)
     ]
     assert [len(line["generations"]) for line in lines] == [1, 2] and {line["event"] for line in lines} == {"evolution"}
+
+
+def test_where_no_line_can_be_written_anew_what_is_done_is_said_now_and_then() -> None:
+    out, now = io.StringIO(), [0.0]
+    progress = Progress(Output(False, out, out), many=True, clock_s=lambda: now[0])
+    for at in range(1, 41):
+        now[0] = float(at)
+        work = {"doing": "validate", "at": at, "of": 40, "failed": 2}
+        progress.tell({"state": "validate", "revision": "", "work": work})
+    assert out.getvalue().splitlines() == [f"  validating candidate {at} of 40, 2 failed" for at in (10, 20, 30, 40)]
+
+
+def test_on_a_terminal_one_line_says_what_is_done_and_goes_when_something_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    out, err = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(err, "isatty", lambda: True)
+    progress = Progress(Output(False, out, err), many=True)
+    row = {"state": "validate", "revision": "", "generations": [FIRST | {"measured": 1}]}
+    progress.tell(row | {"work": {"doing": "look", "at": 2, "of": 2, "failed": 0}})
+    progress.tell(row | {"generations": [FIRST]})
+    progress.end()
+    clear = "\r\033[K"
+    assert err.getvalue() == f"{clear}{clear}generation 1 of 2: looking at candidate 2 of 2{clear}{clear}"
+    assert out.getvalue().startswith("generation 1 of 2: 2 looked at")

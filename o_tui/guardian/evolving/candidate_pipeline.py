@@ -94,6 +94,7 @@ class CandidatePipeline:
         tried: Those that were measured.
         generation: Which one they are made in; 0: there is none. With one, validation only reads at first.
         part: The share of the budget that may be spent on it.
+        place: At which candidate it is, of how many: told to who watches.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class CandidatePipeline:
         self.tried: list[Tried] = []
         self.generation = 0
         self.part = 1.0
+        self.place = 1, job.wanted
         self._genome = genome
         self._book = book
         self._attacks = attacks
@@ -129,7 +131,7 @@ class CandidatePipeline:
         """The next candidate that is valid; None: there are no more."""
         while self._sources and self._misses <= max(TRIES - 1, self._job.wanted):
             self._job.budget.check(self.part)
-            await self._stage("generate", budget=self._job.budget.row())
+            await self._stage("generate", budget=self._job.budget.row(), work=self.work("make"))
             source = self._sources[0]
             try:
                 candidate = await source.propose(self._target, self._archive(), self._row["goal"], self._job.failures)
@@ -150,6 +152,11 @@ class CandidatePipeline:
                 source.learn(candidate, float("-inf"), 0.0)
                 self._miss(str(error))
         return None
+
+    def work(self, doing: str) -> dict[str, Any]:
+        """What is being done with which candidate of how many, and how many tries came to nothing so far."""
+        at, of = self.place
+        return {"doing": doing, "at": at, "of": of, "failed": self._misses}
 
     def _miss(self, why: str) -> None:
         self._misses += 1
@@ -193,7 +200,7 @@ class CandidatePipeline:
 
     async def validate(self, made: Tried, *, reading: bool = False) -> None:
         """Every stage; with `reading`, those that do not run it. Raises RejectedError."""
-        await self._stage("validate")
+        await self._stage("validate", work=self.work("validate"))
         result = await self._validated(made.candidate, made.revision, reading)
         self._job.budget.spend(Cost(cpu_s=result.cpu_s))
         made.found = {**made.found, "stages": result.rows()}

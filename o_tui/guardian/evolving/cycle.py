@@ -129,7 +129,10 @@ class _One:
         while len(self._pipeline.tried) < self._job.wanted:
             await self._stage("generate")
             count, ready = min(ROUND, self._job.wanted - len(self._pipeline.tried)), list[Tried]()
-            while len(ready) < count and (found := await self._pipeline.next()) is not None:
+            while len(ready) < count:
+                self._pipeline.place = len(self._pipeline.tried) + len(ready) + 1, self._job.wanted
+                if (found := await self._pipeline.next()) is None:
+                    break
                 ready.append(found)
             if not ready:
                 break
@@ -171,7 +174,7 @@ class _One:
         measured: dict[str, Measured] = {}
         for number, found in enumerate(finalists):
             await self._choose(found)
-            await self._stage("shadow")
+            await self._stage("shadow", work={"doing": "prove", "at": number + 1, "of": len(finalists)})
             left = self._job.budget.requests_left()
             fair = self._settings.pairs if left is None else left // (2 * (len(finalists) - number))
             pairs = max(1, min(self._settings.pairs, fair))
@@ -193,11 +196,15 @@ class _One:
             left = left // 2 if self._job.population else left  # it is the last race: the proof needs the rest
             pairs = max(1, min(pairs, left // (2 * len(ready))))
         revisions = [found.revision for found in ready]
-        raced = await self._cycle._measuring.race(self._row, revisions, settings, pairs=pairs)
+        raced = await self._cycle._measuring.race(self._row, revisions, settings, pairs=pairs, told=self._racing)
         for found in ready:
             found.finalist = found.revision == list(raced)[-1]
             self._learn(found, raced[found.revision])
         await self._book.change(self._row, budget=budget.row(), race=[each.row() for each in self._raced])
+
+    async def _racing(self, at: int, of: int, number: int) -> None:
+        """Which of those that are left in a round of a race has its turn."""
+        await self._book.change(self._row, work={"doing": "race", "at": at, "of": of, "round": number})
 
     def _learn(self, found: Tried, measured: Measured | GenomeLoadError) -> None:
         self._raced.append(found)

@@ -52,6 +52,7 @@ EMPTY: dict[str, Any] = {
     "resumed": [],
     "again": 0,
     "budget": {},
+    "work": {},
     "canary": {},
     "decided_ns": 0,
 }
@@ -87,6 +88,8 @@ class Book:
         settles = fields.get("state") in SETTLED and fields["state"] != row["state"]
         if settles and not row.get("decided_ns"):
             fields["decided_ns"] = time.time_ns()
+        if settles:
+            fields["work"] = {}
         await self._rows.update(row["id"], fields)
         row.update(fields)
         self._surroundings.publish("evolution", light(row))

@@ -96,11 +96,13 @@ class Generations:
         self._begin(number, count)
         await self._told(row)
         self._screening.anew()
-        for _ in range(self._rows[-1]["measured"], self._job.population):
+        for at in range(self._rows[-1]["measured"], self._job.population):
+            self._pipeline.place = at + 1, self._job.population
             made = await self._pipeline.next()
             if made is None:
                 return False
             await self._look(row, made)
+        self._pipeline.place = 1, 1
         if leads := self._ranked()[:1]:
             await self._valid(row, leads[0])
         await self._told(row)
@@ -124,6 +126,7 @@ class Generations:
                 self._job.failures.append(wrong)
 
     async def _look(self, row: dict[str, Any], made: Tried) -> None:
+        await self._book.change(row, work=self._pipeline.work("look"))
         looked = await self._screening.look(await self._measuring.code(made.revision, row["gene"]))
         made.score = looked.score
         self._pipeline.tried.append(made)
@@ -156,7 +159,9 @@ class Generations:
 
     async def _best(self, row: dict[str, Any]) -> list[Tried]:
         found: list[Tried] = []
-        for made in self._ranked()[:VALIDATED]:
+        ranked = self._ranked()[:VALIDATED]
+        for at, made in enumerate(ranked, 1):
+            self._pipeline.place = at, len(ranked)
             if await self._valid(row, made):
                 found.append(made)
             if len(found) == RACED:

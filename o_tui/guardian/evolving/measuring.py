@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -116,9 +116,17 @@ class Measuring:
         return await self._close(row, measurement)
 
     async def race(
-        self, row: Mapping[str, Any], revisions: Sequence[str], settings: EvolutionConfig, *, pairs: int
+        self,
+        row: Mapping[str, Any],
+        revisions: Sequence[str],
+        settings: EvolutionConfig,
+        *,
+        pairs: int,
+        told: Callable[[int, int, int], Awaitable[None]],
     ) -> dict[str, Measured | GenomeLoadError]:
         """Compares several with the row's base: the lower half goes round by round, the last one has all its pairs.
+
+        `told` hears before each turn which one it is, of how many that are left, and of which round.
 
         Returns:
             What each showed, the winner last; for one that could not be loaded, why.
@@ -129,9 +137,11 @@ class Measuring:
         seed = zlib.crc32(str(row["id"]).encode())  # the same requests for all, whichever round they came in
         racing = {each: await self._open(row, each, settings, pairs, seed, proof=False) for each in revisions}
         race, found = Race(list(racing)), dict[str, Measured | GenomeLoadError]()
+        number = 0
         while race.alive:
-            lost = []
-            for name in race.alive:
+            number, lost = number + 1, []
+            for at, name in enumerate(race.alive, 1):
+                await told(at, len(race.alive), number)
                 try:
                     if (await self._round(racing[name], len(race.alive) == 1)).verdict == "reject":
                         lost.append(name)

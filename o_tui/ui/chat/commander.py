@@ -78,12 +78,12 @@ class Commander:
         params = {"gene": asked.gene, "source": source, "origin": origin, "goal": asked.goal} | asked.params
 
         def done(value: Any) -> None:
-            self._pane.say_local(
+            turn = self._pane.say_local(
                 f"/evolve {rest}",
                 f"Evolution **{value.get('evolution', '')}** of `{asked.gene}` has begun. Shadows shows it at work; "
                 "what may be better waits in Review (F4).",
             )
-            self._pane.await_outcome(str(value.get("evolution", "")))
+            self._pane.await_outcome(str(value.get("evolution", "")), turn)
 
         self._pane.ask("evolve", done, **params)
 

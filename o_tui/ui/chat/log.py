@@ -96,6 +96,13 @@ class ChatLog(boundary.Guarded, ScrollView, can_focus=True, inherit_bindings=Fal
             turn.take_event(kind, data)
             self._later(request_id)
 
+    def tell_now(self, request_id: str, text: str) -> None:
+        """Writes anew the last line of what the view has said by itself (`Turn.tell_now`)."""
+        turn = self._by_id.get(request_id)
+        if turn is not None:
+            turn.tell_now(text)
+            self._later(request_id)
+
     def turn(self, request_id: str) -> Turn | None:
         """A turn by its request."""
         return self._by_id.get(request_id)

@@ -42,6 +42,7 @@ class Turn:
             self.pieces += [Piece("head", data=you, gap=True), *_plain(text)]
         self.pieces.append(self._head)
         self._finished = False
+        self._now: Piece | None = None
         self.take_row(row)
 
     @property
@@ -93,6 +94,15 @@ class Turn:
         if error:
             self._add(Piece("error", error))
             self._add(Piece("note", "r here, or /retry, sends it again"))
+
+    def tell_now(self, text: str) -> None:
+        """The last line of what the view says by itself: how far it is now what has begun there."""
+        if self._now is None:
+            self._now = Piece("note", text)
+            self._add(self._now)
+        elif self._now.source != text:
+            self._now.source = text
+            self._touch(self._now)
 
     def take_event(self, kind: str, data: Row) -> None:
         """An event of the running request; the text of deltas is only kept until `flush`."""

@@ -80,6 +80,7 @@ class ChatPane(Pane):
         self._draft = ""
         self._local = 0
         self._begun: dict[str, str] = {}
+        self._at: dict[str, str] = {}
         self._before_search = ""
 
     # --- parts
@@ -231,22 +232,30 @@ class ChatPane(Pane):
         message.stop()
         {"pageup": self.action_page_up, "pagedown": self.action_page_down, "end": self.action_follow}[message.key]()
 
-    def say_local(self, text: str, answer: str) -> None:
-        """An answer of the view itself, for a command; without one, what it tells by itself."""
+    def say_local(self, text: str, answer: str) -> str:
+        """An answer of the view itself, for a command; without one, what it tells by itself. Returns whose turn."""
         self._local += 1
         identity, time_ns = f"local-{self._local}", self.view.now_ns()
         self.log_view.put({"request_id": identity, "text": text, "answer": answer, "state": "done", "time_ns": time_ns})
         self.log_view.follow()
         self._show_log()
+        return identity
 
-    def await_outcome(self, identity: str) -> None:
-        """The end of an evolution that was begun here is told here; a rollback of any: the code has changed."""
+    def await_outcome(self, identity: str, turn: str = "") -> None:
+        """The end of an evolution that was begun here is told here; a rollback of any: the code has changed.
+
+        `turn`: where its beginning was said; how far it is stands there.
+        """
         self._begun.setdefault(identity, "")
+        if turn:
+            self._at[identity] = turn
         self._tell_outcome(identity)
 
     def _tell_outcome(self, identity: str) -> None:
         row = self.view.model.evolutions.get(identity) or {}
         state, text = str(row.get("state") or ""), outcome.told(row)
+        if identity in self._at and (now := outcome.progress(row) or outcome.ending(row).replace("_", " ")):
+            self.log_view.tell_now(self._at[identity], now)
         if text and self._begun.get(identity) != state:
             self._begun[identity] = state
             self.say_local("", text)

@@ -17,7 +17,7 @@ from o_tui.ui.format import clock, shown
 from o_tui.ui.lists.columns import Column, fitted
 from o_tui.ui.lists.filter_bar import FilterBar
 from o_tui.ui.lists.row_list import Cell, Row, RowList
-from o_tui.ui.outcome import measured
+from o_tui.ui.outcome import measured, progress
 from o_tui.ui.panes import editing, marking, navigating
 from o_tui.ui.panes.approval import ApprovalBar
 from o_tui.ui.panes.evidence import evidence, summary
@@ -123,7 +123,7 @@ class ReviewPane(navigating.Navigating):
         if wanted in model.evolutions and all(row["id"] != wanted for row in rows):
             rows.append(model.evolutions[wanted])
         self.waiting.columns = fitted(COLUMNS, {"state": map(_state_word, rows), "at": map(self._time, rows)})
-        self.waiting.show(rows, empty=EMPTY)
+        self.waiting.show(rows, empty=_empty(model))
         self._show_parts()
         if not rows:
             self._clear()
@@ -303,6 +303,15 @@ class ReviewPane(navigating.Navigating):
         self._position = f"{files}hunk {message.hunk}/{message.hunks}"
         if self._item:
             self._draw()
+
+
+def _empty(model: Model) -> str:
+    """What stands where nothing waits: how far what is being tried has come, else how to begin."""
+    rows = [row for row in model.evolutions.values() if progress(row)]
+    if not rows:
+        return EMPTY
+    trying = "\n".join(f"{shown(row.get('id'), 20)} {shown(row.get('gene'), 40)}: {progress(row)}." for row in rows)
+    return f"Nothing waits for you yet.\n\n{trying}\n\nv in Shadows shows the candidate that it is at."
 
 
 def _state_word(row: Row) -> str:

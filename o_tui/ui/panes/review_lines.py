@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from o_tui.ui.format import short, shown
 from o_tui.ui.lists.row_list import Row
+from o_tui.ui.outcome import ACTIVE, progress
 from o_tui.ui.panes.shadows import canary_words, outcome_word
 from o_tui.ui.text import Text
 from o_tui.ui.widgets.line import Place
@@ -67,7 +68,8 @@ def _ended(row: Row, state: str) -> tuple[Text, list[Place]]:
     line = Text(no_wrap=True)
     if not state:
         return line, []
-    line.append(outcome_word(row).capitalize() + canary_words(row), "bold")
+    words = progress(row) if state in ACTIVE else outcome_word(row)
+    line.append(words.capitalize() + canary_words(row), "bold")
     line.append(f" by {shown(row['by'], 40)}" if row.get("by") else "")
     told = line.plain.casefold() == str(row.get("reason") or "").casefold()
     line.append(f": {shown(row['reason'], 200)}" if row.get("reason") and not told else "")

@@ -17,14 +17,12 @@ from o_tui.ui.lists.columns import Column, fitted
 from o_tui.ui.lists.filter_bar import FilterBar, matches
 from o_tui.ui.lists.row_list import Cell, Row, RowList
 from o_tui.ui.messages import PaneRequested
-from o_tui.ui.outcome import ending, measured, population
+from o_tui.ui.outcome import ACTIVE, STEPS, at_work, ending, measured, population, stage
 from o_tui.ui.panes.base import Pane
 from o_tui.ui.screens.inspect import InspectScreen, facts
 from o_tui.ui.snapshot_model import Model, Part
 from o_tui.ui.text import Static, Text, flow
 
-STEPS = ("intent", "checkpoint", "generate", "validate", "shadow", "pending")
-ACTIVE = (*STEPS[:-1], "deploying", "canary")
 OUTCOMES = {
     "promoted": "good", "rejected": "bad", "failed": "bad", "rolled_back": "warn", "pending": "accent",
     "improved": "good", "refused": "bad", "stopped": "warn", "no_evidence": "dim",
@@ -194,13 +192,14 @@ class ShadowsPane(Pane):
         head.truncate(width, overflow="ellipsis")
         bar = self._pairs_bar(row)
         if self.size.height < 18:
-            at = STEPS.index(str(row["state"])) + 1 if row.get("state") in STEPS else len(STEPS)
-            step = Text(f"[>] {shown(row.get('state'))}, step {at} of {len(STEPS)}", style="bold")
-            lines = flow([step, *bar, *spent(row)], width)
+            step = Text(f"[>] {stage(row)}", style="bold")
+            generation = population(row).partition(",")[0]  # how good they are has no room here
+            working = [Text(words) for words in (generation, at_work(row)) if words]
+            lines = flow([step, *working, *bar, *spent(row)], width)
         else:
-            searched = population(row)
+            searched = [Text(words) for words in (population(row), at_work(row)) if words]
             # on a line of its own: behind the steps it would read as what the last of them is about
-            parts = [steps(row), [Text(searched), *bar]] if searched else [[*steps(row), *bar]]
+            parts = [steps(row), [*searched, *bar]] if searched else [[*steps(row), *bar]]
             lines = [line for part in (*parts, spent(row)) if part for line in flow(part, width)]
         box.update(Text("\n").join([head, *lines]))
 
@@ -291,18 +290,18 @@ def _of(row: Row) -> str:
 def steps(row: Row) -> list[Text]:
     """`[x] intent`, `[x] checkpoint 41 ms`, `[>] shadow`, `[ ] pending`: done, at it, to come; `[!]` where it ended."""
     state = str(row.get("state") or "")
-    stages = {str(stage.get("name")): stage for stage in row.get("stages") or ()}
+    stages = {str(check.get("name")): check for check in row.get("stages") or ()}
     # the checks have names of their own; together they are the step
-    checks = {"ms": sum(float(stage.get("ms") or 0) for stage in stages.values())} if stages else {}
+    checks = {"ms": sum(float(check.get("ms") or 0) for check in stages.values())} if stages else {}
     at = STEPS.index(state) if state in STEPS else len(STEPS)
     found = []
     for index, name in enumerate(STEPS):
-        stage = stages.get(name) or (checks if name == "validate" else {})
-        failed = stage.get("verdict") in ("fail", "failed")
+        check = stages.get(name) or (checks if name == "validate" else {})
+        failed = check.get("verdict") in ("fail", "failed")
         mark = "[!]" if failed else "[x]" if index < at else "[>]" if index == at else "[ ]"
         text = Text(f"{mark} {name}", style="bold" if index == at else "")
-        if stage.get("ms") is not None and index <= at:
-            text.append(f" {milliseconds(stage['ms'])}")
+        if check.get("ms") is not None and index <= at:
+            text.append(f" {milliseconds(check['ms'])}")
         found.append(text)
     if state not in STEPS:
         found.append(Text(f"[>] {shown(state)}{canary_words(row)}", style="bold"))

@@ -69,12 +69,13 @@ def load(model: Model, seq: int, data: Mapping[str, Any]) -> frozenset[Part]:
     """Replaces everything by a snapshot; returns the parts that changed (all of them)."""
     model.seq = seq
     model.status = dict(data.get("status") or {})
-    rows = sorted(data.get("requests") or (), key=_time)
-    model.requests = {row["request_id"]: dict(row) for row in rows}
+    # rows come oldest first, as the log has them: their times say nothing of that where the clock was set
+    model.requests = {row["request_id"]: dict(row) for row in data.get("requests") or ()}
     model.checkpoints = sorted((dict(row) for row in data.get("checkpoints") or ()), key=newness, reverse=True)
     model.events = sorted((dict(row) for row in data.get("events") or ()), key=lambda row: row.get("id", 0))
-    evolutions = [*(data.get("evolutions") or ()), *(data.get("pending") or ())]
-    model.evolutions = {row["id"]: dict(row) for row in sorted(evolutions, key=_time)}
+    newest = {row["id"]: dict(row) for row in data.get("evolutions") or ()}
+    older = {row["id"]: dict(row) for row in data.get("pending") or () if row["id"] not in newest}
+    model.evolutions = older | newest
     model.shadows = {row["id"]: dict(row) for row in data.get("shadows") or ()}
     model.brain = dict(data.get("brain") or model.status.get("brain") or {})
     model.config = dict(data.get("config") or {})

@@ -222,6 +222,22 @@ async def test_two_answers_at_once_keep_to_their_turns() -> None:
         assert lines.index("first") < lines.index("a8 a9") < lines.index("second") < lines.index("b8 b9")
 
 
+async def test_after_the_clock_was_set_back_turns_stay_in_the_order_of_the_log() -> None:
+    hour = 3_600 * 10**9
+    rows = [
+        scripted_data.request(f"rq-{n}", f"question {n}", f"answer {n}", time_ns=scripted_data.NOW - n * hour)
+        for n in range(3)
+    ]
+    async with view(snapshot=EMPTY | {"requests": rows}) as v:
+        await v.sees("question 2")
+        v.app.chat.say_local("/brain", "local answer")
+        begin(v, "another question", "rq-9", time_ns=scripted_data.NOW - 9 * hour)
+        await v.sees("another question")
+        lines = v.text()
+        places = [lines.index(text) for text in ("question 0", "question 1", "question 2", "/brain", "another")]
+        assert places == sorted(places)
+
+
 async def test_ten_thousand_chunks_stay_cheap() -> None:
     async with view(snapshot=EMPTY) as v:
         begin(v)

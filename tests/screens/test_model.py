@@ -22,13 +22,21 @@ def loaded() -> Model:
     return model
 
 
-def test_a_snapshot_is_sorted_whatever_its_order() -> None:
+def test_a_snapshot_is_in_the_order_of_the_log_whatever_the_clock_said() -> None:
     data = scripted_data.snapshot()
-    for key in ("requests", "checkpoints", "events"):
+    for key in ("checkpoints", "events"):
         data[key].reverse()
+    for number, row in enumerate(data["requests"]):
+        row["time_ns"] = scripted_data.NOW - number
+    older, newer = (
+        scripted_data.evolution() | {"id": name, "time_ns": at} for name, at in (("ev-18", 2), ("ev-19", 1))
+    )
+    data["evolutions"] = [older, newer]
+    data["pending"] = [scripted_data.evolution() | {"time_ns": 3}, newer]
     model = Model()
     load(model, 7, data)
     assert list(model.requests) == ["rq-a", "rq-b"]
+    assert list(model.evolutions) == ["ev-17", "ev-18", "ev-19"]
     assert [row["id"] for row in model.checkpoints] == ["c-0004", "c-0003", "c-0002", "c-0001"]
     assert [row["id"] for row in model.events] == [1, 12, 24, 25]
     assert model.seq == 7

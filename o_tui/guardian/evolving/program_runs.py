@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import heapq
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -113,3 +114,15 @@ def _figure(score: float | None) -> str:
 def without(rows: list[Mapping[str, Any]] | list[dict[str, Any]]) -> list[Mapping[str, Any]]:
     """The rows that are changes of the agent itself."""
     return [row for row in rows if row.get("origin") != ORIGIN]
+
+
+def in_order(rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Newest first, as the database has them, whatever the clock said; runs, which it may have read later than they
+    began, by their time among the others.
+    """
+    runs = sorted((row for row in rows if row.get("origin") == ORIGIN), key=_newness)
+    return list(heapq.merge(without(rows), runs, key=_newness))
+
+
+def _newness(row: Mapping[str, Any]) -> int:
+    return -int(row["time_ns"])

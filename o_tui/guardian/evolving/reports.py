@@ -10,7 +10,7 @@ from o_tui.evolution.genome import Genome
 from o_tui.guardian.evolving import chronicle
 from o_tui.guardian.evolving.diffing import diff_of
 from o_tui.guardian.evolving.evolution_book import Book, light
-from o_tui.guardian.evolving.program_runs import ProgramRuns, without
+from o_tui.guardian.evolving.program_runs import ProgramRuns, in_order, without
 from o_tui.guardian.storage.learning_rows import LearningRows
 
 
@@ -44,8 +44,7 @@ class Reports:
         looked_at = chronicle.LOOKED_AT if gene or state or source or since_ns else max(1, min(limit, 1_000))
         states = ("rejected" if state == chronicle.NO_EVIDENCE else state,) if state else ()
         rows = await self._book.page(looked_at, states)
-        found = chronicle.pick(rows, gene, state, source, since_ns)
-        found.sort(key=lambda row: int(row["time_ns"]), reverse=True)  # a run may have been read later than it began
+        found = in_order(chronicle.pick(rows, gene, state, source, since_ns))
         return [light(row) for row in found[: max(1, min(limit, 1_000))]]
 
     async def statistics(self) -> dict[str, Any]:

@@ -37,7 +37,7 @@ FRESH_PIECES = 60
 
 
 class ChatLog(boundary.Guarded, ScrollView, can_focus=True, inherit_bindings=False):
-    """Turns, oldest first, following the end until the operator scrolls up."""
+    """Turns in the order in which they came, following the end until the operator scrolls up."""
 
     ALLOW_SELECT = True
     # up and down are the pane's: they select
@@ -82,8 +82,6 @@ class ChatLog(boundary.Guarded, ScrollView, can_focus=True, inherit_bindings=Fal
             turn = Turn(row)
             self._by_id[turn.request_id] = turn
             self.turns.append(turn)
-            if len(self.turns) > 1 and (self.turns[-2].row.get("time_ns") or 0) > (row.get("time_ns") or 0):
-                self.turns.sort(key=lambda other: other.row.get("time_ns") or 0)
         else:
             turn.flush()
             turn.take_row(row)

@@ -147,6 +147,11 @@ class Arbiter:
         values = self._goals()
         return math.fsum(values.values()) / len(values)
 
+    @property
+    def repaired(self) -> int:
+        """How many kept attacks main's code fails at and the candidate stands."""
+        return len(self._failures.repaired)
+
     def conclude(self) -> Decision:
         """The verdict when no more pairs come: never "continue"."""
         if harm := self._harm(at_the_end=True):
@@ -173,7 +178,7 @@ class Arbiter:
         values, policy = self._goals(), self.policy
         if self.pairs < min(policy.least, policy.budget):
             return []
-        if self.goal == "errors" and (repaired := len(self._failures.repaired)):
+        if self.goal == "errors" and (repaired := self.repaired):
             return [f"it stands {repaired} kept attack{'s' if repaired > 1 else ''} that main's code fails at"]
         if self.evidence() < 1 / policy.alpha:
             return []

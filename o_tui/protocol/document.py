@@ -82,7 +82,8 @@ TOPICS: dict[str, str] = {
     "checkpoint": "`{action, row}`",
     "evolution": "an evolution's row, without its diff; `work` is what is done with which of several candidates: "
     "`{doing, at, of, failed}` (doing: make, validate, look, race, prove; a race has `round`), `{}`: nothing is",
-    "shadow": "a shadow's row",
+    "shadow": "a shadow's row; `evidence` of a shadow, not of its twin, is what there is to decide from by now: "
+    "`{pairs, least, e_value, wanted, mirrored, recorded, workload, attacks, attacks_failed, repaired, refused}`",
     "brain": "what `brain` says",
     "event": "a row of the event log",
     "config": "settings that have changed",

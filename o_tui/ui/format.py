@@ -125,6 +125,12 @@ def interval(low: float | None, high: float | None) -> str:
     return f"{(low - 1) * 100:+.1f} .. {(high - 1) * 100:+.1f} %"
 
 
+def p_value(e_value: float) -> str:
+    """`p 0.003` of an e-value, which may be looked at after every pair; at least `p <0.001`."""
+    p = 1.0 if e_value <= 1 else 1 / e_value
+    return "p <0.001" if p < 0.001 else f"p {p:.3f}" if p < 0.0995 else f"p {p:.2f}"
+
+
 def distance(operations: int) -> str:
     """How many operations the log has grown since a sequence number: `+2 104`.
 

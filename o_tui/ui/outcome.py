@@ -39,11 +39,17 @@ def difference(ratio: Mapping[str, Any]) -> str:
     return "as fast" if change == 0 else f"{abs(change)} % {'faster' if change > 0 else 'slower'}"
 
 
+def shown_at(evidence: Mapping[str, Any]) -> str:
+    """`p 0.003`: how surely the goal was shown; empty: measured before that was kept."""
+    e_value = (evidence.get("e_values") or {}).get("goal")
+    return format.p_value(float(e_value)) if isinstance(e_value, int | float) else ""
+
+
 def verdict(row: Mapping[str, Any]) -> str:
     """The main numbers of a trial in a few words; empty: there are none."""
     evidence = row.get("evidence") or {}
     answers = evidence.get("answers") or {}
-    words = [difference(evidence.get("latency") or {})]
+    words = [difference(evidence.get("latency") or {}), shown_at(evidence)]
     if answers:
         words.append(f"{answers.get('different', 0)} of {evidence.get('pairs', 0)} answers differ")
     return ", ".join(word for word in words if word)

@@ -13,6 +13,7 @@ Part = Literal[
 EVERYTHING: frozenset[Part] = frozenset(Part.__args__)  # type: ignore[attr-defined]
 EVENTS_KEPT = 1_000
 REQUESTS_KEPT = 500
+SHADOWS_KEPT = 400
 _NOTHING: frozenset[Part] = frozenset()
 
 
@@ -148,6 +149,8 @@ def _shadow(model: Model, row: Row) -> frozenset[Part]:
     if not row.get("id"):
         return _NOTHING
     model.shadows[row["id"]] = model.shadows.get(row["id"], {}) | row
+    while len(model.shadows) > SHADOWS_KEPT:
+        del model.shadows[next(iter(model.shadows))]
     return frozenset({"shadows"})
 
 

@@ -97,6 +97,24 @@ async def test_a_race_of_a_hundred_leaves_the_best_and_no_process(
     assert world.forked and not any(instance.alive for instance in world.forked)
 
 
+async def test_each_of_a_race_has_rows_of_its_own_with_what_it_has_shown_by_now(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offload, "call", makes("slow", "fast", "slow # 2"))
+    row = await desk.run("", origin="operators", candidates=3)
+    assert row["state"] == "pending", row["reason"]
+    rows = [data for topic, data in world.notices if topic == "shadow"]
+    names = {each["id"].removeprefix(row["id"]) for each in rows}
+    assert names == {"-t1", "-s1", "-t2", "-s2", "-t3", "-s3", "-twin", "-shadow"}
+    last = {each["id"].removeprefix(row["id"]): each for each in rows}
+    proven = last["-shadow"]["evidence"]
+    assert proven["pairs"] == row["evidence"]["pairs"] >= proven["least"]
+    assert proven["e_value"] == row["evidence"]["e_values"]["goal"] >= proven["wanted"] == 100
+    assert last["-twin"]["evidence"] == {} and last["-s1"]["evidence"]["pairs"] < last["-s2"]["evidence"]["pairs"]
+    assert {each["state"] for each in last.values()} == {"ended"}
+    assert "waiting" in {each["state"] for each in rows}
+
+
 async def test_where_nothing_is_better_nobody_is_bothered(
     desk: Desk, world: World, learning: LearningRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:

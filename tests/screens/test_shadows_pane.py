@@ -28,6 +28,12 @@ def shadow(identity: str, **more: Any) -> dict[str, Any]:
     return scripted_data.snapshot()["shadows"][0] | {"id": identity, "evolution": "ev-18", "state": "running"} | more
 
 
+BY_NOW = {
+    "pairs": 41, "least": 100, "e_value": 33.2, "wanted": 100.0, "mirrored": 8, "recorded": 20, "workload": 10,
+    "attacks": 3, "attacks_failed": 0, "repaired": 1, "refused": 0,
+}  # fmt: skip
+
+
 def running(guardian: ScriptedGuardian) -> None:
     stages = [{"name": "syntax", "verdict": "pass", "ms": 1.2}, {"name": "contract", "verdict": "pass", "ms": 3.4}]
     guardian.snapshot["evolutions"] = [
@@ -36,7 +42,7 @@ def running(guardian: ScriptedGuardian) -> None:
         evolution(id="ev-18", state="shadow", stages=stages, time_ns=NOW - 12 * 10**9),
     ]
     guardian.snapshot["shadows"] = [
-        shadow("S-8", requests=41, verdict=""),
+        shadow("S-8", requests=41, verdict="", evidence=BY_NOW),
         shadow("T-8", role="twin", requests=42, errors=1, verdict="", p95_ms=6.2),
     ]
 
@@ -70,6 +76,38 @@ async def test_a_population_has_a_line_of_its_own(workspace: Paths) -> None:
         await view.until(lambda: "generation 1 of 2" in view.text())
         line = next(line for line in view.text().split("\n") if "generation 1 of 2" in line)
         assert line.split("  ")[0].strip() == "generation 1 of 2, 6 looked at, best fitness +0.231" and "41/60" in line
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (160, 50), (40, 20)])
+async def test_a_shadow_says_what_it_has_shown_by_now(workspace: Paths, size: tuple[int, int]) -> None:
+    """SCREEN.md: p, n and the least n, the share that is mirrored, the red and the blue team."""
+    async with opened(workspace, size, running) as view:
+        await view.go("shadows")
+        words = ("p 0.030", "n 41, at least 100", "mirrored 20 %", "red team 3 stood", "blue team 1 repaired")
+        await view.until(lambda: all(word in view.text() for word in (*words, "sandbox clean")))
+        found = BY_NOW | {"attacks_failed": 1, "refused": 2, "e_value": 1e12}
+        view.guardian.notify("shadow", shadow("S-8", requests=42, evidence=found))
+        await view.until(lambda: "p <0.001" in view.text())
+        assert "red team 3 attacks, 1 BREAK IT" in view.text() and "sandbox 2 REFUSED" in view.text()
+
+
+async def test_of_several_the_one_that_leads_is_told_or_the_one_at_the_cursor(workspace: Paths) -> None:
+    def racing(guardian: ScriptedGuardian) -> None:
+        running(guardian)
+        guardian.snapshot["shadows"] = [
+            shadow(f"ev-18-{side}{number}", role=role, state=state, evidence=found)
+            for number, state, value in ((1, "ended", 50.0), (2, "running", 4.0), (3, "waiting", 20.0))
+            for side, role, found in (("t", "twin", {}), ("s", "shadow", BY_NOW | {"e_value": value}))
+        ]
+
+    async with opened(workspace, setup=racing) as view:
+        pane = await view.go("shadows")
+        assert [row["id"][-2:] for row in pane.live.rows] == ["t2", "s2", "t3", "s3", "t1", "s1"]
+        await view.until(lambda: "s2  p 0.25" in view.text())
+        await view.press("down", "down")
+        await view.until(lambda: "s3  p 0.050" in view.text())
+        await view.go("chat")
+        await view.go("shadows")
 
 
 SEARCH = [{"number": 3, "of": 10, "measured": 4, "score": 0.231}]

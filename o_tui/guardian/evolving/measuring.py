@@ -135,7 +135,10 @@ class Measuring:
             OError: As `measure`.
         """
         seed = zlib.crc32(str(row["id"]).encode())  # the same requests for all, whichever round they came in
-        racing = {each: await self._open(row, each, settings, pairs, seed, proof=False) for each in revisions}
+        racing = {
+            each: await self._open(row, each, settings, pairs, seed, proof=False, number=number)
+            for number, each in enumerate(revisions, 1)
+        }
         race, found = Race(list(racing)), dict[str, Measured | GenomeLoadError]()
         number = 0
         while race.alive:
@@ -171,6 +174,7 @@ class Measuring:
         with _failing(measurement):
             while await measurement.episode() is arbiter.CONTINUE and last:
                 pass
+        measurement.rest()
         return measurement.decision
 
     async def _open(
@@ -183,6 +187,7 @@ class Measuring:
         *,
         proof: bool,
         among: int = 1,
+        number: int = 0,
     ) -> Measurement:
         work = await self._work(str(row["gene"]), pairs, seed, proof=proof)
         held_back = sum(request.held_back for request in work.requests)
@@ -203,6 +208,7 @@ class Measuring:
             fork_pairs=workloads.BLOCK if goal == "quality" else FORK_PAIRS,
             cpu_s=settings.budget_cpu_s or math.inf,
             live=self._recorded.requests if row["gene"] not in NEVER_ASKED else None,
+            number=number,
         )
         await measurement.begin(work.requests, work.setup)
         self._measurements = [*self._measurements, measurement][-_SHOWN_SHADOWS:]
@@ -217,7 +223,7 @@ class Measuring:
             found,
             decision=decision.verdict,
             reasons=list(decision.reasons),
-            e_values=measurement.arbiter.e_values(),
+            e_values=measurement.arbiter.e_values() | {"goal": round(measurement.arbiter.evidence(), 4)},
         )
         await self._book.keep(str(row["id"]), trial, decision)
         shown, alone = measurement.arbiter.evidence(), measurement.arbiter.conclude_at(self._policy.alpha)

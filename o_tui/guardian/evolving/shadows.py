@@ -10,7 +10,7 @@ import itertools
 import math
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -36,6 +36,8 @@ MIRROR_QUIET = 5
 MIRROR_SHARE = 10
 MIRROR_LOOK = 20
 _TREND = 60
+_MOST_EVIDENCE = 1e12
+"""What is told of an e-value at most: JSON knows no infinity."""
 
 Live = Callable[[int], Awaitable[Sequence[RecordedRequest]]]
 """The newest so many live requests that main has answered, with the replies that it got; newest first."""
@@ -64,6 +66,7 @@ class Measurement:
         fork_pairs: Pairs after which both processes are forked anew; where times do not decide, more will do.
         cpu_s: CPU seconds that both sides may use together, all their processes added up.
         live: Where given, what main answers meanwhile is mirrored: taken up next, at most one in ten under load.
+        number: Which one it is of several that race; 0: it is alone.
     """
 
     def __init__(
@@ -81,15 +84,19 @@ class Measurement:
         fork_pairs: int = FORK_PAIRS,
         cpu_s: float = math.inf,
         live: Live | None = None,
+        number: int = 0,
     ) -> None:
         self.arbiter = Arbiter(policy, goal)
         self._instances = instances
         self._publish = publish
         self._evolution = evolution
+        self._number = number
         self._timeout_s = timeout_s
         self._random = random.Random(seed)
         self._runners = {"twin": _Runner("twin", main), "shadow": _Runner("shadow", candidate)}
         self._trial = Trial()
+        self._from: Counter[str] = Counter()
+        self._attacks_failed = 0
         self._setup: Sequence[RecordedRequest] = ()
         self._requests: Iterator[RecordedRequest] = iter(())
         self._next: RecordedRequest | None = None
@@ -177,6 +184,12 @@ class Measurement:
             self._decision = self.arbiter.conclude()
         return self._trial
 
+    def rest(self) -> None:
+        """Tells the views that it waits for its next episode."""
+        if self._decision is CONTINUE:
+            self._state = "waiting"
+            self._tell(now=True)
+
     def end(self, verdict: str) -> None:
         """Tells the views that it is over, and how."""
         self._state, self._verdict = "ended", verdict
@@ -184,6 +197,8 @@ class Measurement:
 
     def _take(self, pair: Pair) -> None:
         self._trial.pairs.append(pair)
+        self._from[pair.request.source] += 1
+        self._attacks_failed += pair.request.source == "attack" and pair.main.ok and not pair.candidate.ok
         self.arbiter.add(pair)
         self._observe()
         self._decision = self.arbiter.decision()
@@ -322,8 +337,9 @@ class Measurement:
                 self._publish("shadow", row)
 
     def _row(self, runner: _Runner, ratios: list[float]) -> dict[str, Any]:
+        name = f"{runner.name[0]}{self._number}" if self._number else runner.name
         return {
-            "id": f"{self._evolution}-{runner.name}",
+            "id": f"{self._evolution}-{name}",
             "evolution": self._evolution,
             "role": runner.name,
             "pid": runner.instance.pid if runner.instance else 0,
@@ -336,4 +352,22 @@ class Measurement:
             "state": self._state,
             "trend": ratios if runner.name == "shadow" else [],
             "verdict": self._verdict if runner.name == "shadow" else "",
+            "evidence": self._evidence() if runner.name == "shadow" else {},
+        }
+
+    def _evidence(self) -> dict[str, Any]:
+        """What there is to decide from by now: the arbiter's figures, whose requests they are, what was attacked."""
+        policy = self.arbiter.policy
+        return {
+            "pairs": self.arbiter.pairs,
+            "least": min(policy.least, policy.budget),
+            "e_value": round(min(self.arbiter.evidence(), _MOST_EVIDENCE), 4),
+            "wanted": round(1 / policy.alpha, 4),
+            "mirrored": self._from["mirror"],
+            "recorded": self._from["recorded"],
+            "workload": self._from["workload"],
+            "attacks": self._from["attack"],
+            "attacks_failed": self._attacks_failed,
+            "repaired": self.arbiter.repaired,
+            "refused": len(self._trial.candidate_refused),
         }

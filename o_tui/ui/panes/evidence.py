@@ -11,7 +11,7 @@ from o_tui.ui import plots
 from o_tui.ui.diff.flags import Flag
 from o_tui.ui.format import change, count, interval, milliseconds, short, shown, size
 from o_tui.ui.lists.row_list import Row
-from o_tui.ui.outcome import difference, known, population
+from o_tui.ui.outcome import difference, known, population, shown_at
 from o_tui.ui.text import Text
 
 MOST_FLAGS = 8
@@ -56,6 +56,7 @@ def _in_short(found: Mapping[str, Any]) -> Iterator[Text]:
     text = Text()
     text.append(f"latency {difference(latency) or 'not measured'}", "bold")
     text.append(f" ({_interval(latency)})" if known(latency) else "")
+    text.append(f" {words}" if (words := shown_at(found)) else "")
     yield text
     yield Text(f"errors {errors.get('main', 0)} -> {errors.get('candidate', 0)}")
     yield Text(f"{count(different)} of {count(pairs)} answers differ", "bold" if different else "")
@@ -102,6 +103,8 @@ def _measured(found: Mapping[str, Any]) -> Iterator[Text]:
         yield Text("No pairs were measured.")
         return
     yield _heading(f"Measured on {count(int(found.get('pairs') or 0))} pairs")
+    if words := shown_at(found):
+        yield _pair("goal", f"{words} (e-value {found['e_values']['goal']:,.4g})".replace(",", " "), "bold")
     for name, key in (("latency", "latency"), ("cpu", "cpu")):
         ratio = found.get(key) or {}
         if not ratio:
@@ -193,6 +196,8 @@ def _effects(found: Mapping[str, Any]) -> Iterator[Text]:
     sources = found.get("requests_from") or {}
     if sources:
         said = f"{sources.get('recorded', 0)} yours, {sources.get('workload', 0)} workload"
+        if mirrored := int(sources.get("mirrored") or 0):
+            said += f", {count(mirrored)} mirrored live"
         if kept := int(sources.get("attacks") or 0):
             failed = int(sources.get("attacks_failed") or 0)
             said += f", {count(kept)} kept attacks" + (f" ({count(failed)} break it)" if failed else "")

@@ -19,6 +19,7 @@ from o_tui.ui.lists.row_list import Cell, Row, RowList
 from o_tui.ui.messages import PaneRequested
 from o_tui.ui.outcome import ACTIVE, STEPS, at_work, ending, measured, population, stage
 from o_tui.ui.panes.base import Pane
+from o_tui.ui.panes.live_evidence import shown_by_now
 from o_tui.ui.screens.inspect import InspectScreen, facts
 from o_tui.ui.snapshot_model import Model, Part
 from o_tui.ui.text import Static, Text, flow
@@ -30,6 +31,8 @@ OUTCOMES = {
 VERDICTS = {"better": "good", "worse": "bad", "same": "dim", "failed": "bad", "crashed": "bad"}
 TREND_CELLS = 7
 REDRAW_S = 0.2
+SHORT = 18
+"""Lines below which things are said shortly."""
 COLUMNS = (
     Column("id", 6),
     Column("role", 6, rank=8),
@@ -84,6 +87,7 @@ class ShadowsPane(Pane):
         """Progress, live rows, outcomes."""
         yield Static(id="shadow-progress")
         yield RowList(COLUMNS, self._cells, id="shadow-rows")
+        yield Static(id="shadow-evidence")
         yield Static(Text("Outcomes", style="bold"), id="shadow-title")
         yield RowList(OUTCOME_COLUMNS, self._outcome, header=False, id="outcomes")
         yield FilterBar("filter", "gene, outcome or reason", "#outcomes")
@@ -140,17 +144,45 @@ class ShadowsPane(Pane):
         evolutions = list(self.model.evolutions.values())
         active = next((row for row in reversed(evolutions) if row.get("state") in ACTIVE), None)
         shadows = self._shown_shadows(active)
-        self._draw_progress(active, str(shadows[-1].get("evolution") or "") if shadows else "")
+        self._draw_progress(active, shadows, str(shadows[-1].get("evolution") or "") if shadows else "")
         query = self.query_one(FilterBar).text
         ended = [row for row in reversed(evolutions) if row.get("state") not in ACTIVE and self._matches(query, row)]
         self.query_one("#shadow-title").display = bool(ended or query)
         self._show_lists(bool(shadows) or not (ended or query), bool(ended or query))
-        self.live.styles.height = len(shadows) + 1 if ended else "1fr"
         self.live.show(shadows, empty=EMPTY if self._told else None)
+        lines = self._draw_evidence(shadows, active)
+        # of many as many as leave the evidence its place
+        room = max(3, self.size.height - self.query_one("#shadow-progress").size.height - lines - 2)
+        self.live.styles.height = min(len(shadows) + 1, room) if ended or lines else "1fr"
         self.outcomes.columns = fitted(
             OUTCOME_COLUMNS, {"ended": map(self._time, ended), "outcome": map(outcome_word, ended)}
         )
         self.outcomes.show(ended, empty=f"No outcome has '{query}' in it.  Esc  show all again")
+
+    def _draw_evidence(self, shadows: Sequence[Row], active: Row | None) -> int:
+        """What a shadow has shown by now: the one at the cursor, or else who leads. Returns the lines that it takes."""
+        box = self.query_one("#shadow-evidence", Static)
+        rows = [row for row in shadows if row.get("evidence")]
+        lines = []
+        if rows:
+            row = self._meant(rows)
+            short = self.size.height < SHORT
+            items = shown_by_now(row["evidence"], short=short)
+            items = [Text(_name(row), "bold"), *items] if len(rows) > 1 else items
+            lines = flow([*items, *(spent(active)[:1] if short and active else ())], max(20, self.size.width))
+        box.display = bool(lines)
+        box.update(Text("\n").join(lines))
+        return len(lines)
+
+    def _meant(self, rows: Sequence[Row]) -> Row:
+        """The shadow at the cursor, or beside the twin there; while the keys are elsewhere, the one that leads."""
+        if self.live.has_focus:
+            evolution, _, name = self.live.current_key.rpartition("-")
+            beside = f"{evolution}-" + ("shadow" if name == "twin" else f"s{name[1:]}")
+            if found := next((row for row in rows if row["id"] in (self.live.current_key, beside)), None):
+                return found
+        going = [row for row in rows if not _is_over(row)] or rows
+        return max(going, key=lambda row: float(row["evidence"].get("e_value") or 0))
 
     def _show_lists(self, live: bool, outcomes: bool) -> None:
         # the keys go to the list that stays, before the other is hidden
@@ -165,7 +197,8 @@ class ShadowsPane(Pane):
     def _shown_shadows(self, active: Row | None) -> list[Row]:
         rows = list(self.model.shadows.values())
         if active is not None:
-            return [row for row in rows if row.get("evolution") == active["id"]]
+            found = [row for row in rows if row.get("evolution") == active["id"]]
+            return sorted(found, key=_is_over)  # what goes on comes first
         # the last ones stay until others come, so that a quick run can still be read
         last = rows[-1].get("evolution") if rows else None
         return [row for row in rows if row.get("evolution") == last]
@@ -174,7 +207,7 @@ class ShadowsPane(Pane):
     def _matches(query: str, row: Row) -> bool:
         return matches(query, row.get("id"), row.get("gene"), outcome_word(row), row.get("reason"), row.get("goal"))
 
-    def _draw_progress(self, row: Row | None, last: str) -> None:
+    def _draw_progress(self, row: Row | None, shadows: Sequence[Row], last: str) -> None:
         box = self.query_one("#shadow-progress", Static)
         box.display = row is not None or bool(last)
         if row is None:
@@ -188,14 +221,11 @@ class ShadowsPane(Pane):
         head.append(f"{shown(row.get('id'))} {shown(row.get('gene'))}  ", "bold")
         head.append(f"since {since}  ")
         head.append(shown(row.get("goal"), 200))
-        width = max(20, self.size.width - 4)
+        width = max(20, self.size.width)
         head.truncate(width, overflow="ellipsis")
         bar = self._pairs_bar(row)
-        if self.size.height < 18:
-            step = Text(f"[>] {stage(row)}", style="bold")
-            generation = population(row).partition(",")[0]  # how good they are has no room here
-            working = [Text(words) for words in (generation, at_work(row)) if words]
-            lines = flow([step, *working, *bar, *spent(row)], width)
+        if self.size.height < SHORT:
+            lines = flow(self._in_short(row, bar, told=any(shadow.get("evidence") for shadow in shadows)), width)
         else:
             searched = [Text(words) for words in (population(row), at_work(row)) if words]
             # on a line of its own: behind the steps it would read as what the last of them is about
@@ -203,8 +233,17 @@ class ShadowsPane(Pane):
             lines = [line for part in (*parts, spent(row)) if part for line in flow(part, width)]
         box.update(Text("\n").join([head, *lines]))
 
+    def _in_short(self, row: Row, bar: list[Text], *, told: bool) -> list[Text]:
+        """Where it is, for a few lines; what is `told` beside the evidence is not said twice."""
+        making = row.get("state") in ("generate", "validate")
+        generation = population(row).partition(",")[0] if making else ""
+        items = [Text(f"[>] {at_work(row) or stage(row)}", style="bold"), *([Text(generation)] if generation else [])]
+        racing = (row.get("work") or {}).get("doing") == "race"  # each has requests of its own
+        return [*items, *(() if racing else bar), *(() if told else spent(row))]
+
     def _pairs_bar(self, row: Row) -> list[Text]:
-        pairs = [shadow for shadow in self.model.shadows.values() if shadow.get("evolution") == row["id"]]
+        rows = self.model.shadows.values()
+        pairs = [each for each in rows if each.get("evolution") == row["id"] and not _is_over(each)]
         if row.get("state") != "shadow" or not pairs:
             return []
         done = min(int(shadow.get("requests") or 0) for shadow in pairs)
@@ -217,11 +256,8 @@ class ShadowsPane(Pane):
         verdict = str(row.get("verdict") or row.get("state") or "-")
         trend = [float(value) for value in row.get("trend") or ()]
         rate = percent(errors, requests)[:5]  # 100.0
-        # an id that repeats the evolution's says nothing here
-        evolution = str(row.get("evolution") or "")
-        name = str(row.get("id") or "").removeprefix(evolution).lstrip("-/.:_") or str(row.get("id"))
         return (
-            shown(name),
+            _name(row),
             (shown(row.get("role")), "dim"),
             f"{requests}/{int(row.get('total') or 0)}",
             (rate, "bad") if errors else rate,
@@ -253,6 +289,12 @@ class ShadowsPane(Pane):
         message.stop()
         self.action_inspect()
 
+    def on_row_list_moved(self, message: RowList.Moved) -> None:
+        """Another shadow's evidence."""
+        message.stop()
+        if message.rows is self.live:
+            self._draw()
+
     def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
         """Filters while one types."""
         message.stop()
@@ -274,13 +316,25 @@ class ShadowsPane(Pane):
         elif self.live.current is not None:
             row = self.live.current
             found = row | {"requests": _of(row), "verdict": shown(row.get("verdict")).replace("_", " ")}
-            self.app.push_screen(InspectScreen(f"Shadow {row['id']}", facts(found, skip=("trend", "total"))))
+            self.app.push_screen(
+                InspectScreen(f"Shadow {row['id']}", facts(found, skip=("trend", "total", "evidence")))
+            )
 
     def action_review(self) -> None:
         """The change behind the row at the cursor."""
         row: dict[str, Any] | None = None if self.outcomes.has_focus else self.live.current
         identity = str(row.get("evolution") or "") if row else self.outcomes.current_key
         self.post_message(PaneRequested("review", identity))
+
+
+def _name(row: Row) -> str:
+    """Its id without the evolution's, which says nothing here."""
+    identity, evolution = str(row.get("id") or ""), str(row.get("evolution") or "")
+    return shown(identity.removeprefix(evolution).lstrip("-/.:_") or identity)
+
+
+def _is_over(row: Row) -> bool:
+    return row.get("state") in ("ended", "done")
 
 
 def _of(row: Row) -> str:

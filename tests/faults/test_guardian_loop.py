@@ -22,8 +22,8 @@ from o_tui.paths import Paths
 from tests.support.guardian_process import ROOT, Link, exists, guardian_process, pids
 from tests.support.patience import PATIENCE_S
 
-LIMIT_MS = 15.0
-"""Of CPU time: the 5 ms that are promised (tests/benchmarks/bench_loop.py), on a machine that is a third as fast."""
+LIMIT_MS = 5.0
+"""Of CPU time, that other processes do not stretch."""
 WAIT_LIMIT_MS = 1_000.0
 """For the time on the wall, that a busy machine stretches: what sleeps for longer than that is a defect anyway."""
 SETTINGS = Config(health=HealthConfig(max_restarts=1_000), evolution=EvolutionConfig(pairs=10, request_s=2.0))

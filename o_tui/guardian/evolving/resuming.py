@@ -27,7 +27,7 @@ WAITING = "intent"
 """The state of one that waits for its turn."""
 _MADE = (
     *("base", "revision", "reason", "diff", "diff_sha256", "evidence", "evidence_sha256", "verdict", "risk"),
-    *("stages", "checkpoint_id", "next_version", "race", "generations"),
+    *("stages", "checkpoint_id", "next_version", "race", "generations", "work"),
 )
 """Of a row: what came of an evolution so far."""
 

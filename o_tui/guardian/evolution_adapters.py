@@ -11,11 +11,11 @@ from o_tui.evolution.candidates import ModelText
 from o_tui.evolution.samples import RecordedRequest
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.evolving.evolution_book import RUNNING
-from o_tui.guardian.evolving.seams import GenomeLoadError, ShadowInstance
+from o_tui.guardian.evolving.seams import GenomeLoadError, Seams, ShadowInstance
 from o_tui.guardian.evolving.trial import Trial
 from o_tui.guardian.fleet.code import Code
 from o_tui.guardian.fleet.instances import UNCONFINED, GenomeError, Instance
-from o_tui.guardian.fleet_traffic import brain_of, recorded_replies
+from o_tui.guardian.fleet_traffic import FleetTraffic, brain_of, recorded_replies
 from o_tui.guardian.storage.eventlog import Level
 from o_tui.protocol import operations
 from o_tui.protocol.errors import OError, PeerError
@@ -157,3 +157,15 @@ class GuardianSurroundings:
         """See the seam."""
         while self.held():
             await self._guardian.looked_around.wait()
+
+
+def seams_of(guardian: Guardian) -> Seams:
+    """All that an evolution needs of this guardian."""
+    return Seams(
+        FleetInstances(guardian),
+        VaultCheckpoints(guardian),
+        FleetTraffic(guardian),
+        JournalRecorded(guardian),
+        guardian.stores.audit,
+        GuardianSurroundings(guardian),
+    )

@@ -19,14 +19,14 @@ from o_tui import __version__, config, paths
 from o_tui.evolution.genome import Genome
 from o_tui.guardian.api import Api
 from o_tui.guardian.core import Guardian, Placement
-from o_tui.guardian.evolution_adapters import FleetInstances, GuardianSurroundings, JournalRecorded, VaultCheckpoints
+from o_tui.guardian.evolution_adapters import seams_of
 from o_tui.guardian.evolving.attack_writer import Writer
 from o_tui.guardian.evolving.code import read_code
 from o_tui.guardian.evolving.evolutions import Evolutions
 from o_tui.guardian.evolving.initiative import Initiative
 from o_tui.guardian.evolving.red_team import RedTeam
+from o_tui.guardian.evolving.seams import Seams
 from o_tui.guardian.fleet.code import Code
-from o_tui.guardian.fleet_traffic import FleetTraffic
 from o_tui.guardian.lock import GuardianLock
 from o_tui.guardian.storage.stores import Stores
 from o_tui.guardian.views import ViewServer
@@ -73,9 +73,10 @@ async def run(
         lock.set_epoch(stores.database.epoch)
         genome, code = await asyncio.to_thread(open_genome, place, seed or paths.shipped("data") / "genome")
         guardian = Guardian(place, settings, stores, code, placement)
-        evolutions = _evolutions(guardian, genome)
-        guardian.initiative = _initiative(guardian, evolutions)
-        red_team = guardian.red_team = _red_team(guardian, evolutions, genome)
+        seams = seams_of(guardian)
+        evolutions = _evolutions(guardian, genome, seams)
+        guardian.initiative = _initiative(guardian, evolutions, seams)
+        red_team = guardian.red_team = _red_team(guardian, evolutions, genome, seams)
         guardian.ladder.previous = lambda: asyncio.to_thread(previous_code, genome)
         views = _views(guardian, evolutions)
         # each is ended even where the one before could not be
@@ -103,49 +104,44 @@ async def _stop(guardian: Guardian) -> None:
     await guardian.stop(guardian.stop_reason or "it was interrupted")
 
 
-def _evolutions(guardian: Guardian, genome: Genome) -> Evolutions:
+def _evolutions(guardian: Guardian, genome: Genome, seams: Seams) -> Evolutions:
     stores, place = guardian.stores, guardian.paths
     return Evolutions(
         genome,
-        instances=FleetInstances(guardian),
-        checkpoints=VaultCheckpoints(guardian),
-        traffic=FleetTraffic(guardian),
-        recorded=JournalRecorded(guardian),
+        seams,
         rows=stores.evolutions,
         learning=stores.learning,
         attacks=stores.attacks,
-        approvals=stores.audit,
-        surroundings=GuardianSurroundings(guardian),
         settings=guardian.config.evolution,
         workload_folders=[place.data / "workloads"],
         programs=place.programs,
     )
 
 
-def _initiative(guardian: Guardian, evolutions: Evolutions) -> Initiative:
+def _initiative(guardian: Guardian, evolutions: Evolutions, seams: Seams) -> Initiative:
     return Initiative(
         guardian.stores.learning,
         begin=evolutions.begin,
         busy=evolutions.busy,
         settings=lambda: guardian.config.evolution,
-        held=GuardianSurroundings(guardian).held,
+        held=seams.surroundings.held,
         told=lambda text, data: guardian.event("evolution", "intent", "info", text, data),
     )
 
 
-def _red_team(guardian: Guardian, evolutions: Evolutions, genome: Genome) -> RedTeam:
+def _red_team(guardian: Guardian, evolutions: Evolutions, genome: Genome, seams: Seams) -> RedTeam:
     assert guardian.initiative is not None
     return RedTeam(
         guardian.stores.attacks,
         genome=genome,
-        recorded=JournalRecorded(guardian),
+        recorded=seams.recorded,
         settings=lambda: guardian.config.evolution,
-        held=GuardianSurroundings(guardian).held,
+        held=seams.surroundings.held,
         evolving=lambda: evolutions.running,
         raised=guardian.initiative.raised,
         told=lambda level, text, data: guardian.event("evolution", "attack", level, text, data),
         writer=Writer(
-            GuardianSurroundings(guardian).ask_model,
+            seams.surroundings.ask_model,
             model=guardian.effects.model,
             tokens=lambda: guardian.config.evolution.red_team_tokens,
             told=lambda level, text: guardian.event("evolution", "attack", level, text),

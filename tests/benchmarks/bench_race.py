@@ -15,10 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from o_tui.evolution.arbiter import Policy
 from o_tui.evolution.genome import Genome
 from o_tui.guardian.core import Guardian
-from o_tui.guardian.evolution_adapters import FleetInstances, GuardianSurroundings, JournalRecorded
+from o_tui.guardian.evolution_adapters import seams_of
 from o_tui.guardian.evolving.evolution_book import Book
 from o_tui.guardian.evolving.measuring import Measured, Measuring
 from o_tui.paths import Paths
@@ -44,12 +43,12 @@ async def _race(guardian: Guardian, place: Paths, count: int) -> tuple[str, Mapp
     for number in range(10):
         await guardian.dispatch.ask(f"hello number {number}")
     genome = Genome.open(place.genome, ECHO)
-    surroundings = GuardianSurroundings(guardian)
+    seams = seams_of(guardian)
 
     async def settled(_row: Mapping[str, Any]) -> None:
         """Nobody waits."""
 
-    book = Book(guardian.stores.evolutions, surroundings, settled)
+    book = Book(guardian.stores.evolutions, seams.surroundings, settled)
     base = genome.head()
     row = await book.add("race", "respond", "operators", "", {}, base=base, metric="latency")
     revisions = [
@@ -58,15 +57,7 @@ async def _race(guardian: Guardian, place: Paths, count: int) -> tuple[str, Mapp
         )
         for number in range(count)
     ]
-    measuring = Measuring(
-        genome,
-        book,
-        instances=FleetInstances(guardian),
-        recorded=JournalRecorded(guardian),
-        surroundings=surroundings,
-        folders=(),
-        policy=Policy(),
-    )
+    measuring = Measuring(genome, book, seams, ())
     began_s = time.perf_counter()
     raced = await measuring.race(row, revisions, guardian.config.evolution, pairs=PAIRS)
     return ("yes" if list(raced)[-1] == revisions[BEST] else "no"), raced, time.perf_counter() - began_s

@@ -22,7 +22,7 @@ from o_tui.evolution.samples import Outcome, RecordedRequest
 from o_tui.evolution.validation import Validation, validate
 from o_tui.guardian.evolving import candidate_pipeline
 from o_tui.guardian.evolving.evolutions import Evolutions
-from o_tui.guardian.evolving.seams import GenomeLoadError, InstanceDiedError, Operator, ShadowInstance
+from o_tui.guardian.evolving.seams import GenomeLoadError, InstanceDiedError, Operator, Seams, ShadowInstance
 from o_tui.guardian.fleet.code import Code
 from o_tui.guardian.storage.attack_rows import AttackRows
 from o_tui.guardian.storage.audit import Audit
@@ -239,15 +239,10 @@ class Desk:
     def restarted(self, pairs: int = 80) -> Evolutions:
         evolutions = Evolutions(
             self.genome,
-            instances=self.world,
-            checkpoints=self.world,
-            traffic=self.world.road,
-            recorded=self.world,
+            Seams(self.world, self.world, self.world.road, self.world, self.audit, self.world),
             rows=EvolutionRows(self.database),
             learning=LearningRows(self.database),
             attacks=AttackRows(self.database),
-            approvals=self.audit,
-            surroundings=self.world,
             settings=EvolutionConfig(pairs=pairs, request_s=0.05, canary_pairs=6),
         )
         evolutions.measuring.folders.clear()  # the shipped workloads are for real genes

@@ -23,7 +23,7 @@ from o_tui.guardian.evolving.diffing import diff_of
 from o_tui.guardian.evolving.evolution_book import Book
 from o_tui.guardian.evolving.generations import Generations
 from o_tui.guardian.evolving.measuring import Measured, Measuring
-from o_tui.guardian.evolving.seams import Checkpoints, GenomeLoadError, Surroundings
+from o_tui.guardian.evolving.seams import GenomeLoadError, Seams
 from o_tui.guardian.storage.attack_rows import AttackRows
 
 ROUND = 8
@@ -41,17 +41,15 @@ class Cycle:
         genome: Genome,
         book: Book,
         measuring: Measuring,
-        *,
-        checkpoints: Checkpoints,
-        surroundings: Surroundings,
+        seams: Seams,
         attacks: AttackRows,
     ) -> None:
         self.attacks = attacks
         self._genome = genome
         self._book = book
         self._measuring = measuring
-        self._checkpoints = checkpoints
-        self._surroundings = surroundings
+        self._checkpoints = seams.checkpoints
+        self._surroundings = seams.surroundings
 
     async def run(
         self, row: dict[str, Any], job: Job, settings: EvolutionConfig, keep: Callable[[], Awaitable[None]]

@@ -12,7 +12,7 @@ from o_tui.guardian.evolving.compare_and_set import decided, waiting
 from o_tui.guardian.evolving.evolution_book import AGAIN_S, Book
 from o_tui.guardian.evolving.releases import Releases
 from o_tui.guardian.evolving.rollout import Harmed, Interrupted, Rollout
-from o_tui.guardian.evolving.seams import Approvals, Checkpoints, Instances, Operator, Surroundings
+from o_tui.guardian.evolving.seams import Operator, Seams
 from o_tui.guardian.storage.audit import Verdict
 from o_tui.protocol.errors import BusyError, OError, PeerError, RefusedError
 
@@ -29,20 +29,16 @@ class Deploying:
         self,
         genome: Genome,
         book: Book,
-        *,
-        approvals: Approvals,
-        instances: Instances,
-        checkpoints: Checkpoints,
+        seams: Seams,
         rollout: Rollout,
-        surroundings: Surroundings,
     ) -> None:
         self._genome = genome
         self._book = book
-        self._approvals = approvals
-        self._releases = Releases(genome, instances)
-        self._checkpoints = checkpoints
+        self._approvals = seams.approvals
+        self._releases = Releases(genome, seams.instances)
+        self._checkpoints = seams.checkpoints
         self._rollout = rollout
-        self._surroundings = surroundings
+        self._surroundings = seams.surroundings
         self._lock = asyncio.Lock()
         self._going_on: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()

@@ -27,17 +27,7 @@ from o_tui.guardian.evolving.policies import Policies
 from o_tui.guardian.evolving.program_runs import ProgramRuns
 from o_tui.guardian.evolving.reports import Reports
 from o_tui.guardian.evolving.rollout import Rollout
-from o_tui.guardian.evolving.seams import (
-    Approvals,
-    Checkpoints,
-    GenomeLoadError,
-    Instances,
-    Operator,
-    Recorded,
-    Rows,
-    Surroundings,
-    Traffic,
-)
+from o_tui.guardian.evolving.seams import GenomeLoadError, Operator, Rows, Seams
 from o_tui.guardian.evolving.source_choice import SourceChoice
 from o_tui.guardian.evolving.sourcing import USUAL, Size, Sourcing, budget_of, check_asked, size_of
 from o_tui.guardian.storage.attack_rows import AttackRows
@@ -56,16 +46,11 @@ class Evolutions:
     def __init__(
         self,
         genome: Genome,
+        seams: Seams,
         *,
-        instances: Instances,
-        checkpoints: Checkpoints,
-        traffic: Traffic,
-        recorded: Recorded,
         rows: Rows,
         learning: LearningRows,
         attacks: AttackRows,
-        approvals: Approvals,
-        surroundings: Surroundings,
         settings: EvolutionConfig,
         workload_folders: Sequence[Path] = (),
         programs: Path | None = None,
@@ -73,51 +58,19 @@ class Evolutions:
         self.settings = settings
         self.policies = Policies(learning)
         self._genome = genome
-        self._surroundings = surroundings
+        self._surroundings = surroundings = seams.surroundings
         self._learning = learning
         self._attacks = attacks
         self._book = Book(rows, surroundings, self._settled)
         runs = ProgramRuns(programs, rows, surroundings.publish) if programs is not None else None
         self.reports = Reports(self._book, genome, learning, runs)
-        self.measuring = Measuring(
-            genome,
-            self._book,
-            instances=instances,
-            recorded=recorded,
-            surroundings=surroundings,
-            folders=[*workload_folders, shipped("data") / "workloads"],
-            policy=arbiter.Policy(),
-            attacks=attacks,
-        )
-        self._cycle = Cycle(
-            genome,
-            self._book,
-            self.measuring,
-            checkpoints=checkpoints,
-            surroundings=surroundings,
-            attacks=attacks,
-        )
-        choice = SourceChoice(genome, instances, learning)
+        folders = [*workload_folders, shipped("data") / "workloads"]
+        self.measuring = Measuring(genome, self._book, seams, folders, attacks=attacks)
+        self._cycle = Cycle(genome, self._book, self.measuring, seams, attacks)
+        choice = SourceChoice(genome, seams.instances, learning)
         self._sourcing = Sourcing(genome, self._book, learning, choice, surroundings)
-        self._rollout = Rollout(
-            genome,
-            self._book,
-            instances=instances,
-            traffic=traffic,
-            recorded=recorded,
-            surroundings=surroundings,
-            folders=self.measuring.folders,
-            settings=lambda: self.settings,
-        )
-        self._deploying = Deploying(
-            genome,
-            self._book,
-            approvals=approvals,
-            instances=instances,
-            checkpoints=checkpoints,
-            rollout=self._rollout,
-            surroundings=surroundings,
-        )
+        self._rollout = Rollout(genome, self._book, seams, self.measuring.folders, settings=lambda: self.settings)
+        self._deploying = Deploying(genome, self._book, seams, self._rollout)
         self._turn = asyncio.Lock()
         self._taken_up: set[str] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}

@@ -22,7 +22,7 @@ from o_tui.evolution.samples import RecordedRequest, Trial
 from o_tui.guardian.evolving.code import code_of
 from o_tui.guardian.evolving.evolution_book import Book
 from o_tui.guardian.evolving.screening import Screening
-from o_tui.guardian.evolving.seams import GenomeLoadError, Instances, Recorded, Surroundings
+from o_tui.guardian.evolving.seams import GenomeLoadError, Seams
 from o_tui.guardian.evolving.shadows import FORK_PAIRS, Measurement
 from o_tui.guardian.fleet.code import Code
 from o_tui.guardian.storage.attack_rows import AttackRows
@@ -57,21 +57,18 @@ class Measuring:
         self,
         genome: Genome,
         book: Book,
-        *,
-        instances: Instances,
-        recorded: Recorded,
-        surroundings: Surroundings,
+        seams: Seams,
         folders: Sequence[Path],
-        policy: arbiter.Policy,
+        *,
         attacks: AttackRows | None = None,
     ) -> None:
         self.folders = list(folders)
         self._genome = genome
         self._book = book
-        self._instances = instances
-        self._recorded = recorded
-        self._surroundings = surroundings
-        self._policy = policy
+        self._instances = seams.instances
+        self._recorded = seams.recorded
+        self._surroundings = seams.surroundings
+        self._policy = arbiter.Policy()
         self._attacks = attacks
         self._measurements: list[Measurement] = []
 

@@ -19,7 +19,7 @@ from o_tui.guardian.evolving.canary import Canary
 from o_tui.guardian.evolving.code import code_of
 from o_tui.guardian.evolving.evolution_book import Book, light
 from o_tui.guardian.evolving.measuring import NEVER_ASKED
-from o_tui.guardian.evolving.seams import Instances, Recorded, Surroundings, Traffic
+from o_tui.guardian.evolving.seams import Seams
 from o_tui.guardian.evolving.twin import Twins
 from o_tui.guardian.evolving.watching import WATCH_REQUESTS, WATCH_S, Watching
 from o_tui.guardian.fleet.code import Code
@@ -46,21 +46,18 @@ class Rollout:
         self,
         genome: Genome,
         book: Book,
-        *,
-        instances: Instances,
-        traffic: Traffic,
-        recorded: Recorded,
-        surroundings: Surroundings,
+        seams: Seams,
         folders: Sequence[Path],
+        *,
         settings: Callable[[], EvolutionConfig],
     ) -> None:
         self._settings = settings
         self._genome = genome
         self._book = book
-        self._instances = instances
-        self._traffic = traffic
-        self._recorded = recorded
-        self._surroundings = surroundings
+        self._instances = seams.instances
+        self._traffic = seams.traffic
+        self._recorded = seams.recorded
+        self._surroundings = seams.surroundings
         self._folders = folders
         self._canary: Canary | None = None
         self._under_way = False

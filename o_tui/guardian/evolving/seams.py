@@ -280,3 +280,15 @@ class Surroundings(Protocol):
 
     async def released(self) -> None:
         """Waits until nothing holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """All that an evolution needs of the rest of the guardian."""
+
+    instances: Instances
+    checkpoints: Checkpoints
+    traffic: Traffic
+    recorded: Recorded
+    approvals: Approvals
+    surroundings: Surroundings

@@ -57,7 +57,7 @@ async def test_frames_arrive_in_order_in_few_writes() -> None:
     for number in range(500):
         frame = await b.next()
         assert (frame.data.id, frame.metadata.request_id) == (number, str(number))
-    assert (a.channel.sent_frames, b.channel.received_frames) == (500, 500)
+    assert b.frames.empty()
     a.channel.close()
     assert await b.end() is None
     assert await a.end() is None

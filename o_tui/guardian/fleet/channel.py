@@ -49,8 +49,6 @@ class Channel(asyncio.BufferedProtocol):
         self._error: OError | None = None
         self._closed = False
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        self.sent_frames = 0
-        self.received_frames = 0
 
     @classmethod
     async def connect(
@@ -96,7 +94,6 @@ class Channel(asyncio.BufferedProtocol):
             self._loop.call_soon(self.flush)
         self._out.append(packed)
         self._out_bytes += len(packed)
-        self.sent_frames += 1
 
     def flush(self) -> None:
         """Hands what was sent in this turn to the socket; happens by itself at the turn's end."""
@@ -162,7 +159,6 @@ class Channel(asyncio.BufferedProtocol):
             for payload in self._reader.feed(self._view[:nbytes]):
                 frame = self._joiner.add(frames.decode(payload))
                 if frame is not None:
-                    self.received_frames += 1
                     self._on_frame(frame)
                 if self._closed:
                     return

@@ -121,13 +121,13 @@ class Context:
         self.paths = locate(self.args.data_dir)
 
     @contextmanager
-    def guardian(self, *, follow: bool = False, metrics_hz: float = 0.0) -> Iterator[Client]:
+    def guardian(self, *, follow: bool = False) -> Iterator[Client]:
         """The workspace's guardian; one that had to be started is ended afterwards, unless `--keep`."""
         from o_tui.client import ensure_guardian
 
         keep = getattr(self.args, "keep", False)
         before_ns = time.time_ns()
-        with ensure_guardian(self.paths, keep, follow=follow, metrics_hz=metrics_hz) as client:
+        with ensure_guardian(self.paths, keep, follow=follow) as client:
             if client.started:
                 self._tell_start(client, before_ns)
             if client.ends_guardian:

@@ -33,24 +33,24 @@ Spread = Callable[[Callable[[Any], Any], list[Any]], Iterable[Any]]
 Seen = list[tuple[str, int]]
 
 
-def ratios(name: str, seed: int, runs: int, pairs: int = REQUESTS) -> Floats:
+def ratios(name: str, seed: int, runs: int) -> Floats:
     """Paired log ratios of equal code whose processes live for `BLOCK` pairs."""
     dice = np.random.default_rng([seed, *name.encode()])
-    forks = -(-pairs // BLOCK)
+    forks = -(-REQUESTS // BLOCK)
     if name in NOISES:
         processes = dice.standard_t(4, (runs, forks)) * PROCESS / math.sqrt(2)
-        return NOISES[name](dice, runs, pairs) + np.repeat(processes, BLOCK, axis=1)[:, :pairs]
+        return NOISES[name](dice, runs, REQUESTS) + np.repeat(processes, BLOCK, axis=1)[:, :REQUESTS]
     parts = recordings()[:, :, int(name == "recorded")].reshape(-1, FORK_PAIRS // BLOCK, BLOCK).reshape(-1, BLOCK)
-    return parts[dice.integers(0, len(parts), (runs, forks))].reshape(runs, -1)[:, :pairs]
+    return parts[dice.integers(0, len(parts), (runs, forks))].reshape(runs, -1)[:, :REQUESTS]
 
 
-def failures(main: float, candidate: float, seed: int, runs: int, *, chance: bool, pairs: int = REQUESTS) -> Floats:
-    """The shares of its tries that each side failed at: main's and the candidate's, `runs` times `pairs`."""
+def failures(main: float, candidate: float, seed: int, runs: int, *, chance: bool) -> Floats:
+    """The shares of its tries that each side failed at: main's and the candidate's, `runs` times `REQUESTS`."""
     dice = np.random.default_rng([seed, round(1_000 * candidate)])
     if not chance:  # what fails for main fails for the candidate too
-        told = dice.random((runs, pairs))
+        told = dice.random((runs, REQUESTS))
         return np.stack([told < main, told < candidate]).astype(float)
-    tries = np.stack([dice.random((TRIES, runs, pairs)) < share for share in (main, candidate)])
+    tries = np.stack([dice.random((TRIES, runs, REQUESTS)) < share for share in (main, candidate)])
     first = tries[:, 0].astype(float)
     return np.where(first[0] == first[1], first, tries.mean(axis=1))
 

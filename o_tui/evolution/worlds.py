@@ -82,8 +82,8 @@ def world(name: str, seed: int, runs: int, pairs: int, shift: float = 0.0) -> Fl
     return noise + shift
 
 
-def cpu(name: str, seed: int, runs: int, pairs: int, shift: float = 0.0) -> Floats | None:
+def cpu(name: str, seed: int, runs: int, pairs: int) -> Floats | None:
     """The same of the CPU time of the same pairs, where it is known: in recordings."""
     if name != "recorded":
         return None
-    return _recorded_cpu(np.random.default_rng([seed, *name.encode()]), runs, pairs) + shift
+    return _recorded_cpu(np.random.default_rng([seed, *name.encode()]), runs, pairs)

@@ -51,11 +51,6 @@ class Deadlines:
             watched.told = "ok"
         return back
 
-    def silence_ns(self, name: str, now_ns: int) -> int | None:
-        """How long it has been silent; None: not watched."""
-        watched = self._watched.get(name)
-        return None if watched is None else max(0, now_ns - watched.heard_ns)
-
     def look(self, now_ns: int) -> list[tuple[str, Pulse, int]]:
         """Who has become late (two heartbeats missed) or dead since the last look: (name, pulse, silence in ns).
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from o_tui.guardian.storage.database import Database
 
 _COLUMNS = ", ".join(WAL.columns)
+_ALL = 1 << 62
 
 
 class _Numbered(msgspec.Struct, array_like=True, frozen=True):
@@ -137,7 +138,7 @@ class Step:
     problem: str = ""
 
 
-def verify_slice(connection: sqlite3.Connection, position: tuple[int, bytes] | None, limit: int) -> Step:
+def verify_slice(connection: sqlite3.Connection, position: tuple[int, bytes] | None, limit: int = _ALL) -> Step:
     """Verifies at most `limit` rows after a position (None: from the base)."""
     try:
         base = base_of(connection)
@@ -256,7 +257,7 @@ def repair_rows(
     """Puts entries of the mirror in place of damaged or missing rows after a position, where the chain proves them."""
     lines: list[str] = []
     while True:
-        step = verify_slice(connection, position, 1 << 62)
+        step = verify_slice(connection, position)
         if not step.bad_seq:
             return lines
         sql = "SELECT seq, digest FROM wal WHERE seq >= ?"

@@ -160,7 +160,7 @@ def _check_tail(
     last, _ = chainwork.last_of(connection)
     start = max(base, last - tail_entries)
     position = (start, base_digest if start == base else chainwork.digest_at(connection, start))
-    step = chainwork.verify_slice(connection, position, 1 << 62)
+    step = chainwork.verify_slice(connection, position)
     if step.bad_seq:
         step = _mend(connection, paths, head, findings, step, position)
     seq, digest = step.seq, step.digest
@@ -188,7 +188,7 @@ def _mend(
         lines = chainwork.repair_rows(connection, paths.mirror, position, known_head(head))
         connection.execute("COMMIT")
         findings.extend(Finding("log", line, "warning" if "repaired" in line else "error") for line in lines)
-        again = chainwork.verify_slice(connection, position, 1 << 62)
+        again = chainwork.verify_slice(connection, position)
         if not again.bad_seq:
             return again
         step = again
@@ -198,7 +198,7 @@ def _mend(
         connection.execute("SELECT max(seq) FROM checkpoints WHERE origin = 'own' AND deleted_ns = 0").fetchone()[0]
         or 0
     )
-    rest = chainwork.verify_slice(connection, _row_position(connection, step.bad_seq), 1 << 62)
+    rest = chainwork.verify_slice(connection, _row_position(connection, step.bad_seq))
     if covered >= step.bad_seq and not rest.bad_seq:
         text = f"{step.problem}; it is older than checkpoint at {covered}, the log goes on behind it"
         findings.append(Finding("log", text, "error", {"first_bad_seq": step.bad_seq}))

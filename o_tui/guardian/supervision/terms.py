@@ -71,11 +71,9 @@ class SupervisorSpec:
     max_seconds: float = 5.0
 
 
-def nested(
-    name: str, spec: SupervisorSpec, *, restart: Restart = "permanent", shutdown: Shutdown = "infinity"
-) -> ChildSpec:
-    """The child spec of a supervisor under a supervisor."""
-    return ChildSpec(name, spec, restart, shutdown, "supervisor")
+def nested(name: str, spec: SupervisorSpec, *, restart: Restart = "permanent") -> ChildSpec:
+    """The child spec of a supervisor under a supervisor; it has all the time it needs to end its children."""
+    return ChildSpec(name, spec, restart, "infinity", "supervisor")
 
 
 # --- state

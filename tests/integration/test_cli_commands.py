@@ -2,80 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
-import select
-import shutil
-import signal
-import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from o_tui.cli.main import main
-from o_tui.client import Client, ensure_guardian
 from o_tui.guardian.lock import holder
 from o_tui.paths import Paths, shipped
-from tests.support.patience import PATIENCE_S
+from tests.support import shell as shells
+from tests.support.shell import COMMAND, Shell
 
-COMMAND = [sys.executable, "-m", "o_tui"]
-
-
-class Shell:
-    """Runs commands in one workspace."""
-
-    def __init__(self, paths: Paths) -> None:
-        self.paths = paths
-        self.environment = os.environ | {"O_TUI_DATA_DIR": str(paths.data), "COLUMNS": "200"}
-
-    def run(self, *words: str, code: int | None = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [*COMMAND, *words], input=stdin, capture_output=True, text=True, env=self.environment, timeout=120
-        )
-        assert code is None or done.returncode == code, (words, done)
-        return done
-
-    def on_terminal(self, *words: str) -> str:
-        """What a command writes to a terminal, on both descriptors; nobody answers its questions."""
-        master, slave = os.openpty()
-        with subprocess.Popen(
-            [*COMMAND, *words], stdin=-3, stdout=slave, stderr=slave, env=self.environment
-        ) as running:
-            os.close(slave)
-            data = b""
-            with contextlib.suppress(OSError):  # the terminal's end
-                while piece := os.read(master, 65536):
-                    data += piece
-            os.close(master)
-            running.wait(PATIENCE_S)
-        return data.decode()
-
-    def json(self, *words: str, code: int | None = 0, stdin: str = "") -> Any:
-        return json.loads(self.run(*words, "--json", code=code, stdin=stdin).stdout)
-
-    def lines(self, *words: str, code: int | None = 0) -> list[Any]:
-        return [json.loads(line) for line in self.run(*words, "--json", code=code).stdout.splitlines()]
-
-
-@pytest.fixture
-def alone(workspace: Paths) -> Iterator[Shell]:
-    """A workspace without a guardian."""
-    shell = Shell(workspace)
-    yield shell
-    shell.run("stop", code=None)
-
-
-@pytest.fixture
-def shell(alone: Shell) -> Shell:
-    """A workspace whose guardian runs."""
-    alone.run("status", "--keep")
-    return alone
+alone, shell = shells.alone, shells.shell
 
 
 def test_status_keys_and_imports(shell: Shell) -> None:
@@ -92,42 +33,6 @@ def test_status_keys_and_imports(shell: Shell) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=shell.environment)
     loaded = set(done.stderr.split())
     assert "o_tui.client" in loaded and not loaded & {"textual", "rich", "asyncio", "numpy", "subprocess"}
-
-
-def test_a_guardian_that_a_command_starts_ends_with_it(alone: Shell) -> None:
-    done = alone.run("status", "--json")
-    assert "--keep" in done.stderr
-    assert alone.json("stop") == {"stopped": False, "pid": 0}
-    first = alone.json("status", "--keep")["guardian"]
-    again = alone.run("status", "--json")
-    assert again.stderr == "" and json.loads(again.stdout)["guardian"]["pid"] == first["pid"]
-    assert alone.json("stop") == {"stopped": True, "pid": first["pid"]}
-
-
-def test_a_change_in_the_background_wants_a_guardian_that_stays(alone: Shell) -> None:
-    (alone.paths.data / "c.py").write_text((shipped("data") / "genome" / "recall.py").read_text() + "\n# new\n")
-    words = ("evolve", "recall", "--from", str(alone.paths.data / "c.py"), "--no-wait")
-    with ensure_guardian(alone.paths):
-        assert "no guardian stays that would finish it" in alone.run(*words, code=2).stderr
-        begun = alone.json(*words, "--keep")["evolution"]
-    assert alone.json("status")["guardian"]["stays"] is True
-    assert alone.run("reject", begun, "--reason", "enough", code=None).returncode in (0, 4)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_a_command_that_is_ended_ends_the_guardian_that_it_started(alone: Shell, number: signal.Signals) -> None:
-    (alone.paths.data / "c.py").write_text((shipped("data") / "genome" / "recall.py").read_text() + "\n# new\n")
-    words = [*COMMAND, "evolve", "recall", "--from", str(alone.paths.data / "c.py"), "--json"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=alone.environment) as running:
-        assert running.stdout is not None and running.stdout.readline()
-        guardian = holder(alone.paths)
-        assert guardian is not None
-        pidfd = os.pidfd_open(guardian.pid)
-        running.send_signal(number)
-        running.communicate(timeout=PATIENCE_S)
-    assert running.returncode == (-9 if number == signal.SIGKILL else 130)
-    assert select.select([pidfd], [], [], PATIENCE_S)[0], "its guardian is still there"
-    os.close(pidfd)
 
 
 def test_say_in_all_its_ways(shell: Shell) -> None:
@@ -356,96 +261,6 @@ def test_a_broken_pipe_ends_quietly(shell: Shell) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def serve(shell: Shell, **environment: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
-    process = subprocess.Popen(
-        [*COMMAND, "serve", "--json"], stdout=subprocess.PIPE, text=True, env=shell.environment | environment
-    )
-    assert process.stdout is not None
-    return process, json.loads(process.stdout.readline())
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_serve_until_a_signal(number: signal.Signals, code: int, alone: Shell) -> None:
-    process, said = serve(alone)
-    assert said["pid"] == process.pid == alone.json("status")["guardian"]["pid"]
-    second = alone.run("serve", code=75)
-    assert re.search(f"pid {process.pid}", second.stderr) and second.stderr.count("\n") == 1
-    process.send_signal(number)
-    assert process.wait(PATIENCE_S) == code
-    assert not alone.paths.socket.exists()
-
-
-def test_serve_ends_when_stop_is_said(alone: Shell) -> None:
-    process, _ = serve(alone)
-    assert alone.json("stop") == {"stopped": True, "pid": process.pid}
-    assert process.wait(PATIENCE_S) == 0
-
-
-def test_serve_speaks_with_systemd(alone: Shell, folder: Path) -> None:
-    import socket
-
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind(str(folder / "n"))
-        listener.settimeout(PATIENCE_S)
-        process, _ = serve(alone, NOTIFY_SOCKET=str(folder / "n"), WATCHDOG_USEC="200000")
-        assert listener.recv(200).startswith(b"READY=1"), "before any sign of life, however long the start takes"
-        while listener.recv(200) != b"WATCHDOG=1":
-            pass
-        process.terminate()
-        while listener.recv(200) != b"STOPPING=1":
-            pass
-        assert process.wait(PATIENCE_S) == 0
-
-
-def test_interrupting_a_command_ends_the_guardian_that_it_started(
-    alone: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def interrupt(client: Client, method: str, **_: Any) -> Any:
-        assert client.started and holder(alone.paths) is not None
-        monkeypatch.undo()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Client, "call", interrupt)
-    assert main(["status", "--data-dir", str(alone.paths.data)]) == 130
-    assert holder(alone.paths) is None
-    assert capsys.readouterr().out == ""
-
-
-def test_doctor_sees_what_lets_nothing_start(alone: Shell) -> None:
-    alone.run("status")
-    assert alone.json("doctor")["ok"] is True
-    alone.paths.config_file.write_text("[brain]\nmodle = 'x'\n")
-    wrong = [check for check in alone.json("doctor", code=1)["checks"] if not check["ok"]]
-    assert [check["name"] for check in wrong] == ["config"] and "did you mean brain.model?" in wrong[0]["detail"]
-    alone.paths.config_file.unlink()
-    shutil.rmtree(alone.paths.genome / ".git" / "objects")
-    wrong = [check for check in alone.json("doctor", code=1)["checks"] if not check["ok"]]
-    assert [check["name"] for check in wrong] == ["genome"]
-
-
-def test_a_pipe_in_place_of_settings_or_database_is_one_line_and_not_waited_for(alone: Shell) -> None:
-    alone.run("memory", "add", "kept")
-    os.mkfifo(alone.paths.config_file)
-    assert "config.toml is not a file (mend the file" in alone.run("status", code=2).stderr
-    alone.paths.config_file.unlink()
-    kept = alone.paths.database.rename(alone.paths.data / "away")
-    os.mkfifo(alone.paths.database)
-    wrong = {check["name"]: check["detail"] for check in alone.json("doctor", code=1)["checks"] if not check["ok"]}
-    assert wrong["database"].endswith("o.db is not a file")
-    assert "o.db is not a file (move it away" in alone.run("status", code=4).stderr
-    kept.replace(alone.paths.database)
-    assert "kept" in str(alone.json("memory", "list"))
-
-
-def test_what_a_start_mended_is_told(alone: Shell) -> None:
-    alone.run("memory", "add", "one")
-    head = alone.paths.mirror / "head"
-    head.write_bytes(b"\xff" * head.stat().st_size)
-    said = [line for line in alone.run("status").stderr.splitlines() if line.startswith(("warning: ", "error: "))]
-    assert said and "head" in said[0]
-    assert any("head" in row["text"] for row in alone.json("events", "--filter", "level:warning")["events"])
-
-
 def test_pins_comparisons_and_the_end_of_nothing(shell: Shell) -> None:
     first = shell.json("checkpoint", "create")
     shell.run("memory", "add", "between")
@@ -458,23 +273,6 @@ def test_pins_comparisons_and_the_end_of_nothing(shell: Shell) -> None:
     assert shell.run("cancel", "nothing", code=3).stderr.count("\n") == 1
     assert re.search(r"^    main  .*running, pid \d+$", shell.run("status", "--tree").stdout, re.M)
     assert shell.json("status", "--tree")["tree"]
-
-
-def test_a_locked_database_is_an_error_and_no_hang(alone: Shell) -> None:
-    alone.run("status")
-    with contextlib.closing(sqlite3.connect(alone.paths.database, isolation_level=None)) as other:
-        other.execute("begin exclusive")
-        done = alone.run("status", code=75)
-        assert done.stderr.count("\n") == 1 and "locked" in done.stderr
-        other.execute("rollback")
-    alone.run("status")
-
-
-def test_a_workspace_that_cannot_be_made_is_refused(alone: Shell) -> None:
-    blocked = alone.paths.data / "file"
-    blocked.write_text("in the way")
-    done = alone.run("status", "--data-dir", str(blocked / "w"), code=4)
-    assert done.stderr.count("\n") == 1 and "--data-dir" in done.stderr
 
 
 def test_the_demo_plays_behind_the_view_and_ends_with_it(

@@ -16,6 +16,7 @@ from o_tui.protocol.errors import RefusedError
 from tests.faults.test_sandbox_corpus import USERS, attack
 from tests.support.guardian_process import Link, Process
 from tests.support.ordinary import SYSTEM_PYTHON, USER
+from tests.support.patience import PATIENCE_S
 from tests.support.sandboxed import REPOSITORY, Program, run
 
 READ = Program(attack("open(secret).read()"))
@@ -73,7 +74,7 @@ def test_a_container_without_root_or_with_nothing_to_write_to_confines_too(start
         )
     outer = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", f"{started} {shlex.join(inner)}"]
     done = subprocess.run(
-        [*before, *outer], capture_output=True, text=True, env=environment, cwd=REPOSITORY, timeout=60
+        [*before, *outer], capture_output=True, text=True, env=environment, cwd=REPOSITORY, timeout=PATIENCE_S
     )
     if done.stderr.startswith(("unshare:", "mount:")):
         pytest.skip(done.stderr)

@@ -122,7 +122,7 @@ async def test_what_was_in_the_middle_begins_anew_and_once_only(desk: Desk, worl
         await rows.update(row["id"], {"state": state})
         after = desk.restarted()
         await after.recover()
-        shown = await asyncio.wait_for(after.reports.wait(row["id"]), 20)
+        shown = await asyncio.wait_for(after.reports.wait(row["id"]), PATIENCE_S)
         assert shown["state"] == ended, shown["reason"]
     assert ended == "pending" or shown["reason"] == "interrupted: the guardian ended twice at the same place"
     assert len(desk.genome.log()) == 1
@@ -155,7 +155,8 @@ async def test_what_waits_for_its_turn_waits_again_in_the_same_order(
     world.gate.set()
     await desk.evolutions.recover()
     ended = [
-        await asyncio.wait_for(desk.evolutions.reports.wait(each["evolution"]), 20) for each in (first, second, third)
+        await asyncio.wait_for(desk.evolutions.reports.wait(each["evolution"]), PATIENCE_S)
+        for each in (first, second, third)
     ]
     assert [row["state"] for row in ended] == ["pending", "pending", "rejected"], [row["reason"] for row in ended]
     assert ended[1]["generations"][0]["measured"] == 1 and "not UTF-8" in ended[2]["reason"]
@@ -173,8 +174,8 @@ async def test_an_edit_that_begins_anew_still_supersedes_what_was_edited(
     await desks.killed(desk, monkeypatch)
     world.gate.set()
     await desk.evolutions.recover()
-    assert (await asyncio.wait_for(desk.evolutions.reports.wait(edit["evolution"]), 20))["state"] == "pending"
-    old = await asyncio.wait_for(until(desk, row["id"], "rejected"), 20)
+    assert (await asyncio.wait_for(desk.evolutions.reports.wait(edit["evolution"]), PATIENCE_S))["state"] == "pending"
+    old = await asyncio.wait_for(until(desk, row["id"], "rejected"), PATIENCE_S)
     assert old["reason"] == f"superseded by {edit['evolution']}, an edit of it"
 
 
@@ -188,11 +189,11 @@ async def test_what_is_taken_up_under_a_hold_waits_until_it_is_released(
     world.hold = "held by ann: a demo"
     forked = len(world.forked)
     await desk.evolutions.recover()
-    await asyncio.wait_for(world.held_back.wait(), 20)
+    await asyncio.wait_for(world.held_back.wait(), PATIENCE_S)
     assert (await desk.evolutions.reports.show(begun["evolution"]))["state"] == "intent"
     assert len(world.forked) == forked and any("held by ann: a demo" in text for _level, text in world.events)
     world.release()
-    assert (await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20))["state"] == "pending"
+    assert (await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), PATIENCE_S))["state"] == "pending"
 
 
 async def test_what_waits_for_approval_still_waits(desk: Desk) -> None:
@@ -433,13 +434,13 @@ async def test_an_approval_that_is_taken_up_under_a_hold_waits_and_is_kept(desk:
     for _ in range(2):
         after = desk.restarted()
         await after.recover()
-        await asyncio.wait_for(world.held_back.wait(), 20)
+        await asyncio.wait_for(world.held_back.wait(), PATIENCE_S)
         world.held_back.clear()
         assert (await after.reports.show(row["id"]))["state"] == "deploying" and len(world.road.started) == 1
         await after.close()
     after = desk.restarted()
     await after.recover()
     world.release()
-    promoted = await asyncio.wait_for(after.reports.wait(row["id"]), 20)
+    promoted = await asyncio.wait_for(after.reports.wait(row["id"]), PATIENCE_S)
     assert (promoted["state"], promoted["by"]) == ("promoted", "ann"), promoted["reason"]
     assert await desk.verdicts() == [("approved", row["id"])]

@@ -288,7 +288,7 @@ async def test_a_hold_outlives_the_guardian_and_what_runs_waits_at_its_next_stag
     with pytest.raises(RefusedError, match="nothing is held"):
         await after.release(ANN)
     world.release()
-    assert (await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), 20))["state"] == "pending"
+    assert (await asyncio.wait_for(desk.evolutions.reports.wait(begun["evolution"]), PATIENCE_S))["state"] == "pending"
 
 
 # --- a part of a candidate

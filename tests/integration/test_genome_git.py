@@ -14,6 +14,7 @@ from o_tui.evolution import diffs
 from o_tui.evolution.genome import SEED_TIME_S, Genome
 from o_tui.evolution.history import Deployment
 from o_tui.protocol.errors import CorruptError, NotFoundError, RefusedError, UsageError
+from tests.support.patience import PATIENCE_S
 
 NOW = 1_760_000_000_000_000_000
 RECALL = "def recall(query, search, k, now_ns):\n    return search.lexical(query, k)\n"
@@ -28,7 +29,7 @@ def test_git_needs_no_certificates_and_leaves_the_environment_as_it_was(tmp_path
     (tmp_path / "empty.pem").write_text("no certificate")
     for file in (tmp_path / "empty.pem", tmp_path / "missing.pem"):
         environment = os.environ | {"SSL_CERT_FILE": str(file), "SSL_CERT_DIR": str(tmp_path / "missing")}
-        subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=PATIENCE_S)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from o_tui import config
 from o_tui.client import connect
 from o_tui.config import Config, HealthConfig
 from o_tui.guardian.core import Guardian
+from o_tui.guardian.fleet.instances import Instance
 from o_tui.guardian.storage.database import FencedError
 from o_tui.paths import Paths
 from o_tui.protocol import operations
@@ -215,12 +216,28 @@ async def test_a_message_that_is_too_long_is_refused_with_the_limit(guardian: Gu
     assert guardian.dispatch.in_flight == 0
 
 
+async def hang(instance: Instance) -> None:
+    """Stops it where it has nothing to do: one that says that it works has a longer limit."""
+
+    def idle() -> bool:
+        reading = instance.counters.read()
+        return reading is not None and not reading.busy
+
+    while True:
+        await until(idle)
+        instance.signal(signal.SIGSTOP)
+        await until(lambda: ") T" in Path(f"/proc/{instance.pid}/stat").read_text())
+        if idle():
+            return
+        instance.signal(signal.SIGCONT)
+
+
 async def test_a_hung_main_is_replaced_long_before_the_limit_for_busy_ones(workspace: Paths) -> None:
     async with running(workspace, Config(health=HealthConfig(death_s=PATIENCE_S))) as guardian:
         main = guardian.fleet.main
         assert main is not None
         await until(lambda: guardian.fleet.standby is not None and guardian.fleet.standby.state == "running")
-        main.signal(signal.SIGSTOP)
+        await hang(main)
         async with asyncio.timeout(PATIENCE_S / 2):
             await main.exited
     assert main.cause.startswith("silent for")

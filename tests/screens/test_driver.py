@@ -13,7 +13,7 @@ from textual import events
 from textual._xterm_parser import XTermParser
 
 from o_tui.ui.terminal import background, clipboard
-from o_tui.ui.terminal.driver import translate
+from o_tui.ui.terminal.driver import LoneEscape, translate
 from o_tui.ui.terminal.paste import PasteGuard
 from o_tui.ui.terminal.writer import BUSY_BYTES, LIMIT_BYTES, TerminalWriter, open_again
 from tests.support.patience import PATIENCE_S
@@ -124,6 +124,31 @@ def test_a_terminals_second_descriptor_does_not_make_the_first_one_non_blocking(
 )
 def test_keys_that_textual_would_get_wrong(typed: str, parsed: str) -> None:
     assert translate(typed) == parsed
+
+
+def keys_of(*pieces: str) -> list[str]:
+    """The keys that pieces become, as `run_input_thread` reads them one soon after the other."""
+    parser, escape, found = XTermParser(False), LoneEscape(), []
+    for piece in pieces:
+        found += list(parser.feed(escape.ended(piece) + translate(piece)))
+    return [event.key for event in found if isinstance(event, events.Key)]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "keys"),
+    [
+        (("\x1b", "3"), ["escape", "3"]),
+        (("\x1b", "h", "i"), ["escape", "h", "i"]),
+        (("x\x1b", "1\x1b", "2"), ["x", "escape", "1", "escape", "2"]),
+        (("\x1b", "[A"), ["up"]),
+        (("\x1b", "OP"), ["f1"]),
+        (("\x1b3",), ["alt+3"]),
+        (("\x1b6\x1b0",), ["alt+6", "alt+0"]),
+        (("\x1b\x1b3",), ["escape", "alt+3"]),
+    ],
+)
+def test_esc_and_a_key_soon_after_it_are_two_keys(pieces: tuple[str, ...], keys: list[str]) -> None:
+    assert keys_of(*pieces) == keys
 
 
 HOSTILE = "a\x1b[2Jb\x1b]52;c;QQ==\x07\x9b31m\x00é\n\tA\r\x1b"

@@ -28,8 +28,10 @@ RESET = (
 )
 """Ends every mode that a view may have begun; harmless for those that it has not."""
 _LATE_ANSWERS = re.compile(r"\x1b\](?:10|11);[^\x07\x1b]{0,64}(?:\x07|\x1b\\)|\x1b\[\?[0-9;]{0,64}c")
-_ALT_KEYS = re.compile(r"(?<!\x1b)\x1b([\r1-5])")
+_ALT_KEYS = re.compile(r"\x1b([\r0-9])")
 _ESCAPE_AND_SIGN = re.compile(r"(?<!\x1b)\x1b([/?@!+=-])")
+_INTRODUCERS = frozenset("[O]PX^_\\\x1b")
+"""With these behind Escape a sequence of a terminal begins, or ends."""
 HUNG_UP = 128 + signal.SIGHUP
 
 
@@ -129,9 +131,12 @@ class SafeDriver(LinuxDriver):
         """Reads keys until the view ends, or the terminal does."""
         parser = XTermParser(self._debug)
         decode = getincrementaldecoder("utf-8")("replace").decode
-        pastes = PasteGuard()
+        pastes, escape = PasteGuard(), LoneEscape()
         while not self.exit_event.is_set():
             ready, _, _ = select.select([self.fileno], [], [], 0.1)
+            for event in parser.tick():
+                escape.is_open = False
+                self.process_message(event)
             if ready:
                 try:
                     data = os.read(self.fileno, 4096)
@@ -141,11 +146,9 @@ class SafeDriver(LinuxDriver):
                     self._on_gone()
                     return
                 for pasted, part in pastes.feed(decode(data)):
-                    text = part if pasted else translate(part)
+                    text = part if pasted else escape.ended(part) + translate(part)
                     for event in parser.feed(text) if text else ():
                         self.process_message(event)
-            for event in parser.tick():
-                self.process_message(event)
         try:
             for _event in parser.feed(""):
                 continue
@@ -153,8 +156,26 @@ class SafeDriver(LinuxDriver):
             return
 
 
+class LoneEscape:
+    """Esc and a key soon after it, which come one by one, are two keys: typed `£`, or nothing, nobody has meant.
+
+    Attributes:
+        is_open: The parser has an Escape that may yet be the beginning of a sequence.
+    """
+
+    def __init__(self) -> None:
+        self.is_open = False
+
+    def ended(self, text: str) -> str:
+        """What has to go before `text` to the parser: the rest of Escape as kitty would have sent it, or nothing."""
+        if not text:
+            return ""
+        was_open, self.is_open = self.is_open, text.endswith("\x1b")
+        return "[27u" if was_open and text[0] not in _INTRODUCERS else ""
+
+
 def translate(text: str) -> str:
-    """What Textual's parser would get wrong: late answers of the terminal are no keys, Alt+Enter and Alt+1 to 5 are,
+    """What Textual's parser would get wrong: late answers of the terminal are no keys, Alt+Enter and Alt+digit are,
     and Esc with a sign right behind it (over a slow line both come at once) is two keys, not `^` and the sign.
 
     A terminal without the kitty protocol writes Alt as ESC and the key; the parser makes Enter of the one and other

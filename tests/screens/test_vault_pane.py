@@ -112,6 +112,8 @@ async def test_compare_the_marked_two(workspace: Paths) -> None:
         await view.press("d")
         assert pane.checkpoints.marked == {"c-0004"}
         assert "1 marked" in view.text()
+        row = next(line for line in view.text().split("\n") if "before evolution ev-17" in line)
+        assert row.lstrip(" ").startswith(">*"), "the mark hides the cursor"
         await view.press("down", "d")
         assert await view.called("checkpoint.compare") == {"a": "c-0003", "b": "c-0004"}
         await view.until(lambda: isinstance(view.app.screen, CompareScreen))

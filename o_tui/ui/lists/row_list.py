@@ -257,10 +257,15 @@ class RowList(Guarded, ScrollView, can_focus=True):
         text = " " + lines[y - 1] if 0 < y <= len(lines) else ""
         return Strip(paint(fit(text, width), base + self._style("empty")))
 
+    @property
+    def _gutter(self) -> int:
+        """Cells before the columns: for the cursor, and for marks where there are any: neither hides the other."""
+        return 2 if self.marked else 1
+
     def _header_segments(self, width: int) -> list[Segment]:
         style = self._style("header")
-        segments = [*paint(" ", self.visual_style)]
-        for number, (index, cells) in enumerate(layout(self.columns, width - 1)):
+        segments = [*paint(" " * self._gutter, self.visual_style)]
+        for number, (index, cells) in enumerate(layout(self.columns, width - self._gutter)):
             column = self.columns[index]
             gap = " " * GAP if number else ""
             segments += paint(gap, self.visual_style)
@@ -271,11 +276,13 @@ class RowList(Guarded, ScrollView, can_focus=True):
         key = self._keys[index]
         at_cursor = index == self._cursor
         style = self._style("cursor" if self.has_focus else "blurred") if at_cursor else base
-        pointer = "*" if key in self.marked else ">" if at_cursor else " "
+        pointer = ">" if at_cursor else " "
+        if self.marked:
+            pointer += "*" if key in self.marked else " "
         segments = [*paint(pointer, style + self._ink("accent"))]
         cells = self._cells(self._rows[index])
         mark = "." if self.ascii_only else "…"
-        for number, (column_index, size) in enumerate(layout(self.columns, width - 1)):
+        for number, (column_index, size) in enumerate(layout(self.columns, width - self._gutter)):
             cell = cells[column_index]
             text, name = cell if isinstance(cell, tuple) else (cell, "")
             shown = fit(safe_line(text, LONGEST_CELL), size, right=self.columns[column_index].right, mark=mark)

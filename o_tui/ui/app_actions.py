@@ -13,6 +13,7 @@ from o_tui.ui.terminal import clipboard
 
 if TYPE_CHECKING:
     from o_tui.ui.app import OApp
+    from o_tui.ui.screens.help import Explained
 
 
 class AppActions:
@@ -138,8 +139,9 @@ class AppActions:
         app = self._me
         if isinstance(app.screen, HelpScreen):
             app.pop_screen()
-        elif app.screen is app.frame:
-            app.push_screen(HelpScreen(app.frame.panes[app.frame.active]))
+        elif app.screen is app.frame or hasattr(app.screen, "about"):
+            above = None if app.screen is app.frame else cast("Explained", app.screen)
+            app.push_screen(HelpScreen(app.frame.panes[app.frame.active], above))
 
     def action_pane_help(self) -> None:
         """The same, by `?`."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import pkgutil
 
 import pytest
 
 from o_tui.config import Config, ScreenConfig
+from o_tui.ui import screens
+from o_tui.ui.screens.dialog import Dialog, Modal
 from o_tui.ui.screens.help import HelpScreen
 from o_tui.ui.screens.palette import Palette
 from o_tui.ui.screens.quit import QuitScreen
@@ -86,6 +90,39 @@ async def test_help_lists_the_keys_of_the_pane_and_closes() -> None:
         await v.sees("Keys of Vault")
         await v.press("escape")
         assert v.app.screen is v.app.frame
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        (("f2",), "Back to the default."),
+        (("ctrl+p",), "Every action by its name"),
+        (("alt+3", "space", "a"), "how long a decision takes"),
+        (("ctrl+q",), "Detach, or stop."),
+        (("space", "t"), "Each theme is shown"),
+        (("alt+2", "enter"), "All that is known of the row"),
+    ],
+)
+async def test_f1_explains_what_is_above_the_panes_and_gives_it_back(keys: tuple[str, ...], words: str) -> None:
+    async with view() as v:
+        v.guardian.handlers["evolution.statistics"] = lambda: STATISTICS
+        if keys[0] == "space":
+            await v.press("shift+tab")
+        await v.press(*keys)
+        await v.until(lambda: v.app.screen is not v.app.frame)
+        above = v.app.screen
+        await v.press("f1")
+        await v.until(lambda: isinstance(v.app.screen, HelpScreen))
+        await v.until(lambda: words in " ".join(v.text().replace("│", " ").split()))
+        await v.press("f1")
+        await v.until(lambda: v.app.screen is above)
+
+
+def test_every_screen_above_the_panes_says_what_it_is() -> None:
+    for module in pkgutil.iter_modules(screens.__path__):
+        importlib.import_module(f"{screens.__name__}.{module.name}")
+    found = [each for parent in (Modal, Dialog) for each in parent.__subclasses__() if each not in (Dialog, HelpScreen)]
+    assert len(found) > 8 and all(each.about and each.keys_help for each in found)
 
 
 @pytest.mark.parametrize("above", ["f1", "ctrl+p", "f2"])
@@ -310,6 +347,13 @@ async def test_statistics_by_leader(size: tuple[int, int]) -> None:
         v.guardian.handlers["evolution.statistics"] = lambda: STATISTICS
         await v.press("alt+4", "escape", "alt+3", "space", "a")
         await v.sees("14 evolutions", "no evidence", "abandoned", "half within 12.5 s, the longest 1 m 15 s", "0.45")
+
+
+async def test_statistics_fit_a_phone() -> None:
+    async with view((40, 20)) as v:
+        v.guardian.handlers["evolution.statistics"] = lambda: STATISTICS
+        await v.press("alt+3", "space", "a")
+        await v.sees("By source    tried success credit", "operators     11    50 %   0.45")
 
 
 async def test_statistics_of_nothing_say_what_to_do() -> None:

@@ -18,6 +18,7 @@ from tests.support.panes import Opened, evolution, opened, with_evolutions
 
 SHIPPED = sorted(shipped("themes").glob("*.toml"))
 ROWS = (evolution(), evolution(id="ev-18", state="rejected", reason="slow"), evolution(id="ev-9", state="promoted"))
+_POINTERS = (">", "*", ">*")
 SHEETS = {"f1": "help", "f2": "settings", "ctrl+p": "palette", "ctrl+q": "quit"}
 
 
@@ -42,7 +43,12 @@ def pale(view: Opened) -> list[str]:
     found = []
     for segment in segments(view):
         style = segment.style
-        if style is None or style.color is None or style.bgcolor is None or not any(map(str.isalnum, segment.text)):
+        if (
+            style is None
+            or style.color is None
+            or style.bgcolor is None
+            or not (any(map(str.isalnum, segment.text)) or segment.text.strip() in _POINTERS)
+        ):
             continue
         letters, ground = style.color.get_truecolor().hex, style.bgcolor.get_truecolor().hex
         if style.dim or themes.contrast(letters, ground) < themes.TEXT_CONTRAST:

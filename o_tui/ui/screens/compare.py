@@ -24,6 +24,9 @@ NAMES = {
 class CompareScreen(Dialog[None]):
     """Two columns of rows, then what the guardian found."""
 
+    about = "Two checkpoints beside each other: what differs between them is marked."
+    keys_help = (("Esc", "Close."),)
+
     DEFAULT_CSS = """
     CompareScreen > .box { width: 96; }
     CompareScreen VerticalScroll { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }

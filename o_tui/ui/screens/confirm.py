@@ -15,6 +15,9 @@ from o_tui.ui.text import Static, Text
 class ConfirmScreen(Dialog[str]):
     """Says what will happen, and gives the word (one of some words) only when it is typed and sent with Enter."""
 
+    about = "Nothing has been done yet."
+    keys_help = (("Enter", "Do it."), ("Esc", "Leave it."))
+
     keys_line: ClassVar[str] = "Enter do it   Esc leave it"
 
     def __init__(self, title: str, lines: Sequence[str], *words: str) -> None:

@@ -17,7 +17,15 @@ T = TypeVar("T")
 
 
 class Modal(ModalScreen[T], Generic[T]):
-    """A screen above the panes that is closed once, however fast keys come."""
+    """A screen above the panes that is closed once, however fast keys come.
+
+    Attributes:
+        about: What F1 says of it; empty: nothing.
+        keys_help: The keys that F1 lists, each with a sentence.
+    """
+
+    about: ClassVar[str] = ""
+    keys_help: ClassVar[tuple[tuple[str, str], ...]] = (("Esc", "Close."),)
 
     def dismiss(self, result: T | None = None) -> AwaitComplete:
         """Closes it; a key that comes before it is gone must not close the screen below, or none."""

@@ -18,6 +18,9 @@ from o_tui.ui.text import Static, Text
 class PathScreen(Dialog[str]):
     """Gives an absolute path that can be used, or None."""
 
+    about = "Where the file shall be, or is: a path, also one that begins with ~."
+    keys_help = (("Enter", "Go."), ("Esc", "Leave it."))
+
     keys_line: ClassVar[str] = "Enter go   Esc leave it"
 
     def __init__(self, direction: Literal["export", "import"], identity: str = "", start: str = "") -> None:

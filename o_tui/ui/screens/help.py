@@ -1,9 +1,9 @@
-"""F1: what the pane in front is for, and every key that works there, made from the registry."""
+"""F1: what the pane in front, or the screen above it, is for, and every key that works there, from the registry."""
 
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -25,19 +25,29 @@ WIDTH, FRAME = 92, 8
 """Cells of the sheet (sheets.tcss), and what border, padding and scrollbar take of them."""
 
 
+class Explained(Protocol):
+    """A screen above the panes that says what it is (`Modal`)."""
+
+    about: ClassVar[str]
+    keys_help: ClassVar[tuple[tuple[str, str], ...]]
+
+
 class HelpScreen(Modal[None]):
     """A page that scrolls; Esc closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark", "dismiss", "Close", show=False)]
 
-    def __init__(self, pane: Pane) -> None:
+    def __init__(self, pane: Pane, above: Explained | None = None) -> None:
+        """`above`: the screen above the panes that is meant; None: the pane."""
         super().__init__()
         self._pane = pane
+        self._above = above
 
     def compose(self) -> ComposeResult:
         """One page."""
         with VerticalScroll(id="help", classes="sheet") as sheet:
-            entitle(sheet, f"Help - {self._pane.title}", "Esc close")
+            entitle(sheet, f"Help - {self._pane.title}" if self._above is None else "Help", "Esc close")
+            sheet.set_class(self._above is not None, "-brief")
             yield Static(self._page(), id="page")
 
     def on_resize(self) -> None:
@@ -47,6 +57,10 @@ class HelpScreen(Modal[None]):
     def _page(self) -> Text:
         app = cast("OApp", self.app)
         page = Text()
+        if self._above is not None:
+            page.append(self._above.about + "\n\n")
+            self._section(page, "Keys", list(self._above.keys_help))
+            return page
         if self._pane.about:
             page.append(self._pane.about + "\n\n")
         self._section(page, f"Keys of {self._pane.title}", [(self._keys(app, a), a.help) for a in self._pane.actions])

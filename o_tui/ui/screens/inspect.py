@@ -23,6 +23,9 @@ _DEEPEST = 6
 class InspectScreen(Dialog[None]):
     """A scrolling box of facts; `v` runs the check that was given, if there is one."""
 
+    about = "All that is known of the row that was opened, as the guardian keeps it."
+    keys_help = (("v", "Verify it, where that is possible: the box's frame says so."), ("Esc, q", "Close."))
+
     DEFAULT_CSS = """
     InspectScreen VerticalScroll { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }
     InspectScreen .verdict { margin: 1 0 0 0; }

@@ -47,6 +47,12 @@ OFFLINE = Choice("offline", "Stay offline")
 class OnboardingScreen(Dialog[None]):
     """Lists what was found; a number or Enter chooses, Esc skips for good."""
 
+    about = (
+        "O works without a model; with one it also talks and writes changes. What is chosen here can be "
+        "changed in the settings (F2) or by /brain."
+    )
+    keys_help = (("1 to 9, Enter", "Choose."), ("Esc", "Skip; it does not ask again."))
+
     DEFAULT_CSS = """
     OnboardingScreen OptionList {
         height: auto; max-height: 14; border: none; padding: 0; margin: 1 0 0 0; overflow-y: hidden;

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 class Palette(CommandPalette):
     """Textual's palette without its picture of a magnifying glass, which is two cells wide in some terminals only."""
 
+    about = "Every action by its name, those of the pane in front first. A part of the name or of its sentence will do."
+    keys_help = (("Up, Down", "Choose."), ("Enter", "Do it."), ("Esc", "Close."))
+
     def on_mount(self) -> None:
         """Takes the picture away."""
         for icon in self.query("SearchIcon"):

@@ -18,6 +18,12 @@ from o_tui.ui.text import Static, Text
 class PartScreen(Dialog[str]):
     """Gives the reason (it may be empty), or None when the operator thinks better of it."""
 
+    about = (
+        "Only a part of the change was accepted: that is code which no shadow has run. It goes back to "
+        "the shadow, and waits for you again if it holds."
+    )
+    keys_help = (("Enter", "Try this part."), ("Esc", "Leave it."))
+
     keys_line: ClassVar[str] = "Enter try this part   Esc leave it"
 
     def __init__(self, identity: str, lines: int, hunks: Mapping[State, int]) -> None:

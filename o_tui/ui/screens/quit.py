@@ -24,6 +24,12 @@ HERE = "The guardian lives in this process: it ends with this screen."
 class QuitScreen(Modal[str]):
     """Answers `stop`, `detach` or `stay`."""
 
+    about = (
+        "The guardian keeps the agent alive without this screen: detached it goes on, and o-tui comes "
+        "back to it; stopped it ends in order, and nothing that was accepted is lost."
+    )
+    keys_help = (("d, s", "Detach, or stop."), ("^Q", "The first choice."), ("Esc, n", "Stay."))
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "choose('detach')", "Detach", show=False),
         Binding("s", "choose('stop')", "Stop", show=False),

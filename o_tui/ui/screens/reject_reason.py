@@ -17,6 +17,9 @@ LONGEST = 500
 class RejectScreen(Dialog[str]):
     """Gives the reason, or None when the operator thinks better of it."""
 
+    about = "The reason is kept with the change, and told to who makes the next one."
+    keys_help = (("Enter", "Reject."), ("Esc", "Leave it."))
+
     keys_line: ClassVar[str] = "Enter reject   Esc leave it"
 
     def __init__(self, identity: str, gene: str) -> None:

@@ -31,6 +31,18 @@ IN_FILE = "is a table: edit it in the settings file"
 class SettingsScreen(Dialog[None]):
     """A list; Enter changes a value in place, the guardian checks it. Themes are shown while one chooses."""
 
+    about = (
+        "Every setting with its value, and below the list what the one at the cursor does. What is "
+        "changed counts at once and is kept in the settings file; the guardian refuses what cannot be, "
+        "and says why."
+    )
+    keys_help = (
+        ("Enter", "Change the value in place, or choose one."),
+        ("d", "Back to the default."),
+        ("/", "Show only settings with these words."),
+        ("Esc, F2", "Close; in a field: leave the value as it was."),
+    )
+
     DEFAULT_CSS = """
     SettingsScreen > .box { width: 100; height: 94%; }
     SettingsScreen RowList { height: 1fr; }

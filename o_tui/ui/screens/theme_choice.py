@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 class ThemeChoice(Modal[None]):
     """A list beside the screen that it changes."""
 
+    about = (
+        "Each theme is shown while the cursor is on it. Your own are *.toml files in the folder themes "
+        "beside the settings."
+    )
+    keys_help = (("Enter", "Keep it."), ("Esc", "As it was."))
+
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Back", show=False)]
 
     @property

@@ -455,9 +455,9 @@ def test_the_time_of_a_run_bounds_the_load_of_its_evaluator(folder: Path) -> Non
 def test_the_time_of_a_run_bounds_a_load_after_the_death_of_its_server_too(folder: Path, dead: int) -> None:
     """The evaluator hangs when it is loaded again; one server that is left measures the champion."""
     program, evaluator = files(folder / "p")
-    hang = "import os, time\n\nif os.path.exists(os.path.dirname(__file__) + '/hang'):\n    time.sleep(50)\n"
+    hang = "import os, time\n\nif os.path.exists(os.path.dirname(__file__) + '/hang'):\n    time.sleep(600)\n"
     evaluator.write_text(f"{hang}\n{evaluator.read_text()}")
-    asked = command(folder, program, evaluator, "--budget", "100000", "--time", "8")
+    asked = command(folder, program, evaluator, "--budget", "100000", "--time", "15")
     began = time.monotonic()
     with subprocess.Popen(asked, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -467,7 +467,7 @@ def test_the_time_of_a_run_bounds_a_load_after_the_death_of_its_server_too(folde
         for server in servers[:dead]:
             os.kill(int(server), signal.SIGKILL)
         lines += process.stdout.readlines()
-    assert time.monotonic() - began < 40
+    assert time.monotonic() - began < PATIENCE_S
     last = json.loads(lines[-1])
     assert last["evaluations"] > 3 and last["failed"] < last["evaluations"]
     if dead == 1:
@@ -475,7 +475,7 @@ def test_the_time_of_a_run_bounds_a_load_after_the_death_of_its_server_too(folde
     else:
         assert last["outcome"] == "failed" and "time was over before the evaluator was loaded" in last["reason"]
         (folder / "p" / "hang").unlink()
-        more = evolve(folder, "--resume", last["evolution"], "--time", "1")[-1]
+        more = evolve(folder, "--resume", last["evolution"], "--time", "10")[-1]
         assert more["outcome"] in ("improved", "no_improvement")
 
 
@@ -484,7 +484,7 @@ def test_a_server_that_is_frozen_is_replaced(folder: Path, monkeypatch: pytest.M
     config = folder / "config.yaml"
     config.write_text("evaluator:\n  timeout: 2\n")
     run = starting.begin(folder / "runs", starting.Wish(program, evaluator, budget=60, config=config), frozen_once())
-    monkeypatch.setattr(lanes, "START_S", 2.0)
+    monkeypatch.setattr(lanes, "START_S", 10.0)
     run.go()
     assert run.done == 60 and run.failures == 0
     run.store.close()
@@ -506,7 +506,7 @@ def frozen_once() -> Callable[[Mapping[str, Any]], None]:
 
 def test_time_that_is_enough_ends_a_run_with_what_it_has(folder: Path) -> None:
     program, evaluator = files(folder / "p")
-    last = evolve(folder, program, evaluator, "--budget", "100000", "--time", "4")[-1]
+    last = evolve(folder, program, evaluator, "--budget", "100000", "--time", "10")[-1]
     assert 0 < last["evaluations"] < 100_000
 
 

@@ -155,7 +155,7 @@ async def test_who_does_not_answer_is_killed_at_the_limit(workspace: Paths) -> N
         for body in ("loops", "loops in C"):
             candidate = Code(with_respond(GENE.format(body=BODIES[body])), "b" * 40, "2")
             measurement = Measurement(
-                FleetInstances(guardian), lambda *_: None, "e1", main=main, candidate=candidate, timeout_s=0.5, seed=1
+                FleetInstances(guardian), lambda *_: None, "e1", main=main, candidate=candidate, timeout_s=2.0, seed=1
             )
             trial = await measurement.run([request("r1")])
             assert trial.pairs[-1].candidate.ending == "hang"

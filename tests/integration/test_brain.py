@@ -20,6 +20,7 @@ from o_tui.paths import Paths, shipped
 from tests.support.broker_process import KEY
 from tests.support.fake_llm import FakeServer, Step, answer, chunk, delta, event, fake_server, stream
 from tests.support.guardians import Follower, running, until
+from tests.support.patience import PATIENCE_S
 
 pytest.importorskip("pydantic_ai", reason="the optional extra llm is not installed")
 
@@ -35,7 +36,7 @@ async def guardian(workspace: Paths, fake: FakeServer, monkeypatch: pytest.Monke
     monkeypatch.setenv("O_TUI_API_KEY", KEY)
     settings = Config(
         health=HealthConfig(max_restarts=1_000_000),
-        brain=BrainConfig(provider="openai", model="fake-1", base_url=f"{fake.url}/v1", timeout_s=5),
+        brain=BrainConfig(provider="openai", model="fake-1", base_url=f"{fake.url}/v1", timeout_s=PATIENCE_S),
         evolution=EvolutionConfig(pairs=6),
     )
     async with running(workspace, settings) as started:

@@ -12,6 +12,7 @@ import pytest_asyncio
 from o_tui.protocol import messages
 from tests.support.broker_process import KEY, BrokerProcess
 from tests.support.fake_llm import FakeServer, fake_server, whole
+from tests.support.patience import PATIENCE_S
 
 pytest.importorskip("pydantic_ai", reason="the optional extra llm is not installed")
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -23,7 +24,11 @@ async def fake(process: BrokerProcess) -> AsyncIterator[FakeServer]:
         process.frames.clear()
         process.send(
             messages.Configure(
-                provider="openai", model="fake-1", base_url=f"{server.url}/v1", timeout_s=5, embedding_model="small"
+                provider="openai",
+                model="fake-1",
+                base_url=f"{server.url}/v1",
+                timeout_s=PATIENCE_S,
+                embedding_model="small",
             )
         )
         await process.state(provider="openai", ok=True)

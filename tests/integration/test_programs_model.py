@@ -38,7 +38,7 @@ async def test_a_model_writes_candidates_and_is_told_what_failed(
     program, evaluator = map(str, files(folder / "p"))
     async with fake_server() as server:
         server.say(answer("I would rather talk."), answer(BLOCK))
-        brain = BrainConfig(provider="openai", model="fake-1", base_url=f"{server.url}/v1", timeout_s=5)
+        brain = BrainConfig(provider="openai", model="fake-1", base_url=f"{server.url}/v1", timeout_s=PATIENCE_S)
         settings = Config(health=HealthConfig(max_restarts=1_000_000), brain=brain)
         async with running(workspace, settings) as guardian:
             await until(lambda: guardian.effects.row()["ok"])

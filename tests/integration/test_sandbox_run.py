@@ -275,7 +275,7 @@ import dataclasses, sys
 from o_tui.agent import sandbox_run
 from o_tui.protocol.verdict import Order
 sandbox_run.CONTROLS["agent"] = b"raise SystemExit(41)"
-verdict = sandbox_run.judge(Order(name="x", source=b"print('ran')", timeout_s=5.0))
+verdict = sandbox_run.judge(Order(name="x", source=b"print('ran')", timeout_s=60.0))
 print(verdict.control, verdict.stdout)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

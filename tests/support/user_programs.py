@@ -10,6 +10,7 @@ from pathlib import Path
 from o_tui.programs import convention
 from o_tui.programs.lane import Lane, modules_of
 from o_tui.programs.orders import Answer, Order, Setup
+from tests.support.patience import PATIENCE_S
 
 IMPORTING = """\
 import importlib.util
@@ -71,7 +72,7 @@ def files(folder: Path, program: str = PROGRAM, evaluator: str = EVALUATOR) -> t
 
 def setup_of(folder: Path, evaluator: str = EVALUATOR, settings: convention.Settings | None = None) -> Setup:
     """What a run would make of an evaluator."""
-    settings = settings or convention.Settings(timeout_s=10.0)
+    settings = settings or convention.Settings(timeout_s=PATIENCE_S)
     _, path = files(folder, evaluator=evaluator)
     source = path.read_bytes()
     return Setup(

@@ -80,7 +80,7 @@ def _zombie(pid: int) -> bool:
 
 @pytest.fixture
 def place(workspace: Paths) -> Paths:
-    workspace.config_file.write_text("[evolution]\npairs = 40\ncanary_pairs = 5\n")
+    workspace.config_file.write_text("[evolution]\npairs = 12\ncanary_pairs = 5\n")
     with guardian(workspace):
         for text in QUESTIONS:
             call(workspace, "say", text=text)

@@ -268,7 +268,7 @@ def test_a_killed_guardian_is_noticed(workspace: Paths) -> None:
     with ensure_guardian(workspace, keep=True) as client:
         os.kill(client.welcome.pid, signal.SIGKILL)
         with pytest.raises(UnreachableError):
-            client.call("evolution.wait", id="x", wait_s=10)
-        assert client.wait_closed(10)
+            client.call("evolution.wait", id="x", wait_s=PATIENCE_S)
+        assert client.wait_closed(PATIENCE_S)
     with ensure_guardian(workspace) as client:
         assert client.started

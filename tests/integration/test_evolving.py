@@ -24,7 +24,7 @@ RECALL = (shipped("data") / "genome" / "recall.py").read_text("utf-8")
 async def call(place: Paths, method: str, **params: Any) -> Any:
     def work() -> Any:
         with client.connect(place) as connection:
-            return connection.call(method, wait_s=60, **params)
+            return connection.call(method, wait_s=PATIENCE_S, **params)
 
     return await asyncio.to_thread(work)
 

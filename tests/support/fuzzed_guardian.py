@@ -17,14 +17,14 @@ from functools import partial
 from pathlib import Path
 
 from o_tui import _native, paths
-from o_tui.config import Config, HealthConfig
+from o_tui.config import Config, EvolutionConfig, HealthConfig
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.fleet.nursery import Fork
 from o_tui.guardian.fleet.processes import spawn
 from o_tui.guardian.main import run
 from o_tui.protocol.errors import PeerError
 
-PATIENT = Config(health=HealthConfig(max_restarts=1_000_000))
+PATIENT = Config(health=HealthConfig(max_restarts=1_000_000), evolution=EvolutionConfig(pairs=12))
 
 
 async def serve(place: paths.Paths, guardian: Guardian) -> None:

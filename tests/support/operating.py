@@ -12,6 +12,7 @@ from o_tui.config import Config
 from o_tui.guardian.core import Guardian
 from o_tui.paths import Paths
 from tests.support.guardians import ECHO, running
+from tests.support.patience import PATIENCE_S
 
 HEAD = """from __future__ import annotations
 
@@ -33,7 +34,7 @@ class Operator:
     async def call(self, method: str, **params: Any) -> Any:
         def work() -> Any:
             with client.connect(self._place) as connection:
-                return connection.call(method, wait_s=60, **params)
+                return connection.call(method, wait_s=PATIENCE_S, **params)
 
         return await asyncio.to_thread(work)
 

@@ -20,6 +20,7 @@ from o_tui.paths import Paths
 from o_tui.protocol import operations
 from o_tui.protocol.errors import OError
 from tests.support.guardian_process import Link, Process, pids, settle
+from tests.support.patience import PATIENCE_S
 
 WORKERS = 12
 TARGETS: dict[tuple[str, ...], int] = {
@@ -34,7 +35,8 @@ TARGETS: dict[tuple[str, ...], int] = {
 }
 """Who is killed together, and how often."""
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "jetty", "knoll", "larch")
-SETTLE_S = 60.0
+SETTLE_S = PATIENCE_S
+_BASE = "SELECT coalesce(max(seq), 0) FROM wal_base"
 CUTTING = "import o_tui.guardian.checkpointing as c; c.CUT_ENTRIES = 200; c.LOOK_S = 0.2"
 """The log is cut after some hundred entries, not only after ten thousands."""
 
@@ -88,14 +90,20 @@ class Torture:
         self._numbers = iter(range(1, 10**9))
 
     async def run(self, seconds: float, kills: int = 0) -> Report:
-        """Works for `seconds`, or until that many have been killed, and then looks at what is left."""
+        """Works for `seconds`, or until that many have been killed, and then looks at what is left.
+
+        Where no number is given it goes on, on a slow machine, until there is enough to look at (`telling`).
+        """
         vault = "[vault]\noperations = 150\nkeep = 3\n" if self._compact else ""
         settle(self._paths, f"[health]\nmax_restarts = 1000000\n{vault}")
         started = time.monotonic()
         try:
             await self._start()
             workers = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
-            while time.monotonic() - started < seconds and not (kills and self.report.total >= kills):
+            while not (kills and self.report.total >= kills):
+                spent_s = time.monotonic() - started
+                if spent_s >= seconds and (kills or self.telling(seconds) or spent_s >= seconds + PATIENCE_S):
+                    break
                 for worker in workers:
                     if worker.done():
                         worker.result()
@@ -108,6 +116,20 @@ class Torture:
         finally:
             self._process.close()
         return self.report
+
+    def telling(self, seconds: float) -> bool:
+        """Whether as much has happened as usually in so many seconds; with `compact`, a cut of the log too."""
+        acknowledged = sum(outcome == "acknowledged" for outcome in self._sent.values())
+        enough = self.report.total >= seconds / 2 and acknowledged > 10 * seconds
+        return enough and (not self._compact or self._cut() > 0)
+
+    def _cut(self) -> int:
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(sqlite3.connect(f"file:{self._paths.database}?mode=ro", uri=True)) as database,
+        ):
+            return int(database.execute(_BASE).fetchone()[0])
+        return 0
 
     # --- the operator
 
@@ -200,7 +222,7 @@ class Torture:
         sql = "SELECT r.request_id, r.kind, r.text, a.state, a.error FROM requests r LEFT JOIN answers a USING (number)"
         requests = database.execute(sql).fetchall()
         wal = database.execute("SELECT request_id, position, operation, data FROM wal ORDER BY seq").fetchall()
-        cut = database.execute("SELECT coalesce(max(seq), 0) FROM wal_base").fetchone()[0]
+        cut = database.execute(_BASE).fetchone()[0]
         database.close()
         report.entries = len(wal)
         report.cut = cut

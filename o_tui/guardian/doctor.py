@@ -226,17 +226,27 @@ def _integrity(connection: sqlite3.Connection) -> Check:
 
 
 def _tables(connection: sqlite3.Connection) -> Check:
-    same = schema.schema_of(connection) == schema.expected_schema()
-    return Check("tables", same, f"version {len(schema.migrations())}" if same else f"not those of this O; {REPAIR}")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if schema.schema_of(connection) != schema.expected_schema(version):
+        return Check("tables", False, f"not those of this O; {REPAIR}")
+    newest = len(schema.migrations())
+    return Check(
+        "tables",
+        True,
+        f"version {version}"
+        + (f", of an earlier O: brought to {newest} at the next start" if version < newest else ""),
+    )
 
 
 def _rows(connection: sqlite3.Connection) -> Check:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    names = {name for name, _ in schema.expected_schema(version)}  # an earlier O had fewer
+    tables = [table for table in TABLES.values() if table.name in names]
     bad = []
-    for table in TABLES.values():
+    for table in tables:
         if table.checked:
             bad += [f"{table.name} {key!r:.60}" for key in damaged_rows(connection, table)]
-    count = len(TABLES)
-    return Check("rows", not bad, f"damaged: {', '.join(bad[:5])}; {REPAIR}" if bad else f"{count} tables")
+    return Check("rows", not bad, f"damaged: {', '.join(bad[:5])}; {REPAIR}" if bad else f"{len(tables)} tables")
 
 
 def _wal(connection: sqlite3.Connection, head: Head | None) -> Check:

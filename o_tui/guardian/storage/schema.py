@@ -28,11 +28,11 @@ def migrations() -> tuple[str, ...]:
 
 
 @cache
-def expected_schema() -> frozenset[tuple[str, str]]:
-    """(name, SQL) of everything that a database of the newest version holds."""
+def expected_schema(version: int | None = None) -> frozenset[tuple[str, str]]:
+    """(name, SQL) of everything that a database of this version (None: the newest) holds."""
     connection = sqlite3.connect(":memory:")
     try:
-        for script in migrations():
+        for script in migrations()[:version]:
             connection.executescript(script)
         return schema_of(connection)
     finally:

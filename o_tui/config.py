@@ -124,21 +124,39 @@ _EXPECTED = re.compile(r"Expected `(\w+)`((?: [<>]=? [\d.]+)?)")
 _WANTED = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "a text", "object": "a table"}
 
 
+_MEND = "mend the file, or move it away: the defaults are good"
+
+
+def _text(file: Path) -> str:
+    """What is in the file; nothing where there is none. Raises UsageError where it cannot be read, or is no text."""
+    try:
+        with open_foreign(file) as opened:  # a pipe in its place is not waited for
+            read = opened.read(FILE_LIMIT_BYTES + 1)
+        if len(read) > FILE_LIMIT_BYTES:
+            raise UsageError(f"{file} has more than {FILE_LIMIT_BYTES >> 20} MiB", hint=_MEND)
+        return read.decode("utf-8")
+    except NotFoundError:
+        return ""
+    except RefusedError as error:
+        raise UsageError(str(error), hint=_MEND) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: {error}", hint=_MEND) from error
+
+
+def _parsed(text: str, file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UsageError(f"{file}: {error}", hint=_MEND) from error
+
+
 def load(file: Path, environment: Mapping[str, str] | None = None) -> Config:
     """Reads the settings.
 
     Raises:
         UsageError: The file is not TOML, a key is unknown (the nearest right one is named), or a value is wrong.
     """
-    tree: dict[str, Any] = {}
-    try:
-        with open_foreign(file) as opened:  # a pipe in its place is not waited for
-            tree = tomllib.loads(opened.read(FILE_LIMIT_BYTES).decode("utf-8"))
-    except NotFoundError:
-        pass
-    except (OSError, RefusedError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        said = str(error) if isinstance(error, RefusedError) else f"{file}: {error}"
-        raise UsageError(said, hint="mend the file, or move it away: the defaults are good") from error
+    tree = _parsed(_text(file), file)
     convert(tree, str(file))  # by itself first: what is wrong in the environment is not the file's fault
     for name, text in (os.environ if environment is None else environment).items():
         section, separator, key = name.removeprefix(_PREFIX).lower().partition("__")
@@ -221,17 +239,24 @@ def set_values(file: Path, values: Mapping[str, Any]) -> Config:
     """Changes settings in the file, all or none, comments and layout kept; returns all settings.
 
     Raises:
-        UsageError: There is no such setting, or a value is wrong; the file is unchanged.
+        UsageError: There is no such setting, a value is wrong, or the file cannot be read; it is unchanged.
         OSError: It cannot be written; it is unchanged.
     """
     import tomlkit  # here, because only this function needs it
 
-    document = tomlkit.parse(file.read_text("utf-8") if file.exists() else "")
+    text = _text(file)
+    tree = _parsed(text, file)
+    try:
+        document = tomlkit.parse(text)
+    except tomlkit.exceptions.ParseError as error:
+        raise UsageError(f"{file}: {error}", hint=_MEND) from error
     for key, value in values.items():
         section, _, name = key.partition(".")
         _check_names({section: {}}, list(SECTIONS), str(file), "")
         known = [field.name for field in msgspec.structs.fields(SECTIONS[section])]
         _check_names({name: 0}, known, str(file), section + ".")
+        if not isinstance(tree.get(section, {}), dict):
+            raise UsageError(f"{file}: {section} is a section: write [{section}]", hint=_MEND)
         document.setdefault(section, tomlkit.table())[name] = value
     config = convert(tomllib.loads(tomlkit.dumps(document)), str(file))
     if "screen.keys" in values:
@@ -248,6 +273,7 @@ def set_values(file: Path, values: Mapping[str, Any]) -> Config:
 
 def _write(file: Path, text: str) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = file.resolve()  # it may be a link to where the operator keeps all such files: that stays one
     temporary = file.with_suffix(".tmp")
     try:
         with open(temporary, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:

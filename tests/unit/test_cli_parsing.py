@@ -409,6 +409,39 @@ def test_several_settings_are_changed_together_or_not_at_all(workspace: Paths) -
     assert workspace.config_file.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"vault = [1", "Unclosed array"),
+        (b"vault = " + b"[" * 5000, "recursion"),
+        (b"x = " + b"[" * 150 + b"]" * 150, "nested"),
+        (b"\xff", "utf-8"),
+        (b"vault = 5", "vault is a section"),
+        (b"#" * (1024 * 1024 + 1), "more than 1 MiB"),
+    ],
+    ids=["cut", "deep", "nested", "no text", "no section", "large"],
+)
+def test_a_file_of_settings_that_cannot_be_read_is_one_line_and_unchanged(
+    content: bytes, words: str, workspace: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace.config_file.write_bytes(content)
+    for line in (["list"], ["set", "vault.keep", "7"]):
+        assert main(["config", *line, "--data-dir", str(workspace.data)]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("o-tui: ") and str(workspace.config_file) in second
+    assert words in second
+    assert workspace.config_file.read_bytes() == content
+
+
+def test_settings_behind_a_link_stay_there(workspace: Paths, folder: Path) -> None:
+    kept = folder / "dotfiles.toml"
+    kept.write_text("# mine\n[vault]\nkeep = 3\n")
+    workspace.config_file.symlink_to(kept)
+    assert main(["config", "set", "vault.keep", "7", "--data-dir", str(workspace.data)]) == 0
+    assert workspace.config_file.readlink() == kept
+    assert kept.read_text() == "# mine\n[vault]\nkeep = 7\n"
+
+
 def test_config_without_a_guardian(workspace: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     data = ["--data-dir", str(workspace.data)]
     assert main(["config", "set", "vault.keep", "7", *data]) == 0

@@ -210,7 +210,10 @@ def _read_head(paths: Paths) -> tuple[Head | None, Check]:
     path = paths.mirror / "head"
     if not path.exists():
         return None, Check("head", False, "it is missing; it is made anew at the next start")
-    file = HeadFile(path)
+    try:
+        file = HeadFile(path, only_read=True)
+    except OSError as error:
+        return None, Check("head", False, f"it cannot be read: {error.strerror}")
     try:
         head, damaged = file.read()
     finally:

@@ -7,10 +7,12 @@ import json
 import os
 import re
 import select
+import shlex
 import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,20 @@ def test_doctor_sees_what_lets_nothing_start(alone: Shell) -> None:
     shutil.rmtree(alone.paths.genome / ".git" / "objects")
     wrong = [check for check in alone.json("doctor", code=1)["checks"] if not check["ok"]]
     assert [check["name"] for check in wrong] == ["genome"]
+
+
+def test_doctor_looks_at_what_may_only_be_read(alone: Shell) -> None:
+    alone.run("memory", "add", "a boat")
+    data = shlex.quote(str(alone.paths.data))
+    shut = f"mount --bind {data} {data} && mount -o remount,bind,ro {data}"  # as Linux does after errors of a disk
+    doctor = f"exec {sys.executable} -m o_tui doctor --json --data-dir {data}"
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", f"{shut} && {doctor}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    if done.stderr.startswith(("unshare:", "mount:")):
+        pytest.skip(done.stderr)
+    details = {check["name"]: check["detail"] for check in json.loads(done.stdout)["checks"]}
+    assert done.returncode == 1 and details["folder"] == f"{alone.paths.data} is read-only"
+    assert details["head"].startswith("entry ")
 
 
 def test_a_pipe_in_place_of_settings_or_database_is_one_line_and_not_waited_for(alone: Shell) -> None:

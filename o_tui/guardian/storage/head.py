@@ -28,9 +28,9 @@ class Head:
 class HeadFile:
     """Two slots, written in turn, each with its own digest."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, only_read: bool = False) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(path, (os.O_RDONLY if only_read else os.O_RDWR | os.O_CREAT) | os.O_CLOEXEC, 0o600)
 
     def read(self) -> tuple[Head | None, bool]:
         """The newest good head, and whether a slot is damaged."""

@@ -8,8 +8,7 @@ from o_tui.evolution.samples import RecordedReply, RecordedRequest
 from o_tui.guardian.core import Guardian
 from o_tui.guardian.evolving.seams import Fault, GenomeLoadError, Served
 from o_tui.guardian.fleet.code import Code
-from o_tui.guardian.fleet.instances import GenomeError, Instance
-from o_tui.guardian.listening import NO_FAULT
+from o_tui.guardian.fleet.instances import NO_FAULT, GenomeError, Instance
 from o_tui.guardian.ticket import Ticket
 from o_tui.protocol import refusals
 from o_tui.protocol.errors import OError

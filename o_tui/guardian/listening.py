@@ -12,7 +12,7 @@ from o_tui.guardian.background import Background, Tell
 from o_tui.guardian.dispatch import Dispatch
 from o_tui.guardian.effects import Effects
 from o_tui.guardian.fleet.fleet import Fleet
-from o_tui.guardian.fleet.instances import Instance, death_cause
+from o_tui.guardian.fleet.instances import NO_FAULT, Instance, death_cause
 from o_tui.guardian.fleet.poison import Poison
 from o_tui.guardian.metrics import Metrics
 from o_tui.guardian.storage.violations import Violations
@@ -23,8 +23,6 @@ JUDGE_S = 4.5
 """How long to wait for the cause of a death, which the nursery tells. On a busy machine it may be late, and a request
 that has ended two instances must not be given to a third. Less than an instance is known for after its end; where the
 nursery has ended, nobody waits."""
-NO_FAULT = ("drill", "it was stopped", "the state was restored", "a standby took over")
-"""How the reasons begin for which the guardian itself ends a sound instance."""
 
 
 @dataclass(slots=True)

@@ -131,3 +131,15 @@ async def test_a_checkpoint_that_every_nursery_dies_of_is_passed_over(
         assert all(f"fact{number}" in memories for number in range(3))
         rows = await guardian.stores.events.page(0, 200, kind="failed.restore")
         assert [row for row in rows if bad[:8] in row["text"]], rows
+
+
+async def test_a_standby_that_is_ended_while_it_loads_is_no_failure_of_its_code(guardian: Guardian) -> None:
+    fleet = guardian.fleet
+    for _ in range(3):
+        before = fleet.standby
+        kill(guardian, "standby")
+        await until(lambda before=before: fleet.standby not in (None, before))
+        assert fleet.standby is not None and fleet.standby.state != "running"
+        kill(guardian, "standby")
+        await until(lambda: fleet.standby is not None and fleet.standby.state == "running")
+    assert await guardian.stores.events.page(0, 500, kind="failed.genome") == []

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from o_tui.guardian.fleet.code import Code
 from o_tui.guardian.fleet.handles import InstanceHandle, InstanceReplica, Listener, exit_reason
 from o_tui.guardian.fleet.health import HealthMonitor
-from o_tui.guardian.fleet.instances import GenomeError, Instance
+from o_tui.guardian.fleet.instances import NO_FAULT, GenomeError, Instance
 from o_tui.guardian.fleet.nursery import Fork, Nursery
 from o_tui.guardian.fleet.replication import Replication
 from o_tui.guardian.fleet.states import States
@@ -340,7 +340,8 @@ class Fleet:
                 await instance.reload(self.code)
         except Exception as error:  # noqa: BLE001 - one that is neither up nor dead would serve nobody, for ever
             text = str(error) if isinstance(error, OError) else f"{type(error).__name__}: {error}"
-            self._listener.failed(instance.name, messages.Failed(what="genome", text=text))
+            if not instance.killed_by_us.startswith(NO_FAULT):  # else it says nothing of the code
+                self._listener.failed(instance.name, messages.Failed(what="genome", text=text))
             instance.kill(text)
             return
         self._health.watch(instance.name)

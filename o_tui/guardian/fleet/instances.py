@@ -27,6 +27,8 @@ UNCONFINED = "this system lets no process confine itself (tier X), so no candida
 REAPED_S = 0.5
 WORDS = (200, 20.0)
 """Lines of the event log that an instance may fill at once, and each second from then on."""
+NO_FAULT = ("drill", "it was stopped", "the state was restored", "a standby took over")
+"""How the reasons begin for which the guardian itself ends a sound instance."""
 
 
 class GenomeError(OError):

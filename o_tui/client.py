@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -259,10 +260,22 @@ def running(paths: Paths, wait_s: float = START_S, **hello: Any) -> Client | Non
             who = holder(paths)
             if who is None:
                 return None
+            if _is_stopped(who.pid):
+                text = f"the guardian of this workspace is stopped and answers nobody: {who}"
+                raise UnreachableError(text, hint=f"let it go on: kill -CONT {who.pid}") from None
             if time.monotonic() > deadline_s:
                 text = f"the guardian of this workspace does not answer: {who}"
                 raise UnreachableError(text, hint=f"wait, or end it: kill {who.pid}") from None
             time.sleep(_POLL_S)
+
+
+def _is_stopped(pid: int) -> bool:
+    """A signal (SIGSTOP, Ctrl+Z) or a debugger holds the process: waiting for it would be in vain."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+    except OSError:
+        return False
+    return after_name.split()[0] in ("T", "t")
 
 
 def ensure_guardian(paths: Paths, keep: bool = False, **hello: Any) -> Client:

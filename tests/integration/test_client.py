@@ -235,6 +235,20 @@ def test_kept_it_stays_in_a_session_of_its_own_until_it_is_stopped(workspace: Pa
     assert holder(workspace) is None and not workspace.socket.exists()
 
 
+def test_a_stopped_guardian_is_named_soon_with_what_lets_it_go_on(workspace: Paths) -> None:
+    with ensure_guardian(workspace) as client:
+        pid = client.call("status")["guardian"]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            began_s = time.monotonic()
+            with pytest.raises(UnreachableError, match="is stopped and answers nobody") as caught:
+                running(workspace)
+            assert time.monotonic() - began_s < 30 and caught.value.hint == f"let it go on: kill -CONT {pid}"
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert client.call("status")["guardian"]["pid"] == pid
+
+
 def test_a_guardian_that_another_command_started_is_kept_for_who_wishes_it(workspace: Paths) -> None:
     first = ensure_guardian(workspace)
     assert first.call("status")["guardian"]["stays"] is False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from o_tui.protocol import messages
 from o_tui.protocol.errors import NotFoundError, OError, PeerError, UnreachableError
+from o_tui.ui.link import link
 from o_tui.ui.link.link import Link
 from tests.support.patience import PATIENCE_S
 from tests.support.screen import view
@@ -233,3 +236,29 @@ async def test_a_read_only_guardian_is_said() -> None:
         await v.sees("WAL [!!] read-only", "takes no writes")
         v.guardian.notify("storage", {"read_only": False, "text": ""})
         await v.misses("takes no writes")
+
+
+async def test_a_guardian_that_falls_silent_is_named_and_goes_on_when_it_does(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "QUIET_S", 0.2)
+    script = "import asyncio; from tests.support import scripted_link; asyncio.run(scripted_link.main())"
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, str(folder / "s.sock"), stdout=asyncio.subprocess.PIPE
+    )
+    assert child.stdout is not None
+    await child.stdout.readline()
+    try:
+        async with Running(folder / "s.sock") as running:
+            await running.heard.until(lambda: running.link.state == "connected")
+            await asyncio.sleep(1.0)
+            assert "silent" not in dict(running.heard.states), "who is asked answers"
+            os.kill(child.pid, signal.SIGSTOP)
+            await running.heard.until(lambda: running.link.state == "silent")
+            with pytest.raises(UnreachableError, match="does not answer"):
+                await running.link.call("status")
+            os.kill(child.pid, signal.SIGCONT)
+            await running.heard.until(lambda: running.link.state == "connected")
+    finally:
+        child.kill()
+        await child.wait()

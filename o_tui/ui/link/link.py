@@ -17,9 +17,11 @@ PROTOCOL = 1
 """What this view speaks; a guardian of another number is left alone."""
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 2.0
-HELLO_TIMEOUT_S = 10.0
+HELLO_TIMEOUT_S = 8.0
+QUIET_S = 4.0
+"""A guardian that has said nothing for so long is asked for its status; for twice as long, it does not answer."""
 
-LinkState = Literal["starting", "connecting", "connected", "lost", "refused", "closed"]
+LinkState = Literal["starting", "connecting", "connected", "silent", "lost", "refused", "closed"]
 
 
 class Listener(Protocol):
@@ -67,6 +69,7 @@ class Link:
         self._detail = ""
         self._refusal = ""
         self._again = False
+        self._heard = 0
         self.state: LinkState = "starting"
         self.welcome: messages.Welcome | None = None
         self.stopping = ""
@@ -144,10 +147,11 @@ class Link:
         self._detail = "the guardian closed the connection"
         try:
             await asyncio.wait_for(self._ready.wait(), HELLO_TIMEOUT_S)
-            await self._gone.wait()
         except TimeoutError as error:
             wire.close()
             raise UnreachableError("the guardian does not answer") from error
+        else:
+            await self._watch(wire)
         finally:
             self._wire = None
             self._fail_calls("the connection to the guardian was lost")
@@ -155,6 +159,20 @@ class Link:
             self._change("lost", self.stopping or self._detail)
         else:
             raise RefusedError(self._detail)
+
+    async def _watch(self, wire: Wire) -> None:
+        """Until the connection is gone: one to which nothing comes is no loss, but has to be told."""
+        quiet, heard = 0, self._heard
+        while not self._gone.is_set():
+            try:
+                await asyncio.wait_for(self._gone.wait(), QUIET_S)
+            except TimeoutError:
+                quiet = quiet + 1 if self._heard == heard else 0
+                heard = self._heard
+            if quiet == 1:
+                wire.send(messages.Call(id=next(self._ids), method="status", params={}))
+            elif quiet > 1 and self.state == "connected":
+                self._change("silent", "")
 
     def _change(self, state: LinkState, detail: str) -> None:
         if (state, detail) != (self.state, self._detail) or state == "connected":
@@ -169,6 +187,8 @@ class Link:
         Raises:
             OError: What the guardian answered, by its exit code; UnreachableError if the connection is down or ends.
         """
+        if self._wire is not None and self.state == "silent":
+            raise UnreachableError("the guardian does not answer", hint="the screen goes on when it does")
         if self._wire is None or self.state != "connected":
             raise UnreachableError("there is no guardian at the moment", hint="it is being looked for")
         number = next(self._ids)
@@ -191,6 +211,9 @@ class Link:
     # --- what arrives
 
     def _received(self, found: list[messages.Message]) -> None:
+        self._heard += 1
+        if self.state == "silent":
+            self._change("connected", "")
         notices: list[messages.Notice] = []
         for message in found:
             if isinstance(message, messages.Notice):

@@ -195,9 +195,8 @@ class ChatPane(Pane):
             return
         if self.view.link.state != "connected":
             self.prompt.give_back(text)
-            self.view.tell(
-                "There is no guardian at the moment. Your text is kept; send it again when it is back.", "warning"
-            )
+            why = "The guardian does not answer" if self.view.link.state == "silent" else "There is no guardian"
+            self.view.tell(f"{why} at the moment. Your text is kept; send it again when it is back.", "warning")
             return
         try:
             whole = commands.with_files(text.removeprefix("/") if text.startswith("//") else text, Path.cwd())

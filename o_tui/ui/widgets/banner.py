@@ -35,6 +35,8 @@ def sentence(model: Model) -> str:
             return "Waiting for the guardian. You can write already."
         case "lost":
             return f"! Guardian lost{detail}. Looking for it; what you write is kept."
+        case "silent":
+            return "! The guardian does not answer: it hangs or was stopped. Waiting for it; what you write is kept."
         case "stopped":
             return f"! The guardian has stopped{detail}. F5 starts it again."
         case "refused":

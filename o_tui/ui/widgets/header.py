@@ -62,7 +62,7 @@ def parts(model: Model, now_ns: int, glyphs: Glyphs, remote: bool = False) -> li
 
 
 def _link_word(state: str) -> str:
-    return {"starting": "starting", "connecting": "connecting", "lost": "guardian lost"}.get(state, state)
+    return {"lost": "guardian lost", "silent": "guardian silent"}.get(state, state)
 
 
 def _health(model: Model, now_ns: int, glyphs: Glyphs) -> list[Part]:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -133,6 +134,22 @@ async def test_a_checkpoint_is_restored_and_nothing_of_the_log_is_lost(guardian:
     os.kill(main.pid, signal.SIGKILL)
     kept = await memories(guardian)
     assert "copper" in kept and "green" not in kept
+
+
+async def test_before_1970_it_works_and_what_was_then_is_read_afterwards(
+    workspace: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A board without a battery may believe anything; the nursery and the instances have the real clock here."""
+    now_ns = time.time_ns
+    with monkeypatch.context() as then:
+        then.setattr(time, "time_ns", lambda: now_ns() - 66 * 365 * 86_400 * 10**9)
+        assert time.time_ns() < 0
+        async with running(workspace) as guardian:
+            await guardian.dispatch.ask("remember the kettle is copper")
+            assert (await guardian.stores.events.page(0, 5))[0]["time_ns"] < 0
+            assert (await guardian.checkpoints.take("then"))["time_ns"] == 0
+    async with running(workspace) as guardian:
+        assert "copper" in await memories(guardian)
 
 
 async def test_there_is_no_such_checkpoint(guardian: Guardian) -> None:

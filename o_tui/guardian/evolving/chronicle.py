@@ -30,7 +30,7 @@ def pick(rows: Rows, gene: str = "", state: str = "", source: str = "", since_ns
         if (not gene or row["gene"] == gene)
         and (not state or state in (row["state"], outcome(row)))
         and (not source or source_of(row) == source)
-        and int(row.get("time_ns", 0)) >= since_ns
+        and (not since_ns or int(row.get("time_ns", 0)) >= since_ns)  # a clock may stand before 1970
     ]
 
 

@@ -112,7 +112,7 @@ class States:
                 messages.Snapshot(
                     instance=f"checkpoint-{number}",
                     checkpoint_id=str(checkpoint_id),
-                    time_ns=time.time_ns(),
+                    time_ns=max(0, time.time_ns()),  # the header has no sign
                     revision=revision,
                     after_seq=self._wal.seq,
                     idle=idle,

@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-_HEAD = struct.Struct(">8sQQQQ32sQ")
+_HEAD = struct.Struct(">8sQQQQ32sq")
 _HEAD_MAGIC = b"O_HEAD_1"
 _SLOT_BYTES = 128
 

@@ -48,7 +48,7 @@ async def test_who_moves_in_the_diff_sees_it(workspace: Paths) -> None:
 
 
 async def test_what_can_be_decided_can_be_clicked_and_a_click_alone_approves_nothing(workspace: Paths) -> None:
-    async with opened(workspace, setup=one) as view:
+    async with opened(workspace, (120, 40), one) as view:
         pane, clock = await review(view)
         await click(view, "A approve")
         assert not pane.bar.open_for and "Too soon" in view.text()

@@ -10,6 +10,7 @@ from textual.widgets import Static
 
 from o_tui.paths import Paths
 from o_tui.ui.diff.view import DiffView
+from o_tui.ui.panes.evidence import evidence, summary
 from o_tui.ui.screens.confirm import ConfirmScreen
 from o_tui.ui.screens.part import PartScreen
 from o_tui.ui.screens.reject_reason import RejectScreen
@@ -45,6 +46,25 @@ async def test_what_hides_is_told_beside_long_numbers_too(workspace: Paths) -> N
         await view.until(lambda: "HIDDEN CHARACTERS" in view.text())
         assert "12 800 answers differ" in view.text()
         assert "i evidence" in view.text()
+
+
+@pytest.mark.parametrize(
+    ("risk", "words", "short"),
+    [("medium", "reach none added: the logic differs", ""), ("high", "reach ADDED OR CHANGED: imports", "REACH ADDED")],
+)
+def test_what_a_change_reaches_beyond_the_code_before_is_told(risk: str, words: str, short: str) -> None:
+    row = evolution(risk=risk)
+    assert any(" ".join(line.plain.split()).startswith(words) for line in evidence(row, []))
+    assert any(line.plain == "REACH ADDED" for line in summary(row, [])) is bool(short)
+
+
+@pytest.mark.parametrize("pane", ["chat", "shadows", "vault", "review", "events"])
+@pytest.mark.parametrize("size", [(40, 20), (80, 24), (120, 40)])
+async def test_f1_is_named_on_every_page(workspace: Paths, size: tuple[int, int], pane: str) -> None:
+    async with opened(workspace, size, with_evolutions(evolution())) as view:
+        await view.go(pane)
+        await view.until(lambda: size[0] < 60 or "F1 Help" in view.text())
+        assert "^Q Quit" in view.text()
 
 
 async def test_what_is_being_tried_stands_where_nothing_waits(workspace: Paths) -> None:

@@ -17,6 +17,12 @@ from o_tui.ui.text import Text
 MOST_FLAGS = 8
 MOST_EXAMPLES = 3
 PLOT_CELLS = 25
+_REACH = {
+    "low": "none added: only numbers differ",
+    "medium": "none added: the logic differs",
+    "high": "ADDED OR CHANGED: imports, effects or parameters",
+}
+"""What a change may reach that the code before did not, by its class (evolution/risk.py)."""
 
 
 def evidence(row: Row, flags: Sequence[Flag], *, ascii_only: bool = False) -> list[Text]:
@@ -30,7 +36,7 @@ def evidence(row: Row, flags: Sequence[Flag], *, ascii_only: bool = False) -> li
         *_plot(found, ascii_only),
         *_answers(found.get("answers") or {}),
         *_effects(found),
-        *_sandbox(found),
+        *_sandbox(row, found),
         *_stages(row),
         *_origin(row),
     ]
@@ -42,6 +48,7 @@ def summary(row: Row, flags: Sequence[Flag]) -> list[Text]:
     items = [Text(f"[!] {len(flags)} HIDDEN CHARACTERS", "bold")] if flags else []
     refused = (found.get("sandbox") or {}).get("candidate") or ()
     items += [Text(f"sandbox: {count(len(refused))} REFUSED", "bold")] if refused else []
+    items += [Text("REACH ADDED", "bold")] if row.get("risk") == "high" else []
     items += _in_short(found) if found else [Text("no pairs were measured")]
     stages = row.get("stages") or ()
     failed = [stage for stage in stages if not _passed(stage)]
@@ -205,12 +212,15 @@ def _effects(found: Mapping[str, Any]) -> Iterator[Text]:
     yield Text()
 
 
-def _sandbox(found: Mapping[str, Any]) -> Iterator[Text]:
+def _sandbox(row: Row, found: Mapping[str, Any]) -> Iterator[Text]:
     refused = (found.get("sandbox") or {}).get("candidate")
-    if refused is None:
-        return  # measured before anything was recorded
-    yield _pair("sandbox", in_words([shown(what, 80) for what in refused]), "bold" if refused else "")
-    yield Text()
+    if row.get("risk"):
+        words = _REACH.get(str(row["risk"]), shown(row["risk"], 20))
+        yield _pair("reach", words, "bold" if row["risk"] == "high" else "")
+    if refused is not None:  # else measured before anything was recorded
+        yield _pair("sandbox", in_words([shown(what, 80) for what in refused]), "bold" if refused else "")
+    if row.get("risk") or refused is not None:
+        yield Text()
 
 
 def _passed(stage: Mapping[str, Any]) -> bool:

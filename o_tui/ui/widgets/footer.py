@@ -10,7 +10,7 @@ from o_tui.ui.text import Text
 from o_tui.ui.widgets.line import Line, Place
 
 Style = Callable[[str], str]
-AT_THE_RIGHT = ("app.palette", "app.quit_view")
+AT_THE_RIGHT = ("app.help", "app.palette", "app.quit_view")
 NARROW = 60
 """Below so many columns only the way out stands at the right."""
 
@@ -28,7 +28,7 @@ class Footer(Line):
         self.places = []
         right = AT_THE_RIGHT if width >= NARROW else AT_THE_RIGHT[-1:]
         last = [item for item in actions if item[0].id in right and item[1]]
-        actions = [item for item in actions if item[0].id in right or item[0].id not in AT_THE_RIGHT]
+        actions = [item for item in actions if item[0].id in right or item[0].id != "app.palette"]
         room = width - sum(len(shown(key)) + len(action.title) + 3 for action, key in last)
         for action, key in actions:
             if (action, key) in last or not key:

@@ -110,6 +110,36 @@ async def test_of_several_the_one_that_leads_is_told_or_the_one_at_the_cursor(wo
         await view.go("shadows")
 
 
+async def test_before_there_is_a_shadow_the_search_itself_is_shown(workspace: Paths) -> None:
+    row = evolution(id="ev-18", state="validate")
+
+    def searching(guardian: ScriptedGuardian) -> None:
+        with_evolutions(row)(guardian)
+        guardian.snapshot["shadows"] = []
+
+    async with opened(workspace, setup=searching) as view:
+        await view.go("shadows")
+        await view.until(lambda: "No shadow runs yet" in view.text() and "Start one" not in view.text())
+        await view.press("v")
+        await view.until(lambda: view.app.frame.active == "review" and "ev-18 recall" in view.text())
+
+
+async def test_when_a_shadow_has_ended_the_cursor_goes_to_one_that_goes_on(workspace: Paths) -> None:
+    def two(guardian: ScriptedGuardian) -> None:
+        running(guardian)
+        guardian.snapshot["shadows"] = [shadow(f"ev-18-s{number}", evidence=BY_NOW) for number in (1, 2)]
+
+    async with opened(workspace, setup=two) as view:
+        pane = await view.go("shadows")
+        assert pane.live.current_key == "ev-18-s1"
+        view.guardian.notify("shadow", shadow("ev-18-s1", state="ended", evidence=BY_NOW))
+        await view.until(lambda: pane.live.current_key == "ev-18-s2")
+        await view.press("down")
+        view.guardian.notify("shadow", shadow("ev-18-s2", requests=50, evidence=BY_NOW))
+        await view.until(lambda: "50/60" in view.text())
+        assert pane.live.current_key == "ev-18-s1", "who goes there stays there"
+
+
 SEARCH = [{"number": 3, "of": 10, "measured": 4, "score": 0.231}]
 
 

@@ -56,6 +56,7 @@ EMPTY = (
     "No shadow runs. A change of the agent's code is first tried here: beside the code that answers you, on the same "
     "requests, without effects.\n\nStart one in the chat:  /evolve recall"
 )
+NONE_YET = "No shadow runs yet: candidates are made and checked first, and of many only the best are measured here."
 
 
 class ShadowsPane(Pane):
@@ -82,6 +83,7 @@ class ShadowsPane(Pane):
         self._last = -1.0
         self._timer: Timer | None = None
         self._told = False
+        self._active: Row | None = None
 
     def compose_content(self) -> ComposeResult:
         """Progress, live rows, outcomes."""
@@ -142,14 +144,18 @@ class ShadowsPane(Pane):
         ascii_only = self.view.ascii_only
         self.live.ascii_only = self.outcomes.ascii_only = ascii_only
         evolutions = list(self.model.evolutions.values())
-        active = next((row for row in reversed(evolutions) if row.get("state") in ACTIVE), None)
+        active = self._active = next((row for row in reversed(evolutions) if row.get("state") in ACTIVE), None)
         shadows = self._shown_shadows(active)
         self._draw_progress(active, shadows, str(shadows[-1].get("evolution") or "") if shadows else "")
         query = self.query_one(FilterBar).text
         ended = [row for row in reversed(evolutions) if row.get("state") not in ACTIVE and self._matches(query, row)]
         self.query_one("#shadow-title").display = bool(ended or query)
         self._show_lists(bool(shadows) or not (ended or query), bool(ended or query))
-        self.live.show(shadows, empty=EMPTY if self._told else None)
+        before = self.live.current
+        self.live.show(shadows, empty=(NONE_YET if active else EMPTY) if self._told else None)
+        now = self.live.current
+        if before and now and _is_over(now) and not _is_over(before) and not _is_over(shadows[0]):
+            self.live.select(str(shadows[0]["id"]))  # what has just ended is not what is looked at
         lines = self._draw_evidence(shadows, active)
         # of many as many as leave the evidence its place
         room = max(3, self.size.height - self.query_one("#shadow-progress").size.height - lines - 2)
@@ -324,6 +330,8 @@ class ShadowsPane(Pane):
         """The change behind the row at the cursor."""
         row: dict[str, Any] | None = None if self.outcomes.has_focus else self.live.current
         identity = str(row.get("evolution") or "") if row else self.outcomes.current_key
+        if not row and not self.outcomes.has_focus and self._active:  # it has no shadow yet
+            identity = str(self._active["id"])
         self.post_message(PaneRequested("review", identity))
 
 

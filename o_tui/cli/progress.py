@@ -59,7 +59,7 @@ class Progress:
         if not (words := at_work(row)):
             return
         last = (row.get("generations") or [{}])[-1]
-        if last and row["state"] in _MAKING:
+        if last and row["state"] in _MAKING and row["work"]["doing"] != "final":
             words = f"generation {last['number']} of {last['of']}: {words}"
         if self._out.is_live:
             self._out.status(words)

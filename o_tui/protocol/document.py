@@ -81,7 +81,7 @@ TOPICS: dict[str, str] = {
     "telemetry": "`{instances, wal, loop, brain, shadows, …}`: figures; only the latest one is kept for a slow view",
     "checkpoint": "`{action, row}`",
     "evolution": "an evolution's row, without its diff; `work` is what is done with which of several candidates: "
-    "`{doing, at, of, failed}` (doing: make, validate, look, race, prove; a race has `round`), `{}`: nothing is",
+    "`{doing, at, of, failed}` (doing: make, validate, look, final, race, prove; a race has `round`), `{}`: nothing is",
     "shadow": "a shadow's row; `evidence` of a shadow, not of its twin, is what there is to decide from by now: "
     "`{pairs, least, e_value, wanted, mirrored, recorded, workload, attacks, attacks_failed, repaired, refused}`",
     "brain": "what `brain` says",

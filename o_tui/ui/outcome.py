@@ -79,6 +79,7 @@ def population(row: Mapping[str, Any]) -> str:
 _DOING = {
     "make": "making",
     "validate": "validating",
+    "final": "validating",
     "look": "looking at",
     "race": "racing",
     "prove": "measuring again",
@@ -91,7 +92,8 @@ def at_work(row: Mapping[str, Any]) -> str:
     of, doing = int(work.get("of") or 0), _DOING.get(str(work.get("doing")), "")
     if not doing or (of < 2 and not row.get("generations")):
         return ""
-    words = [f"{doing} candidate {int(work.get('at') or 0)} of {of}" if of > 1 else f"{doing} the best so far"]
+    what = "finalist" if work["doing"] == "final" else "candidate"
+    words = [f"{doing} {what} {int(work.get('at') or 0)} of {of}" if of > 1 else f"{doing} the best so far"]
     words += [f"round {int(work['round'])}"] if work.get("round") else []
     words += [f"{format.count(int(work['failed']))} failed"] if work.get("failed") else []
     return ", ".join(words)

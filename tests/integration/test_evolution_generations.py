@@ -91,7 +91,7 @@ async def test_who_watches_sees_which_candidate_of_how_many_it_is_at(
     works = [data["work"] for topic, data in world.notices if topic == "evolution" and data["work"]]
     told = {(work["doing"], work["at"], work["of"]) for work in works}
     assert {("make", 2, 2), ("validate", 2, 2), ("look", 1, 2), ("look", 2, 2)} <= told
-    assert ("race", 2, 2) in told and ("prove", 1, 1) in told
+    assert ("final", 2, 2) in told and ("race", 2, 2) in told and ("prove", 1, 1) in told
 
 
 async def test_where_no_generation_is_better_nobody_is_bothered(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,6 +155,8 @@ class CandidatePipeline:
 
     def work(self, doing: str) -> dict[str, Any]:
         """What is being done with which candidate of how many, and how many tries came to nothing so far."""
+        if doing == "validate" and self._job.population and not self.generation:
+            doing = "final"  # of all generations the best
         at, of = self.place
         return {"doing": doing, "at": at, "of": of, "failed": self._misses}
 

@@ -241,7 +241,7 @@ class ShadowsPane(Pane):
 
     def _in_short(self, row: Row, bar: list[Text], *, told: bool) -> list[Text]:
         """Where it is, for a few lines; what is `told` beside the evidence is not said twice."""
-        making = row.get("state") in ("generate", "validate")
+        making = row.get("state") in ("generate", "validate") and (row.get("work") or {}).get("doing") != "final"
         generation = population(row).partition(",")[0] if making else ""
         items = [Text(f"[>] {at_work(row) or stage(row)}", style="bold"), *([Text(generation)] if generation else [])]
         racing = (row.get("work") or {}).get("doing") == "race"  # each has requests of its own

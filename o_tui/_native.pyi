@@ -511,6 +511,7 @@ def confine(
     listener: int | None = None,
     memory_bytes: int = 0,
     cpu_s: int = 0,
+    concurrent: bool = False,
     file_bytes: int = 0,
     proxy_port: int = 0,
     parent: int = 0,
@@ -534,6 +535,8 @@ def confine(
             `ViolationRing.answer`, and closes when the process is confined. Without one they are not recorded.
         memory_bytes: How much more memory it may have than now; 0: no limit.
         cpu_s: CPU time; 0: no limit.
+        concurrent: An "agent" may start threads, and have pairs of sockets. Threads are 255 where the kernel counts
+            its own only (in a user namespace); else no more than until its user has 256 processes and threads.
         file_bytes: The largest size of a file that it writes.
         proxy_port: The one TCP port of this machine's that a tool may connect to.
         parent: The process that must be its parent still; 0: whoever.

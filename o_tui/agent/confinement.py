@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import platform
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from o_tui import _native
 from o_tui.protocol.verdict import Profile
@@ -47,6 +49,24 @@ def readable() -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for path in [*found, *real] if os.path.exists(path)))  # noqa: PTH110 - the same
 
 
+def _tell_of_threads() -> None:
+    """Has Python say that a thread is about to be started, as it does by itself from 3.12 on.
+
+    The kernel cannot: around a thread's start all signals are blocked.
+    """
+    if sys.version_info >= (3, 12):
+        return
+    start = _thread.start_new_thread
+
+    def told(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> int:
+        sys.audit("_thread.start_new_thread", function, args, kwargs)
+        return start(function, args, kwargs or {})
+
+    _thread.start_new_thread = told
+    if (threading := sys.modules.get("threading")) is not None:
+        threading._start_new_thread = told  # type: ignore[attr-defined]
+
+
 def import_only_from(read: tuple[str, ...]) -> None:
     """Importing does not try any more what confinement will refuse.
 
@@ -65,6 +85,7 @@ def confine(
     files: tuple[str, ...] = (),
     file_bytes: int = 0,
     cpu_s: int = 0,
+    concurrent: bool = False,
     parent: int = 0,
     death_signal: int = 0,
     ring: _native.ViolationRing | None = None,
@@ -80,6 +101,7 @@ def confine(
         files: Existing files that it may write.
         file_bytes: Their largest size.
         cpu_s: CPU time; 0: no limit.
+        concurrent: An instance that may start threads, and have pairs of sockets.
         parent: The process that must still be its parent; 0: whoever.
         death_signal: What it gets when that one ends.
         ring: Where refusals are recorded.
@@ -88,6 +110,8 @@ def confine(
         ConfinementError: The process must end without having read a genome.
     """
     read = read or readable()
+    if ring is not None and not concurrent:
+        _tell_of_threads()
     return _native.confine(
         profile,
         read=read,
@@ -97,6 +121,7 @@ def confine(
         listener=listener,
         memory_bytes=MEMORY_BYTES,
         cpu_s=cpu_s,
+        concurrent=concurrent,
         file_bytes=file_bytes,
         parent=parent,
         death_signal=death_signal,

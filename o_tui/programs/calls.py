@@ -71,7 +71,8 @@ class Peer:
         """Answers until the other end goes."""
         while True:
             try:
-                kind, of, *rest = self._receive()
+                with self._lock:  # another thread of a candidate's may be asking something
+                    kind, of, *rest = self._receive()
             except ProgramEndedError:
                 return
             if kind == _CALL:
@@ -84,7 +85,8 @@ class Peer:
             payload = self._frame([_OK, of, self._do(do, self._objects[number], arguments, named)])
         except Exception as error:  # noqa: BLE001 - whatever code of the user's raises goes to who asked
             payload = self._frame([_RAISED, of, type(error).__name__, *described(error)])
-        self._write(payload)
+        with self._lock:
+            self._write(payload)
 
     def _do(self, do: str, value: Any, arguments: list[Any], named: dict[str, Any]) -> Any:
         if do == "call":

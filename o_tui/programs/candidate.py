@@ -104,6 +104,7 @@ def become(
             readable,
             socket=sock.fileno(),
             cpu_s=cpu_s,
+            concurrent=True,
             parent=os.getppid(),
             death_signal=signal.SIGKILL,
             ring=ring,

@@ -133,7 +133,7 @@ class Server:
         return waiting or self._candidate()
 
     def _candidate(self) -> Process:
-        cpu_s = int(self._setup.settings.timeout_s) + 2
+        cpu_s = (int(self._setup.settings.timeout_s) + 2) * (os.cpu_count() or 1)  # it may have threads
         return self._forked(lambda sock: candidate.become(sock, self._setup.program, cpu_s, self._readable, self._ring))
 
     def _result(self, host: Process, child: Process, deadline: float) -> Result:

@@ -79,7 +79,7 @@ impl ViolationRing {
 #[pyfunction]
 #[pyo3(signature = (
     profile, *, read=Vec::new(), write=Vec::new(), files=Vec::new(), socket=None, listener=None, memory_bytes=0,
-    cpu_s=0, file_bytes=0, proxy_port=0, parent=0, death_signal=0, ring=None, layers=None,
+    cpu_s=0, concurrent=false, file_bytes=0, proxy_port=0, parent=0, death_signal=0, ring=None, layers=None,
 ))]
 #[allow(clippy::too_many_arguments)] // by keyword, and plain data
 pub fn confine(
@@ -92,6 +92,7 @@ pub fn confine(
     listener: Option<i32>,
     memory_bytes: u64,
     cpu_s: u64,
+    concurrent: bool,
     file_bytes: u64,
     proxy_port: u16,
     parent: i32,
@@ -117,6 +118,7 @@ pub fn confine(
         listener,
         memory_bytes,
         cpu_s,
+        concurrent,
         file_bytes,
         proxy_port,
         parent,
@@ -157,6 +159,7 @@ fn audit(event: &Bound<'_, PyString>, arguments: &Bound<'_, PyTuple>) -> PyResul
             }
         }
         "os.listdir" | "os.scandir" => told::opens(&path(0).unwrap_or_else(|| ".".into()), false),
+        "_thread.start_new_thread" | "_thread.start_joinable_thread" => told::starts_thread(),
         "os.fork" | "os.forkpty" => told::forks(Path::new("")),
         "subprocess.Popen" | "os.posix_spawn" => told::forks(&path(0).unwrap_or_default()),
         _ => {}

@@ -49,6 +49,18 @@ ENDINGS = {
         "    for _ in range(15):\n        if os.fork() == 0:\n            os.setsid()\n            time.sleep(600)\n"
         "    return 99.0\n"
     ),
+    "a fork in a thread": of(
+        "    import threading\n    found = []\n    thread = threading.Thread(target=lambda: found.append(os.fork()))\n"
+        "    thread.start()\n    thread.join()\n    return float(found[0])\n"
+    ),
+    "threads without end": of(
+        "    import threading\n    threading.stack_size(32768)\n    while True:\n"
+        "        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
+    ),
+    "a busy thread that is left": of(
+        "    import threading\n    threading.Thread(target=lambda: [0 for _ in iter(int, 1)], daemon=True).start()\n"
+        "    os._exit(0)\n"
+    ),
     "at import": "import os\nos._exit(3)\n",
     "recursion": of("    return score()\n"),
     "infinity": of("    return float('inf')\n"),

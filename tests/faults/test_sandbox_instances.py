@@ -68,6 +68,7 @@ def respond(request, context):
         "passwd": attempt(lambda: os.open("/etc/passwd", 0)),
         "process": attempt(lambda: os.open("/proc/self/status", 0)),
         "fork": attempt(os.fork),
+        "thread": attempt(lambda: sys.modules["_thread"].start_new_thread(int, ())),
         "kill": attempt(lambda: os.kill(os.getppid() or 2, 0)),
         "socket": attempt(lambda: socket.socket()),
         "write": attempt(lambda: os.open("/tmp/o-pwn", os.O_CREAT | os.O_WRONLY)),
@@ -126,6 +127,7 @@ async def test_a_gene_that_leaves_its_python_finds_nothing(workspace: Paths, mon
         outcome = await trial.request(request("r1"))
         seen = json.loads(outcome.text)
         await trial.kill()
+        told = [each.what for each in trial.refused()]
     assert "KEY" not in str(seen["environment"]) and CANARY not in outcome.text
     assert seen["descriptors"] == [0, 1, 2, 3]
     assert seen["user"][0] != 0 and seen["session"] and seen["umask"] == 0o077
@@ -134,6 +136,7 @@ async def test_a_gene_that_leaves_its_python_finds_nothing(workspace: Paths, mon
     refused = {seen[what] for what in ("root", "passwd", "process", "fork", "kill", "socket", "write", "exec", "chmod")}
     assert refused <= {"PermissionError", "FileNotFoundError", "OSError"}, seen  # OSError: nothing is written there
     assert not Path("/tmp/o-pwn").exists()
+    assert seen["thread"] == "RuntimeError" and "clone (a thread)" in told, told
 
 
 async def test_a_trial_looks_like_service(workspace: Paths, folder: Path) -> None:

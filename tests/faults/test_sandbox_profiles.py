@@ -72,3 +72,36 @@ def test_an_agent_keeps_to_its_files(user: int | None) -> None:
     assert kept.succeeded, kept
     assert not over.succeeded and "File too large" in over.out, over
     assert not made.succeeded and not removed.succeeded
+
+
+THREADS = """
+import threading
+threading.stack_size(32768)
+hold, started = threading.Event(), 0
+try:
+    while started < 1000:
+        threading.Thread(target=hold.wait, daemon=True).start()
+        started += 1
+except RuntimeError:
+    print("refused after", started)
+"""
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_candidate_of_a_program_has_threads_and_pairs_and_no_more(user: int | None) -> None:
+    allowed = [
+        attack("import threading; t = threading.Thread(target=print); t.start(); t.join()"),
+        attack("import asyncio; asyncio.run(asyncio.to_thread(int))"),
+    ]
+    refused = {
+        "fork": attack("import os; os.fork() or os._exit(0)"),
+        "spawn": attack("import os; os.posix_spawn('/bin/true', ['true'], {})"),
+        "socket": attack("import socket; socket.socket()"),
+        "sendmsg": attack("import socket; a, b = socket.socketpair(); socket.send_fds(a, [b'x'], [b.fileno()])"),
+    }
+    found = run([Program(source, concurrent=True) for source in (*allowed, *refused.values(), THREADS)], user)
+    for seen in found[:2]:
+        assert "SUCCEEDED" in seen.out and not seen.violations, seen
+    for name, seen in zip(refused, found[2:], strict=False):
+        assert not seen.succeeded and seen.violations, (name, seen)
+    assert "refused after" in found[-1].out and int(found[-1].out.split()[-1]) < 256, found[-1]

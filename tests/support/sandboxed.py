@@ -38,12 +38,16 @@ PROGRAMS = ("/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache")
 
 
 class Program(NamedTuple):
-    """What is run: the source, the layers (None: all of them; empty: not confined), its wall-clock limit, as what."""
+    """What is run: the source, the layers (None: all of them; empty: not confined), its wall-clock limit, as what.
+
+    `concurrent`: as a candidate of a user's program, which may have threads.
+    """
 
     source: str
     layers: Sequence[str] | None = None
     wall_s: float = LIMIT_S
     profile: str = "agent"
+    concurrent: bool = False
 
 
 class Seen(NamedTuple):
@@ -194,6 +198,7 @@ def _child(program: Program, targets: dict[str, Any], ring: _native.ViolationRin
             tier = _native.confine(
                 program.profile, **_kept(program.profile, targets), ring=ring, layers=program.layers,
                 memory_bytes=1 << 30, parent=os.getppid(), death_signal=signal.SIGKILL,
+                concurrent=program.concurrent,
             )  # fmt: skip
             sys.path[:] = [path for path in sys.path if path.startswith(confinement.readable())]
             print(f"tier {tier}")

@@ -137,6 +137,32 @@ WAYS = {
 SCRIPT = PROGRAM.replace("10.0 - (A", "10.5 - (A") + "\nif __name__ == '__main__':\n    print(score())\n"
 
 
+AT_ONCE = {
+    "threads": "from concurrent.futures import ThreadPoolExecutor\n\n\nasync def score():\n"
+    "    with ThreadPoolExecutor(4) as pool:\n        return float(sum(pool.map(int, '1234')))\n",
+    "awaiting": "import asyncio\n\n\nasync def score():\n"
+    "    await asyncio.sleep(0)\n    return 4.0 + await asyncio.to_thread(float, 6)\n",
+}
+
+
+@pytest.mark.parametrize("how", list(AT_ONCE))
+def test_a_program_may_do_several_things_at_once(folder: Path, how: str) -> None:
+    evaluator = EVALUATOR.replace("def evaluate", "async def evaluate").replace("load(", "await load(")
+    evaluator = evaluator.replace("await load(program_path):", "load(program_path):")
+    with bench(folder, evaluator) as lane:
+        answer = lane.evaluate(AT_ONCE[how])
+        assert answer.result.metrics == {"combined_score": 10.0} and not answer.refused, answer
+
+
+def test_what_was_handed_over_may_be_called_from_any_thread_of_a_program(folder: Path) -> None:
+    source = (
+        "from concurrent.futures import ThreadPoolExecutor\n\n\ndef score(measure):\n"
+        "    with ThreadPoolExecutor(8) as pool:\n        return sum(pool.map(measure, range(200)))\n"
+    )
+    with bench(folder, EVALUATOR.replace(".score()", ".score(lambda value: value * 2)")) as lane:
+        assert lane.evaluate(source).result.metrics == {"combined_score": 39800.0}
+
+
 @pytest.mark.parametrize("way", list(WAYS))
 def test_the_ways_of_evaluators(folder: Path, way: str) -> None:
     folder.chmod(0o755)

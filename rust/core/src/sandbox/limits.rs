@@ -9,8 +9,10 @@ use super::{Profile, Settings};
 /// Descriptors of an instance.
 const AGENT_FILES: u64 = 64;
 const PROGRAM_FILES: u64 = 1024;
-/// Processes of the user: an instance makes none.
+/// Processes and threads of the user (in a user namespace: of this process): an instance makes none.
 const AGENT_PROCESSES: u64 = 0;
+/// Half of what programs may have: an evaluator can work beside a candidate that starts all that it can.
+const AGENT_THREADS: u64 = 256;
 const PROGRAM_PROCESSES: u64 = 512;
 
 /// What a process has now, in bytes.
@@ -44,7 +46,12 @@ pub(super) fn set(settings: &Settings, present: Present) -> Result<()> {
     let pick = |of_agent, of_program| if agent { of_agent } else { of_program };
     lower(libc::RLIMIT_CORE, 0)?;
     lower(libc::RLIMIT_NOFILE, pick(AGENT_FILES, PROGRAM_FILES))?;
-    lower(libc::RLIMIT_NPROC, pick(AGENT_PROCESSES, PROGRAM_PROCESSES))?;
+    let of_agent = if settings.concurrent {
+        AGENT_THREADS
+    } else {
+        AGENT_PROCESSES
+    };
+    lower(libc::RLIMIT_NPROC, pick(of_agent, PROGRAM_PROCESSES))?;
     lower(libc::RLIMIT_FSIZE, settings.file_bytes)?;
     lower(libc::RLIMIT_MEMLOCK, 0)?;
     lower(libc::RLIMIT_MSGQUEUE, 0)?;

@@ -159,6 +159,8 @@ pub struct Settings {
     pub memory_bytes: u64,
     /// CPU time; 0: no limit.
     pub cpu_s: u64,
+    /// An instance that may start threads (as many as the limit of processes leaves) and have pairs of sockets.
+    pub concurrent: bool,
     /// The largest size of a file that it writes.
     pub file_bytes: u64,
     /// The one port that it may connect to; 0: none. Needs Landlock of Linux 6.7.
@@ -264,6 +266,7 @@ pub fn confine(settings: &Settings) -> std::result::Result<Confined, Refused> {
     told::hold(
         on.contains(&Layer::Landlock),
         agent && on.contains(&Layer::Seccomp),
+        settings.concurrent,
     );
     if settings.listener.is_some() {
         must("be left alone", process::close_range(3, 3))?;
@@ -308,7 +311,8 @@ fn filter(settings: &Settings, looking: bool, reaching: bool) -> Result<String> 
         trap::install(arch)?;
     }
     let network = reaching && settings.proxy_port != 0;
-    let rules = policy::filter(settings.profile, arch, std::process::id(), looking, network);
+    let (profile, pid) = (settings.profile, std::process::id());
+    let rules = policy::filter(profile, arch, pid, settings.concurrent, looking, network);
     let how = if looking { "" } else { "no file can be opened" };
     if settings.listener.is_none() {
         bpf::load(&mut rules.compile())?;

@@ -41,6 +41,7 @@ fn settings(layers: &[Layer]) -> Settings {
         listener: None,
         memory_bytes: 1 << 30,
         cpu_s: 0,
+        concurrent: false,
         file_bytes: 0,
         proxy_port: 0,
         parent: 0,

@@ -18,11 +18,13 @@ struct Left {
 static LEFT: OnceLock<Left> = OnceLock::new();
 static FILES: AtomicBool = AtomicBool::new(false);
 static CALLS: AtomicBool = AtomicBool::new(false);
+static THREADS: AtomicBool = AtomicBool::new(false);
 
 /// Which layers refuse: what none of them refuses is not told.
-pub(super) fn hold(files: bool, calls: bool) {
+pub(super) fn hold(files: bool, calls: bool, threads: bool) {
     FILES.store(files, Ordering::Relaxed);
     CALLS.store(calls, Ordering::Relaxed);
+    THREADS.store(threads, Ordering::Relaxed);
 }
 
 /// What was left to this process.
@@ -56,6 +58,13 @@ pub fn forks(program: &Path) {
     if CALLS.load(Ordering::Relaxed) {
         let errno = u16::try_from(libc::EPERM).unwrap_or(0);
         push(Layer::Seccomp, "clone", errno, program);
+    }
+}
+
+/// A thread is about to be started.
+pub fn starts_thread() {
+    if !THREADS.load(Ordering::Relaxed) {
+        forks(Path::new("(a thread)"));
     }
 }
 

@@ -188,7 +188,8 @@ fn copy_path(address: usize, path: &mut [u8; PATH_BYTES]) -> usize {
         if (at == 0 || here % 8 == 0) && !is_readable(here & !7) {
             return at;
         }
-        // SAFETY: the eight bytes around it were readable just now, and no other thread is there to unmap them.
+        // SAFETY: the eight bytes around it were readable just now. Where another thread of a candidate unmaps them
+        // meanwhile, that ends its own process.
         match unsafe { std::ptr::with_exposed_provenance::<u8>(here).read_volatile() } {
             0 => return at,
             byte => *place = byte,

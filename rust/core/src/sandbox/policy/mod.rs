@@ -19,10 +19,18 @@ const PR_SET_VMA: u32 = 0x5356_4d41;
 ///
 /// Args:
 ///     pid: The only process that it may signal.
+///     concurrent: An instance may start threads, and have pairs of sockets (a loop of asyncio wakes itself by one).
 ///     files: Landlock stands behind this filter, so files may be looked at.
 ///     network: And it says to which port a tool may connect.
 #[must_use]
-pub fn filter(profile: Profile, arch: Arch, pid: u32, files: bool, network: bool) -> Filter {
+pub fn filter(
+    profile: Profile,
+    arch: Arch,
+    pid: u32,
+    concurrent: bool,
+    files: bool,
+    network: bool,
+) -> Filter {
     let mut rules = BTreeMap::new();
     let mut put = |names: &[&str], rule: Rule| {
         let numbers = names.iter().filter_map(|name| calls::number(arch, name));
@@ -38,6 +46,10 @@ pub fn filter(profile: Profile, arch: Arch, pid: u32, files: bool, network: bool
                 put(&[name], rule);
             }
             put(UNTOLD, Rule::Always(Action::Errno(EPERM)));
+            if concurrent {
+                put(&["clone"], threads_of_its_own());
+                put(&["socketpair"], pairs());
+            }
             // the handler records it, then lets it kill
             (Action::Trap, Action::Trap)
         }
@@ -161,6 +173,36 @@ fn sockets(tcp: bool) -> Rule {
         Action::Allow,
         Action::Errno(EPERM),
     )
+}
+
+/// What the C library asks for in `pthread_create`, to the bit: nothing that is a process, or has a namespace.
+fn threads_of_its_own() -> Rule {
+    let shared = libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND;
+    let words = libc::CLONE_SETTLS | libc::CLONE_PARENT_SETTID | libc::CLONE_CHILD_CLEARTID;
+    let glibc = libc::CLONE_THREAD | libc::CLONE_SYSVSEM | shared | words;
+    let question = Question {
+        argument: 0,
+        mask: POINTER,
+        // musl says besides that nobody waits for it, which the kernel ignores
+        values: vec![
+            glibc.cast_unsigned(),
+            (glibc | libc::CLONE_DETACHED).cast_unsigned(),
+        ],
+    };
+    Rule::Ask(vec![question], Action::Allow, Action::Errno(EPERM))
+}
+
+/// Two ends without a name, that nothing but bytes goes through: `sendmsg` stays refused.
+fn pairs() -> Rule {
+    let question = |argument, mask, value: libc::c_int| Question {
+        argument,
+        mask,
+        values: vec![value.cast_unsigned()],
+    };
+    let family = question(0, INT, libc::AF_UNIX);
+    let kind = question(1, 0xf, libc::SOCK_STREAM);
+    let protocol = question(2, INT, 0);
+    Rule::Ask(vec![family, kind, protocol], Action::Allow, Action::Trap)
 }
 
 /// Their first argument is a process, and 0 the one that calls. The kernel lets a user set limits and processors of every

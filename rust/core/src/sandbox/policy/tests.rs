@@ -13,7 +13,7 @@ fn answer(
     name: &str,
     arguments: [u64; 6],
 ) -> Option<u32> {
-    let program = filter(profile, arch, PID, files, true).compile();
+    let program = filter(profile, arch, PID, false, files, true).compile();
     let number = calls::number(arch, name)?;
     Some(bpf::run(&program, arch.audit(), number, arguments))
 }
@@ -42,6 +42,65 @@ fn every_name_is_a_call_of_some_machine() {
             !KILLED.contains(name) && !UNTOLD.contains(name),
             "{at} {name}"
         );
+    }
+}
+
+#[test]
+fn threads_and_nothing_else_of_clone() {
+    const PTHREAD: u64 = 0x003d_0f00; // glibc 2.41, as strace shows it
+    let (allow, refused) = (libc::SECCOMP_RET_ALLOW, libc::SECCOMP_RET_ERRNO | 1);
+    let newns = u64::from(libc::CLONE_NEWNS.cast_unsigned());
+    let asked = [
+        (PTHREAD, allow),
+        (PTHREAD | 0x0040_0000, allow), // musl
+        (17, refused),                  // fork
+        (0x4111, refused),              // vfork, posix_spawn
+        (PTHREAD | newns, refused),
+        (PTHREAD | 1 << 32, refused),
+        (PTHREAD & !0x1_0000, refused), // no thread
+        (0, refused),
+    ];
+    for arch in BOTH {
+        let number = calls::number(arch, "clone").expect("everybody has it");
+        for (flags, wanted) in asked {
+            for (concurrent, wanted) in [(true, wanted), (false, refused)] {
+                let rules = filter(Profile::Agent, arch, PID, concurrent, true, false).compile();
+                let found = bpf::run(&rules, arch.audit(), number, [flags, 0, 0, 0, 0, 0]);
+                assert_eq!(found, wanted, "{arch:?} {flags:#x} {concurrent}");
+            }
+        }
+    }
+}
+
+#[test]
+fn pairs_of_sockets_and_no_other_sockets() {
+    let (unix, inet) = (libc::AF_UNIX as u64, libc::AF_INET as u64);
+    let (stream, datagram) = (libc::SOCK_STREAM as u64, libc::SOCK_DGRAM as u64);
+    let ready = stream | libc::SOCK_CLOEXEC as u64 | libc::SOCK_NONBLOCK as u64;
+    let asked = [
+        ("socketpair", [unix, ready, 0], true),
+        ("socketpair", [unix, datagram, 0], false),
+        ("socketpair", [inet, stream, 0], false),
+        ("socketpair", [unix, stream, 6], false),
+        ("socket", [unix, stream, 0], false),
+    ];
+    for arch in BOTH {
+        for (name, [family, kind, protocol], allowed) in asked {
+            let number = calls::number(arch, name).expect("everybody has it");
+            for concurrent in [true, false] {
+                let rules = filter(Profile::Agent, arch, PID, concurrent, true, false).compile();
+                let arguments = [family, kind, protocol, 0, 0, 0];
+                let found = bpf::run(&rules, arch.audit(), number, arguments);
+                let wanted = match allowed && concurrent {
+                    true => libc::SECCOMP_RET_ALLOW,
+                    false => libc::SECCOMP_RET_TRAP,
+                };
+                assert_eq!(
+                    found, wanted,
+                    "{arch:?} {name} {family} {kind} {concurrent}"
+                );
+            }
+        }
     }
 }
 
@@ -214,7 +273,7 @@ fn tools_may_do_what_programs_do_and_no_more() {
 fn who_listens_hears_of_every_refusal_and_of_nothing_else() {
     for profile in [Profile::Tool, Profile::Build] {
         for arch in BOTH {
-            let plain = filter(profile, arch, PID, true, true);
+            let plain = filter(profile, arch, PID, false, true, true);
             let (alone, listened) = (plain.compile(), heard(plain).compile());
             for (number, argument) in (0..700).flat_map(|n| [(n, 0), (n, 2), (n, 0x5412)]) {
                 let on = |program| bpf::run(program, arch.audit(), number, [argument; 6]);
@@ -241,7 +300,7 @@ fn the_whole_policy_is_as_written_down() {
         for arch in BOTH {
             for name in calls::names(arch) {
                 let number = calls::number(arch, name).unwrap();
-                let rules = filter(profile, arch, PID, true, true);
+                let rules = filter(profile, arch, PID, false, true, true);
                 let rule = rules.rules.get(&number).cloned();
                 let rule = rule.unwrap_or(Rule::Always(rules.default));
                 let dies = if is_killed(name) { " dies" } else { "" };

@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::codes::Codes;
-use super::kernels::{BLOCK, Kernel, Margins, PARTY, STRETCH, Scores, Tiles};
+use super::kernels::{BLOCK, Candidates, Compared, Kernel, PARTY, STRETCH, Scores, Tiles};
 use super::matrix::Matrix;
 use super::top::Top;
 
@@ -44,8 +44,6 @@ struct Asked<'a> {
     /// The k best scores of rows that were scored in float32.
     best: Top,
     floor: f32,
-    /// The most that a row can score by its codes, and the row.
-    candidates: Vec<(f32, u32)>,
     /// So many candidates, and the beaten ones are dropped.
     full: usize,
     /// Stretches still to be scanned plainly, and how many the next time.
@@ -60,7 +58,6 @@ impl<'a> Asked<'a> {
             length,
             best: Top::new(k),
             floor: LOWEST,
-            candidates: Vec::with_capacity(MANY.saturating_mul(k).min(STRETCH)),
             full: MANY.saturating_mul(k),
             rest: if length > 0.0 { 0 } else { usize::MAX },
             next_rest: 1,
@@ -74,34 +71,11 @@ impl<'a> Asked<'a> {
         score - (score.abs() * DOWN + f32::MIN_POSITIVE)
     }
 
-    /// Keeps what was found from candidate `before` on, or scans the stretch where it is half of it.
-    fn settle(&mut self, field: Field<'_>, rows: Range<usize>, before: usize) {
-        if 2 * (self.candidates.len() - before) > rows.len() {
-            self.candidates.truncate(before);
-            self.rest = self.next_rest;
-            self.next_rest = (2 * self.next_rest).min(LONGEST_REST);
-            return field.matrix.scan(self.query, rows, &mut self.best);
-        }
-        if self.candidates.len() >= self.full {
-            self.candidates.retain(|(most, _)| *most >= self.floor);
-            self.full = 2 * self.candidates.len() + MANY * field.k;
-        }
-    }
-
-    /// Scores what may be among the best: first the k most promising, then those that may still be better than the worst
-    /// of these.
-    fn finish(mut self, matrix: &Matrix<'_>, k: usize) -> Top {
-        let mut candidates = std::mem::take(&mut self.candidates);
-        let most: Vec<f32> = candidates.iter().map(|(most, _)| *most).collect();
-        let promising = matrix.kernel.kth(&most, k).max(self.floor);
-        let first = candidates.extract_if(.., |(most, _)| *most >= promising);
-        let first: Vec<u32> = first.map(|(_, row)| row).collect();
-        matrix.scan_places(self.query, &first, &mut self.best);
-        let floor = self.floor.max(self.reached());
-        candidates.retain(|(most, _)| *most >= floor);
-        let rest: Vec<u32> = candidates.iter().map(|(_, row)| *row).collect();
-        matrix.scan_places(self.query, &rest, &mut self.best);
-        self.best
+    /// Half of a stretch may be among the best: it is scanned after all, and so are the next ones.
+    fn scan(&mut self, field: Field<'_>, rows: Range<usize>) {
+        self.rest = self.next_rest;
+        self.next_rest = (2 * self.next_rest).min(LONGEST_REST);
+        field.matrix.scan(self.query, rows, &mut self.best);
     }
 }
 
@@ -110,6 +84,8 @@ struct Room {
     scores: Vec<Scores>,
     over: [f32; STRETCH],
     under: [f32; STRETCH],
+    /// Some of the candidates, and the others.
+    split: [Candidates; 2],
 }
 
 thread_local! {
@@ -122,6 +98,7 @@ impl Room {
             scores: vec![Scores([[0.0; BLOCK]; PARTY]); STRETCH / BLOCK],
             over: [0.0; STRETCH],
             under: [0.0; STRETCH],
+            split: Default::default(),
         })
     }
 
@@ -147,6 +124,8 @@ impl Room {
 /// Queries that are compared with the codes together.
 struct Party<'a> {
     asked: Vec<Asked<'a>>,
+    /// What may be among the best of each.
+    candidates: Vec<Candidates>,
     tiles: Tiles,
     lanes: Vec<Scores>,
 }
@@ -160,6 +139,7 @@ impl<'a> Party<'a> {
             asked: lengths
                 .map(|(query, length)| Asked::new(query, length, k))
                 .collect(),
+            candidates: vec![Candidates::default(); queries.len()],
             tiles,
             lanes: vec![Scores([[LOWEST; BLOCK]; PARTY]); lanes.min(STRETCH / BLOCK)],
         }
@@ -182,13 +162,15 @@ impl<'a> Party<'a> {
         }
         let kernel = field.matrix.kernel;
         room.note(field, &self.tiles, &rows);
-        let scales = field.codes.facts(rows.start, rows.len()).scales;
-        let under = &room.under;
-        let far = field.far;
-        let margins = Margins { scales, under, far };
-        let blocks = field.codes.blocks(rows.start, rows.len());
-        let (count, lanes) = (self.asked.len(), &mut self.lanes);
-        kernel.scores(blocks, &self.tiles, count, margins, lanes, &mut room.scores);
+        let both = Compared {
+            tiles: &self.tiles,
+            queries: self.asked.len(),
+            blocks: field.codes.blocks(rows.start, rows.len()),
+            scales: field.codes.facts(rows.start, rows.len()).scales,
+            under: &room.under,
+            far: field.far,
+        };
+        kernel.scores(both, &mut self.lanes, &mut room.scores);
         self.raise(field.k, kernel);
         self.collect(field, rows, room, &compared);
     }
@@ -210,7 +192,7 @@ impl<'a> Party<'a> {
         &mut self,
         field: Field<'_>,
         rows: Range<usize>,
-        room: &Room,
+        room: &mut Room,
         compared: &[bool; PARTY],
     ) {
         let mut floors = [f32::INFINITY; PARTY];
@@ -219,29 +201,56 @@ impl<'a> Party<'a> {
             if compared[query] {
                 floors[query] = asked.floor;
             }
-            before[query] = asked.candidates.len();
+            before[query] = self.candidates[query].len();
         }
-        let blocks = room.over.as_chunks::<BLOCK>().0.iter().zip(&room.scores);
-        let mut words = [0; PARTY];
-        for (at, (over, scores)) in rows.clone().step_by(BLOCK).zip(blocks) {
-            let kernel = field.matrix.kernel;
-            let mut any = kernel.reaching_of_many(scores, over, &floors, &mut words);
-            while any != 0 {
-                let query = any.trailing_zeros() as usize;
-                any &= any - 1;
-                let mut word = words[query];
-                while word != 0 {
-                    let row = word.trailing_zeros() as usize;
-                    word &= word - 1;
-                    let most = scores.0[query][row] + over[row];
-                    let row = (at + row) as u32;
-                    self.asked[query].candidates.push((most, row));
-                }
+        let kernel = field.matrix.kernel;
+        let scores = &room.scores[..rows.len().div_ceil(BLOCK)];
+        let first = rows.start as u32;
+        kernel.collect(scores, &room.over, &floors, first, &mut self.candidates);
+        let candidates = self.candidates.iter_mut().zip(before);
+        for (asked, (candidates, before)) in self.asked.iter_mut().zip(candidates) {
+            if 2 * (candidates.len() - before) > rows.len() {
+                candidates.truncate(before);
+                asked.scan(field, rows.clone());
+            } else if before >= asked.full {
+                kernel.split(candidates, asked.floor, &mut room.split);
+                std::mem::swap(candidates, &mut room.split[0]);
+                asked.full = 2 * candidates.len() + MANY * field.k;
             }
         }
-        for (query, asked) in self.asked.iter_mut().enumerate() {
-            if compared[query] {
-                asked.settle(field, rows.clone(), before[query]);
+    }
+
+    /// Scores what may be among the best: first the k most promising for each query, then those that may still be better
+    /// than the worst of these.
+    fn finish(mut self, matrix: &Matrix<'_>, k: usize, room: &mut Room) -> Vec<Top> {
+        let mut pairs = Vec::new();
+        for (query, candidates) in self.candidates.iter_mut().enumerate() {
+            let promising = matrix.kernel.about_kth(candidates.most(), k);
+            let floor = promising.max(self.asked[query].floor);
+            matrix.kernel.split(candidates, floor, &mut room.split);
+            pairs.extend(room.split[0].rows().iter().map(|row| (query, *row)));
+            std::mem::swap(candidates, &mut room.split[1]);
+        }
+        self.score(matrix, &pairs);
+        pairs.clear();
+        for (query, candidates) in self.candidates.iter().enumerate() {
+            let floor = self.asked[query].floor.max(self.asked[query].reached());
+            matrix.kernel.split(candidates, floor, &mut room.split);
+            pairs.extend(room.split[0].rows().iter().map(|row| (query, *row)));
+        }
+        self.score(matrix, &pairs);
+        self.asked.into_iter().map(|asked| asked.best).collect()
+    }
+
+    /// Scores rows for queries by their numbers; the rows that are next are fetched meanwhile.
+    fn score(&mut self, matrix: &Matrix<'_>, pairs: &[(usize, u32)]) {
+        const AHEAD: usize = 2;
+        let row = |pair: usize| matrix.row(pairs[pair.min(pairs.len() - 1)].1 as usize);
+        for (at, (query, place)) in pairs.iter().enumerate() {
+            let asked = &mut self.asked[*query];
+            let [score] = (matrix.kernel).dots([row(at)], [row(at + AHEAD)], asked.query);
+            if score >= asked.best.worst() {
+                asked.best.offer(score, matrix.ids[*place as usize]);
             }
         }
     }
@@ -276,7 +285,10 @@ pub(super) fn search(
             party.look(field, stretch.clone(), &mut room);
         }
     }
+    let tops = parties.into_iter();
+    let tops = tops
+        .flat_map(|party| party.finish(matrix, k, &mut room))
+        .collect();
     ROOM.set(Some(room));
-    let asked = parties.into_iter().flat_map(|party| party.asked);
-    asked.map(|asked| asked.finish(matrix, k)).collect()
+    tops
 }

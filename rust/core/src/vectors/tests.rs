@@ -1,7 +1,7 @@
 //! What the tests share, and the searches against one another.
 
 use super::codes::{Codes, Width};
-use super::kernels::{BLOCK, Kernel, Margins, PARTY, STRETCH, Scores, Tiles};
+use super::kernels::{BLOCK, Compared, Kernel, PARTY, STRETCH, Scores, Tiles};
 use super::*;
 
 pub(super) fn bytes(numbers: &[f32]) -> Vec<u8> {
@@ -444,15 +444,17 @@ fn scores_by_tiles_are_no_more_wrong_than_they_say() {
                 let queries: Vec<&[f32]> = queries.iter().map(Vec::as_slice).collect();
                 let tiles = Tiles::of(&queries, kernel);
                 let facts = index.codes.facts(0, rows.len());
-                let margins = Margins {
+                let compared = Compared {
+                    tiles: &tiles,
+                    queries: 8,
+                    blocks: index.codes.blocks(0, rows.len()),
                     scales: facts.scales,
                     under: &[0.0; 48],
                     far: size > 16,
                 };
                 let mut lanes = [Scores([[f32::MIN; BLOCK]; PARTY])];
                 let mut found = [Scores([[0.0; BLOCK]; PARTY]); 3];
-                let blocks = index.codes.blocks(0, rows.len());
-                kernel.scores(blocks, &tiles, 8, margins, &mut lanes, &mut found);
+                kernel.scores(compared, &mut lanes, &mut found);
                 for (number, query) in queries.iter().enumerate() {
                     let length = f64::from(tiles.lengths[number]);
                     for (row, numbers) in rows.iter().enumerate().filter(|_| length > 0.0) {

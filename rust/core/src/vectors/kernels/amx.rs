@@ -6,7 +6,7 @@
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
 
-use super::tiles::{Margins, PARTY, Scores, Sums, Tiles, WIDTH};
+use super::tiles::{Compared, PARTY, Scores, Sums, WIDTH};
 use super::{BLOCK, avx512};
 
 /// Bytes of a row of a tile, and of a tile.
@@ -66,18 +66,8 @@ struct Pairs([[Sums; 2]; 2]);
 
 /// # Safety
 /// [`allowed`] has said so.
-pub(super) unsafe fn scores(
-    blocks: &[u8],
-    tiles: &Tiles,
-    queries: usize,
-    rows: Margins<'_>,
-    lanes: &mut [Scores],
-    out: &mut [Scores],
-) {
-    let size = tiles.block_bytes();
-    let count = blocks.len() / size;
-    let factors = &tiles.factors[..queries.min(PARTY)];
-    let (scales, under) = (rows.scales.as_chunks().0, rows.under.as_chunks().0);
+pub(super) unsafe fn scores(compared: Compared<'_>, lanes: &mut [Scores], out: &mut [Scores]) {
+    let count = compared.count();
     let mut rest = Rest([[0; TILE]; 2]);
     let mut sums = Pairs([[[[0; BLOCK]; PARTY]; 2]; 2]);
     // SAFETY: the shape is a valid one of 64 bytes.
@@ -85,17 +75,31 @@ pub(super) unsafe fn scores(
     for at in (0..count).step_by(2) {
         // An odd one is multiplied twice, and looked at once.
         let both = [at, (at + 1).min(count - 1)];
-        let pair = both.map(|block| &blocks[block * size..][..size]);
-        for (number, (half, out)) in tiles.halves().into_iter().zip(&mut sums.0).enumerate() {
+        let pair = both.map(|block| compared.codes(block, 1));
+        for (number, (half, out)) in compared
+            .tiles
+            .halves()
+            .into_iter()
+            .zip(&mut sums.0)
+            .enumerate()
+        {
             // SAFETY: tiles are allowed and shaped.
-            unsafe { multiply(half, pair, rows.far.then_some(pair[number]), &mut rest, out) };
+            unsafe {
+                multiply(
+                    half,
+                    pair,
+                    compared.far.then_some(pair[number]),
+                    &mut rest,
+                    out,
+                )
+            };
         }
         let [high, low] = &sums.0;
         for (block, (high, low)) in (at..count).zip(high.iter().zip(low)) {
             let lanes = &mut lanes[block % lanes.len()];
-            let (scales, under) = (&scales[block], &under[block]);
+            let (factors, facts) = (compared.factors(), compared.facts(block));
             // SAFETY: who has AMX has AVX-512.
-            unsafe { avx512::settle([high, low], factors, scales, under, lanes, &mut out[block]) };
+            unsafe { avx512::settle([high, low], factors, facts, lanes, &mut out[block]) };
         }
     }
     // SAFETY: nobody needs the tiles any more. With it they need not be saved when the process is switched.

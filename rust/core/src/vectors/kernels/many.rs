@@ -1,40 +1,35 @@
 //! What is done for many queries at once beside multiplying: making their codes, turning a block's sums into scores, and
 //! comparing these with each query's floor.
 
-use super::tiles::{self, Halved, Margins, PARTY, Scores, Sums, Tiles, WIDTH};
-use super::{BLOCK, plain};
+use super::candidates::Candidates;
+use super::tiles::{self, Compared, Known, LEVELS, PARTY, Scores, Sums, WIDTH};
+use super::{BLOCK, STRETCH, plain};
 
 /// Of so many values at most each is compared with all.
 pub(super) const FEW: usize = 64;
-/// More than float32 can lose of a length while all its squares are added up.
-pub(super) const UP: f32 = 1.002;
 
 /// A query as numbers of 16 bits, the high and the low byte of each: sixty-four bytes side by side, then as many for each
 /// of the party's other queries.
-pub(super) fn halve(query: &[f32], levels: f32, high: &mut [u8], low: &mut [u8]) -> Halved {
+pub(super) fn halve(query: &[f32], high: &mut [u8], low: &mut [u8]) -> Known {
     let largest = query
         .iter()
         .fold(0f32, |most, number| most.max(number.abs()));
     let squares: f32 = query.iter().map(|number| number * number).sum();
-    let (scale, by) = plain::step(largest, levels);
+    let (scale, by) = plain::step(largest, LEVELS);
     let steps = high
         .chunks_mut(PARTY * WIDTH)
         .zip(low.chunks_mut(PARTY * WIDTH));
-    let mut halved = Halved {
-        scale,
-        length: squares.sqrt() * UP,
-        ..Halved::default()
-    };
+    let (mut highs, mut all) = (0, 0);
     for (numbers, (high, low)) in query.chunks(WIDTH).zip(steps) {
         for ((number, high), low) in numbers.iter().zip(high).zip(low) {
             let number = (number * by).round_ties_even() as i32;
             let above = (number + 128) >> 8;
-            halved.numbers += number;
-            halved.highs += above;
+            all += number;
+            highs += above;
             (*high, *low) = (above as u8, number as u8);
         }
     }
-    halved
+    Known::of_two(query.len(), scale, squares, highs, all)
 }
 
 /// Turns a block's sums of both halves into scores, and keeps in `lanes` the most that a row of each place in a block
@@ -43,8 +38,7 @@ pub(super) fn halve(query: &[f32], levels: f32, high: &mut [u8], low: &mut [u8])
 pub(super) fn settle(
     [high, low]: [&Sums; 2],
     factors: &[f32],
-    scales: &[f32; BLOCK],
-    under: &[f32; BLOCK],
+    [scales, under]: [&[f32; BLOCK]; 2],
     lanes: &mut Scores,
     out: &mut Scores,
 ) {
@@ -65,53 +59,59 @@ pub(super) fn settle(
     }
 }
 
-/// Which rows of a block may reach each query's floor, and for which queries there are any.
-#[inline(always)]
-pub(super) fn reaching(
-    scores: &Scores,
-    over: &[f32; BLOCK],
-    floors: &[f32],
-    out: &mut [u16; PARTY],
-) -> u32 {
-    let mut any = 0;
-    for (query, floor) in floors.iter().enumerate().take(PARTY) {
-        let mut word = 0;
-        for (row, (score, over)) in scores.0[query].iter().zip(over).enumerate() {
-            word |= u16::from(score + over >= *floor) << row;
+/// What [`super::Kernel::collect`] does.
+pub(super) fn collect(
+    scores: &[Scores],
+    over: &[f32; STRETCH],
+    floors: &[f32; PARTY],
+    first: u32,
+    out: &mut [Candidates],
+) {
+    for (query, (floor, candidates)) in floors.iter().zip(out).enumerate() {
+        let scores = scores.iter().flat_map(|scores| scores.0[query]);
+        for ((score, over), row) in scores.zip(over).zip(first..) {
+            if score + over >= *floor {
+                candidates.push(score + over, row);
+            }
         }
-        out[query] = word;
-        any |= u32::from(word != 0) << query;
     }
-    any
+}
+
+/// What [`super::Kernel::split`] does.
+pub(super) fn split(candidates: &Candidates, floor: f32, out: &mut [Candidates; 2]) {
+    for (most, row) in candidates.most().iter().zip(candidates.rows()) {
+        out[usize::from(*most < floor)].push(*most, *row);
+    }
 }
 
 /// What [`super::Kernel::scores`] does, without instructions for tiles.
-pub(super) fn scores(
-    blocks: &[u8],
-    tiles: &Tiles,
-    queries: usize,
-    rows: Margins<'_>,
-    lanes: &mut [Scores],
-    out: &mut [Scores],
-) {
-    let factors = &tiles.factors[..queries.min(PARTY)];
-    let (scales, under) = (rows.scales.as_chunks().0, rows.under.as_chunks().0);
+pub(super) fn scores(compared: Compared<'_>, lanes: &mut [Scores], out: &mut [Scores]) {
     let mut sums = [[[0; BLOCK]; PARTY]; 2];
-    for (at, block) in blocks.chunks_exact(tiles.block_bytes()).enumerate() {
-        for (half, sums) in tiles.halves().into_iter().zip(&mut sums) {
-            tiles::sums(block, half, sums);
+    for (block, out) in (0..compared.count()).zip(out) {
+        let codes = compared.codes(block, 1);
+        for (half, sums) in compared.tiles.halves().into_iter().zip(&mut sums) {
+            tiles::sums(codes, half, sums);
         }
         let [high, low] = &sums;
-        let lanes = &mut lanes[at % lanes.len()];
-        settle(
-            [high, low],
-            factors,
-            &scales[at],
-            &under[at],
-            lanes,
-            &mut out[at],
-        );
+        let lanes = &mut lanes[block % lanes.len()];
+        let facts = compared.facts(block);
+        settle([high, low], compared.factors(), facts, lanes, out);
     }
+}
+
+/// What [`super::Kernel::about_kth`] folds: the largest of each two, as often as leaves several times as many as `k`.
+pub(super) fn folded(values: &[f32], k: usize) -> Vec<f32> {
+    const ENOUGH: usize = 4;
+    let mut values = values.to_vec();
+    while values.len() > FEW && values.len() / 2 >= ENOUGH * k {
+        let half = values.len().div_ceil(2);
+        let (low, high) = values.split_at_mut(half);
+        for (low, high) in low.iter_mut().zip(high) {
+            *low = if *high > *low { *high } else { *low };
+        }
+        values.truncate(half);
+    }
+    values
 }
 
 /// The `k`-th largest of some values.

@@ -9,6 +9,7 @@ mod amx;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod candidates;
 mod many;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -25,8 +26,9 @@ use std::sync::OnceLock;
 
 use super::half::Kind;
 
+pub(super) use candidates::Candidates;
 pub(super) use plain::{Quantised, WORD_LANES};
-pub(super) use tiles::{Margins, PARTY, Scores, Tiles};
+pub(super) use tiles::{Compared, PARTY, Scores, Tiles};
 
 /// Rows whose codes lie side by side: four dimensions of row 0, of row 1, … of row 15, then the next four dimensions.
 /// So a register of 64 bytes holds sixteen rows, and no sum has to be added up across it.
@@ -327,44 +329,50 @@ impl Kernel {
         }
     }
 
-    /// The scores that the codes of whole blocks give for so many queries of `tiles`: `out[block][query][row]`. For each
-    /// query `lanes` is raised to what rows of these blocks score at least, each lane by rows of its own.
-    pub fn scores(
-        self,
-        blocks: &[u8],
-        tiles: &Tiles,
-        queries: usize,
-        rows: Margins<'_>,
-        lanes: &mut [Scores],
-        out: &mut [Scores],
-    ) {
+    /// The scores that the codes of blocks give for queries: `out[block][query][row]`. For each query `lanes` is raised to
+    /// what rows of these blocks score at least, each lane by rows of its own.
+    pub fn scores(self, compared: Compared<'_>, lanes: &mut [Scores], out: &mut [Scores]) {
         match self {
             // SAFETY: `detect` gives this kernel only where the processor has its instructions, and where they are allowed.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Amx => unsafe { amx::scores(blocks, tiles, queries, rows, lanes, out) },
+            Kernel::Amx => unsafe { amx::scores(compared, lanes, out) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 => unsafe { vnni::scores(blocks, tiles, queries, rows, lanes, out) },
-            _ => many::scores(blocks, tiles, queries, rows, lanes, out),
+            Kernel::Avx512 => unsafe { vnni::scores(compared, lanes, out) },
+            _ => many::scores(compared, lanes, out),
         }
     }
 
-    /// Which rows of a block may reach each query's floor, and, a bit a query, for which there are any.
-    #[inline]
-    pub fn reaching_of_many(
+    /// Appends to the candidates of each query those rows of a stretch, which begins at row `first`, that may reach its
+    /// floor by their scores and what is to be added to each.
+    pub fn collect(
         self,
-        scores: &Scores,
-        over: &[f32; BLOCK],
-        floors: &[f32],
-        out: &mut [u16; PARTY],
-    ) -> u32 {
+        scores: &[Scores],
+        over: &[f32; STRETCH],
+        floors: &[f32; PARTY],
+        first: u32,
+        out: &mut [Candidates],
+    ) {
         match self {
             // SAFETY: `detect` gives this kernel only where the processor has its instructions.
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 | Kernel::Amx => unsafe {
-                avx512::reaching_of_many(scores, over, floors, out)
+                avx512::collect(scores, over, floors, first, out)
             },
-            _ => many::reaching(scores, over, floors, out),
+            _ => many::collect(scores, over, floors, first, out),
+        }
+    }
+
+    /// Those candidates that can score `floor` or more, and the others.
+    pub fn split(self, candidates: &Candidates, floor: f32, out: &mut [Candidates; 2]) {
+        for out in out.iter_mut() {
+            out.truncate(0);
+        }
+        match self {
+            // SAFETY: `detect` gives this kernel only where the processor has its instructions.
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::split(candidates, floor, out) },
+            _ => many::split(candidates, floor, out),
         }
     }
 
@@ -378,13 +386,24 @@ impl Kernel {
         }
     }
 
-    /// A query's codes of two bytes for [`Tiles`].
-    fn halve(self, query: &[f32], levels: f32, high: &mut [u8], low: &mut [u8]) -> tiles::Halved {
+    /// The `k`-th largest of some values, or one that is a little less where they are many.
+    pub fn about_kth(self, values: &[f32], k: usize) -> f32 {
+        match values.len() {
+            0..=many::FEW => self.kth(values, k),
+            _ => self.kth(&many::folded(values, k), k),
+        }
+    }
+
+    /// Puts the codes of a query into [`Tiles`]: two for each number, or one, into `high`.
+    fn tile(self, query: &[f32], high: &mut [u8], low: &mut [u8]) -> tiles::Known {
         match self {
             // SAFETY: `detect` gives this kernel only where the processor has its instructions.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::halve(query, levels, high, low) },
-            _ => many::halve(query, levels, high, low),
+            Kernel::Avx512 => unsafe { avx512::one_code(query, high) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Amx => unsafe { avx512::halve(query, high, low) },
+            _ => many::halve(query, high, low),
         }
     }
 

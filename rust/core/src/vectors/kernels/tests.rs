@@ -140,16 +140,19 @@ fn scores_of_many_are_those_of_the_numbers_their_codes_stand_for() {
             let queries: Vec<&[f32]> = queries.iter().map(Vec::as_slice).collect();
             let mut facts = || -> Vec<f32> { dice.vector(blocks * BLOCK) };
             let (scales, under) = (facts(), facts());
-            let rows = Margins {
-                scales: &scales,
-                under: &under,
-                far: blocks > 2,
-            };
             for kernel in Kernel::available() {
                 let tiles = Tiles::of(&queries, kernel);
                 let mut lanes = vec![Scores([[f32::MIN; BLOCK]; PARTY]); 2];
                 let mut found = vec![Scores([[0.0; BLOCK]; PARTY]); blocks];
-                kernel.scores(&bytes, &tiles, count, rows, &mut lanes, &mut found);
+                let compared = Compared {
+                    tiles: &tiles,
+                    queries: count,
+                    blocks: &bytes,
+                    scales: &scales,
+                    under: &under,
+                    far: blocks > 2,
+                };
+                kernel.scores(compared, &mut lanes, &mut found);
                 for (query, numbers) in queries.iter().enumerate() {
                     let length = f64::from(tiles.lengths[query]);
                     let squares: f64 = numbers.iter().map(|n| f64::from(*n).powi(2)).sum();
@@ -184,28 +187,72 @@ fn scores_of_many_are_those_of_the_numbers_their_codes_stand_for() {
 }
 
 #[test]
-fn many_queries_have_the_same_rows_reach_their_floors() {
+fn many_queries_keep_the_same_rows_as_candidates() {
     let mut dice = Dice(8);
-    let mut scores = Scores([[0.0; BLOCK]; PARTY]);
-    for numbers in &mut scores.0 {
+    let mut scores = vec![Scores([[0.0; BLOCK]; PARTY]); 9];
+    for numbers in scores.iter_mut().flat_map(|scores| &mut scores.0) {
         numbers.copy_from_slice(&dice.vector(BLOCK));
     }
-    let mut over: [f32; BLOCK] = std::array::from_fn(|_| dice.number().abs());
+    let mut over = [0.0; STRETCH];
+    over.fill_with(|| dice.number().abs());
     over[3] = f32::NEG_INFINITY;
     let mut floors: [f32; PARTY] = std::array::from_fn(|_| 2.0 * dice.number());
-    floors[..3].copy_from_slice(&[f32::MIN, f32::INFINITY, scores.0[2][5] + over[5]]);
+    floors[..3].copy_from_slice(&[f32::MIN, f32::INFINITY, scores[1].0[2][5] + over[BLOCK + 5]]);
     for kernel in Kernel::available() {
-        let mut words = [7; PARTY];
-        let any = kernel.reaching_of_many(&scores, &over, &floors, &mut words);
-        for query in 0..PARTY {
-            for (row, over) in over.iter().enumerate() {
-                let reaches = scores.0[query][row] + over >= floors[query];
-                assert_eq!(words[query] >> row & 1 == 1, reaches, "{kernel:?} {query}");
-            }
-            assert_eq!(any >> query & 1 == 1, words[query] != 0);
+        let mut found = vec![Candidates::default(); PARTY];
+        // Twice: what is there already stays.
+        for first in [1000, 2000] {
+            kernel.collect(&scores, &over, &floors, first, &mut found);
         }
-        assert_eq!((words[0], words[1]), (0xfff7, 0));
-        assert_eq!(words[2] >> 5 & 1, 1);
+        for (query, found) in found.iter().enumerate() {
+            let mosts = scores.iter().flat_map(|scores| scores.0[query]).zip(over);
+            let mosts = mosts.map(|(score, over)| score + over).zip(1000..);
+            let right: Vec<(f32, u32)> = mosts.filter(|(most, _)| *most >= floors[query]).collect();
+            let again = right.iter().map(|(most, row)| (*most, row + 1000));
+            let right: Vec<_> = right.iter().copied().chain(again).collect();
+            assert_eq!(pairs(found), right, "{kernel:?} {query}");
+            check_split(kernel, found, floors[query] + 0.3);
+        }
+        assert_eq!((found[0].len(), found[1].len()), (2 * (9 * BLOCK - 1), 0));
+        assert!(found[2].rows().contains(&(1000 + 16 + 5)));
+    }
+}
+
+fn pairs(candidates: &Candidates) -> Vec<(f32, u32)> {
+    let rows = candidates.rows().iter().copied();
+    candidates.most().iter().copied().zip(rows).collect()
+}
+
+fn check_split(kernel: Kernel, candidates: &Candidates, floor: f32) {
+    let mut halves = <[Candidates; 2]>::default();
+    // What was in them is gone.
+    kernel.split(candidates, f32::MIN, &mut halves);
+    kernel.split(candidates, floor, &mut halves);
+    let all = pairs(candidates).into_iter();
+    let (high, low): (Vec<_>, Vec<_>) = all.partition(|(most, _)| *most >= floor);
+    assert_eq!(halves.map(|half| pairs(&half)), [high, low], "{kernel:?}");
+}
+
+#[test]
+fn what_is_about_the_kth_is_reached_by_k_and_not_by_many_more() {
+    let mut dice = Dice(10);
+    for count in [0usize, 1, 64, 65, 129, 1000, 1023] {
+        let values = dice.vector(count);
+        for kernel in Kernel::available() {
+            for k in [1, 2, 10, 40] {
+                let reached = kernel.about_kth(&values, k);
+                let reaching = values.iter().filter(|value| **value >= reached).count();
+                let right = if k > count {
+                    count..=count
+                } else {
+                    k..=2 * k + 8
+                };
+                assert!(
+                    right.contains(&reaching),
+                    "{kernel:?} {count} {k} {reaching}"
+                );
+            }
+        }
     }
 }
 

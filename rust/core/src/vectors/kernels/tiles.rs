@@ -13,9 +13,10 @@ use super::{BLOCK, GROUP, Kernel, TINY};
 pub(super) const WIDTH: usize = 64;
 /// Queries that are compared together: those of two tiles, which are multiplied with two blocks in one go.
 pub(in super::super) const PARTY: usize = 32;
-/// Largest number of a query: the high code of it is 127. And where there is one code.
-const LEVELS: f32 = 127.0 * 256.0;
-const ONE_CODE: i8 = 127;
+/// Largest number of a query in two codes, the high one of which is 127 then, and in one.
+pub(super) const LEVELS: f32 = 127.0 * 256.0;
+#[cfg(target_arch = "x86_64")]
+pub(super) const ONE_CODE: f32 = 127.0;
 /// Shorter queries are not compared by codes: what may be lost to denormal numbers would be much beside their scores. Nor
 /// are longer ones than an index takes, whose scores may be infinite.
 const SHORTEST: f32 = 1e-12;
@@ -30,37 +31,84 @@ pub(super) type Sums = [[i32; BLOCK]; PARTY];
 #[repr(C, align(64))]
 pub(in super::super) struct Scores(pub [[f32; BLOCK]; PARTY]);
 
-/// What is known of a query in two codes a number beside these.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Halved {
-    /// What a number of 1 stands for; 0 where the codes say nothing.
-    pub scale: f32,
-    /// At least the length of the query.
-    pub length: f32,
-    /// The sums of the high codes, and of the numbers of 16 bits.
-    pub highs: i32,
-    pub numbers: i32,
-}
-
 /// What is known of a query beside its codes.
-#[derive(Clone, Copy)]
-struct Known {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
     /// What a code of 1 stands for, the last one of a number; 0 where the codes say nothing.
-    scale: f32,
+    pub scale: f32,
     /// At least the length of the query, and of what its codes leave out.
-    length: f32,
-    error: f32,
+    pub length: f32,
+    pub error: f32,
     /// The sums of the codes, of each half.
-    sums: [i32; 2],
+    pub sums: [i32; 2],
 }
 
-/// What is known of a stretch's rows: their steps, and by how much a query of length 1 can score less than the codes say;
-/// by infinity where the row may not be found. Far: their codes come from beyond the near caches.
+impl Known {
+    /// Of a query whose numbers are in two codes each: none leaves out more than half a step and what is rounded on the
+    /// way.
+    pub(super) fn of_two(
+        dimensions: usize,
+        scale: f32,
+        squares: f32,
+        highs: i32,
+        numbers: i32,
+    ) -> Self {
+        Known {
+            scale,
+            length: at_least(squares),
+            error: 0.51 * scale * (dimensions as f32).sqrt(),
+            sums: [highs, numbers - 256 * highs],
+        }
+    }
+}
+
+/// At least the length of numbers whose squares add up to this in float32, in whatever order, with what squares that are
+/// too small to be numbers have lost.
+pub(super) fn at_least(squares: f32) -> f32 {
+    const UP: f32 = 1.002;
+    const LOST: f32 = 2e-17;
+    squares.sqrt() * UP + LOST
+}
+
+/// Some queries, and whole blocks of rows that they are compared with.
 #[derive(Clone, Copy)]
-pub(in super::super) struct Margins<'a> {
+pub(in super::super) struct Compared<'a> {
+    pub tiles: &'a Tiles,
+    /// So many queries, the first ones of `tiles`.
+    pub queries: usize,
+    pub blocks: &'a [u8],
+    /// The rows' steps, and by how much a query of length 1 can score less than the codes say; by infinity where the row
+    /// may not be found.
     pub scales: &'a [f32],
     pub under: &'a [f32],
+    /// The codes come from beyond the near caches. (Only what fetches ahead asks.)
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
     pub far: bool,
+}
+
+impl<'a> Compared<'a> {
+    /// How many blocks.
+    pub(super) fn count(&self) -> usize {
+        self.blocks.len() / self.tiles.block_bytes()
+    }
+
+    /// The codes of some blocks that lie one after the other.
+    #[inline(always)]
+    pub(super) fn codes(&self, first: usize, count: usize) -> &'a [u8] {
+        let size = self.tiles.block_bytes();
+        &self.blocks[first * size..][..count * size]
+    }
+
+    /// `scales` and `under` of a block's rows.
+    #[inline(always)]
+    pub(super) fn facts(&self, block: usize) -> [&'a [f32; BLOCK]; 2] {
+        [self.scales, self.under].map(|facts| &facts.as_chunks().0[block])
+    }
+
+    /// By what each query's sums are multiplied.
+    pub(super) fn factors(&self) -> &'a [f32] {
+        &self.tiles.factors[..self.queries.min(PARTY)]
+    }
 }
 
 /// Some queries as codes, [`PARTY`] at most. Scores by them are those of queries of length 1.
@@ -85,13 +133,14 @@ impl Tiles {
     pub fn of(queries: &[&[f32]], kernel: Kernel) -> Self {
         let dimensions = queries.first().map_or(0, |query| query.len());
         let bytes = dimensions.div_ceil(WIDTH) * WIDTH * PARTY;
-        let zeros = || {
+        let zeros = |bytes| {
             let mut cells = Aligned::new();
             cells.resize(bytes, 0);
             cells
         };
+        let second = if kernel.two_codes() { bytes } else { 0 };
         let mut tiles = Tiles {
-            halves: [zeros(), zeros()],
+            halves: [zeros(bytes), zeros(second)],
             starts: [Aligned::new(), Aligned::new()],
             groups: dimensions.div_ceil(GROUP),
             factors: [0.0; PARTY],
@@ -99,48 +148,19 @@ impl Tiles {
             per_length: 0.0,
             tiny: 0.0,
         };
-        let two = kernel.two_codes();
         for (number, query) in queries.iter().enumerate() {
-            let known = tiles.put(number, query, two, kernel);
+            let [high, low] = &mut tiles.halves;
+            let (high, low) = (
+                &mut high[number * WIDTH..],
+                low.get_mut(number * WIDTH..).unwrap_or_default(),
+            );
+            let known = kernel.tile(query, high, low);
             tiles.note(number, known, dimensions);
         }
         for starts in &mut tiles.starts {
             starts.resize(PARTY * BLOCK, 0);
         }
-        if !two {
-            tiles.halves[1] = Aligned::new();
-        }
         tiles
-    }
-
-    /// Makes a query's codes. Of two no number leaves out more than half a step and what is rounded on the way.
-    fn put(&mut self, number: usize, query: &[f32], two: bool, kernel: Kernel) -> Known {
-        let [high, low] = &mut self.halves;
-        let (high, low) = (&mut high[number * WIDTH..], &mut low[number * WIDTH..]);
-        if two {
-            let halved = kernel.halve(query, LEVELS, high, low);
-            return Known {
-                scale: halved.scale,
-                length: halved.length,
-                error: 0.51 * halved.scale * (query.len() as f32).sqrt(),
-                sums: [halved.highs, halved.numbers - 256 * halved.highs],
-            };
-        }
-        let mut codes = vec![0; query.len()];
-        let quantised = kernel.quantise(query, ONE_CODE, &mut codes);
-        let mut sum = 0;
-        for (codes, out) in codes.chunks(WIDTH).zip(high.chunks_mut(PARTY * WIDTH)) {
-            for (code, out) in codes.iter().zip(out) {
-                *out = *code as u8;
-                sum += i32::from(*code);
-            }
-        }
-        Known {
-            scale: quantised.scale,
-            length: quantised.length,
-            error: quantised.error,
-            sums: [sum, 0],
-        }
     }
 
     /// With row = s·c + e and query = t·p + f the exact product differs from s·t·(c·p) by e·query + s·c·f, at most

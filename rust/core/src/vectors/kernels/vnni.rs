@@ -1,5 +1,6 @@
-//! Many queries by VNNI: four of them by four blocks of rows are sixteen sums in registers, and eight loads, half of which
-//! are spread from one word, for sixteen products of 64 codes: nearly all that the processor can multiply.
+//! Many queries by VNNI: eight of them by two blocks of rows are sixteen sums in registers, and ten loads, eight of which
+//! are spread from one word, for sixteen products of 64 codes: nearly all that the processor can multiply. Rather two blocks
+//! than four, because they come from the second cache or from beyond, once for each eight queries.
 //!
 //! The sums become scores before they leave the registers.
 
@@ -9,81 +10,69 @@ use std::arch::x86_64::{
     _mm512_set1_ps, _mm512_store_ps, _mm512_sub_ps,
 };
 
-use super::tiles::{Margins, PARTY, Scores, Tiles, WIDTH};
+use super::tiles::{Compared, PARTY, Scores, WIDTH};
 use super::{BLOCK, GROUP};
 
-/// Queries and blocks that are multiplied together.
-const SIDE: usize = 4;
 /// Bytes of a group of a block.
 const LINE: usize = BLOCK * GROUP;
 /// Words of a query that lie together, one for each group.
 const WORDS: usize = WIDTH / GROUP;
 
-/// Some blocks, and what is known of their rows.
-#[derive(Clone, Copy)]
-struct Rows<'a> {
-    blocks: &'a [u8],
-    scales: &'a [f32],
-    under: &'a [f32],
-    far: bool,
-}
-
 /// What [`super::Kernel::scores`] does, with one code for each number of a query.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-pub(super) fn scores(
-    blocks: &[u8],
-    tiles: &Tiles,
-    queries: usize,
-    rows: Margins<'_>,
-    lanes: &mut [Scores],
-    out: &mut [Scores],
-) {
-    let size = tiles.block_bytes();
-    let count = blocks.len() / size;
-    let mut at = 0;
-    while at < count {
-        let side = if at + SIDE <= count { SIDE } else { 1 };
-        let some = Rows {
-            blocks: &blocks[at * size..][..side * size],
-            scales: &rows.scales[at * BLOCK..][..side * BLOCK],
-            under: &rows.under[at * BLOCK..][..side * BLOCK],
-            far: rows.far,
-        };
-        for first in (0..queries.min(PARTY)).step_by(SIDE) {
-            match side {
-                SIDE => multiply::<SIDE>(some, tiles, first, at, lanes, &mut out[at..]),
-                _ => multiply::<1>(some, tiles, first, at, lanes, &mut out[at..]),
-            }
-        }
-        at += side;
+pub(super) fn scores(compared: Compared<'_>, lanes: &mut [Scores], out: &mut [Scores]) {
+    match compared.queries {
+        ..=4 => by::<4, 4>(compared, lanes, out),
+        _ => by::<8, 2>(compared, lanes, out),
     }
 }
 
-/// The scores of some blocks' rows for four queries from `first` on; `at` is the number of the first block.
+/// So many queries by so many blocks at a time.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn by<const QUERIES: usize, const BLOCKS: usize>(
+    compared: Compared<'_>,
+    lanes: &mut [Scores],
+    out: &mut [Scores],
+) {
+    let (mut at, count) = (0, compared.count());
+    while at < count {
+        let whole = at + BLOCKS <= count;
+        for first in (0..compared.queries.min(PARTY)).step_by(QUERIES) {
+            match whole {
+                true => multiply::<QUERIES, BLOCKS>(compared, first, at, lanes, out),
+                false => multiply::<QUERIES, 1>(compared, first, at, lanes, out),
+            }
+        }
+        at += if whole { BLOCKS } else { 1 };
+    }
+}
+
+/// The scores of some blocks' rows, from block `at` on, for some queries from `first` on.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn multiply<const BLOCKS: usize>(
-    rows: Rows<'_>,
-    tiles: &Tiles,
+fn multiply<const QUERIES: usize, const BLOCKS: usize>(
+    compared: Compared<'_>,
     first: usize,
     at: usize,
     lanes: &mut [Scores],
     out: &mut [Scores],
 ) {
+    let tiles = compared.tiles;
     let [(codes, starts), _] = tiles.halves();
     let size = tiles.block_bytes();
-    assert!(rows.blocks.len() == BLOCKS * size && first + SIDE <= PARTY);
+    let blocks = compared.codes(at, BLOCKS);
+    assert!(blocks.len() == BLOCKS * size && first + QUERIES <= PARTY);
     assert!(codes.len() >= size.div_ceil(WORDS * LINE) * WIDTH * PARTY);
-    let mut sums = [[_mm512_set1_epi32(0); BLOCKS]; SIDE];
+    let mut sums = [[_mm512_set1_epi32(0); BLOCKS]; QUERIES];
     for (sums, starts) in sums.iter_mut().zip(starts.chunks(BLOCK).skip(first)) {
         *sums = [_mm512_set1_epi32(starts[0]); BLOCKS];
     }
-    // Each of the first four times one of the blocks behind these is fetched.
-    let fetched = (BLOCKS + first / SIDE) * size;
-    let fetched = (rows.far && first / SIDE < BLOCKS).then_some(fetched);
+    // As often as there are blocks, one of those behind these is fetched.
+    let turn = first / QUERIES;
+    let fetched = (compared.far && turn < BLOCKS).then_some((BLOCKS + turn) * size);
     let mut words = codes.as_ptr().wrapping_add(first * WIDTH).cast::<i32>();
     for place in (0..size).step_by(LINE) {
-        let line = rows.blocks.as_ptr().wrapping_add(place);
+        let line = blocks.as_ptr().wrapping_add(place);
         if let Some(fetched) = fetched {
             fetch::<_MM_HINT_T1>(line.wrapping_add(fetched));
         }
@@ -104,13 +93,12 @@ fn multiply<const BLOCKS: usize>(
         let next = if step { 1 + (PARTY - 1) * WORDS } else { 1 };
         words = words.wrapping_add(next);
     }
-    for (query, sums) in (first..).zip(sums) {
-        for (block, sum) in sums.into_iter().enumerate() {
-            let lane = (at + block) % lanes.len();
-            let (lanes, out) = (&mut lanes[lane].0[query], &mut out[block].0[query]);
-            let facts = block * BLOCK;
-            let (scales, under) = (&rows.scales[facts..], &rows.under[facts..]);
-            settle(sum, tiles.factors[query], scales, under, lanes, out);
+    for (block, out) in out[at..][..BLOCKS].iter_mut().enumerate() {
+        let lanes = &mut lanes[(at + block) % lanes.len()];
+        let facts = compared.facts(at + block);
+        for (query, sums) in (first..).zip(&sums) {
+            let (lanes, out) = (&mut lanes.0[query], &mut out.0[query]);
+            settle(sums[block], tiles.factors[query], facts, lanes, out);
         }
     }
 }
@@ -127,12 +115,10 @@ fn fetch<const HINT: i32>(address: *const u8) {
 fn settle(
     sums: __m512i,
     factor: f32,
-    scales: &[f32],
-    under: &[f32],
+    [scales, under]: [&[f32; BLOCK]; 2],
     lanes: &mut [f32; BLOCK],
     out: &mut [f32; BLOCK],
 ) {
-    let (scales, under) = (&scales[..BLOCK], &under[..BLOCK]);
     // SAFETY: there are sixteen numbers, and the load needs no alignment.
     let scales = unsafe { _mm512_loadu_ps(scales.as_ptr()) };
     // SAFETY: as above.

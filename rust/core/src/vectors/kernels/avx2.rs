@@ -14,8 +14,9 @@ use super::{BLOCK, Facts, Part, Quantised, Reaching, STRETCH, WORD_LANES, plain}
 const LANES: usize = 8;
 const BYTES: usize = 32;
 
-/// No closures: one is compiled without AVX2, and called. The query is loaded once for all rows; two sums a row hide the latency of FMA. Four rows side by side are more streams
-/// in one page than the processor follows by itself (measured: 4.8 ms without fetching, 3.1 with it).
+/// The query is loaded once for all rows; two sums a row hide the latency of FMA. Four rows side by side are more streams
+/// in one page than the processor follows by itself (measured: 4.8 ms without fetching, 3.1 with it). No closures: one is
+/// compiled without AVX2, and called.
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn dots<const ROWS: usize>(
     rows: [&[f32]; ROWS],

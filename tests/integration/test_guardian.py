@@ -256,7 +256,7 @@ async def test_a_hung_main_is_replaced_long_before_the_limit_for_busy_ones(works
         await until(lambda: guardian.fleet.standby is not None and guardian.fleet.standby.state == "running")
         await hang(main)
         async with asyncio.timeout(PATIENCE_S / 2):
-            await main.exited
+            await asyncio.shield(main.exited)
     assert main.cause.startswith("silent for")
 
 

@@ -7,7 +7,7 @@ use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
 
 use super::tiles::{Compared, PARTY, Scores, Sums, WIDTH};
-use super::{BLOCK, avx512};
+use super::{BLOCK, avx512_many};
 
 /// Bytes of a row of a tile, and of a tile.
 const ROW: usize = WIDTH;
@@ -99,7 +99,7 @@ pub(super) unsafe fn scores(compared: Compared<'_>, lanes: &mut [Scores], out: &
             let lanes = &mut lanes[block % lanes.len()];
             let (factors, facts) = (compared.factors(), compared.facts(block));
             // SAFETY: who has AMX has AVX-512.
-            unsafe { avx512::settle([high, low], factors, facts, lanes, &mut out[block]) };
+            unsafe { avx512_many::settle([high, low], factors, facts, lanes, &mut out[block]) };
         }
     }
     // SAFETY: nobody needs the tiles any more. With it they need not be saved when the process is switched.

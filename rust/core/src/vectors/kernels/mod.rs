@@ -9,6 +9,8 @@ mod amx;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_many;
 mod candidates;
 mod many;
 #[cfg(target_arch = "aarch64")]
@@ -357,7 +359,7 @@ impl Kernel {
             // SAFETY: `detect` gives this kernel only where the processor has its instructions.
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 | Kernel::Amx => unsafe {
-                avx512::collect(scores, over, floors, first, out)
+                avx512_many::collect(scores, over, floors, first, out)
             },
             _ => many::collect(scores, over, floors, first, out),
         }
@@ -371,7 +373,7 @@ impl Kernel {
         match self {
             // SAFETY: `detect` gives this kernel only where the processor has its instructions.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::split(candidates, floor, out) },
+            Kernel::Avx512 | Kernel::Amx => unsafe { avx512_many::split(candidates, floor, out) },
             _ => many::split(candidates, floor, out),
         }
     }
@@ -381,7 +383,7 @@ impl Kernel {
         match self {
             // SAFETY: `detect` gives this kernel only where the processor has its instructions.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::kth(values, k) },
+            Kernel::Avx512 | Kernel::Amx => unsafe { avx512_many::kth(values, k) },
             _ => many::kth(values, k),
         }
     }
@@ -399,10 +401,10 @@ impl Kernel {
         match self {
             // SAFETY: `detect` gives this kernel only where the processor has its instructions.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 => unsafe { avx512::one_code(query, high) },
+            Kernel::Avx512 => unsafe { avx512_many::one_code(query, high) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Amx => unsafe { avx512::halve(query, high, low) },
+            Kernel::Amx => unsafe { avx512_many::halve(query, high, low) },
             _ => many::halve(query, high, low),
         }
     }

@@ -4,6 +4,7 @@
 //! As root the namespaces are made directly; an ordinary user makes a user namespace first, in which he has the right
 //! to. Neither is needed: where it is refused, the tier is lower.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs;
 use std::io::{Error, Result};
@@ -40,22 +41,31 @@ pub(super) fn enter(settings: &Settings) -> Result<String> {
     };
     unshare(WORLD | network)?;
     let mut trees = Vec::new();
-    for path in &settings.read {
-        trees.extend(cut(path, READ_ONLY)?);
+    for path in with_real(&settings.read) {
+        trees.extend(cut(&path, READ_ONLY)?);
     }
-    for path in settings.write.iter().chain(&settings.files) {
-        trees.extend(cut(path, WRITABLE)?);
+    for path in with_real(settings.write.iter().chain(&settings.files)) {
+        trees.extend(cut(&path, WRITABLE)?);
     }
     trees.sort_by(|a, b| a.path.cmp(&b.path));
     mount(None, "/", None, libc::MS_REC | libc::MS_PRIVATE, None)?;
     let flags = libc::MS_NOSUID | libc::MS_NODEV;
     mount(Some("o"), PLACE, Some("tmpfs"), flags, Some(ROOT))?;
-    for tree in &trees {
-        attach(tree)?;
+    let built = trees.iter().try_for_each(attach);
+    if let Err(error) = built.and_then(|()| turn(Path::new(PLACE))) {
+        // without namespaces it goes on, and what stands in that place must be seen again
+        // SAFETY: the path is a constant.
+        check(unsafe { libc::umount2(c"/tmp".as_ptr(), libc::MNT_DETACH) })?;
+        return Err(error);
     }
-    turn(Path::new(PLACE))?;
     seal()?;
     Ok(String::new())
+}
+
+/// The paths, and where links lead that are in them: a link which stands in another of the trees leads there.
+fn with_real<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> BTreeSet<PathBuf> {
+    let both = |path: &PathBuf| [Some(path.clone()), fs::canonicalize(path).ok()];
+    paths.into_iter().flat_map(both).flatten().collect()
 }
 
 /// With the rights that this process has; as an ordinary user by those that a user namespace gives him.
@@ -176,6 +186,12 @@ fn mount(
 fn attach(tree: &Tree) -> Result<()> {
     let below = tree.path.strip_prefix("/").unwrap_or(&tree.path);
     let target = Path::new(PLACE).join(below);
+    let ways = target
+        .ancestors()
+        .take_while(|way| *way != Path::new(PLACE));
+    if ways.into_iter().any(Path::is_symlink) {
+        return Ok(()); // a link in a tree that is there already: what it leads to is put where that is
+    }
     if !target.exists() {
         let parent = if tree.folder {
             Some(target.as_path())

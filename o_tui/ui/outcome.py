@@ -117,6 +117,18 @@ def _score(generation: Mapping[str, Any]) -> float:
     return float(generation["score"])
 
 
+def began_by_itself(row: Mapping[str, Any]) -> bool:
+    """What was seen of the agent has called for it, not an operator; and it is at work."""
+    return bool(row.get("why") and row.get("hypothesis")) and row.get("state") in ACTIVE
+
+
+def under_way(row: Mapping[str, Any]) -> str:
+    """That an evolution is at work, for a chat in which it was not begun."""
+    gene, identity = format.shown(row.get("gene"), 40), format.shown(row.get("id"), 40)
+    what = f"began by itself: {format.shown(row.get('hypothesis'), 300)}" if began_by_itself(row) else "is at work"
+    return f"Evolution **{identity}** of `{gene}` {what}.\nShadows shows it; what may be better waits in Review (F4)."
+
+
 def told(row: Mapping[str, Any]) -> str:
     """How an evolution has ended, or that it waits, for the chat; empty while it is at work."""
     state = str(row.get("state") or "")

@@ -157,7 +157,13 @@ def test_a_pipe_in_place_of_settings_or_database_is_one_line_and_not_waited_for(
     assert wrong["database"].endswith("o.db is not a file")
     assert "o.db is not a file (move it away" in alone.run("status", code=4).stderr
     kept.replace(alone.paths.database)
-    assert "kept" in str(alone.json("memory", "list"))
+    head = alone.paths.mirror / "head"
+    for make in (os.mkfifo, os.mkdir):
+        head.unlink()
+        make(head)
+        assert "head is no file (move it away" in alone.run("status", code=4).stderr
+        head.rename(alone.paths.data / make.__name__)
+        assert "kept" in str(alone.json("memory", "list"))
 
 
 def test_what_a_start_mended_is_told(alone: Shell) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from textual import events
 
+from tests.support import scripted_data
 from tests.support.screen import view
 
 
@@ -188,6 +189,24 @@ async def test_where_an_evolution_was_begun_stands_how_far_it_is() -> None:
         v.guardian.notify("evolution", row | {"state": "rejected", "work": {}, "reason": "none is better"})
         await v.sees("was rejected", "none is better")
         assert "step" not in v.text()
+
+
+async def test_an_evolution_that_was_not_begun_here_is_followed_too() -> None:
+    under_way: dict[str, Any] = {"id": "ev-30", "gene": "recall", "state": "validate", "time_ns": 1}
+    snapshot = scripted_data.snapshot()
+    async with view(snapshot=snapshot | {"evolutions": [*snapshot["evolutions"], under_way]}) as v:
+        await v.sees("Evolution ev-30 of recall is at work", "validate, step 4 of 6")
+        v.guardian.notify("evolution", under_way | {"state": "rejected", "reason": "none is better"})
+        await v.sees("ev-30 of recall was rejected", "none is better")
+        itself = under_way | {"id": "ev-31", "why": {"metric": "latency"}, "hypothesis": "answers take longer"}
+        for state in ("intent", "generate"):
+            v.guardian.notify("evolution", itself | {"state": state})
+        await v.sees("ev-31 of recall began by itself: answers take longer", "generate, step 3 of 6")
+        assert v.text().count("began by itself") == 1
+        v.guardian.notify("evolution", under_way | {"id": "ev-32"})  # somebody's else, and told in his view
+        v.guardian.notify("evolution", itself | {"state": "failed", "reason": "enough of it"})
+        await v.sees("enough of it")
+        assert "ev-32 of recall" not in v.text()
 
 
 @pytest.mark.parametrize(

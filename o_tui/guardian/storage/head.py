@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +32,11 @@ class HeadFile:
 
     def __init__(self, path: Path, *, only_read: bool = False) -> None:
         self.path = path
-        self._fd = os.open(path, (os.O_RDONLY if only_read else os.O_RDWR | os.O_CREAT) | os.O_CLOEXEC, 0o600)
+        flags = os.O_RDONLY if only_read else os.O_RDWR | os.O_CREAT
+        self._fd = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)  # a pipe in its place is not waited for
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            os.close(self._fd)
+            raise OSError(errno.EISDIR, "it is no file: move it away, and it is made anew", str(path))
 
     def read(self) -> tuple[Head | None, bool]:
         """The newest good head, and whether a slot is damaged."""

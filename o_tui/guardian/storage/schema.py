@@ -163,10 +163,12 @@ def migrate(connection: sqlite3.Connection) -> int:
 def typed(error: sqlite3.Error | OSError, path: Path) -> OError:
     """The typed error behind one of SQLite's or the system's."""
     if isinstance(error, OSError):
+        name = error.filename or path.parent
+        if error.errno in (errno.EISDIR, errno.ENXIO):
+            return RefusedError(f"{name} is no file", hint="move it away, and O makes it anew")
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            name = error.filename or path
             return RefusedError(f"{name} is read-only: {error.strerror}", hint="choose another with --data-dir")
-        return PeerError(f"the disk does not serve {path.parent}: {error.strerror}", hint="free space or mend the disk")
+        return PeerError(f"the disk does not serve {name}: {error.strerror}", hint="free space or mend the disk")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (5, 6):
         who = holders(path)

@@ -152,6 +152,10 @@ class ChatPane(Pane):
             turn = log.turn(row["request_id"])
             if is_chat(row) and (turn is None or turn.row != row):
                 log.put(row)
+        if changed == self.parts:  # a snapshot: this view, or the guardian, was not there before
+            for row in model.evolutions.values():
+                if row.get("state") in outcome.ACTIVE:
+                    self._follow_evolution(row)
         self._show_log()
 
     def _show_log(self) -> None:
@@ -172,10 +176,11 @@ class ChatPane(Pane):
             elif notice.topic in ("chat.request", "chat.done") and is_chat(notice.data):
                 self.log_view.put(notice.data)
                 self._show_log()
-            elif notice.topic == "evolution" and (
-                notice.data.get("id") in self._begun or notice.data.get("state") == "rolled_back"
-            ):
-                self._tell_outcome(str(notice.data["id"]))
+            elif notice.topic == "evolution":
+                if outcome.began_by_itself(notice.data):
+                    self._follow_evolution(notice.data)
+                if notice.data.get("id") in self._begun or notice.data.get("state") == "rolled_back":
+                    self._tell_outcome(str(notice.data["id"]))
 
     def repaint(self) -> None:
         """Another theme."""
@@ -249,6 +254,12 @@ class ChatPane(Pane):
         if turn:
             self._at[identity] = turn
         self._tell_outcome(identity)
+
+    def _follow_evolution(self, row: Row) -> None:
+        """One that was not begun in this chat is told here too, once: how far it is, and how it ends."""
+        identity = str(row.get("id") or "")
+        if identity and identity not in self._begun:
+            self.await_outcome(identity, self.say_local("", outcome.under_way(row)))
 
     def _tell_outcome(self, identity: str) -> None:
         row = self.view.model.evolutions.get(identity) or {}

@@ -108,7 +108,8 @@ async def test_f1_explains_what_is_above_the_panes_and_gives_it_back(keys: tuple
         v.guardian.handlers["evolution.statistics"] = lambda: STATISTICS
         if keys[0] == "space":
             await v.press("shift+tab")
-        await v.press(*keys)
+        for key in keys:  # one by one: a pane is shown before the next one is its
+            await v.press(key)
         await v.until(lambda: v.app.screen is not v.app.frame)
         above = v.app.screen
         await v.press("f1")

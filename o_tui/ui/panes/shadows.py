@@ -108,6 +108,9 @@ class ShadowsPane(Pane):
 
     def focus_target(self) -> Widget | None:
         """The live rows, or the outcomes while there are none."""
+        if self._timer is not None:  # whose key comes right behind means what is there, not what was drawn before
+            self._timer.stop()
+            self._draw()
         return self.live if self.live.rows or not self.outcomes.rows else self.outcomes
 
     def badge(self, model: Model) -> str:

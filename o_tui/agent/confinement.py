@@ -34,6 +34,7 @@ _SHARED = (
     "/etc/localtime",
     "/etc/ld.so.cache",
 )
+_START_THREAD = _thread.start_new_thread
 
 
 def readable() -> tuple[str, ...]:
@@ -49,18 +50,18 @@ def readable() -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for path in [*found, *real] if os.path.exists(path)))  # noqa: PTH110 - the same
 
 
-def _tell_of_threads() -> None:
+def tell_of_threads() -> None:
     """Has Python say that a thread is about to be started, as it does by itself from 3.12 on.
 
-    The kernel cannot: around a thread's start all signals are blocked.
+    The kernel cannot: around a thread's start all signals are blocked. Where it is said before a fork, each child does
+    without pages of its own for it.
     """
-    if sys.version_info >= (3, 12):
+    if sys.version_info >= (3, 12) or _thread.start_new_thread is not _START_THREAD:  # it is said already
         return
-    start = _thread.start_new_thread
 
     def told(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> int:
         sys.audit("_thread.start_new_thread", function, args, kwargs)
-        return start(function, args, kwargs or {})
+        return _START_THREAD(function, args, kwargs or {})
 
     _thread.start_new_thread = told
     if (threading := sys.modules.get("threading")) is not None:
@@ -111,7 +112,7 @@ def confine(
     """
     read = read or readable()
     if ring is not None and not concurrent:
-        _tell_of_threads()
+        tell_of_threads()
     return _native.confine(
         profile,
         read=read,

@@ -68,6 +68,7 @@ class Nursery:
         self._heartbeat_s = heartbeat_s
         self._birth = child.Birth(os.getpid(), confinement.readable(), heartbeat_s)
         confinement.import_only_from(self._birth.readable)
+        confinement.tell_of_threads()
         self._state: State | None = None
         self._children: dict[int, Child] = {}
         self._reader = frames.FrameReader()

@@ -408,13 +408,19 @@ async def test_a_canary_that_cannot_be_started_fails(desk: Desk, world: World) -
     assert (await desk.evolutions.reports.show(row["id"]))["state"] == "failed" and world.reloads == []
 
 
-async def test_a_stop_in_the_middle_of_a_canary_leaves_it_to_the_next_guardian(desk: Desk, world: World) -> None:
+async def stopped_in_canary(desk: Desk, world: World) -> dict[str, Any]:
+    """An approved evolution whose guardian stops while its canary serves."""
     row = await desk.evolve("fast")
     task = asyncio.create_task(desk.evolutions.approve(row["id"], row["diff_sha256"], ANN))
     await world.road.serving.wait()
     await desk.evolutions.close()
     with pytest.raises(OError, match="goes on at its step with the next one"):
         await task
+    return row
+
+
+async def test_a_stop_in_the_middle_of_a_canary_leaves_it_to_the_next_guardian(desk: Desk, world: World) -> None:
+    row = await stopped_in_canary(desk, world)
     assert (await desk.evolutions.reports.show(row["id"]))["state"] == "canary" and world.road.ended == [True]
     after = desk.restarted()
     await after.recover()
@@ -424,12 +430,7 @@ async def test_a_stop_in_the_middle_of_a_canary_leaves_it_to_the_next_guardian(d
 
 
 async def test_an_approval_that_is_taken_up_under_a_hold_waits_and_is_kept(desk: Desk, world: World) -> None:
-    row = await desk.evolve("fast")
-    task = asyncio.create_task(desk.evolutions.approve(row["id"], row["diff_sha256"], ANN))
-    await world.road.serving.wait()
-    await desk.evolutions.close()
-    with pytest.raises(OError, match="goes on at its step with the next one"):
-        await task
+    row = await stopped_in_canary(desk, world)
     world.hold = "held by ann: a demo"
     for _ in range(2):
         after = desk.restarted()

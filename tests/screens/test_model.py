@@ -145,6 +145,19 @@ def test_a_hold_and_a_canary_are_said(width: int) -> None:
     assert "HELD" not in compose_line(parts(model, scripted_data.NOW, UNICODE), width, lambda role: "").plain
 
 
+def test_where_there_is_room_the_header_shows_how_far_a_canary_is() -> None:
+    model = loaded()
+    served = {"share": 0.1, "requests": 12, "total": 40}
+    apply(model, 2, "evolution", scripted_data.evolution() | {"state": "canary", "canary": served})
+    lines = {
+        (width, glyphs.mark): compose_line(parts(model, scripted_data.NOW, glyphs), width, lambda role: "").plain
+        for width in (80, 200)
+        for glyphs in (UNICODE, ASCII)
+    }
+    assert "canary 10%  ███░░░░░░░" in lines[200, UNICODE.mark] and "canary 10%  ###......." in lines[200, ASCII.mark]
+    assert all("canary 10%" in line for line in lines.values()) and "█" not in lines[80, UNICODE.mark]
+
+
 @pytest.mark.parametrize("width", [40, 80, 160])
 def test_an_agent_that_is_not_confined_is_said_at_every_width(width: int) -> None:
     model = loaded()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from o_tui.ui import format
-from o_tui.ui.glyphs import Glyphs
+from o_tui.ui.glyphs import ASCII, Glyphs
 from o_tui.ui.snapshot_model import Model, Row
 from o_tui.ui.text import Text, safe_line
 from o_tui.ui.widgets.line import Line, Place
@@ -15,6 +15,8 @@ from o_tui.ui.widgets.line import Line, Place
 GOOD_STATES = frozenset({"running", "ready"})
 REVIEW = "! REVIEW"
 NS = 1_000_000_000
+BAR = 10
+"""Cells of the canary's bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,11 @@ def _health(model: Model, now_ns: int, glyphs: Glyphs) -> list[Part]:
         found.append(Part(6, "HELD", "warning"))
     canary = next((row for row in model.evolutions.values() if row.get("state") == "canary"), None)
     if canary is not None:
-        share = float((canary.get("canary") or {}).get("share") or 0)
-        found.append(Part(8, f"canary {100 * share:.0f}%", "accent"))
+        served = canary.get("canary") or {}
+        found.append(Part(8, f"canary {100 * float(served.get('share') or 0):.0f}%", "accent"))
+        done, total = int(served.get("requests") or 0), int(served.get("total") or 0)
+        if total:
+            found.append(Part(40, format.progress(done, total, BAR, ascii_only=glyphs is ASCII), "accent"))
     running = model.running
     if running:
         found.append(Part(10, f"agent busy {_elapsed(running[-1], now_ns)}", "accent"))

@@ -123,9 +123,10 @@ def began_by_itself(row: Mapping[str, Any]) -> bool:
 
 
 def under_way(row: Mapping[str, Any]) -> str:
-    """That an evolution is at work, for a chat in which it was not begun."""
+    """Of an evolution at work, for a chat in which it was not begun: words that stay true when it has ended."""
     gene, identity = format.shown(row.get("gene"), 40), format.shown(row.get("id"), 40)
-    what = f"began by itself: {format.shown(row.get('hypothesis'), 300)}" if began_by_itself(row) else "is at work"
+    why = format.shown(row.get("hypothesis"), 300)
+    what = f"began by itself: {why}" if began_by_itself(row) else "was begun elsewhere"
     return f"Evolution **{identity}** of `{gene}` {what}.\nShadows shows it; what may be better waits in Review (F4)."
 
 

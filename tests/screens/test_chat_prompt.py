@@ -195,7 +195,7 @@ async def test_an_evolution_that_was_not_begun_here_is_followed_too() -> None:
     under_way: dict[str, Any] = {"id": "ev-30", "gene": "recall", "state": "validate", "time_ns": 1}
     snapshot = scripted_data.snapshot()
     async with view(snapshot=snapshot | {"evolutions": [*snapshot["evolutions"], under_way]}) as v:
-        await v.sees("Evolution ev-30 of recall is at work", "validate, step 4 of 6")
+        await v.sees("Evolution ev-30 of recall was begun elsewhere", "validate, step 4 of 6")
         v.guardian.notify("evolution", under_way | {"state": "rejected", "reason": "none is better"})
         await v.sees("ev-30 of recall was rejected", "none is better")
         itself = under_way | {"id": "ev-31", "why": {"metric": "latency"}, "hypothesis": "answers take longer"}

@@ -83,7 +83,6 @@ class ShadowsPane(Pane):
         self._last = -1.0
         self._timer: Timer | None = None
         self._told = False
-        self._active: Row | None = None
 
     def compose_content(self) -> ComposeResult:
         """Progress, live rows, outcomes."""
@@ -147,7 +146,7 @@ class ShadowsPane(Pane):
         ascii_only = self.view.ascii_only
         self.live.ascii_only = self.outcomes.ascii_only = ascii_only
         evolutions = list(self.model.evolutions.values())
-        active = self._active = next((row for row in reversed(evolutions) if row.get("state") in ACTIVE), None)
+        active = self._active
         shadows = self._shown_shadows(active)
         self._draw_progress(active, shadows, str(shadows[-1].get("evolution") or "") if shadows else "")
         query = self.query_one(FilterBar).text
@@ -202,6 +201,11 @@ class ShadowsPane(Pane):
             self.live.display = True
             self.screen.set_focus(self.live)
         self.live.display, self.outcomes.display = live, outcomes
+
+    @property
+    def _active(self) -> Row | None:
+        """The evolution at work that began last."""
+        return next((row for row in reversed(self.model.evolutions.values()) if row.get("state") in ACTIVE), None)
 
     def _shown_shadows(self, active: Row | None) -> list[Row]:
         rows = list(self.model.shadows.values())

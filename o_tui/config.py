@@ -134,7 +134,7 @@ def _text(file: Path) -> str:
             read = opened.read(FILE_LIMIT_BYTES + 1)
         if len(read) > FILE_LIMIT_BYTES:
             raise UsageError(f"{file} has more than {FILE_LIMIT_BYTES >> 20} MiB", hint=_MEND)
-        return read.decode("utf-8")
+        return read.decode("utf-8-sig")  # some editors write a byte order mark
     except NotFoundError:
         return ""
     except RefusedError as error:

@@ -365,6 +365,15 @@ def test_a_bad_config_file_is_one_line(workspace: Paths, capsys: pytest.CaptureF
     assert "did you mean brain.model?" in capsys.readouterr().err
 
 
+def test_a_config_file_may_begin_with_a_byte_order_mark(workspace: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace.config.mkdir(exist_ok=True)
+    workspace.config_file.write_bytes(b"\xef\xbb\xbf[vault]\ninterval_s = 77\n")
+    data = ["--data-dir", str(workspace.data)]
+    assert main(["config", "set", "screen.theme", "auto", *data]) == 0
+    assert main(["config", "get", "vault.interval_s", *data]) == 0
+    assert capsys.readouterr().out.split()[-1] == "77.0"
+
+
 def test_wrong_values_are_told_in_words_and_with_their_place(
     workspace: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,7 +40,27 @@ REFUSED = {
     "ptrace": f"{SYSCALL}\ncall({101 if X86 else 117}, 16, sibling, 0, 0)",
     "a large file": attack("open(scratch + '/big', 'wb').write(bytes(4 << 20))"),
     "sudo": SHELL.format(command="mount -t tmpfs o /mnt"),
+    "a user namespace": f"""
+import ctypes, os
+made = ctypes.CDLL(None).syscall({56 if X86 else 220}, 0x10000000 | 17, 0, 0, 0, 0)
+if made == 0: os._exit(0)
+if made > 0: print("SUCCEEDED")
+""",
+    "a file in memory that no limit counts": attack("import os; os.memfd_create('x')"),
+    "a signal by a descriptor": attack("import fcntl, os; fcntl.fcntl(os.pipe()[0], fcntl.F_SETOWN, parent)"),
 }
+UNMEDIATED = {
+    "a mode": attack("import os; os.chmod(vault, 0o777)"),
+    "a mode of what may be read": attack("import os; os.chmod(open(os.__file__).fileno(), 0o777)"),
+    "an owner": attack("import os; os.chown(vault, os.getuid(), -1)"),
+    "times": attack("import os; os.utime(vault)"),
+    "an attribute": attack("import os; os.setxattr(vault, 'user.o', b'1')"),
+    "what happens in a folder": attack(
+        "import ctypes; l = ctypes.CDLL(None); assert l.inotify_add_watch(l.inotify_init(), home.encode(), 0x100) >= 0"
+    ),
+}
+"""What Landlock lets everybody do whose file it is."""
+BASE = ("identity", "limits", "landlock", "seccomp")
 PROXY = attack("import socket; socket.create_connection(('127.0.0.1', port))")
 
 
@@ -55,6 +75,16 @@ def test_programs_work_in_one_folder_and_reach_nothing_else(profile: str, user: 
     for name, seen in zip(REFUSED, found[len(WORKS) + 1 :], strict=True):
         harm = [what for what in seen.harm if what != "a file in scratch"]  # it is its own
         assert "SUCCEEDED" not in seen.out and not harm, (name, seen)
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_where_a_tool_has_no_root_of_its_own_the_filter_keeps_the_operators_files(user: int | None) -> None:
+    """Its user's, whose guardian started it: Landlock has no say about modes, owners, times and attributes."""
+    sources = [WORKS["run a program"], *UNMEDIATED.values()]
+    works, *found = run([Program(source, BASE, profile="tool") for source in sources], user)
+    assert "SUCCEEDED" in works.out, works
+    for name, seen in zip(UNMEDIATED, found, strict=True):
+        assert not seen.succeeded and seen.tier == "B", (name, seen)
 
 
 @pytest.mark.parametrize("user", USERS)

@@ -254,10 +254,16 @@ pub fn confine(settings: &Settings) -> std::result::Result<Confined, Refused> {
     let restricted = wanted(Layer::Landlock).then(|| files::restrict(settings));
     // a test of the filter alone may look at files; in earnest nobody may whom Landlock does not hold
     let looking = restricted.as_ref().is_none_or(Result::is_ok);
-    let reaching = matches!(&restricted, Some(Ok(lacking)) if lacking.is_empty());
+    let whole = matches!(&restricted, Some(Ok(lacking)) if lacking.is_empty());
+    let beside = policy::Beside {
+        files: looking,
+        network: whole && settings.proxy_port != 0,
+        signals: whole,
+        world: states.iter().any(|s| s.on && s.layer == Layer::Namespaces),
+    };
     states.extend(restricted.map(|how| State::of(Layer::Landlock, how)));
     if wanted(Layer::Seccomp) {
-        let how = filter(settings, looking, reaching);
+        let how = filter(settings, beside);
         states.push(State::of(Layer::Seccomp, how));
     }
     let on: Vec<Layer> = states.iter().filter(|s| s.on).map(|s| s.layer).collect();
@@ -305,15 +311,18 @@ fn become_somebody(settings: &Settings) -> std::result::Result<Vec<State>, Refus
     Ok(states)
 }
 
-fn filter(settings: &Settings, looking: bool, reaching: bool) -> Result<String> {
+fn filter(settings: &Settings, beside: policy::Beside) -> Result<String> {
     let arch = calls::native().ok_or_else(|| Error::other("no table of calls for this machine"))?;
     if settings.profile == Profile::Agent {
         trap::install(arch)?;
     }
-    let network = reaching && settings.proxy_port != 0;
     let (profile, pid) = (settings.profile, std::process::id());
-    let rules = policy::filter(profile, arch, pid, settings.concurrent, looking, network);
-    let how = if looking { "" } else { "no file can be opened" };
+    let rules = policy::filter(profile, arch, pid, settings.concurrent, beside);
+    let how = if beside.files {
+        ""
+    } else {
+        "no file can be opened"
+    };
     if settings.listener.is_none() {
         bpf::load(&mut rules.compile())?;
         return Ok(how.to_string());

@@ -207,13 +207,15 @@ pub(super) const ABSENT: &[&str] = &["clone3", "openat2"];
 pub(super) const UNTOLD: &[&str] = &["clone", "fork", "vfork"];
 
 /// What a program of the profiles `tool` and `build` may not do, beside what kills: much of it would reach processes
-/// and System V objects of the same user.
+/// and System V objects of the same user, or be memory that no limit counts.
 pub(super) const REFUSED: &[&str] = &[
     "fanotify_init",
     "fanotify_mark",
     "get_mempolicy",
     "ioprio_set",
     "mbind",
+    "memfd_create",
+    "memfd_secret",
     "migrate_pages",
     "mlock",
     "mlock2",
@@ -253,6 +255,34 @@ pub(super) const REFUSED: &[&str] = &[
     "shmctl",
     "shmget",
 ];
+
+/// What Landlock does not mediate, of every file of the user: who has no root of its own may not do it to any.
+pub(super) const MARKING: &[&str] = &[
+    "chmod",
+    "chown",
+    "fchmod",
+    "fchmodat",
+    "fchmodat2",
+    "fchown",
+    "fchownat",
+    "file_setattr",
+    "fremovexattr",
+    "fsetxattr",
+    "futimesat",
+    "inotify_add_watch",
+    "lchown",
+    "lremovexattr",
+    "lsetxattr",
+    "removexattr",
+    "removexattrat",
+    "setxattr",
+    "setxattrat",
+    "utime",
+    "utimes",
+];
+
+/// Signals to threads, or with a value, where Landlock does not say to whom.
+pub(super) const SIGNALLING: &[&str] = &["rt_sigqueueinfo", "rt_tgsigqueueinfo", "tgkill", "tkill"];
 
 /// Which argument of a call is a path; None: it has none that is worth telling.
 #[must_use]

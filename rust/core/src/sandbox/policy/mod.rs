@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Profile;
 use super::bpf::{Action, Filter, Question, Rule};
 use super::calls::{self, Arch};
-use lists::{ABSENT, KILLED, LOOKING, PLAIN, REFUSED, UNTOLD};
+use lists::{ABSENT, KILLED, LOOKING, MARKING, PLAIN, REFUSED, SIGNALLING, UNTOLD};
 
 mod lists;
 
@@ -15,22 +15,26 @@ const INT: u64 = 0xffff_ffff;
 const POINTER: u64 = u64::MAX;
 const PR_SET_VMA: u32 = 0x5356_4d41;
 
+/// What other layers hold, so that the filter need not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beside {
+    /// Landlock says which files may be opened, so they may be looked at.
+    pub files: bool,
+    /// It says to which port a tool may connect.
+    pub network: bool,
+    /// It keeps the signals of a tool among the tool's own processes.
+    pub signals: bool,
+    /// Nothing of the operator's is there, and what may be read is mounted so that nobody changes it.
+    pub world: bool,
+}
+
 /// The filter of a profile.
 ///
 /// Args:
 ///     pid: The only process that it may signal.
 ///     concurrent: An instance may start threads, and have pairs of sockets (a loop of asyncio wakes itself by one).
-///     files: Landlock stands behind this filter, so files may be looked at.
-///     network: And it says to which port a tool may connect.
 #[must_use]
-pub fn filter(
-    profile: Profile,
-    arch: Arch,
-    pid: u32,
-    concurrent: bool,
-    files: bool,
-    network: bool,
-) -> Filter {
+pub fn filter(profile: Profile, arch: Arch, pid: u32, concurrent: bool, beside: Beside) -> Filter {
     let mut rules = BTreeMap::new();
     let mut put = |names: &[&str], rule: Rule| {
         let numbers = names.iter().filter_map(|name| calls::number(arch, name));
@@ -39,7 +43,7 @@ pub fn filter(
     let (default, killed) = match profile {
         Profile::Agent => {
             put(PLAIN, Rule::Always(Action::Allow));
-            if files {
+            if beside.files {
                 put(LOOKING, Rule::Always(Action::Allow));
             }
             for (name, rule) in asked(pid) {
@@ -58,8 +62,21 @@ pub fn filter(
             put(&all, Rule::Always(Action::Allow));
             put(REFUSED, Rule::Always(Action::Errno(EPERM)));
             put(&["prlimit64", "sched_setaffinity"], of_itself());
-            put(&["ioctl"], not_pushing_into_terminals());
-            put(&["socket"], sockets(profile == Profile::Tool && network));
+            put(&["clone"], without_namespaces());
+            put(&["ioctl"], neither_typing_nor_signalling());
+            put(&["fcntl"], not_signalling());
+            put(
+                &["socket"],
+                sockets(profile == Profile::Tool && beside.network),
+            );
+            if !beside.world {
+                put(MARKING, Rule::Always(Action::Errno(EPERM)));
+                put(&["utimensat"], of_what_is_open());
+            }
+            if !beside.signals {
+                put(SIGNALLING, Rule::Always(Action::Errno(EPERM)));
+                put(&["kill"], of_itself());
+            }
             // a program that is exec'd has no handler (`heard` says what it is where somebody listens)
             (Action::Errno(EPERM), Action::Kill)
         }
@@ -205,25 +222,59 @@ fn pairs() -> Rule {
     Rule::Ask(vec![family, kind, protocol], Action::Allow, Action::Trap)
 }
 
-/// Their first argument is a process, and 0 the one that calls. The kernel lets a user set limits and processors of every
-/// process of his, the guardian too, and a limit of no CPU time kills.
-fn of_itself() -> Rule {
+fn allowed_with(argument: u8, mask: u64, value: u32) -> Rule {
+    let values = vec![value];
     let question = Question {
-        argument: 0,
-        mask: INT,
-        values: vec![0],
+        argument,
+        mask,
+        values,
     };
     Rule::Ask(vec![question], Action::Allow, Action::Errno(EPERM))
 }
 
-/// TIOCSTI and TIOCLINUX type into the terminal of whoever started it.
-fn not_pushing_into_terminals() -> Rule {
+fn refused_with(argument: u8, values: &[u32]) -> Rule {
     let question = Question {
-        argument: 1,
+        argument,
         mask: INT,
-        values: vec![0x5412, 0x541c],
+        values: values.to_vec(),
     };
     Rule::Ask(vec![question], Action::Errno(EPERM), Action::Allow)
+}
+
+/// Their first argument is a process, and 0 the one that calls (or its group). The kernel lets a user set limits and
+/// processors of every process of his, the guardian too, and a limit of no CPU time kills.
+fn of_itself() -> Rule {
+    allowed_with(0, INT, 0)
+}
+
+/// Without a path: the times of a descriptor.
+fn of_what_is_open() -> Rule {
+    allowed_with(1, POINTER, 0)
+}
+
+/// Threads and processes. In a user namespace of its own a program would have every capability there, and with them
+/// the parts of the kernel that only root reaches.
+fn without_namespaces() -> Rule {
+    let world = libc::CLONE_NEWNS | libc::CLONE_NEWCGROUP | libc::CLONE_NEWUTS;
+    let more = libc::CLONE_NEWIPC | libc::CLONE_NEWUSER | libc::CLONE_NEWPID | libc::CLONE_NEWNET;
+    allowed_with(0, u64::from((world | more).cast_unsigned()), 0)
+}
+
+const TIOCSTI: u32 = 0x5412;
+const TIOCLINUX: u32 = 0x541c;
+const FIOSETOWN: u32 = 0x8901;
+const SIOCSPGRP: u32 = 0x8902;
+const F_SETSIG: u32 = 10;
+const F_SETOWN_EX: u32 = 15;
+
+/// It neither types into the terminal of whoever started it, nor has the kernel send signals to somebody.
+fn neither_typing_nor_signalling() -> Rule {
+    refused_with(1, &[TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP])
+}
+
+/// A descriptor may have the kernel signal any process of the user, with any signal.
+fn not_signalling() -> Rule {
+    refused_with(1, &[libc::F_SETOWN.cast_unsigned(), F_SETSIG, F_SETOWN_EX])
 }
 
 /// Whether the process dies of it.

@@ -5,6 +5,18 @@ use crate::sandbox::bpf;
 
 const BOTH: [Arch; 2] = [Arch::X86_64, Arch::Aarch64];
 const PID: u32 = 4711;
+const ALL: Beside = Beside {
+    files: true,
+    network: true,
+    signals: true,
+    world: true,
+};
+const NOTHING: Beside = Beside {
+    files: false,
+    network: false,
+    signals: false,
+    world: false,
+};
 
 fn answer(
     profile: Profile,
@@ -13,7 +25,8 @@ fn answer(
     name: &str,
     arguments: [u64; 6],
 ) -> Option<u32> {
-    let program = filter(profile, arch, PID, false, files, true).compile();
+    let beside = Beside { files, ..ALL };
+    let program = filter(profile, arch, PID, false, beside).compile();
     let number = calls::number(arch, name)?;
     Some(bpf::run(&program, arch.audit(), number, arguments))
 }
@@ -30,7 +43,9 @@ fn all_of(profile: Profile, files: bool, names: &[&str], wanted: u32) {
 
 #[test]
 fn every_name_is_a_call_of_some_machine() {
-    let lists = [PLAIN, LOOKING, KILLED, ABSENT, UNTOLD, REFUSED];
+    let lists = [
+        PLAIN, LOOKING, KILLED, ABSENT, UNTOLD, REFUSED, MARKING, SIGNALLING,
+    ];
     for name in lists.concat() {
         assert!(
             BOTH.iter().any(|arch| calls::number(*arch, name).is_some()),
@@ -64,7 +79,7 @@ fn threads_and_nothing_else_of_clone() {
         let number = calls::number(arch, "clone").expect("everybody has it");
         for (flags, wanted) in asked {
             for (concurrent, wanted) in [(true, wanted), (false, refused)] {
-                let rules = filter(Profile::Agent, arch, PID, concurrent, true, false).compile();
+                let rules = filter(Profile::Agent, arch, PID, concurrent, ALL).compile();
                 let found = bpf::run(&rules, arch.audit(), number, [flags, 0, 0, 0, 0, 0]);
                 assert_eq!(found, wanted, "{arch:?} {flags:#x} {concurrent}");
             }
@@ -88,7 +103,7 @@ fn pairs_of_sockets_and_no_other_sockets() {
         for (name, [family, kind, protocol], allowed) in asked {
             let number = calls::number(arch, name).expect("everybody has it");
             for concurrent in [true, false] {
-                let rules = filter(Profile::Agent, arch, PID, concurrent, true, false).compile();
+                let rules = filter(Profile::Agent, arch, PID, concurrent, ALL).compile();
                 let arguments = [family, kind, protocol, 0, 0, 0];
                 let found = bpf::run(&rules, arch.audit(), number, arguments);
                 let wanted = match allowed && concurrent {
@@ -270,10 +285,88 @@ fn tools_may_do_what_programs_do_and_no_more() {
 }
 
 #[test]
+fn tools_make_no_namespaces_and_have_the_kernel_signal_nobody() {
+    let refused = libc::SECCOMP_RET_ERRNO | 1;
+    let on = |arch, name, argument: usize, value: i32| {
+        let mut arguments = [0u64; 6];
+        arguments[argument] = u64::from(value.cast_unsigned());
+        answer(Profile::Tool, arch, true, name, arguments)
+    };
+    for arch in BOTH {
+        for world in [
+            libc::CLONE_NEWNS,
+            libc::CLONE_NEWCGROUP,
+            libc::CLONE_NEWUTS,
+            libc::CLONE_NEWIPC,
+            libc::CLONE_NEWUSER,
+            libc::CLONE_NEWPID,
+            libc::CLONE_NEWNET,
+        ] {
+            let found = on(arch, "clone", 0, world | libc::SIGCHLD);
+            assert_eq!(found, Some(refused), "{arch:?} {world:#x}");
+        }
+        for fork in [libc::SIGCHLD, 0x4111, 0x003d_0f00] {
+            let found = on(arch, "clone", 0, fork);
+            assert_eq!(found, Some(libc::SECCOMP_RET_ALLOW), "{arch:?} {fork:#x}");
+        }
+        for (name, value, wanted) in [
+            ("fcntl", libc::F_SETOWN, refused),
+            ("fcntl", 10, refused),
+            ("fcntl", 15, refused),
+            ("fcntl", libc::F_SETFL, libc::SECCOMP_RET_ALLOW),
+            ("ioctl", 0x541c, refused),
+            ("ioctl", 0x8901, refused),
+            ("ioctl", 0x8902, refused),
+            ("ioctl", 0x5401, libc::SECCOMP_RET_ALLOW),
+        ] {
+            assert_eq!(on(arch, name, 1, value), Some(wanted), "{arch:?} {name}");
+        }
+    }
+}
+
+#[test]
+fn what_no_other_layer_holds_a_tool_is_refused_here() {
+    let refused = libc::SECCOMP_RET_ERRNO | 1;
+    let (bare, scoped) = (
+        NOTHING,
+        Beside {
+            signals: true,
+            ..NOTHING
+        },
+    );
+    let world = Beside {
+        world: true,
+        ..NOTHING
+    };
+    for arch in BOTH {
+        let on = |beside, name, arguments| {
+            let program = filter(Profile::Build, arch, PID, false, beside).compile();
+            let number = calls::number(arch, name)?;
+            Some(bpf::run(&program, arch.audit(), number, arguments))
+        };
+        for (names, held) in [(MARKING, world), (SIGNALLING, scoped)] {
+            for name in names {
+                if let Some(found) = on(bare, name, [0; 6]) {
+                    assert_eq!(found, refused, "{arch:?} {name}");
+                    let found = on(held, name, [0; 6]);
+                    assert_eq!(found, Some(libc::SECCOMP_RET_ALLOW), "{arch:?} {name}");
+                }
+            }
+        }
+        let (itself, another) = ([0; 6], [PID.into(); 6]);
+        for (name, held) in [("kill", scoped), ("utimensat", world)] {
+            assert_eq!(on(bare, name, itself), Some(libc::SECCOMP_RET_ALLOW));
+            assert_eq!(on(bare, name, another), Some(refused), "{arch:?} {name}");
+            assert_eq!(on(held, name, another), Some(libc::SECCOMP_RET_ALLOW));
+        }
+    }
+}
+
+#[test]
 fn who_listens_hears_of_every_refusal_and_of_nothing_else() {
     for profile in [Profile::Tool, Profile::Build] {
         for arch in BOTH {
-            let plain = filter(profile, arch, PID, false, true, true);
+            let plain = filter(profile, arch, PID, false, ALL);
             let (alone, listened) = (plain.compile(), heard(plain).compile());
             for (number, argument) in (0..700).flat_map(|n| [(n, 0), (n, 2), (n, 0x5412)]) {
                 let on = |program| bpf::run(program, arch.audit(), number, [argument; 6]);
@@ -296,11 +389,15 @@ fn who_listens_hears_of_every_refusal_and_of_nothing_else() {
 #[test]
 fn the_whole_policy_is_as_written_down() {
     let mut written = String::new();
-    for (profile, of) in [(Profile::Agent, "agent"), (Profile::Tool, "tool")] {
+    for (profile, beside, of) in [
+        (Profile::Agent, ALL, "agent"),
+        (Profile::Tool, ALL, "tool"),
+        (Profile::Tool, NOTHING, "tool alone"),
+    ] {
         for arch in BOTH {
             for name in calls::names(arch) {
                 let number = calls::number(arch, name).unwrap();
-                let rules = filter(profile, arch, PID, false, true, true);
+                let rules = filter(profile, arch, PID, false, beside);
                 let rule = rules.rules.get(&number).cloned();
                 let rule = rule.unwrap_or(Rule::Always(rules.default));
                 let dies = if is_killed(name) { " dies" } else { "" };

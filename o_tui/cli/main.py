@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from o_tui.cli import catalog
 from o_tui.cli.command import CODES, Command, Context, parser_of
 from o_tui.cli.output import Output, let_go_of
-from o_tui.protocol.errors import OError, PeerError, UsageError, did_you_mean
+from o_tui.protocol.errors import OError, PeerError, UsageError, did_you_mean, none_left
 
 INTERRUPTED = 130
 _VALUED = ("--data-dir",)
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         let_go_of(sys.stdout)  # a full disk under a redirection, usually
         where = "" if error.filename is None else f": {error.filename}"
-        return _complain(PeerError(f"{error.strerror or error}{where}"))
+        return _complain(PeerError(f"{error.strerror or error}{where}", hint=none_left(str(error))))
     return code
 
 

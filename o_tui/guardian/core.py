@@ -41,11 +41,12 @@ from o_tui.guardian.ticket import Ticket
 from o_tui.guardian.tree import new_tree
 from o_tui.paths import Paths
 from o_tui.protocol import messages
-from o_tui.protocol.errors import OError, PeerError
+from o_tui.protocol.errors import OError, PeerError, none_left
 
 Placement = Literal["process", "embedded"]
 TELEMETRY_S = 0.5
 UPKEEP_S = 3600.0
+LOOK_HINT = "o-tui doctor; the event log says what happened"
 SERVE_S = 30.0
 
 
@@ -206,7 +207,6 @@ class Guardian:
         self.background.every(UPKEEP_S, "old rows could not be removed", self._upkeep)
 
     async def _start_tree(self) -> None:
-        hint = "o-tui doctor; the event log says what happened"
         while True:
             try:
                 await self.tree.start()
@@ -214,6 +214,7 @@ class Guardian:
             except StartError as error:
                 self.listening.last_failure = str(error)
                 if not await self.ladder.fell("start"):
+                    hint = none_left(str(error)) or LOOK_HINT
                     raise PeerError(f"the agent could not be started: {error}", hint=hint) from error
                 self.tree = new_tree(self.fleet, self.effects, self.config.health, self._happened)
         try:
@@ -221,6 +222,7 @@ class Guardian:
                 await self._served.wait()
         except TimeoutError as error:
             why = self.listening.last_failure
+            hint = none_left(why) or LOOK_HINT
             raise PeerError(f"main did not serve within {SERVE_S:.0f} s: {why}", hint=hint) from error
         if self.fatal is not None:
             raise self.fatal
@@ -272,8 +274,8 @@ class Guardian:
         self.event("ladder", move.action, level, text, {"group": group, "pause_s": move.pause_s})
 
     def _give_up(self, why: str) -> None:
-        hint = "o-tui doctor; the event log says what happened"
-        self.fatal = PeerError(f"the agent cannot be kept alive: {why}: {self.listening.last_failure}", hint=hint)
+        text = f"the agent cannot be kept alive: {why}: {self.listening.last_failure}"
+        self.fatal = PeerError(text, hint=none_left(text) or LOOK_HINT)
         self._served.set()
         self.request_stop(str(self.fatal))
 

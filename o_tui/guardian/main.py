@@ -31,7 +31,7 @@ from o_tui.guardian.lock import GuardianLock
 from o_tui.guardian.storage.stores import Stores
 from o_tui.guardian.views import ViewServer
 from o_tui.protocol import messages
-from o_tui.protocol.errors import OError
+from o_tui.protocol.errors import OError, PeerError, none_left
 from o_tui.protocol.safe_text import safe
 
 VIEWS_LOOK_S = 5.0
@@ -188,6 +188,10 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001 - the process' border: a defect ends it with one line, and details in the log
+        if hint := none_left(str(error)):
+            text = f"the guardian could not be started: {error}"
+            _tell(arguments.ready_fd, {"ok": False, "error": text, "code": PeerError.code, "hint": hint})
+            return PeerError.code
         print(safe(traceback.format_exc()), file=sys.stderr)
         text = f"the guardian has a defect: {type(error).__name__}: {error}"
         _tell(arguments.ready_fd, {"ok": False, "error": text, "code": 1, "hint": f"see {place.log}"})

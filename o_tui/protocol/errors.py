@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 
 
@@ -71,6 +72,15 @@ class CorruptError(OError):
 CODES: dict[int, type[OError]] = {
     cls.code: cls for cls in (OError, UsageError, NotFoundError, RefusedError, UnreachableError, PeerError, BusyError)
 }
+
+
+_NONE_LEFT = ("can't start new thread", f"[Errno {errno.EAGAIN}]")
+NONE_LEFT_HINT = "the user has as many processes and threads as he may: raise the limit (ulimit -u), or end some"
+
+
+def none_left(text: str) -> str:
+    """What to do where a failure, in its own words, is that no process or thread could be started; else nothing."""
+    return NONE_LEFT_HINT if any(words in text for words in _NONE_LEFT) else ""
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str | None = None, *, prefix: str = "") -> str:

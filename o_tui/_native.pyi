@@ -506,6 +506,8 @@ def confine(
     *,
     read: Sequence[str] = ...,
     write: Sequence[str] = ...,
+    room_bytes: int = 0,
+    apart: bool = False,
     files: Sequence[str] = ...,
     socket: int | None = None,
     listener: int | None = None,
@@ -529,6 +531,10 @@ def confine(
             "build" (compilers).
         read: Files and folders that may be read (and run, by tools and builds); missing ones are left out.
         write: Folders that may be written.
+        room_bytes: The size of each of them, which is empty memory of its own then, gone with the process; 0: they are
+            the machine's. So under tier A; under the others they are the machine's all the same.
+        apart: Under tier A the process is to fork at once: the child is the first of a process namespace, which ends
+            with it, and this process starts nothing else, not even a thread.
         files: Existing files that may be read and written, neither made nor removed.
         socket: The descriptor that becomes number 3; 0 to 2 lead nowhere then. None: 0 to 2 stay. All others close.
         listener: A socket to who records the refusals of a tool or a build. It is sent one descriptor, for

@@ -83,6 +83,8 @@ def confine(
     socket: int | None = None,
     listener: int | None = None,
     write: tuple[str, ...] = (),
+    room_bytes: int = 0,
+    apart: bool = False,
     files: tuple[str, ...] = (),
     file_bytes: int = 0,
     cpu_s: int = 0,
@@ -99,6 +101,8 @@ def confine(
         socket: The descriptor that becomes number 3; all others close. None: 0 to 2 stay.
         listener: A socket to who records the refusals of a tool or a build; closed when all is put on.
         write: Folders that it may write.
+        room_bytes: Under tier A their size: they are memory, and gone with the process. 0: they are the machine's.
+        apart: Under tier A it is to go on by `apart.run`.
         files: Existing files that it may write.
         file_bytes: Their largest size.
         cpu_s: CPU time; 0: no limit.
@@ -117,6 +121,8 @@ def confine(
         profile,
         read=read,
         write=write,
+        room_bytes=room_bytes,
+        apart=apart,
         files=files,
         socket=socket,
         listener=listener,

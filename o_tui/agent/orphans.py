@@ -33,17 +33,17 @@ def end(spare: Collection[int] = ()) -> int:
     """
     found: set[int] = set()
     deadline = time.monotonic() + STOP_S
-    while moving := [pid for pid, state in _below(spare).items() if state not in STILL]:
+    while moving := [pid for pid, state in below(spare).items() if state not in STILL]:
         if time.monotonic() > deadline:
             break
         found.update(moving)
         _signal(moving, signal.SIGSTOP)
-    while living := [pid for pid, state in _below(spare).items() if state not in ENDED]:
+    while living := [pid for pid, state in below(spare).items() if state not in ENDED]:
         found.update(living)
         _signal(living, signal.SIGKILL)
         for pid in living:
             _wait(pid)
-    for pid in _below(spare):
+    for pid in below(spare):
         with contextlib.suppress(ChildProcessError):  # it is somebody else's to ask for
             os.waitpid(pid, os.WNOHANG)
     return len(found)
@@ -82,7 +82,7 @@ def _state(pid: int) -> str:
         return ENDED[-1]
 
 
-def _below(spare: Collection[int]) -> dict[int, str]:
+def below(spare: Collection[int] = ()) -> dict[int, str]:
     """The state of each process that descends from this one, without `spare`: read from all, so none is left out."""
     children: dict[int, list[tuple[int, str]]] = {}
     for place in os.listdir("/proc"):  # noqa: PTH208 - there may be hundreds, and little time

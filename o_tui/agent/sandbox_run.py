@@ -4,7 +4,8 @@
 
 A control program runs first, in the same sandbox: where even that does not succeed, nothing that a program did proves
 anything. A program has its two pipes and nothing else; the first byte on stderr is ours, the tier. A tool or a build
-may run other programs and has a folder, in which it starts and which is gone afterwards.
+may run other programs and has a folder, in which it starts and which is gone afterwards; under tier A that is memory,
+and its processes have a namespace, so that none outlives it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import importlib
 import linecache
 import os
 import select
-import shutil
 import signal
 import sys
 import tempfile
@@ -24,16 +24,16 @@ import termios
 import time
 import traceback
 import types
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 import msgspec
 
 from o_tui import _native
-from o_tui.agent import confinement, orphans
+from o_tui.agent import apart, confinement, orphans, tally
 from o_tui.agent.refusal_listener import Listener
 from o_tui.protocol import contracts, refusals
+from o_tui.protocol.refusals import Refusal
 from o_tui.protocol.verdict import Order, Profile, Verdict, encode, order_of
 
 _RUNS_ANOTHER = b"import subprocess; subprocess.run(['/bin/true'], check=True); open('made', 'w'); raise SystemExit(42)"
@@ -47,7 +47,12 @@ PRELOADED = ("ctypes", "resource", "socket", "subprocess", "threading")
 FILE_BYTES = 256 << 20
 """The largest file of a tool or a build."""
 _READ_BYTES = 64 * 1024
-_OUT_OF_MEMORY = b"MemoryError"
+_SAID = (
+    (b"MemoryError", refusals.memory(confinement.MEMORY_BYTES)),
+    (b"No space left on device", refusals.disk(tally.ROOM_BYTES, tally.ROOM_FILES)),
+    (b"File too large", refusals.file_size(FILE_BYTES)),
+)
+"""Limits that are met by an error, and how a program's last words name that."""
 
 
 @dataclass(slots=True)
@@ -112,7 +117,7 @@ def supervise(order: Order, readable: tuple[str, ...]) -> Verdict:
     finally:
         orphans.end()
         listener.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        tally.remove(folder)
 
 
 def _run(order: Order, kept: Kept, reader: _native.SharedReader) -> Verdict:
@@ -130,7 +135,7 @@ def _run(order: Order, kept: Kept, reader: _native.SharedReader) -> Verdict:
         streams.append(Stream(reading, order.output_bytes + len(streams)))
     if kept.listener is not None:
         kept.listener.theirs.close()
-    in_time = _follow(pidfd, [*streams, *([kept.listener] if kept.listener else [])], started + order.timeout_s)
+    over = _follow(pidfd, streams, kept, order.timeout_s)
     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)  # the group at once, however fast it forks
@@ -141,40 +146,53 @@ def _run(order: Order, kept: Kept, reader: _native.SharedReader) -> Verdict:
     for descriptor in (pidfd, streams[0].fd, streams[1].fd):
         os.close(descriptor)
     recorded = kept.listener is None or kept.listener.heard
-    verdict = _verdict(order, streams, os.waitstatus_to_exitcode(raw), wall_ms, reader, in_time=in_time)
+    verdict = _verdict(order, streams, os.waitstatus_to_exitcode(raw), wall_ms, reader, over)
     return msgspec.structs.replace(verdict, recorded=recorded)
 
 
-def _follow(pidfd: int, sources: Sequence[Stream | Listener], deadline: float) -> bool:
-    """Reads what comes until the process ends; False: its time was over before."""
+def _follow(pidfd: int, streams: list[Stream], kept: Kept, limit_s: float) -> Refusal | None:
+    """Reads what comes until the process ends; or returns the limit that it is over before."""
+    deadline = time.monotonic() + limit_s
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
+    sources: list[Stream | Listener] = [*streams, *([kept.listener] if kept.listener else [])]
     readers = {source.fd: source for source in sources}
     for descriptor in readers:
         poll.register(descriptor, select.POLLIN)
+    counted = tally.Tally(kept.folder) if kept.folder else None
     while True:
-        left_ms = (deadline - time.monotonic()) * 1000
-        if left_ms <= 0:
-            return False
-        for descriptor, _events in poll.poll(left_ms):
+        now = time.monotonic()
+        if now >= deadline:
+            return refusals.wall_clock(limit_s)
+        if counted is not None and now >= counted.due:
+            if (over := counted.over(folder=streams[1].kept[:1] != b"A")) is not None:
+                return over
+            now = time.monotonic()
+        due = min(deadline, counted.due) if counted is not None else deadline
+        for descriptor, _events in poll.poll(max(0.0, due - now) * 1000):
             if descriptor == pidfd:
-                return True
+                return None
             if not readers[descriptor].read():
                 poll.unregister(descriptor)
 
 
 def _verdict(
-    order: Order, streams: list[Stream], status: int, wall_ms: float, reader: _native.SharedReader, *, in_time: bool
+    order: Order,
+    streams: list[Stream],
+    status: int,
+    wall_ms: float,
+    reader: _native.SharedReader,
+    over: Refusal | None,
 ) -> Verdict:
     out, err = streams
     first, stderr = bytes(err.kept[:1]), bytes(err.kept[1:])
     rows = reader.violations()
     # Python itself looks for the source of what it cannot compile
     found = refusals.refusals((row for row in rows if row[4] != order.name), status)
-    if not in_time:
-        found.append(refusals.wall_clock(order.timeout_s))
-    if stderr.rpartition(b"\n")[0].rpartition(b"\n")[2].startswith(_OUT_OF_MEMORY):
-        found.append(refusals.memory(confinement.MEMORY_BYTES))
+    if over is not None:
+        found.append(over)
+    last = stderr.rpartition(b"\n")[0].rpartition(b"\n")[2]
+    found += [refusal for words, refusal in _SAID if words in last]
     return Verdict(
         tier=first.decode("ascii", "replace") if first in (b"A", b"B", b"C") else "X",
         exit=status,
@@ -189,7 +207,7 @@ def _verdict(
 
 def _become(order: Order, kept: Kept, out: int, err: int) -> NoReturn:
     """The child: confined before it reads a byte of the program."""
-    status = UNCONFINED_EXIT
+    status, untold = UNCONFINED_EXIT, "X"
     try:
         nowhere = os.open(os.devnull, os.O_RDONLY)
         for descriptor, standard in ((nowhere, 0), (out, 1), (err, 2)):
@@ -200,10 +218,13 @@ def _become(order: Order, kept: Kept, out: int, err: int) -> NoReturn:
         tier = _confined(order, kept)
         refused = _refused(order.profile, tier)
         os.write(2, b"X" + refused.encode() if refused else tier.encode())
-        if not refused:
+        untold = ""
+        if not refused and order.profile != "agent" and tier == "A":
+            apart.run(functools.partial(_execute, order))
+        elif not refused:
             status = _execute(order)
     except BaseException as error:  # noqa: BLE001 - the process must not go back into its parent's frames
-        os.write(2, f"X{type(error).__name__}: {error}".encode("utf-8", "replace"))
+        os.write(2, f"{untold}{type(error).__name__}: {error}".encode("utf-8", "replace"))
     finally:
         os._exit(status)
 
@@ -224,6 +245,8 @@ def _confined(order: Order, kept: Kept) -> confinement.Tier:
         (*confinement.PROGRAMS, *kept.readable),
         listener=kept.listener.theirs.fileno(),
         write=(kept.folder,),
+        room_bytes=tally.ROOM_BYTES,
+        apart=True,
         files=(confinement.NOWHERE,),
         file_bytes=FILE_BYTES,
     )

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from o_tui.cli.command import SOURCE_LIMIT_BYTES, Command, Context, seconds
 from o_tui.paths import expanded, source_of
-from o_tui.protocol.errors import OError, PeerError, RefusedError
+from o_tui.protocol.errors import OError, PeerError, RefusedError, none_left
 from o_tui.protocol.verdict import Order, Profile, Verdict, encode, verdict_of
 
 START_S = 30.0
@@ -51,7 +51,7 @@ def run(context: Context) -> int:
     order = Order(name=str(file.absolute()), source=source, timeout_s=args.timeout, profile=args.profile)
     verdict = _judged(order)
     if verdict.control:
-        hint = "o-tui sandbox probe says which layer is missing"
+        hint = none_left(verdict.control) or "o-tui sandbox probe says which layer is missing"
         if verdict.tier == "X":
             raise RefusedError(f"a program cannot be confined on this machine: {verdict.control}", hint=hint)
         raise ControlError(f"no verdict: the control program failed in the same sandbox: {verdict.control}", hint=hint)
@@ -79,7 +79,7 @@ def _judged(order: Order) -> Verdict:
         raise PeerError(f"the process that runs the program did not answer within {limit_s:g} s") from error
     except ValueError as error:
         said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        raise PeerError(f"the process that runs the program failed: {said}") from error
+        raise PeerError(f"the process that runs the program failed: {said}", hint=none_left(said)) from error
 
 
 def row(verdict: Verdict) -> dict[str, Any]:
@@ -150,7 +150,8 @@ def probe(context: Context) -> int:
     try:
         value = _native.probe()
     except OSError as error:
-        raise PeerError(f"the sandbox could not be tried: {error.strerror or error}") from error
+        text = f"the sandbox could not be tried: {error.strerror or error}"
+        raise PeerError(text, hint=none_left(str(error))) from error
     if context.out.json:
         context.out.value(value)
     else:
@@ -198,10 +199,10 @@ COMMANDS = (
         notes=(
             "A control program runs first in the same sandbox; where that fails no verdict counts. Exit code 0: the "
             "program ended with 0 and nothing was refused; 1: otherwise; 4: it cannot be confined here, so it was not "
-            "run. A tool or a build may run what is in /usr and starts in an empty folder, its HOME, which is gone "
-            "afterwards, as is whoever it left behind; neither has a network here. Of the programs that it runs the "
-            "refused system calls are named, but not the paths that Landlock refuses them. Where the workspace's "
-            "guardian is running, what was refused is a row and an event too."
+            "run. A tool or a build may run what is in /usr and starts in an empty folder, its HOME, which holds 512 "
+            "MiB and is gone afterwards, as is whoever it left behind; neither has a network here. Of the programs "
+            "that it runs the refused system calls are named, but not the paths that Landlock refuses them. Where the "
+            "workspace's guardian is running, what was refused is a row and an event too."
         ),
     ),
     Command(

@@ -53,9 +53,21 @@ def wall_clock(limit_s: float) -> Refusal:
     return Refusal(layer="limits", what=f"wall clock {limit_s:g} s")
 
 
-def memory(limit_bytes: int) -> Refusal:
-    """It wanted more memory than it may have."""
-    return Refusal(layer="limits", what=f"memory {limit_bytes >> 20} MiB")
+def memory(limit_bytes: int, *, together: bool = False) -> Refusal:
+    """It wanted more memory than it may have, or all its processes had more."""
+    whose = " of all its processes" if together else ""
+    return Refusal(layer="limits", what=f"memory {limit_bytes >> 20} MiB{whose}")
+
+
+def disk(limit_bytes: int, limit_files: int = 0) -> Refusal:
+    """It filled its folder."""
+    files = f" or {limit_files} files" if limit_files else ""
+    return Refusal(layer="limits", what=f"disk {limit_bytes >> 20} MiB{files}")
+
+
+def file_size(limit_bytes: int) -> Refusal:
+    """It wanted a file to be larger than one may be."""
+    return Refusal(layer="limits", what=f"file size {limit_bytes >> 20} MiB")
 
 
 def summary(found: Iterable[Refusal], most: int = 3) -> str:

@@ -63,12 +63,12 @@ impl ViolationRing {
         rows(self.ring.read(), after)
     }
 
-    /// How many there have been, as the process says.
     /// Takes one refused call from a listener and makes it fail.
     fn answer(&self, listener: i32, tell: bool) -> PyResult<()> {
         listener::answer(listener, tell.then_some(&self.ring)).map_err(errors::os)
     }
 
+    /// How many there have been, as the process says.
     #[getter]
     fn count(&self) -> u64 {
         self.ring.count()
@@ -78,7 +78,7 @@ impl ViolationRing {
 /// Confines this process for good; returns its tier.
 #[pyfunction]
 #[pyo3(signature = (
-    profile, *, read=Vec::new(), write=Vec::new(), files=Vec::new(), socket=None, listener=None, memory_bytes=0,
+    profile, *, read=Vec::new(), write=Vec::new(), room_bytes=0, apart=false, files=Vec::new(), socket=None, listener=None, memory_bytes=0,
     cpu_s=0, concurrent=false, file_bytes=0, proxy_port=0, parent=0, death_signal=0, ring=None, layers=None,
 ))]
 #[allow(clippy::too_many_arguments)] // by keyword, and plain data
@@ -87,6 +87,8 @@ pub fn confine(
     profile: &str,
     read: Vec<PathBuf>,
     write: Vec<PathBuf>,
+    room_bytes: u64,
+    apart: bool,
     files: Vec<PathBuf>,
     socket: Option<i32>,
     listener: Option<i32>,
@@ -113,6 +115,8 @@ pub fn confine(
         profile: Profile::named(profile).ok_or_else(|| unknown("profile", profile))?,
         read,
         write,
+        room_bytes,
+        apart,
         files,
         socket,
         listener,

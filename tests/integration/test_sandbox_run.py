@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,22 @@ def judged(run: Run, source: str, *words: str, code: int = 1) -> Any:
     done = run(source, "--json", *words)
     assert done.returncode == code, done
     return json.loads(done.stdout)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def called(*endings: bytes) -> list[bytes]:
+    """The command lines of processes that end so."""
+    running = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            running.append(place.read_bytes())
+    return [line for line in running if line.endswith(endings)]
 
 
 def whats(verdict: Any) -> list[str]:
@@ -250,12 +267,110 @@ time.sleep(0.2)
 print(os.getcwd())
 """
     verdict = judged(run, source, "--profile", "tool", code=0)
-    running = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            running.append(place.read_bytes())
-    assert not [line for line in running if line.endswith((b"sleep\x00987\x00", b"# 987\x00"))]
+    assert not called(b"sleep\x00987\x00", b"# 987\x00")
     assert not Path(verdict["stdout"].strip()).exists()
+
+
+@pytest.mark.skipif(_native.probe()["tier"] != "A", reason="no namespaces")
+def test_who_runs_a_tool_may_be_killed_and_nothing_of_it_stays(tmp_path: Path) -> None:
+    """Its processes have sessions of their own, and no death signal any more."""
+    file = tmp_path / "program.py"
+    file.write_text(
+        "import ctypes, subprocess\n"
+        "subprocess.Popen(['/bin/sh', '-c', 'setsid sleep 986 & wait'])\n"
+        "ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)\n"
+        "print('there', flush=True)\n"
+        "subprocess.run(['/bin/sleep', '986'])\n"
+    )
+    command = [*COMMAND, "run", str(file), "--profile", "tool", "--timeout", "100"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+        wait_until(lambda: len(called(b"sleep\x00986\x00")) == 2)
+        process.kill()
+    wait_until(lambda: not called(b"sleep\x00986\x00"))
+
+
+FILLS = """
+data, written = bytes(1 << 20), 0
+try:
+    while written < 2000:
+        open(f"n{written}", "wb").write(data)
+        written += 1
+finally:
+    print(written)
+"""
+FULL = "limits: disk 512 MiB or 65536 files"
+
+
+def base(tmp_path: Path, source: str) -> Any:
+    """A tool's verdict where there are no namespaces."""
+    file = tmp_path / "program.py"
+    file.write_text(source)
+    return json.loads(hiding("unshare", "run", str(file), "--json", "--profile", "tool", "--timeout", "100").stdout)
+
+
+@pytest.mark.skipif(_native.probe()["tier"] != "A", reason="no namespaces")
+def test_a_tools_folder_holds_so_much(run: Run) -> None:
+    verdict = judged(run, FILLS, "--profile", "tool", "--timeout", "100")
+    assert whats(verdict) == [FULL] and verdict["exit"] == 1
+    assert int(verdict["stdout"]) == 512
+    verdict = judged(run, "for n in range(70_000): open(f'{n}', 'w')", "--profile", "tool", "--timeout", "100")
+    assert whats(verdict) == [FULL] and verdict["exit"] == 1
+
+
+def test_where_its_folder_is_on_the_disk_it_is_counted(tmp_path: Path) -> None:
+    verdict = base(tmp_path, FILLS)
+    assert verdict["tier"] == "B" and whats(verdict) == [FULL] and verdict["ended"] == "killed by SIGKILL"
+
+
+HIDES = """
+import os, time
+print(os.getcwd(), flush=True)
+os.mkdir("closed")
+for n in range(1500):
+    os.mkdir("d")
+    os.chdir("d")
+open("file", "w").write("x")
+os.mkdir("unreadable", 0)
+"""
+
+
+def test_a_tree_that_nobody_can_walk_is_no_place_to_hide_and_is_removed(tmp_path: Path) -> None:
+    verdict = base(tmp_path, HIDES)
+    assert verdict["exit"] == 0 and not Path(verdict["stdout"].strip()).exists()
+    verdict = base(tmp_path, f"{HIDES.replace('1500', '3000')}time.sleep(99)")
+    assert whats(verdict) == [FULL] and not Path(verdict["stdout"].strip()).exists()
+
+
+def test_memory_of_all_processes_of_a_tool_is_counted_together() -> None:
+    program = """
+import sys
+from o_tui.agent import sandbox_run, tally
+from o_tui.protocol.verdict import Order
+tally.TOGETHER_BYTES = 256 << 20
+source = b"import os, time\\nfor n in range(5): os.fork()\\nheld = b'x' * (32 << 20)\\ntime.sleep(99)"
+verdict = sandbox_run.judge(Order(name="x", source=source, timeout_s=60.0, profile="tool"))
+print(verdict.control, verdict.exit, [each.what for each in verdict.refused])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == " -9 ['memory 256 MiB of all its processes']\n"
+
+
+@pytest.mark.parametrize("number", [2, 6, 9, 11, 13, 15])
+def test_a_tool_ends_as_under_python(run: Run, number: int) -> None:
+    """Though it is two processes further away."""
+    source = f"import os, signal\nif {number} != 9: signal.signal({number}, 0)\nos.kill(os.getpid(), {number})"
+    assert judged(run, source, "--profile", "tool")["exit"] == -number
+
+
+def test_with_no_process_left_it_is_said_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "program.py"
+    file.write_text("print('ran')")
+    limit = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))"
+    program = f"{limit}; os.execv(sys.argv[1], sys.argv[1:])"
+    command = [sys.executable, "-c", program, *COMMAND, "run", str(file), "--profile", "tool"]
+    done = subprocess.run(command, capture_output=True, timeout=PATIENCE_S)
+    assert done.returncode in (5, 69) and not done.stdout
+    assert b"(the user has as many processes and threads as he may: raise the limit (ulimit -u)" in done.stderr
 
 
 def test_with_somebody_listening_already_programs_are_refused_all_the_same(tmp_path: Path) -> None:

@@ -149,6 +149,11 @@ pub struct Settings {
     pub read: Vec<PathBuf>,
     /// Folders that may be written (tools and builds).
     pub write: Vec<PathBuf>,
+    /// How much room they have, and no file stays in them: each is of memory of its own then. 0: they are the
+    /// machine's. Needs namespaces.
+    pub room_bytes: u64,
+    /// The processes that it makes see none but one another, and end with the first of them. Needs namespaces.
+    pub apart: bool,
     /// Existing files that may be read and written, but neither made nor removed.
     pub files: Vec<PathBuf>,
     /// The descriptor that becomes number 3; 0 to 2 lead nowhere then. None: 0 to 2 stay as they are.

@@ -7,20 +7,22 @@
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs;
-use std::io::{Error, Result};
+use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::Settings;
-use super::itself::check;
+use super::itself::{NOBODY, check};
 
 const WORLD: libc::c_int = libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
 /// Where the new root is built, over whatever is there: every Linux has it.
 const PLACE: &str = "/tmp";
 /// The root holds folders to mount on and empty files, nothing else.
 const ROOT: &str = "size=256k,nr_inodes=512,mode=0755";
+/// How many files and folders there may be in memory that is a program's room.
+const ROOM_FILES: u64 = 65_536;
 const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
 const WRITABLE: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
 
@@ -39,19 +41,33 @@ pub(super) fn enter(settings: &Settings) -> Result<String> {
     } else {
         0
     };
-    unshare(WORLD | network)?;
+    let processes = if settings.apart {
+        libc::CLONE_NEWPID
+    } else {
+        0
+    };
+    unshare(WORLD | network | processes)?;
     let mut trees = Vec::new();
     for path in with_real(&settings.read) {
         trees.extend(cut(&path, READ_ONLY)?);
     }
-    for path in with_real(settings.write.iter().chain(&settings.files)) {
-        trees.extend(cut(&path, WRITABLE)?);
+    let rooms = if settings.room_bytes > 0 {
+        with_real(&settings.write)
+    } else {
+        BTreeSet::new()
+    };
+    for path in with_real(settings.write.iter().chain(&settings.files)).difference(&rooms) {
+        trees.extend(cut(path, WRITABLE)?);
     }
     trees.sort_by(|a, b| a.path.cmp(&b.path));
     mount(None, "/", None, libc::MS_REC | libc::MS_PRIVATE, None)?;
     let flags = libc::MS_NOSUID | libc::MS_NODEV;
     mount(Some("o"), PLACE, Some("tmpfs"), flags, Some(ROOT))?;
-    let built = trees.iter().try_for_each(attach);
+    let room = |path: &PathBuf| furnish(path, settings.room_bytes);
+    let built = trees
+        .iter()
+        .try_for_each(attach)
+        .and_then(|()| rooms.iter().try_for_each(room));
     if let Err(error) = built.and_then(|()| turn(Path::new(PLACE))) {
         // without namespaces it goes on, and what stands in that place must be seen again
         // SAFETY: the path is a constant.
@@ -70,10 +86,7 @@ fn with_real<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> BTreeSet<PathB
 
 /// With the rights that this process has; as an ordinary user by those that a user namespace gives him.
 fn unshare(world: libc::c_int) -> Result<()> {
-    // SAFETY: geteuid and getegid take nothing and cannot fail.
-    let user = unsafe { libc::geteuid() };
-    // SAFETY: the same.
-    let group = unsafe { libc::getegid() };
+    let (user, group) = who();
     // SAFETY: unshare takes a number; this process has one thread.
     let direct = check(unsafe { libc::unshare(world) });
     match direct {
@@ -90,6 +103,15 @@ fn unshare(world: libc::c_int) -> Result<()> {
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
     fs::write("/proc/self/gid_map", format!("{group} {group} 1"))
+}
+
+/// The user and the group.
+fn who() -> (libc::uid_t, libc::gid_t) {
+    // SAFETY: geteuid takes nothing and cannot fail.
+    let user = unsafe { libc::geteuid() };
+    // SAFETY: neither does getegid.
+    let group = unsafe { libc::getegid() };
+    (user, group)
 }
 
 fn c_path(path: &Path) -> Result<CString> {
@@ -180,6 +202,20 @@ fn mount(
             address(&options).cast(),
         )
     })
+}
+
+/// Puts memory of a size where a folder is, for whoever this process becomes.
+fn furnish(path: &Path, bytes: u64) -> Result<()> {
+    let target = Path::new(PLACE).join(path.strip_prefix("/").unwrap_or(path));
+    make_folders(&target)?;
+    let (user, group) = match who() {
+        (0, _) => (NOBODY, NOBODY),
+        ordinary => ordinary,
+    };
+    let options = format!("size={bytes},nr_inodes={ROOM_FILES},mode=0700,uid={user},gid={group}");
+    let target = target.to_str().ok_or(ErrorKind::InvalidFilename)?;
+    let flags = libc::MS_NOSUID | libc::MS_NODEV;
+    mount(Some("o"), target, Some("tmpfs"), flags, Some(&options))
 }
 
 /// Puts a cut-out tree at the same path in the new root.

@@ -36,6 +36,8 @@ fn settings(layers: &[Layer]) -> Settings {
         profile: Profile::Agent,
         read: Vec::new(),
         write: Vec::new(),
+        room_bytes: 0,
+        apart: false,
         files: Vec::new(),
         socket: None,
         listener: None,

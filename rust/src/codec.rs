@@ -6,11 +6,11 @@ use std::sync::Arc;
 use o_core::codec::{
     self, CodecError, Cursor, Digested, NEW, PackedBody, Patched, Run, Section, Slices, Source,
 };
-use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::{PyBufferError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::bytes::Bytes;
 use crate::errors;
 
 const RUN_BYTES: usize = 16;
@@ -19,38 +19,12 @@ const SMALL_BYTES: usize = 8 << 10;
 
 type NamedSection = (String, u64, [u8; 32]);
 
-/// Bytes that can be read while the GIL is away: those of a `bytes` object as they are, others copied once.
-enum Bytes<'py> {
-    Same(Bound<'py, PyBytes>),
-    Copied(Vec<u8>),
-}
-
-impl<'py> Bytes<'py> {
-    fn of(data: &Bound<'py, PyAny>) -> PyResult<Self> {
-        if let Ok(bytes) = data.cast::<PyBytes>() {
-            return Ok(Bytes::Same(bytes.clone()));
-        }
-        let buffer = PyBuffer::<u8>::get(data)?;
-        if !buffer.is_c_contiguous() {
-            return Err(PyBufferError::new_err("the buffer is not contiguous"));
-        }
-        buffer.to_vec(data.py()).map(Bytes::Copied)
-    }
-
-    fn all(parts: &[Bound<'py, PyAny>]) -> PyResult<Vec<Self>> {
-        parts.iter().map(Bytes::of).collect()
-    }
-
-    fn slice(&self) -> &[u8] {
-        match self {
-            Bytes::Same(bytes) => bytes.as_bytes(),
-            Bytes::Copied(bytes) => bytes,
-        }
-    }
+fn all<'py>(parts: &[Bound<'py, PyAny>]) -> PyResult<Vec<Bytes<'py>>> {
+    parts.iter().map(Bytes::of).collect()
 }
 
 fn slices<'a>(parts: &'a [Bytes<'_>]) -> Vec<&'a [u8]> {
-    parts.iter().map(Bytes::slice).collect()
+    parts.iter().map(|part| &**part).collect()
 }
 
 fn file(descriptor: RawFd) -> PyResult<std::fs::File> {
@@ -67,7 +41,7 @@ pub fn pack<'py>(
     parts: Vec<Bound<'py, PyAny>>,
     tail: Option<&[u8]>,
 ) -> PyResult<(u64, u64, Bound<'py, PyBytes>)> {
-    let (file, parts) = (file(fd)?, Bytes::all(&parts)?);
+    let (file, parts) = (file(fd)?, all(&parts)?);
     let (parts, tail) = (slices(&parts), tail.unwrap_or_default());
     let packed = py
         .detach(|| codec::pack(&file, at, &[], &Slices::new(&parts), tail))
@@ -81,7 +55,7 @@ pub fn fingerprint<'py>(
     py: Python<'py>,
     sections: Vec<Bound<'py, PyAny>>,
 ) -> PyResult<(Vec<Bound<'py, PyBytes>>, Bound<'py, PyBytes>)> {
-    let sections = Bytes::all(&sections)?;
+    let sections = all(&sections)?;
     let sections = slices(&sections);
     let found = py
         .detach(|| codec::fingerprint(&sections))
@@ -105,7 +79,7 @@ pub fn delta<'py>(
     base_chunks: &[u8],
     limit: u64,
 ) -> PyResult<RunsAndData<'py>> {
-    let sections = Bytes::all(&sections)?;
+    let sections = all(&sections)?;
     let sections = slices(&sections);
     let found = py
         .detach(|| codec::delta(&sections, chunks, base_chunks, limit))

@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+mod bytes;
 mod codec;
 mod errors;
 mod frame;

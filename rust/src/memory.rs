@@ -3,11 +3,11 @@
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use o_core::memory::{self, Fields, Meaning, Weights};
-use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::{PyBufferError, PyTypeError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
+use crate::bytes::Bytes;
 use crate::errors;
 use crate::vectors::VectorIndex;
 
@@ -70,18 +70,9 @@ impl MemoryIndex {
     /// Reads what `to_bytes` wrote.
     #[staticmethod]
     fn from_bytes(data: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let py = data.py();
-        let read = if let Ok(bytes) = data.cast::<PyBytes>() {
-            let bytes = bytes.as_bytes();
-            py.detach(|| memory::MemoryIndex::from_bytes(bytes))
-        } else {
-            let buffer = PyBuffer::<u8>::get(data)?;
-            if !buffer.is_c_contiguous() {
-                return Err(PyBufferError::new_err("the buffer is not contiguous"));
-            }
-            let bytes = buffer.to_vec(py)?;
-            py.detach(|| memory::MemoryIndex::from_bytes(&bytes))
-        };
+        let bytes = Bytes::of(data)?;
+        let bytes: &[u8] = &bytes;
+        let read = data.py().detach(|| memory::MemoryIndex::from_bytes(bytes));
         let (index, stamp) = read.map_err(errors::memory)?;
         Ok(MemoryIndex {
             index: RwLock::new(index),

@@ -1,15 +1,14 @@
 //! Vectors.
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use o_core::vectors::{self, Filter, FirstPass, Metric, Search};
-use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::{PyBufferError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PyString};
 
+use crate::bytes::Bytes;
 use crate::errors;
 use crate::lent::{Loans, VectorArray};
 
@@ -38,50 +37,6 @@ fn floats<'py>(py: Python<'py>, vector: &[f32]) -> PyResult<Bound<'py, PyBytes>>
         }
         Ok(())
     })
-}
-
-/// The bytes of any contiguous buffer whose items are of one of these formats.
-fn bytes_of<'a>(data: &'a Bound<'_, PyAny>, formats: &[&str]) -> PyResult<Cow<'a, [u8]>> {
-    if let Ok(bytes) = data.cast::<PyBytes>() {
-        return Ok(Cow::Borrowed(bytes.as_bytes()));
-    }
-    if formats == FLOATS
-        && let Some(bytes) = bytes_of_floats(data)
-    {
-        return Ok(Cow::Owned(bytes));
-    }
-    let view = PyMemoryView::from(data)?;
-    let format: String = view.getattr("format")?.extract()?;
-    if !formats.contains(&format.trim_start_matches(['<', '=', '@'])) {
-        let text = format!("a buffer of format {format:?}; it should be one of {formats:?}");
-        return Err(PyTypeError::new_err(text));
-    }
-    let bytes = match format.as_str() {
-        "B" => view.into_any(),
-        _ => view
-            .call_method1("cast", ("B",))
-            .map_err(|_| not_contiguous())?,
-    };
-    let buffer = PyBuffer::<u8>::get(&bytes)?;
-    match buffer.is_c_contiguous() {
-        true => buffer.to_vec(data.py()).map(Cow::Owned),
-        false => Err(not_contiguous()),
-    }
-}
-
-/// Those of a contiguous buffer of float32, the usual case, without the detour over a `memoryview`; None where it is another.
-fn bytes_of_floats(data: &Bound<'_, PyAny>) -> Option<Vec<u8>> {
-    let buffer = PyBuffer::<f32>::get(data).ok()?;
-    let numbers = buffer.as_slice(data.py())?;
-    let mut bytes = vec![0; size_of::<f32>() * numbers.len()];
-    for (place, number) in bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
-        *place = number.get().to_le_bytes();
-    }
-    Some(bytes)
-}
-
-fn not_contiguous() -> PyErr {
-    PyBufferError::new_err("the buffer is not contiguous")
 }
 
 const FLOATS: &[&str] = &["f", "B"];
@@ -174,7 +129,7 @@ impl VectorIndex {
         mask: Option<&Bound<'_, PyAny>>,
         search: Search<'_>,
     ) -> PyResult<Vec<Found>> {
-        let mask = mask.map(|mask| bytes_of(mask, BOOLS)).transpose()?;
+        let mask = mask.map(|mask| Bytes::of_items(mask, BOOLS)).transpose()?;
         let filter = match (&ids, &mask) {
             (None, None) => Filter::All,
             (Some(ids), None) => Filter::Ids(ids),
@@ -214,21 +169,9 @@ impl VectorIndex {
     /// Reads what `to_bytes` wrote; the rows are copied once.
     #[staticmethod]
     fn from_bytes(data: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let py = data.py();
-        let index = if let Ok(bytes) = data.cast::<PyBytes>() {
-            let bytes = bytes.as_bytes();
-            py.detach(|| vectors::VectorIndex::read(bytes))
-        } else {
-            let buffer = PyBuffer::<u8>::get(data)?;
-            let cells = buffer
-                .as_slice(py)
-                .ok_or_else(|| PyBufferError::new_err("the buffer is not contiguous"))?;
-            vectors::VectorIndex::read_from(cells.len(), |at, out| {
-                for (place, cell) in out.iter_mut().zip(&cells[at..]) {
-                    *place = cell.get();
-                }
-            })
-        };
+        let bytes = Bytes::of(data)?;
+        let bytes: &[u8] = &bytes;
+        let index = data.py().detach(|| vectors::VectorIndex::read(bytes));
         Ok(Self::of(index.map_err(errors::vector)?))
     }
 
@@ -256,7 +199,7 @@ impl VectorIndex {
 
     /// Puts a vector under an id, in the place of the one that was there.
     fn add(&self, id: u64, vector: &Bound<'_, PyAny>) -> PyResult<()> {
-        let vector = bytes_of(vector, FLOATS)?;
+        let vector = Bytes::of_items(vector, FLOATS)?;
         self.change()?.add(id, &vector).map_err(errors::vector)
     }
 
@@ -288,7 +231,7 @@ impl VectorIndex {
         first_pass: &str,
         threads: usize,
     ) -> PyResult<Found> {
-        let query = bytes_of(query, FLOATS)?;
+        let query = Bytes::of_items(query, FLOATS)?;
         let (expected, got) = (4 * self.read().dimensions(), query.len());
         if got != expected {
             return Err(errors::vector(vectors::VectorError::Size { expected, got }));
@@ -316,7 +259,7 @@ impl VectorIndex {
         first_pass: &str,
         threads: usize,
     ) -> PyResult<Vec<Found>> {
-        let queries = bytes_of(queries, FLOATS)?;
+        let queries = Bytes::of_items(queries, FLOATS)?;
         let search = Search {
             k,
             first_pass: first_pass_of(first_pass)?,

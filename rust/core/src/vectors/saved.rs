@@ -26,6 +26,8 @@ const MAPPED_VERSION: u32 = 2;
 const SKETCHED_VERSION: u32 = 3;
 const HEADER_BYTES: usize = 64;
 const ALIGNED: usize = 64;
+/// Read at a time: an array that grows by so much is still in the first cache when it is filled.
+const STEP_BYTES: usize = 16 * 1024;
 
 struct Header {
     version: u32,
@@ -94,28 +96,10 @@ impl VectorIndex {
     /// # Errors
     /// [`VectorError::Format`] where the bytes are not exactly an index; no memory.
     pub fn read(saved: &[u8]) -> Result<Self, VectorError> {
-        Self::read_from(saved.len(), |at, out| {
-            out.copy_from_slice(&saved[at..at + out.len()])
-        })
-    }
-
-    /// [`VectorIndex::read`] of `length` bytes that cannot be borrowed: `copy(at, out)` fetches `out.len()` of them.
-    ///
-    /// # Errors
-    /// As [`VectorIndex::read`].
-    pub fn read_from(
-        length: usize,
-        mut copy: impl FnMut(usize, &mut [u8]),
-    ) -> Result<Self, VectorError> {
-        let body = length
-            .checked_sub(HEADER_BYTES)
-            .ok_or(VectorError::Format("the header is cut off"))?;
-        let mut header = [0; HEADER_BYTES];
-        copy(0, &mut header);
-        let header = Header::parse(&header, &[VERSION])?;
+        let header = Header::parse(saved, &[VERSION])?;
         // Checked against what is there before anything of that size is allocated.
         let row_bytes = 8 + 4 * header.dimensions as u64;
-        if header.rows.checked_mul(row_bytes) != Some(body as u64) {
+        if header.rows.checked_mul(row_bytes) != Some((saved.len() - HEADER_BYTES) as u64) {
             return Err(VectorError::Format("not as long as its header says"));
         }
         let count = header.rows as usize;
@@ -124,13 +108,13 @@ impl VectorIndex {
         ids.try_reserve(count)
             .and_then(|()| numbers.try_reserve(count * header.dimensions))
             .map_err(|_| VectorError::OutOfMemory)?;
-        let rows = HEADER_BYTES + 8 * count;
-        in_steps(HEADER_BYTES, rows, &mut copy, |part| {
+        let (saved_ids, saved_rows) = saved[HEADER_BYTES..].split_at(8 * count);
+        for part in saved_ids.chunks(STEP_BYTES) {
             ids.extend(part.chunks_exact(8).map(number));
-        });
-        in_steps(rows, length, &mut copy, |part| {
-            numbers.extend(le_floats(part))
-        });
+        }
+        for part in saved_rows.chunks(STEP_BYTES) {
+            numbers.extend(le_floats(part));
+        }
         index.slots = Slots::of(&index.ids)?;
         index.encode()?;
         Ok(index)
@@ -277,22 +261,6 @@ fn write_aligned<const N: usize>(
         out.write_all(&cell)?;
     }
     out.write_all(&[0; ALIGNED][..bytes.next_multiple_of(ALIGNED) - bytes])
-}
-
-/// Hands the bytes `from..to` on in steps that stay in the first cache.
-fn in_steps(
-    from: usize,
-    to: usize,
-    copy: &mut impl FnMut(usize, &mut [u8]),
-    mut take: impl FnMut(&[u8]),
-) {
-    const STEP: usize = 16 * 1024;
-    let mut step = [0; STEP];
-    for at in (from..to).step_by(STEP) {
-        let part = &mut step[..STEP.min(to - at)];
-        copy(at, part);
-        take(part);
-    }
 }
 
 fn number(bytes: &[u8]) -> u64 {

@@ -1,40 +1,46 @@
-//! Holes of Python's memory filled: the interpreter's allocator is called, which needs unsafe code.
+//! Holes of Python's memory filled.
 
-#![allow(unsafe_code)]
-
-use std::ffi::c_void;
-use std::ptr::NonNull;
-
-use o_core::holes::{self, Allocator};
-use pyo3::ffi;
+use o_core::holes::{self, Piece};
+use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::errors;
 
 /// What is larger comes from malloc.
 const LARGEST_BYTES: usize = 512;
 const STEP_BYTES: usize = 16;
+/// What a `bytes` object takes beside its bytes.
+const BYTES_EXTRA: usize = 33;
+/// An integer of two digits.
+const LONG_INTEGER: u64 = 1 << 40;
 
-/// The allocator of small objects; whoever has one holds the GIL.
-struct Objects;
+/// An object that takes a whole piece of memory.
+struct Object<'py>(Bound<'py, PyAny>);
 
-impl Allocator for Objects {
-    fn take(&self, size: usize) -> Option<NonNull<c_void>> {
-        // SAFETY: the GIL is held; null is seen.
-        NonNull::new(unsafe { ffi::PyObject_Malloc(size) })
+impl<'py> Object<'py> {
+    /// One of `size` bytes, which the collector of garbage puts nothing before; None: there is no memory.
+    fn of(py: Python<'py>, size: usize) -> Option<Self> {
+        let made = match size.checked_sub(BYTES_EXTRA) {
+            Some(bytes) => PyBytes::new_with(py, bytes, |_| Ok(())).map(Bound::into_any),
+            None if size == STEP_BYTES => py.get_type::<PyAny>().call0(),
+            None => LONG_INTEGER.into_bound_py_any(py),
+        };
+        made.ok().map(Object)
     }
+}
 
-    fn give_back(&self, taken: NonNull<c_void>) {
-        // SAFETY: the GIL is held; it came from this allocator, is not used any more, and is freed once.
-        unsafe { ffi::PyObject_Free(taken.as_ptr()) };
+impl Piece for Object<'_> {
+    fn address(&self) -> usize {
+        self.0.as_ptr().addr()
     }
 }
 
 /// Uses up the free pieces between what is in use.
 #[pyfunction]
-pub fn fill_holes(_py: Python<'_>) -> PyResult<()> {
+pub fn fill_holes(py: Python<'_>) -> PyResult<()> {
     let sizes = (STEP_BYTES..=LARGEST_BYTES).rev().step_by(STEP_BYTES);
-    holes::fill_mapped(&Objects, sizes).map_err(errors::os)?;
+    holes::fill_mapped(|size| Object::of(py, size), sizes).map_err(errors::os)?;
     holes::fill_heap();
     Ok(())
 }

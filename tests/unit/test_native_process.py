@@ -147,11 +147,14 @@ def test_what_comes_after_the_holes_are_filled_lies_elsewhere() -> None:
     program = """
 import sys
 from o_tui import _native
-held = [bytes(size) for size in (100, 5_000) for _ in range(2_000)]
+def made(count):
+    makes = (lambda _: object(), (1 << 40).__add__, lambda _: bytes(100), lambda _: bytes(5_000))
+    return [make(number) for make in makes for number in range(count)]
+held = made(2_000)
 places = {id(each) for each in held}
 del held[::2]
 _native.fill_holes()
-new = [bytes(size) for size in (100, 5_000) for _ in range(500)]
+new = made(500)
 print(len(places.intersection(map(id, new))))
 """
     done = subprocess.run(

@@ -1,31 +1,28 @@
 //! Free pieces of memory between what is in use: used up before a fork, because a process that uses one copies its page.
 
-use std::ffi::c_void;
 use std::fs;
 use std::io::Result;
 use std::ops::Range;
-use std::ptr::NonNull;
 
-/// Takes `size` bytes from an allocator, or gives nothing.
-pub trait Allocator {
-    /// None: there is no more.
-    fn take(&self, size: usize) -> Option<NonNull<c_void>>;
-    /// Gives back what `take` gave.
-    fn give_back(&self, taken: NonNull<c_void>);
+/// Memory taken from an allocator; it goes back when this is dropped.
+pub trait Piece {
+    /// Where it lies.
+    fn address(&self) -> usize;
 }
 
 /// Takes pieces of each size until one comes from where nothing has been: that one goes back, the others stay taken.
-fn fill(
-    allocator: &impl Allocator,
+/// None: there is no more.
+fn fill<P: Piece>(
+    take: impl Fn(usize) -> Option<P>,
     sizes: impl Iterator<Item = usize>,
     fresh: impl Fn(usize) -> bool,
 ) {
     for size in sizes {
-        while let Some(taken) = allocator.take(size) {
-            if fresh(taken.as_ptr() as usize) {
-                allocator.give_back(taken);
+        while let Some(piece) = take(size) {
+            if fresh(piece.address()) {
                 break;
             }
+            std::mem::forget(piece);
         }
     }
 }
@@ -34,10 +31,13 @@ fn fill(
 ///
 /// # Errors
 /// The mappings cannot be read.
-pub fn fill_mapped(allocator: &impl Allocator, sizes: impl Iterator<Item = usize>) -> Result<()> {
+pub fn fill_mapped<P: Piece>(
+    take: impl Fn(usize) -> Option<P>,
+    sizes: impl Iterator<Item = usize>,
+) -> Result<()> {
     let text = fs::read_to_string("/proc/self/maps")?;
     let before: Vec<Range<usize>> = text.lines().filter_map(range).collect();
-    fill(allocator, sizes, |at| {
+    fill(take, sizes, |at| {
         !before.iter().any(|range| range.contains(&at))
     });
     Ok(())
@@ -65,17 +65,26 @@ mod glibc {
     const SMALLEST_BYTES: usize = 24;
     const STEP_BYTES: usize = 16;
 
-    struct Malloc;
+    /// Memory of malloc's.
+    struct Piece(NonNull<c_void>);
 
-    impl super::Allocator for Malloc {
-        fn take(&self, size: usize) -> Option<NonNull<c_void>> {
+    impl Piece {
+        fn take(size: usize) -> Option<Piece> {
             // SAFETY: takes a number; null is seen.
-            NonNull::new(unsafe { libc::malloc(size) })
+            NonNull::new(unsafe { libc::malloc(size) }).map(Piece)
         }
+    }
 
-        fn give_back(&self, taken: NonNull<c_void>) {
+    impl super::Piece for Piece {
+        fn address(&self) -> usize {
+            self.0.addr().get()
+        }
+    }
+
+    impl Drop for Piece {
+        fn drop(&mut self) {
             // SAFETY: came from malloc, is not used any more, and is freed once.
-            unsafe { libc::free(taken.as_ptr()) };
+            unsafe { libc::free(self.0.as_ptr()) };
         }
     }
 
@@ -86,42 +95,47 @@ mod glibc {
         let end = unsafe { libc::sbrk(0) } as usize;
         let used_to = end.saturating_sub(last_free);
         let sizes = (SMALLEST_BYTES..=LARGEST_BYTES).rev().step_by(STEP_BYTES);
-        super::fill(&Malloc, sizes, |at| at >= used_to);
+        super::fill(Piece::take, sizes, |at| at >= used_to);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Allocator, fill};
+    use super::{Piece, fill};
     use std::cell::RefCell;
-    use std::ffi::c_void;
-    use std::ptr::{NonNull, without_provenance_mut};
 
-    /// Gives its holes by size, then what is new, from 1000 on.
-    struct Holes(RefCell<Vec<(usize, usize)>>, RefCell<Vec<usize>>);
+    /// One that says where it lay when it goes back.
+    struct Taken<'a> {
+        at: usize,
+        back: &'a RefCell<Vec<usize>>,
+    }
 
-    impl Allocator for Holes {
-        fn take(&self, size: usize) -> Option<NonNull<c_void>> {
-            let mut holes = self.0.borrow_mut();
-            let fits = holes.iter().position(|hole| hole.1 == size);
-            let at = fits.map_or(1000 + size, |index| holes.remove(index).0);
-            NonNull::new(without_provenance_mut(at))
+    impl Piece for Taken<'_> {
+        fn address(&self) -> usize {
+            self.at
         }
+    }
 
-        fn give_back(&self, taken: NonNull<c_void>) {
-            self.1.borrow_mut().push(taken.as_ptr() as usize);
+    impl Drop for Taken<'_> {
+        fn drop(&mut self) {
+            self.back.borrow_mut().push(self.at);
         }
     }
 
     #[test]
     fn all_holes_are_taken_and_only_what_is_new_goes_back() {
-        let holes = Holes(
-            RefCell::new(vec![(8, 16), (40, 32), (72, 16)]),
-            RefCell::default(),
-        );
-        fill(&holes, [32, 16].into_iter(), |at| at >= 1000);
-        assert!(holes.0.borrow().is_empty());
-        assert_eq!(*holes.1.borrow(), [1032, 1016]);
+        let holes = RefCell::new(vec![(8, 16), (40, 32), (72, 16)]);
+        let back = RefCell::default();
+        // Holes by their size, then what is new, from 1000 on.
+        let take = |size| {
+            let mut holes = holes.borrow_mut();
+            let fits = holes.iter().position(|hole| hole.1 == size);
+            let at = fits.map_or(1000 + size, |index| holes.remove(index).0);
+            Some(Taken { at, back: &back })
+        };
+        fill(take, [32, 16].into_iter(), |at| at >= 1000);
+        assert!(holes.borrow().is_empty());
+        assert_eq!(*back.borrow(), [1032, 1016]);
     }
 
     #[test]

@@ -203,11 +203,15 @@ class MemoryIndex:
         """Bytes that its arrays take."""
 
 @final
-class VectorArray(Buffer):
-    """An array of an index, read-only and not copied, for whoever speaks buffers: `np.asarray(index.rows())`.
+class VectorArray:
+    """An array of an index, read-only and not copied, for numpy: `np.asarray(index.rows())`.
 
-    As long as it, or a buffer of it, is there, the index refuses to change (BufferError).
+    As long as it, or an array made of it, is there, the index refuses to change (BufferError).
     """
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """Where it lies and what it holds, by numpy's protocol."""
 
     def __len__(self) -> int: ...
 

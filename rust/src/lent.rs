@@ -1,15 +1,9 @@
-//! Arrays of an index lent to Python without a copy: the one place of the border that needs unsafe code, because the
-//! buffer protocol hands out pointers.
+//! Arrays of an index lent to Python without a copy.
 
-#![allow(unsafe_code)]
-
-use std::ffi::{CStr, c_int};
-use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pyo3::exceptions::PyBufferError;
-use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::vectors::VectorIndex;
 
@@ -23,15 +17,14 @@ impl Loans {
     }
 }
 
-/// An array of an index, read-only, for whoever speaks the buffer protocol.
+/// An array of an index, read-only, for `numpy.asarray`.
 #[pyclass(frozen, module = "o_tui._native")]
 pub struct VectorArray {
     index: Py<VectorIndex>,
     start: usize,
-    shape: [isize; 2],
-    strides: [isize; 2],
-    dimensions: c_int,
-    format: &'static CStr,
+    shape: Vec<usize>,
+    /// What an item is, in the words of numpy.
+    item: &'static str,
 }
 
 impl VectorArray {
@@ -41,19 +34,21 @@ impl VectorArray {
         // The loan is noted under the lock, so that no change can come between.
         let held = it.read();
         it.loans.0.fetch_add(1, Ordering::AcqRel);
-        let (rows, size) = (held.len() as isize, held.dimensions() as isize);
-        let (start, shape, strides) = match ids {
-            true => (held.ids().as_ptr() as usize, [rows, 1], [8, 8]),
-            false => (held.rows().as_ptr() as usize, [rows, size], [4 * size, 4]),
+        let rows = held.len();
+        let (start, shape, item) = match ids {
+            true => (held.ids().as_ptr().expose_provenance(), vec![rows], "<u8"),
+            false => (
+                held.rows().as_ptr().expose_provenance(),
+                vec![rows, held.dimensions()],
+                "<f4",
+            ),
         };
         drop(held);
         VectorArray {
             index: index.unbind(),
             start,
             shape,
-            strides,
-            dimensions: if ids { 1 } else { 2 },
-            format: if ids { c"<Q" } else { c"<f" },
+            item,
         }
     }
 }
@@ -67,37 +62,18 @@ impl Drop for VectorArray {
 #[pymethods]
 impl VectorArray {
     fn __len__(&self) -> usize {
-        self.shape[0].unsigned_abs()
+        self.shape[0]
     }
 
-    /// # Safety
-    /// Python calls it with a `Py_buffer` to be filled.
-    unsafe fn __getbuffer__(
-        slf: Bound<'_, Self>,
-        view: *mut ffi::Py_buffer,
-        flags: c_int,
-    ) -> PyResult<()> {
-        if flags & ffi::PyBUF_WRITABLE != 0 {
-            return Err(PyBufferError::new_err("the vectors are read-only"));
-        }
-        let it = slf.get();
-        let width = it.strides[1];
-        let filled = ffi::Py_buffer {
-            buf: it.start as *mut _,
-            len: width * it.shape[0] * it.shape[1],
-            itemsize: width,
-            readonly: 1,
-            ndim: it.dimensions,
-            format: it.format.as_ptr().cast_mut(),
-            shape: it.shape.as_ptr().cast_mut(),
-            strides: it.strides.as_ptr().cast_mut(),
-            suboffsets: ptr::null_mut(),
-            internal: ptr::null_mut(),
-            obj: slf.clone().into_ptr(),
-        };
-        // SAFETY: Python gives a place for one `Py_buffer`. What it points to stays: the array's owner is kept by `obj`, and
-        // does not change while the loan is noted.
-        unsafe { view.write(filled) };
-        Ok(())
+    /// Where the array lies, by numpy's protocol; an array that is made of it keeps this object.
+    #[getter]
+    fn __array_interface__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let read_only = true;
+        let interface = PyDict::new(py);
+        interface.set_item("version", 3)?;
+        interface.set_item("data", (self.start, read_only))?;
+        interface.set_item("shape", PyTuple::new(py, &self.shape)?)?;
+        interface.set_item("typestr", self.item)?;
+        Ok(interface)
     }
 }

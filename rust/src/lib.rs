@@ -1,6 +1,6 @@
 //! The module `o_tui._native`: registers what `o-core` offers, converts arguments and errors, nothing else.
 
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 mod bytes;
 mod codec;

@@ -12,6 +12,7 @@ use pyo3::types::PyBytes;
 
 use crate::bytes::Bytes;
 use crate::errors;
+use crate::gil;
 
 const RUN_BYTES: usize = 16;
 /// Less than this is done without giving the GIL away.
@@ -216,12 +217,14 @@ impl Body {
     }
 
     /// Another body: runs over what begins at `at` of this one, and new bytes.
-    fn patched(&self, at: u64, runs: &[u8], data: &[u8]) -> PyResult<Body> {
+    fn patched(&self, py: Python<'_>, at: u64, runs: &[u8], data: &[u8]) -> PyResult<Body> {
         let Content::Packed { body, .. } = &self.content else {
             return Err(PyValueError::new_err("a delta over a delta"));
         };
-        let patched = Patched::new(body.clone(), at, &self::runs(runs)?, data.to_vec())
-            .map_err(errors::codec)?;
+        let patched = py.detach(|| {
+            let runs = self::runs(runs)?;
+            Patched::new(body.clone(), at, &runs, data.to_vec()).map_err(errors::codec)
+        })?;
         Ok(Body {
             content: Content::Patched(patched),
         })
@@ -298,19 +301,15 @@ pub struct Dictionary {
 #[pymethods]
 impl Dictionary {
     #[new]
-    fn new(data: &[u8]) -> Self {
-        Dictionary {
-            dictionary: codec::Dictionary::new(data),
-        }
+    fn new(py: Python<'_>, data: &[u8]) -> Self {
+        let dictionary = py.detach(|| codec::Dictionary::new(data));
+        Dictionary { dictionary }
     }
 
     /// One block as a zstd frame.
     fn compress<'py>(&self, py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-        let work = || self.dictionary.compress(data);
-        let packed = match data.len() < SMALL_BYTES {
-            true => work(),
-            false => py.detach(work),
-        };
+        let large = data.len() > SMALL_BYTES;
+        let packed = gil::away_if(py, large, || self.dictionary.compress(data));
         Ok(PyBytes::new(py, &packed.map_err(errors::codec)?))
     }
 

@@ -4,8 +4,10 @@ use o_core::frame::{self, Limits};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::gil;
+
 /// From this size on the work may pass 50 us, and the GIL is released around it.
-const LARGE_BYTES: usize = 64 * 1024;
+const LARGE_BYTES: usize = 16 * 1024;
 
 /// Checks that `payload` is one MessagePack value nested at most `depth` deep, of at most `values` values.
 ///
@@ -14,10 +16,7 @@ const LARGE_BYTES: usize = 64 * 1024;
 #[pyo3(signature = (payload, depth=32, values=262_144))]
 pub fn check_frame(py: Python<'_>, payload: &[u8], depth: usize, values: usize) -> PyResult<()> {
     let limits = Limits { depth, values };
-    let checked = if payload.len() < LARGE_BYTES {
-        frame::check(payload, limits)
-    } else {
-        py.detach(|| frame::check(payload, limits))
-    };
+    let large = payload.len() > LARGE_BYTES;
+    let checked = gil::away_if(py, large, || frame::check(payload, limits));
     checked.map_err(|refusal| PyValueError::new_err(refusal.text()))
 }

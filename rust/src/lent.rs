@@ -32,7 +32,7 @@ impl VectorArray {
     pub fn lend(index: Bound<'_, VectorIndex>, ids: bool) -> Self {
         let it = index.get();
         // The loan is noted under the lock, so that no change can come between.
-        let held = it.read();
+        let held = it.index.read(index.py());
         it.loans.0.fetch_add(1, Ordering::AcqRel);
         let rows = held.len();
         let (start, shape, item) = match ids {

@@ -6,6 +6,7 @@ mod bytes;
 mod codec;
 mod errors;
 mod frame;
+mod gil;
 mod holes;
 mod lent;
 mod memory;

@@ -1,7 +1,5 @@
 //! The memory's index.
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-
 use o_core::memory::{self, Fields, Meaning, Weights};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -9,28 +7,19 @@ use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::bytes::Bytes;
 use crate::errors;
+use crate::gil::{self, Shared};
 use crate::vectors::VectorIndex;
 
-/// From so many blocks, or bytes of text, on the work may pass 50 us, and the GIL is released around it.
-const MANY_BLOCKS: usize = 2_000;
+/// From so many bytes of a block's text on the work may pass 50 us, and the GIL is released around it.
 const LONG_BYTES: usize = 2_048;
+/// The same for blocks times bytes of a query.
+const MUCH_WORK: usize = 20_000;
 
 /// What of a memory is searched: numbers of blocks by their words.
 #[pyclass(frozen, module = "o_tui._native")]
 pub struct MemoryIndex {
-    // A lock for the same reason as in `VectorIndex`; never held while the GIL is waited for.
-    index: RwLock<memory::MemoryIndex>,
+    index: Shared<memory::MemoryIndex>,
     stamp: u64,
-}
-
-impl MemoryIndex {
-    fn read(&self) -> RwLockReadGuard<'_, memory::MemoryIndex> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, memory::MemoryIndex> {
-        self.index.write().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Weights by their names in Python; those that are not given are the usual ones.
@@ -57,12 +46,16 @@ fn weights_of(given: Option<&Bound<'_, PyDict>>) -> PyResult<Weights> {
     Ok(weights)
 }
 
+fn is_long(index: &memory::MemoryIndex, query: &str) -> bool {
+    index.len().saturating_mul(query.len()) > MUCH_WORK
+}
+
 #[pymethods]
 impl MemoryIndex {
     #[new]
     fn new() -> Self {
         MemoryIndex {
-            index: RwLock::default(),
+            index: Shared::default(),
             stamp: 0,
         }
     }
@@ -75,7 +68,7 @@ impl MemoryIndex {
         let read = data.py().detach(|| memory::MemoryIndex::from_bytes(bytes));
         let (index, stamp) = read.map_err(errors::memory)?;
         Ok(MemoryIndex {
-            index: RwLock::new(index),
+            index: Shared::new(index),
             stamp,
         })
     }
@@ -83,7 +76,8 @@ impl MemoryIndex {
     /// All of it, to be kept, with a number that says of when it is.
     #[pyo3(signature = (stamp=0))]
     fn to_bytes<'py>(&self, py: Python<'py>, stamp: u64) -> Bound<'py, PyBytes> {
-        let saved = py.detach(|| self.read().to_bytes(stamp));
+        let index = self.index.read(py);
+        let saved = py.detach(|| index.to_bytes(stamp));
         PyBytes::new(py, &saved)
     }
 
@@ -110,22 +104,23 @@ impl MemoryIndex {
             source: &source,
             thread: &thread,
         };
-        let added = if text.len() + context.len() < LONG_BYTES {
-            self.write().add(number, &fields)
-        } else {
-            py.detach(|| self.write().add(number, &fields))
-        };
+        let long = text.len() + context.len() > LONG_BYTES;
+        let mut index = self.index.write(py);
+        let index = &mut *index;
+        let added = gil::away_if(py, long, || index.add(number, &fields));
         added.map_err(errors::memory)
     }
 
     /// Gives back the memory that searches count in.
-    fn rest(&self) {
-        self.read().rest();
+    fn rest(&self, py: Python<'_>) {
+        self.index.read(py).rest();
     }
 
     /// Takes a block out; False where there was none.
     fn remove(&self, py: Python<'_>, number: u64) -> bool {
-        py.detach(|| self.write().remove(number))
+        let mut index = self.index.write(py);
+        let index = &mut *index;
+        py.detach(|| index.remove(number))
     }
 
     /// The `k` best blocks for any of the words of `query`, best first.
@@ -139,12 +134,9 @@ impl MemoryIndex {
     ) -> PyResult<Vec<(u64, f32, f32)>> {
         let query = query.to_string_lossy();
         let weights = weights_of(weights)?;
-        let work = || self.read().find(&query, k, &weights);
-        let found = match self.read().len() > MANY_BLOCKS {
-            true => py.detach(work),
-            false => work(),
-        };
-        let found = found.into_iter();
+        let index = self.index.read(py);
+        let long = is_long(&index, &query);
+        let found = gil::away_if(py, long, || index.find(&query, k, &weights)).into_iter();
         Ok(found
             .map(|found| (found.number, found.score, found.coverage))
             .collect())
@@ -165,42 +157,36 @@ impl MemoryIndex {
     ) -> PyResult<Vec<(u64, f64, f64)>> {
         let query = query.to_string_lossy();
         let weights = weights_of(weights)?;
-        let vectors = vectors.map(Bound::get);
-        let vector = vector.map(|vector| vector.as_bytes());
-        let work = || {
-            let vectors = vectors.map(VectorIndex::read);
-            let meaning = vectors
-                .as_deref()
-                .zip(vector)
-                .map(|(vectors, query)| Meaning {
-                    vectors,
-                    query,
-                    weight: meaning,
-                });
-            self.read().search(&query, k, &weights, meaning)
-        };
-        let found = match self.read().len() > MANY_BLOCKS {
-            true => py.detach(work),
-            false => work(),
-        };
+        let vectors = vectors.map(|vectors| vectors.get().index.read(py));
+        let meaning = vectors
+            .as_deref()
+            .zip(vector)
+            .map(|(vectors, query)| Meaning {
+                vectors,
+                query: query.as_bytes(),
+                weight: meaning,
+            });
+        let index = self.index.read(py);
+        let long = meaning.is_some() || is_long(&index, &query);
+        let found = gil::away_if(py, long, || index.search(&query, k, &weights, meaning));
         let found = found.map_err(errors::vector)?.into_iter();
         Ok(found
             .map(|found| (found.number, found.score, found.cosine))
             .collect())
     }
 
-    fn __len__(&self) -> usize {
-        self.read().len()
+    fn __len__(&self, py: Python<'_>) -> usize {
+        self.index.read(py).len()
     }
 
-    fn __contains__(&self, number: u64) -> bool {
-        self.read().contains(number)
+    fn __contains__(&self, py: Python<'_>, number: u64) -> bool {
+        self.index.read(py).contains(number)
     }
 
     /// The sum of the blocks' numbers.
     #[getter]
-    fn numbers(&self) -> u64 {
-        self.read().numbers()
+    fn numbers(&self, py: Python<'_>) -> u64 {
+        self.index.read(py).numbers()
     }
 
     /// What was given to `to_bytes`.
@@ -211,7 +197,7 @@ impl MemoryIndex {
 
     /// Bytes that its arrays take.
     #[getter]
-    fn memory_bytes(&self) -> usize {
-        self.read().memory_bytes()
+    fn memory_bytes(&self, py: Python<'_>) -> usize {
+        self.index.read(py).memory_bytes()
     }
 }

@@ -25,8 +25,8 @@ pub fn set_small_pages() -> PyResult<()> {
 
 /// Gives whole free pages of the heap back to the system.
 #[pyfunction]
-pub fn give_back_memory() {
-    process::give_back();
+pub fn give_back_memory(py: Python<'_>) {
+    py.detach(process::give_back);
 }
 
 /// Resident, proportional and private bytes of a process.

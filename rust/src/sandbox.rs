@@ -64,8 +64,10 @@ impl ViolationRing {
     }
 
     /// Takes one refused call from a listener and makes it fail.
-    fn answer(&self, listener: i32, tell: bool) -> PyResult<()> {
-        listener::answer(listener, tell.then_some(&self.ring)).map_err(errors::os)
+    fn answer(&self, py: Python<'_>, listener: i32, tell: bool) -> PyResult<()> {
+        let ring = tell.then_some(&self.ring);
+        py.detach(|| listener::answer(listener, ring))
+            .map_err(errors::os)
     }
 
     /// How many there have been, as the process says.

@@ -8,7 +8,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::errors;
+use crate::gil;
 use crate::sandbox::{Row, ViolationRing, rows};
+
+/// From so many on the work may pass 50 us.
+const MANY_SHARES: usize = 16;
 
 /// An instance's own counters: it writes them, the guardian reads them.
 #[pyclass(frozen, module = "o_tui._native")]
@@ -107,15 +111,13 @@ impl SharedReader {
     }
 
     /// How many latencies there are, and below which the shares of them lie, in microseconds.
-    fn latency_us(&self, shares: Vec<f64>) -> (u64, Vec<u64>) {
+    fn latency_us(&self, py: Python<'_>, shares: Vec<f64>) -> (u64, Vec<u64>) {
         let counts = self.reader.latency();
-        (
-            counts.total(),
-            shares
-                .into_iter()
-                .map(|share| counts.quantile(share))
-                .collect(),
-        )
+        let of = |share| counts.quantile(share);
+        let latencies = gil::away_if(py, shares.len() > MANY_SHARES, || {
+            shares.into_iter().map(of).collect()
+        });
+        (counts.total(), latencies)
     }
 
     /// How much was refused, as the writer says.

@@ -6,8 +6,11 @@ use o_core::text::{self, Finding, Limits};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-/// From this size on the work passes 50 us, and the GIL is released around it.
-const LONG_BYTES: usize = 16 * 1024;
+use crate::gil;
+
+/// From these sizes on the work may pass 50 us, where every character has to be marked or compared.
+const LONG_BYTES: usize = 2 * 1024;
+const LONG_HIDDEN_BYTES: usize = 256;
 
 /// What Python holds as text, in UTF-8 that may have surrogates in it.
 fn wtf8<'py>(text: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyBytes>> {
@@ -32,14 +35,15 @@ pub fn safe_text<'py>(
     };
     let Ok(utf8) = text.to_str() else {
         let bytes = wtf8(&text)?;
-        let marked = text::from_wtf8(bytes.as_bytes(), |_, code| text::surrogate_mark(code));
-        return Ok(PyString::new(py, &text::safe(&marked, limits)));
+        let bytes = bytes.as_bytes();
+        let shown = gil::away_if(py, bytes.len() > LONG_BYTES, || {
+            let marked = text::from_wtf8(bytes, |_, code| text::surrogate_mark(code));
+            text::safe(&marked, limits).into_owned()
+        });
+        return Ok(PyString::new(py, &shown));
     };
-    let shown = if utf8.len() < LONG_BYTES {
-        text::safe(utf8, limits)
-    } else {
-        py.detach(|| text::safe(utf8, limits))
-    };
+    let long = utf8.len() > LONG_BYTES;
+    let shown = gil::away_if(py, long, || text::safe(utf8, limits));
     match shown {
         Cow::Borrowed(same) if same.len() == utf8.len() => Ok(text.clone()),
         other => Ok(PyString::new(py, &other)),
@@ -52,23 +56,38 @@ pub fn safe_text<'py>(
 /// identifiers that look like Latin ones or are read as other ones.
 #[pyfunction]
 pub fn hidden(text: &Bound<'_, PyString>) -> PyResult<Vec<(usize, String)>> {
-    let mut found = match text.to_str() {
-        Ok(utf8) if utf8.len() < LONG_BYTES => text::hidden(utf8),
-        Ok(utf8) => text.py().detach(|| text::hidden(utf8)),
+    let py = text.py();
+    let found = match text.to_str() {
+        Ok(utf8) => gil::away_if(py, utf8.len() > LONG_HIDDEN_BYTES, || {
+            sorted(text::hidden(utf8))
+        }),
         Err(_) => {
-            let mut surrogates = Vec::new();
-            let replaced = text::from_wtf8(wtf8(text)?.as_bytes(), |index, code| {
-                let name = format!("U+{code:04X} LONE SURROGATE");
-                surrogates.push(Finding { index, name });
-                '\u{fffd}'.to_string()
-            });
-            surrogates.extend(text::hidden(&replaced));
-            surrogates
+            let bytes = wtf8(text)?;
+            let bytes = bytes.as_bytes();
+            gil::away_if(py, bytes.len() > LONG_HIDDEN_BYTES, || {
+                hidden_in_wtf8(bytes)
+            })
         }
     };
-    found.sort();
     Ok(found
         .into_iter()
         .map(|finding| (finding.index, finding.name))
         .collect())
+}
+
+/// `text::hidden` of what has surrogates in it, and these.
+fn hidden_in_wtf8(bytes: &[u8]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let replaced = text::from_wtf8(bytes, |index, code| {
+        let name = format!("U+{code:04X} LONE SURROGATE");
+        found.push(Finding { index, name });
+        '\u{fffd}'.to_string()
+    });
+    found.extend(text::hidden(&replaced));
+    sorted(found)
+}
+
+fn sorted(mut found: Vec<Finding>) -> Vec<Finding> {
+    found.sort();
+    found
 }

@@ -1,7 +1,7 @@
 //! Vectors.
 
 use std::path::PathBuf;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::RwLockReadGuard;
 
 use o_core::vectors::{self, Filter, FirstPass, Metric, Search};
 use pyo3::exceptions::{PyBufferError, PyValueError};
@@ -10,6 +10,7 @@ use pyo3::types::{PyBytes, PyMemoryView, PyString};
 
 use crate::bytes::Bytes;
 use crate::errors;
+use crate::gil::{self, Shared};
 use crate::lent::{Loans, VectorArray};
 
 /// From so many products, or bytes of text, on the work passes 50 us, and the GIL is released around it.
@@ -22,11 +23,8 @@ const LONG_BYTES: usize = 512;
 pub fn embed<'py>(text: &Bound<'py, PyString>, dimensions: usize) -> PyResult<Bound<'py, PyBytes>> {
     let py = text.py();
     let text = text.to_string_lossy();
-    let vector = if text.len() < LONG_BYTES {
-        vectors::embed(&text, dimensions)
-    } else {
-        py.detach(|| vectors::embed(&text, dimensions))
-    };
+    let long = text.len() > LONG_BYTES;
+    let vector = gil::away_if(py, long, || vectors::embed(&text, dimensions));
     floats(py, &vector.map_err(errors::vector)?)
 }
 
@@ -58,9 +56,7 @@ fn first_pass_of(name: &str) -> PyResult<FirstPass> {
 /// Vectors under ids (u64), and the exact best by cosine or product.
 #[pyclass(frozen, module = "o_tui._native")]
 pub struct VectorIndex {
-    // A lock and not a borrow: who adds while another thread searches waits, and gets no exception. It is never held
-    // while the GIL is waited for.
-    index: RwLock<vectors::VectorIndex>,
+    pub(crate) index: Shared<vectors::VectorIndex>,
     pub(crate) loans: Loans,
 }
 
@@ -97,28 +93,26 @@ fn arrays<'py>(py: Python<'py>, found: &[Found]) -> PyResult<Arrays<'py>> {
 impl VectorIndex {
     fn of(index: vectors::VectorIndex) -> Self {
         VectorIndex {
-            index: RwLock::new(index),
+            index: Shared::new(index),
             loans: Loans::default(),
         }
     }
 
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, vectors::VectorIndex> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, vectors::VectorIndex> {
-        self.index.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The index, to be changed.
-    fn change(&self) -> PyResult<RwLockWriteGuard<'_, vectors::VectorIndex>> {
-        let index = self.write();
-        match self.loans.any() {
-            true => Err(PyBufferError::new_err(
+    /// Changes the index, if nobody uses its arrays; `long` says whether it may take more than 50 us.
+    fn change<T: Send>(
+        &self,
+        py: Python<'_>,
+        long: impl FnOnce(&vectors::VectorIndex) -> bool,
+        work: impl FnOnce(&mut vectors::VectorIndex) -> T + Send,
+    ) -> PyResult<T> {
+        let mut index = self.index.write(py);
+        if self.loans.any() {
+            return Err(PyBufferError::new_err(
                 "its rows or ids are in use as an array; let go of that first",
-            )),
-            false => Ok(index),
+            ));
         }
+        let index = &mut *index;
+        Ok(gil::away_if(py, long(index), || work(index)))
     }
 
     fn find(
@@ -137,18 +131,30 @@ impl VectorIndex {
             (Some(_), Some(_)) => return Err(PyValueError::new_err("ids and a mask")),
         };
         let search = Search { filter, ..search };
-        let rows = ids.as_ref().map_or_else(|| self.read().len(), Vec::len);
-        let work = || {
-            if !self.read().prepared(search.first_pass) {
-                self.write().prepare(search.first_pass)?;
+        let index = self.prepared(py, search.first_pass)?;
+        let rows = ids.as_ref().map_or_else(|| index.len(), Vec::len);
+        let long = rows.saturating_mul(queries.len() / 4) > MUCH_WORK;
+        gil::away_if(py, long, || index.search_batch(queries, &search)).map_err(errors::vector)
+    }
+
+    /// The index, after the codes of a first pass are made if there are none.
+    fn prepared(
+        &self,
+        py: Python<'_>,
+        first_pass: FirstPass,
+    ) -> PyResult<RwLockReadGuard<'_, vectors::VectorIndex>> {
+        loop {
+            let index = self.index.read(py);
+            // Another thread may have just made others in their place.
+            if index.prepared(first_pass) {
+                return Ok(index);
             }
-            self.read().search_batch(queries, &search)
-        };
-        let found = match rows.saturating_mul(queries.len() / 4) > MUCH_WORK {
-            true => py.detach(work),
-            false => work(),
-        };
-        found.map_err(errors::vector)
+            drop(index);
+            let mut index = self.index.write(py);
+            let index = &mut *index;
+            py.detach(|| index.prepare(first_pass))
+                .map_err(errors::vector)?;
+        }
     }
 }
 
@@ -177,9 +183,10 @@ impl VectorIndex {
 
     /// All of it, to be kept.
     fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let index = self.read();
+        let index = self.index.read(py);
+        let index = &*index;
         PyBytes::new_with(py, index.saved_bytes(), |out| {
-            index.write(out);
+            py.detach(|| index.write(out));
             Ok(())
         })
     }
@@ -193,29 +200,36 @@ impl VectorIndex {
 
     /// Writes a file that `map` maps.
     fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
-        py.detach(|| self.read().save(&path))
-            .map_err(errors::vector_file)
+        let index = self.index.read(py);
+        py.detach(|| index.save(&path)).map_err(errors::vector_file)
     }
 
     /// Puts a vector under an id, in the place of the one that was there.
-    fn add(&self, id: u64, vector: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn add(&self, py: Python<'_>, id: u64, vector: &Bound<'_, PyAny>) -> PyResult<()> {
         let vector = Bytes::of_items(vector, FLOATS)?;
-        self.change()?.add(id, &vector).map_err(errors::vector)
+        let vector: &[u8] = &vector;
+        let added = self.change(py, |index| index.is_full(), |index| index.add(id, vector))?;
+        added.map_err(errors::vector)
     }
 
     /// Makes room for `rows` more vectors, so that adding them moves nothing.
-    fn reserve(&self, rows: usize) -> PyResult<()> {
-        self.change()?.reserve(rows).map_err(errors::vector)
+    fn reserve(&self, py: Python<'_>, rows: usize) -> PyResult<()> {
+        let reserved = self.change(py, |_| true, |index| index.reserve(rows))?;
+        reserved.map_err(errors::vector)
     }
 
     /// Takes a vector out; False where there was none.
-    fn remove(&self, id: u64) -> PyResult<bool> {
-        Ok(self.change()?.remove(id))
+    fn remove(&self, py: Python<'_>, id: u64) -> PyResult<bool> {
+        self.change(py, |index| index.is_full(), |index| index.remove(id))
     }
 
     /// The vector under an id, as it is stored.
     fn get<'py>(&self, py: Python<'py>, id: u64) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        self.read().get(id).map(|row| floats(py, row)).transpose()
+        self.index
+            .read(py)
+            .get(id)
+            .map(|row| floats(py, row))
+            .transpose()
     }
 
     /// The `k` nearest, best first.
@@ -232,7 +246,7 @@ impl VectorIndex {
         threads: usize,
     ) -> PyResult<Found> {
         let query = Bytes::of_items(query, FLOATS)?;
-        let (expected, got) = (4 * self.read().dimensions(), query.len());
+        let (expected, got) = (4 * self.index.read(py).dimensions(), query.len());
         if got != expected {
             return Err(errors::vector(vectors::VectorError::Size { expected, got }));
         }
@@ -294,23 +308,23 @@ impl VectorIndex {
         VectorArray::lend(slf, true)
     }
 
-    fn __len__(&self) -> usize {
-        self.read().len()
+    fn __len__(&self, py: Python<'_>) -> usize {
+        self.index.read(py).len()
     }
 
-    fn __contains__(&self, id: u64) -> bool {
-        self.read().get(id).is_some()
+    fn __contains__(&self, py: Python<'_>, id: u64) -> bool {
+        self.index.read(py).get(id).is_some()
     }
 
     /// Numbers in a vector.
     #[getter]
-    fn dimensions(&self) -> usize {
-        self.read().dimensions()
+    fn dimensions(&self, py: Python<'_>) -> usize {
+        self.index.read(py).dimensions()
     }
 
     /// Bytes that its arrays take.
     #[getter]
-    fn memory_bytes(&self) -> usize {
-        self.read().memory_bytes()
+    fn memory_bytes(&self, py: Python<'_>) -> usize {
+        self.index.read(py).memory_bytes()
     }
 }

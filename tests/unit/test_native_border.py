@@ -1,10 +1,17 @@
-"""What crosses into the extension: buffers of every kind, read as they are or refused."""
+"""What crosses into the extension: buffers of every kind, read as they are or refused; and the GIL, let go of."""
 
 from __future__ import annotations
 
 import ctypes
+import os
+import struct
+import sys
+import threading
+import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,3 +79,112 @@ def test_parts_of_bytes_are_read_where_they_lie(reads: Callable[[Any], Any]) -> 
         with pytest.raises(ValueError, match=r"damaged|not|cut"):
             reads(wrong)
     assert _native.fingerprint([whole[6:-6]]) == _native.fingerprint([saved]) == _native.fingerprint([bytearray(saved)])
+
+
+class Ticks:
+    """Counts in a thread of its own, which lets go of the GIL at once: no count, and nobody else has let go of it."""
+
+    def __enter__(self) -> Ticks:
+        self.count = 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._tick)
+        self._thread.start()
+        return self
+
+    def _tick(self) -> None:
+        while not self._ended.wait(0.0002):
+            self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def during(self, work: Callable[[], object]) -> int:
+        """How often it has counted while this was done."""
+        before = self.count
+        work()
+        return self.count - before
+
+
+@pytest.fixture
+def unhurried() -> Iterator[None]:
+    """Whoever has the GIL keeps it until it lets go."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(60)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture(scope="module")
+def large() -> VectorIndex:
+    index = VectorIndex(384)
+    index.reserve(20_000)
+    for id, row in enumerate(np.random.default_rng(1).standard_normal((20_000, 384)).astype("<f4")):
+        index.add(id, row)
+    return index
+
+
+def many_words() -> MemoryIndex:
+    index = MemoryIndex()
+    for number in range(1_500):
+        index.add(number, " ".join(f"word{(number * 7 + place) % 60}" for place in range(100)))
+    return index
+
+
+def long_works(large: VectorIndex, folder: Path) -> dict[str, Callable[[], object]]:
+    """What takes milliseconds, by what it is; each may be done again."""
+    saved, path, row = large.to_bytes(), folder / "vectors", bytes(4 * 384)
+    large.save(path)
+    words, query = many_words(), " ".join(f"word{number}" for number in range(48))
+    body = (folder / "body").open("w+b")
+    parts = [os.urandom(1 << 20) for _ in range(8)]
+    size, _, _ = _native.pack(body.fileno(), 0, parts)
+    packed = _native.Body(body.fileno(), 0, size)
+    run = struct.pack("<QQ", (1 << 64) - 1, 8 << 20)
+    return {
+        "reads a view": lambda: VectorIndex.from_bytes(memoryview(saved)[:]),
+        "makes room": lambda: VectorIndex.from_bytes(saved).reserve(100_000),
+        "adds to a mapped index": lambda: VectorIndex.map(path).add(1 << 40, row),
+        "removes from a mapped index": lambda: VectorIndex.map(path).remove(3),
+        "makes codes for one row": lambda: VectorIndex.map(path).search(row, 1, [7], first_pass="binary"),
+        "finds in few blocks": lambda: [words.find(query, 10) for _ in range(5)],
+        "marks a text with surrogates": lambda: _native.safe_text("a\ud800" * 100_000),
+        "looks for what is hidden": lambda: [_native.hidden("раура1 " * 1_000) for _ in range(5)],
+        "patches a body": lambda: [packed.patched(0, run, b"x" * (8 << 20)) for _ in range(5)],
+    }
+
+
+def test_others_go_on_while_something_takes_long(large: VectorIndex, tmp_path: Path, unhurried: None) -> None:
+    works = long_works(large, tmp_path)
+    with Ticks() as ticks:
+        stopped = [name for name, work in works.items() if not any(ticks.during(work) for _ in range(5))]
+    assert stopped == []
+
+
+def test_others_go_on_while_a_change_waits_for_a_search(large: VectorIndex, unhurried: None) -> None:
+    queries, row = np.zeros((64, 384), "<f4"), bytes(4 * 384)
+
+    def waited() -> tuple[float, int]:
+        search = threading.Thread(target=lambda: large.search_batch(queries, 5, first_pass="exact", threads=1))
+        search.start()
+        time.sleep(0.005)  # the search is long under way then, and the change stands before its lock
+        start = time.perf_counter()
+        count = ticks.during(lambda: large.add(1 << 40, row))
+        took = time.perf_counter() - start
+        search.join()
+        return took, count
+
+    with Ticks() as ticks:
+        long = [count for took, count in (waited() for _ in range(10)) if took > 0.01]
+    assert long, "no change has waited"
+    assert any(long)
+
+
+def test_two_threads_that_want_different_codes_both_find(large: VectorIndex) -> None:
+    query = np.ones(384, "<f4")
+
+    def search(first_pass: Any) -> int:
+        return sum(len(large.search(query, 5, first_pass=first_pass)) for _ in range(20))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(search, ["bfloat16", "float16"])) == [100, 100]

@@ -36,6 +36,8 @@ pub struct VectorIndex {
     pub(super) half: Option<Half>,
     pub(super) binary: Option<Binary>,
     pub(super) kernel: Kernel,
+    /// Rows that all arrays have room for.
+    room: usize,
 }
 
 impl VectorIndex {
@@ -66,6 +68,7 @@ impl VectorIndex {
             half: None,
             binary: None,
             kernel,
+            room: 0,
         })
     }
 
@@ -120,7 +123,10 @@ impl VectorIndex {
             self.replace(place, &row);
             return Ok(());
         }
-        self.reserve(1)?;
+        if self.is_full() {
+            let left = MOST_ROWS - self.len();
+            self.reserve(self.len().clamp(1, left.max(1)))?;
+        }
         self.slots.insert(id, self.ids.len(), &self.ids);
         self.ids.own().push(id);
         self.rows.own().extend_from_slice(&row);
@@ -161,7 +167,8 @@ impl VectorIndex {
     /// # Errors
     /// No memory, or more rows than an index can have; nothing has changed.
     pub fn reserve(&mut self, more: usize) -> Result<(), VectorError> {
-        if self.len().saturating_add(more) > MOST_ROWS {
+        let room = self.len().saturating_add(more);
+        if room > MOST_ROWS {
             return Err(VectorError::TooMany);
         }
         let (ids, rows) = (self.ids.own(), self.rows.own());
@@ -177,7 +184,14 @@ impl VectorIndex {
         if let Some(binary) = &mut self.binary {
             binary.reserve(more)?;
         }
-        self.slots.reserve(more, &self.ids)
+        self.slots.reserve(more, &self.ids)?;
+        self.room = self.room.max(room);
+        Ok(())
+    }
+
+    /// The next row moves all others: no room is left for it, or they lie in a mapped file.
+    pub fn is_full(&self) -> bool {
+        self.len() >= self.room
     }
 
     /// Takes a row out; the last one moves into its place. False where there was none.
@@ -214,9 +228,18 @@ impl VectorIndex {
         if self.prepared(first_pass) {
             return Ok(());
         }
+        let more = self.room.saturating_sub(self.len());
         match half_kind(first_pass) {
-            Some(kind) => self.half = Some(Half::of(kind, self.dimensions, &self.rows)?),
-            None => self.binary = Some(Binary::of(self.dimensions, &self.rows)?),
+            Some(kind) => {
+                let mut half = Half::of(kind, self.dimensions, &self.rows)?;
+                half.reserve(more)?;
+                self.half = Some(half);
+            }
+            None => {
+                let mut binary = Binary::of(self.dimensions, &self.rows)?;
+                binary.reserve(more)?;
+                self.binary = Some(binary);
+            }
         }
         Ok(())
     }

@@ -21,6 +21,13 @@ FRAMES = {"border_title", "border_subtitle", "tooltip", "sub_title"}
 """Attributes that are drawn, and read as markup: `entitle` writes them."""
 MARKUP = {"from_markup", "from_ansi", "print_exc", "print_exception"}
 SAFE = {"safe", "safe_line"}
+MODULES = {"content", "markup", "visual", "widgets"}
+"""Of Textual: those whose names are asked for one by one, so that they can be looked at."""
+OPTIONS = {"add_option", "add_options", "OptionList", "replace_option_prompt", "replace_option_prompt_at_index"}
+OWN_DATA = {"o_tui/guardian/evolving/diffing.py", "o_tui/guardian/evolving/probing.py"}
+"""Programs whose stdout the guardian reads."""
+STREAMS = {"stdout", "stderr", "__stdout__", "__stderr__"}
+WRITING = {"write", "writelines", "buffer"}
 
 
 def leaks(source: str, path: str) -> list[str]:
@@ -32,20 +39,34 @@ def leaks(source: str, path: str) -> list[str]:
 
 
 def _leaks(tree: ast.AST, path: str) -> Iterator[tuple[ast.stmt | ast.expr, str]]:
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
         match node:
+            case ast.Name(id="print", ctx=ast.Load()) if id(node) not in called:
+                yield node, "print by another name"
             case ast.ImportFrom(module=str(module), names=names):
                 for name in names:
                     if not _may_import(module, name.name):
                         yield node, f"{module}.{name.name} shows text: take it from o_tui.ui.text"
             case ast.Import(names=names):
                 for name in names:
-                    if name.name.split(".")[0] == "rich":
+                    first, _, rest = name.name.partition(".")
+                    if first == "rich" or (first == "textual" and rest.split(".")[0] in MODULES):
                         yield node, f"{name.name} shows text: take it from o_tui.ui.text"
-            case ast.Assign(targets=targets):
-                for target in targets:
-                    if isinstance(target, ast.Attribute) and target.attr in FRAMES:
-                        yield node, f".{target.attr} is read as markup: use entitle"
+            case ast.Attribute(attr=name, ctx=ast.Store()) if name in FRAMES:
+                yield node, f".{name} is read as markup: use entitle"
+            case ast.Attribute(attr=name, value=value) if (
+                name in WRITING and _is_stream(value) and path not in OWN_DATA
+            ):
+                if not (name == "write" and id(node) in called):
+                    yield node, f"{ast.unparse(node)} writes what has not passed `safe`"
+            case ast.Raise(exc=ast.Call(func=ast.Name(id="SystemExit"), args=[what])) if not _is_code(what):
+                yield node, "SystemExit prints what is no number"
+            case ast.FunctionDef(name="render", returns=returns) if path.startswith("o_tui/ui/"):
+                if returns is None or ast.unparse(returns) in ("str", "RenderResult", "VisualType"):
+                    yield node, "render may return a str, which is read as markup: say what it returns"
+            case ast.Constant(value="/dev/tty") if not path.startswith(TERMINAL):
+                yield node, "the terminal itself, outside of o_tui/ui/terminal"
             case ast.Call():
                 yield from _calls(node, path)
             case ast.Attribute(attr=name) if name in MARKUP:
@@ -59,6 +80,8 @@ def _may_import(module: str, name: str) -> bool:
         return module in RICH
     if module in ("textual.content", "textual.markup", "textual.visual"):
         return False
+    if module == "textual":
+        return name not in MODULES
     if module.startswith("textual.widgets"):
         return name in WIDGETS
     return True
@@ -66,11 +89,22 @@ def _may_import(module: str, name: str) -> bool:
 
 def _calls(call: ast.Call, path: str) -> Iterator[tuple[ast.expr, str]]:
     name = ast.unparse(call.func)
-    prints = name == "print" or name.endswith((".print", "stdout.write", "stderr.write"))
+    streams = tuple(f"{stream}.write" for stream in STREAMS)
+    prints = name == "print" or name.endswith((".print", *streams))
     if prints and not all(_is_safe(argument) for argument in call.args):
         yield call, f"{name} of what has not passed `safe`"
     if name.endswith(".notify") and path.startswith("o_tui/ui/") and path != "o_tui/ui/app.py":
         yield call, "a toast by another way than OApp.tell"
+    if name == "os.write" and ast.unparse(call.args[0]) in ("1", "2"):
+        yield call, "os.write of what has not passed `safe`"
+    if name == "sys.exit" and call.args and not _is_code(call.args[0]):
+        yield call, "sys.exit prints what is no number"
+    if name == "warnings.warn":
+        yield call, "a warning is printed"
+    if name == "setattr" and len(call.args) == 3 and ast.unparse(call.args[1]).strip("'") in FRAMES:
+        yield call, f"{ast.unparse(call.args[1])} is read as markup: use entitle"
+    if name.rpartition(".")[2] in OPTIONS and not all(_is_option(argument) for argument in call.args):
+        yield call, f"{name} reads a str as markup: use option"
     for keyword in call.keywords:
         if keyword.arg in FRAMES or (keyword.arg == "markup" and ast.unparse(keyword.value) != "False"):
             yield call, f"{keyword.arg}= is read as markup"
@@ -78,6 +112,27 @@ def _calls(call: ast.Call, path: str) -> Iterator[tuple[ast.expr, str]]:
 
 def _is_safe(argument: ast.expr) -> bool:
     return isinstance(argument, ast.Call) and ast.unparse(argument.func).rpartition(".")[2] in SAFE
+
+
+def _is_stream(value: ast.expr) -> bool:
+    return ast.unparse(value).rpartition(".")[2] in STREAMS
+
+
+def _is_code(what: ast.expr) -> bool:
+    """An exit code, or the result of somebody's `main`."""
+    match what:
+        case ast.Constant(value=int()) | ast.Call(func=ast.Name(id="main")):
+            return True
+    return False
+
+
+def _is_option(argument: ast.expr) -> bool:
+    match argument:
+        case ast.Starred(value=ast.GeneratorExp(elt=made)) | ast.GeneratorExp(elt=made):
+            return _is_option(made)
+        case ast.Call(func=ast.Name(id="option")):
+            return True
+    return False
 
 
 def check(package: Path) -> list[str]:

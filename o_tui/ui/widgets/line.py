@@ -9,7 +9,6 @@ import sys
 from typing import NamedTuple
 
 from textual import events
-from textual.app import RenderResult
 from textual.message import Message
 from textual.widget import Widget
 
@@ -52,7 +51,7 @@ class Line(boundary.Guarded, Widget):
             self._line = line
             self.refresh()
 
-    def render(self) -> RenderResult:
+    def render(self) -> Text:
         """The text."""
         return self._line
 

@@ -160,23 +160,79 @@ async def test_every_place_shows_it_and_nothing_acts(folder: Path, guardian: Scr
         await ended_well(view, folder, guardian)
 
 
+LONG = EVIL + "x[/]" * 250_000
+LONG_PLACES = [
+    ("chat and header", "", "[/red]"),
+    ("settings", "\x1bOQ", "model"),
+    ("back", "\x1b", ""),
+    ("shadows", "\x1b2", "ev-"),
+    ("vault", "\x1b3", "␛[2J"),
+    ("a checkpoint in full", "\r", "<U+202E>"),
+    ("a damaged one", "v", "␛"),
+    ("back", "\x1b", ""),
+    ("toast", "c", "␛[2J"),
+    ("filter", "/\x1b[200~{}\x1b[201~", "␛"),
+    ("back", "\x1b", ""),
+    ("review", "\x1b4", "@@ -"),
+    ("evidence", "i", "hidden or"),
+    ("events", "\x1b5", "<U+202E>"),
+    ("an event in full", "\x1b[F\r", "␛[2J"),
+    ("back", "\x1b", ""),
+    ("palette, pasted into", "\x10\x1b[200~{}\x1b[201~", "␛"),
+    ("back", "\x1b", ""),
+    ("prompt, pasted into", "\x1b1\x1b[200~{}\x1b[201~", "␛"),
+]
+"""Where a line of a megabyte is shown, the keys that lead there (and what is pasted), what must be seen then."""
+
+
+def lengthened(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    return row | dict.fromkeys(names, LONG)
+
+
+async def test_a_line_of_a_megabyte_is_shown_in_every_place(folder: Path, guardian: ScriptedGuardian) -> None:
+    snapshot = guardian.snapshot
+    evolution = lengthened(panes.evolution(panes.diff_text(new=panes.NEW + f"# {LONG}\n")), "goal", "hypothesis")
+    snapshot["evolutions"] = [{key: value for key, value in evolution.items() if key != "diff"}]
+    snapshot["checkpoints"] = [lengthened(row, "reason") for row in snapshot["checkpoints"][:2]]
+    snapshot["events"] = [lengthened(row, "text", "source") for row in snapshot["events"][:3]]
+    snapshot["requests"] = [lengthened(row, "text", "answer") for row in snapshot["requests"][:1]]
+    snapshot["config"] = {"brain": {"onboarded": True, "model": LONG, "base_url": LONG}}
+
+    def fails_at_length(**_params: Any) -> Any:
+        raise OError(LONG, hint=LONG)
+
+    guardian.handlers |= {
+        "evolution.show": lambda id: evolution,
+        "checkpoint.show": lambda id: {"id": id, "sections": [], "chain_digest": LONG},
+        "checkpoint.verify": lambda id: {"ok": False, "usable": False, "problems": [LONG], "checked": 1},
+        "checkpoint.create": fails_at_length,
+    }
+    async with PtyView(folder) as view:
+        for where, keys, words in LONG_PLACES:
+            await view.enter(keys.format(LONG))
+            await view.sees(words)
+            await view.rests()
+            assert_harmless(view.output, where)
+            view.forget()
+        await ended_well(view, folder, guardian)
+
+
 async def test_what_comes_while_one_looks(folder: Path, guardian: ScriptedGuardian) -> None:
     request = scripted_data.request("rq-h", EVIL, state="running")
     call = {"id": "t1", "name": EVIL, "arguments": {EVIL: EVIL}}
-    long = EVIL + "x[/]" * 250_000
     block = f"{EVIL}\n\n```py\n{EVIL}\n```\n| {EVIL} |\n|-|\n\n[x](http://{EVIL}) ![{EVIL}](y) &#27;[2J\n\n"
     said: list[tuple[str, dict[str, Any]]] = [
         *(("text", {"text": text}) for text in ("\x1b", "[2J\x9b", block)),
         ("tool_call", call),
-        ("tool_result", call | {"ok": False, "text": long}),
+        ("tool_result", call | {"ok": False, "text": LONG}),
         ("notice", {"text": EVIL}),
-        ("text", {"text": long}),
+        ("text", {"text": LONG}),
     ]
     told: list[tuple[str, dict[str, Any]]] = [
         ("chat.request", request),
         *(("chat.event", {"request_id": "rq-h", "kind": kind, "data": data}) for kind, data in said),
         ("chat.done", request | {"state": "failed", "answer": EVIL, "error": EVIL}),
-        ("event", poisoned(scripted_data.event(900, EVIL, long, "error", EVIL))),
+        ("event", poisoned(scripted_data.event(900, EVIL, LONG, "error", EVIL))),
         ("storage", {"read_only": True, "text": EVIL}),
         ("brain", {"provider": EVIL, "model": EVIL, "ok": False, "detail": EVIL, "key": EVIL}),
         ("evolution", poisoned(scripted_data.evolution()) | {"id": "ev-18", "state": "running"}),

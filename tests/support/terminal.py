@@ -98,6 +98,15 @@ class PtyView:
         """Keys."""
         os.write(self.master, text.encode())
 
+    async def enter(self, text: str) -> None:
+        """Keys, or so much pasted that the view has to read while it comes."""
+        left = memoryview(text.encode())
+        while left:
+            try:
+                left = left[os.write(self.master, left[:1024]) :]
+            except BlockingIOError:  # what the view has not read; poll says otherwise
+                await asyncio.sleep(0.002)
+
     def resize(self, width: int, height: int, *, tell: bool = True) -> None:
         """Another size."""
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("4H", height, width, 0, 0))

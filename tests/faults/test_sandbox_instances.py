@@ -23,9 +23,7 @@ from o_tui.guardian.fleet.code import Code
 from o_tui.guardian.fleet.confinement import lacks
 from o_tui.paths import Paths
 from o_tui.protocol import messages
-from tests.faults.test_guardian_process import everybody
 from tests.support.agents import ECHO
-from tests.support.guardian_process import Link, guardian_process
 from tests.support.guardians import running
 from tests.support.nursery_driver import NurseryProcess, genome_files
 
@@ -196,34 +194,6 @@ async def test_every_instance_is_confined_as_it_says(workspace: Paths) -> None:
             assert instance.tier in "ABC"
             assert lacks(instance.pid) == ""
         await trial.kill()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may read the memory of another process")
-async def test_the_operators_key_is_in_no_instances_memory(workspace: Paths) -> None:
-    async with guardian_process(workspace, env={**os.environ, "OPENAI_API_KEY": CANARY}) as process:
-        link = await Link.connect(workspace)
-        who = await everybody(link)
-        assert CANARY.encode() in memory(process.pid), "the search finds nothing where the key is known to be"
-        for name in ("main", "standby", "nursery"):
-            assert CANARY.encode() not in memory(who[name]), name
-            assert CANARY.encode() not in Path(f"/proc/{who[name]}/environ").read_bytes(), name
-
-
-def memory(pid: int) -> bytes:
-    """Everything that a process may write to."""
-    found = []
-    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as file:
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
-            place, rights, *_rest, _name = [*line.split(None, 5), ""][:7]
-            if "rw" not in rights:
-                continue
-            start, end = (int(number, 16) for number in place.split("-"))
-            file.seek(start)
-            try:
-                found.append(file.read(end - start))
-            except OSError:
-                continue  # nothing is there yet
-    return b"".join(found)
 
 
 def test_a_thousand_shadows_leave_nothing(nursery: NurseryProcess) -> None:

@@ -110,14 +110,9 @@ struct CapabilityHeader {
     pid: libc::c_int,
 }
 
-/// No capability in any set, and nobody else of the user may look into it.
+/// No capability in any set (the kernel keeps in the ambient one what is in the others), and nobody else of the user may look into it.
 pub(super) fn give_up() -> Result<()> {
     forget_bounds();
-    // old kernels have no ambient set
-    let none: libc::c_ulong = 0;
-    let clear = libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong;
-    // SAFETY: takes numbers only.
-    unsafe { libc::prctl(libc::PR_CAP_AMBIENT, clear, none, none, none) };
     let header = CapabilityHeader {
         version: CAPABILITIES,
         pid: 0,

@@ -47,6 +47,8 @@ pub(super) fn enter(settings: &Settings) -> Result<String> {
         0
     };
     unshare(WORLD | network | processes)?;
+    // first of all: a tree that is cut out of a shared mount is one too, and what is put into it is put into everybody's
+    mount(None, "/", None, libc::MS_REC | libc::MS_PRIVATE, None)?;
     let mut trees = Vec::new();
     for path in with_real(&settings.read) {
         trees.extend(cut(&path, READ_ONLY)?);
@@ -60,7 +62,6 @@ pub(super) fn enter(settings: &Settings) -> Result<String> {
         trees.extend(cut(path, WRITABLE)?);
     }
     trees.sort_by(|a, b| a.path.cmp(&b.path));
-    mount(None, "/", None, libc::MS_REC | libc::MS_PRIVATE, None)?;
     let flags = libc::MS_NOSUID | libc::MS_NODEV;
     mount(Some("o"), PLACE, Some("tmpfs"), flags, Some(ROOT))?;
     let room = |path: &PathBuf| furnish(path, settings.room_bytes);

@@ -112,7 +112,8 @@ def supervise(order: Order, readable: tuple[str, ...]) -> Verdict:
     folder = os.path.realpath(tempfile.mkdtemp(prefix="o-box-"))
     try:
         if os.geteuid() == 0:
-            os.chown(folder, confinement.NOBODY, confinement.NOBODY)
+            with contextlib.suppress(OSError):  # root of a container that has nobody else: tier X
+                os.chown(folder, confinement.NOBODY, confinement.NOBODY)
         return _run(order, Kept(readable, ring, listener, folder), reader)
     finally:
         orphans.end()
@@ -219,6 +220,8 @@ def _become(order: Order, kept: Kept, out: int, err: int) -> NoReturn:
         refused = _refused(order.profile, tier)
         os.write(2, b"X" + refused.encode() if refused else tier.encode())
         untold = ""
+        if kept.folder and not refused:
+            os.chdir(kept.folder)
         if not refused and order.profile != "agent" and tier == "A":
             apart.run(functools.partial(_execute, order))
         elif not refused:
@@ -241,7 +244,7 @@ def _confined(order: Order, kept: Kept) -> confinement.Tier:
     if kept.listener is None:
         return confine(kept.readable)
     os.environ.update(HOME=kept.folder, TMPDIR=kept.folder)
-    tier = confine(
+    return confine(
         (*confinement.PROGRAMS, *kept.readable),
         listener=kept.listener.theirs.fileno(),
         write=(kept.folder,),
@@ -250,14 +253,12 @@ def _confined(order: Order, kept: Kept) -> confinement.Tier:
         files=(confinement.NOWHERE,),
         file_bytes=FILE_BYTES,
     )
-    os.chdir(kept.folder)
-    return tier
 
 
 def _refused(profile: Profile, tier: confinement.Tier) -> str:
     """Why a program is not run; empty: it may be."""
     if tier == "X":
-        return "no filter of system calls is in force (tier X)"
+        return "a filter of system calls, limits and an unprivileged user are not all in force (tier X)"
     if tier == "C" and profile != "agent":
         return f"only Landlock keeps the files from a {profile}, and it is not in force (tier C)"
     return ""

@@ -1,7 +1,7 @@
 //! How much a process may use.
 
 use std::fs;
-use std::io::{Error, Result};
+use std::io::{Error, ErrorKind, Result};
 
 use super::itself::check;
 use super::{Profile, Settings};
@@ -24,7 +24,10 @@ pub(super) struct Present {
 
 /// What it has now, from /proc.
 pub(super) fn present() -> Result<Present> {
-    let text = fs::read_to_string("/proc/self/statm")?;
+    let text = fs::read_to_string("/proc/self/statm").map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Error::other("/proc is not mounted"),
+        _ => error,
+    })?;
     let pages: Vec<u64> = text
         .split_whitespace()
         .filter_map(|field| field.parse().ok())

@@ -61,6 +61,9 @@ fn examine(layer: Layer, target: &Target) -> Result<State> {
         Layer::Seccomp => (&[Layer::Seccomp], witnesses::CALLS, &[]),
     };
     let control = report(&settings(&[]), &[("control", |_| true)], target)?;
+    if let Some(why) = control.strip_prefix(&[OFF]) {
+        return Err(Error::other(String::from_utf8_lossy(why).into_owned()));
+    }
     if control != [&[ON][..], b"1"].concat() {
         return Err(Error::other("a child that is not confined does not report"));
     }

@@ -126,7 +126,7 @@ class Run:
             if not loaded:
                 return
             self._widen()
-            for each in waiting:
+            for each in waiting[: max(0, self.plan.budget - self.done)]:
                 self._submit(each)
             while self.done < self.plan.budget and time.monotonic() < over:
                 self._feed()

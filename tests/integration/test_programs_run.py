@@ -335,6 +335,33 @@ def test_a_full_disk_stops_the_run_with_what_it_kept(folder: Path) -> None:
     again.store.close()
 
 
+def test_a_resumed_run_with_less_to_spend_leaves_what_was_under_way(folder: Path) -> None:
+    """It had begun more evaluations than the new budget has room for."""
+
+    class StoppedError(Exception):
+        pass
+
+    def told(event: Mapping[str, Any]) -> None:
+        if event["event"] == "evaluation" and run.store.fact("search") is not None:
+            raise StoppedError
+
+    program, evaluator = files(folder / "p")
+    run = starting.begin(folder / "runs", starting.Wish(program, evaluator, budget=400), told)
+    with pytest.raises(StoppedError):
+        run.go()
+    kept, begun = len(list(run.store.rows())), run.store.fact("search")["next"] - 1
+    run.store.close()
+    assert begun > kept + 1
+    again = starting.resume(folder / "runs", run.store.folder.name, None, lambda _event: None, budget=kept + 1)
+    again.go()
+    assert again.done == len(list(again.store.rows())) == kept + 1
+    again.store.close()
+    more = starting.resume(folder / "runs", run.store.folder.name, None, lambda _event: None, budget=begun + 5)
+    more.go()
+    assert sorted(row.number for row in more.store.rows()) == [*range(1, begun + 6)]
+    more.store.close()
+
+
 def test_a_model_that_is_better_than_the_operators_wins(folder: Path) -> None:
     """A writer beside the operators: its candidate is evaluated as all others are, and kept for a resumed run."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from o_tui import __version__, config, paths
+from o_tui import __version__, _native, config, paths
 from o_tui.evolution.genome import Genome
 from o_tui.guardian.api import Api
 from o_tui.guardian.core import Guardian, Placement
@@ -64,6 +64,8 @@ async def run(
         BusyError: Another guardian holds the workspace.
         OError: It could not be started.
     """
+    with contextlib.suppress(OSError):
+        _native.set_short_turns()  # who waits for this loop does not wait for the checkpoint that another core packs
     place.prepare()
     lock = GuardianLock.acquire(place, placement)
     async with contextlib.AsyncExitStack() as ends:

@@ -44,6 +44,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(holes::fill_holes, module)?)?;
     module.add_function(wrap_pyfunction!(process::give_back_memory, module)?)?;
     module.add_function(wrap_pyfunction!(process::set_small_pages, module)?)?;
+    module.add_function(wrap_pyfunction!(process::set_short_turns, module)?)?;
     module.add_function(wrap_pyfunction!(process::process_rss_pss, module)?)?;
     module.add_function(wrap_pyfunction!(process::process_rss, module)?)?;
     module.add_function(wrap_pyfunction!(process::process_cpu_ns, module)?)?;

@@ -1,6 +1,6 @@
 //! Processes.
 
-use o_core::process;
+use o_core::{process, turns};
 use pyo3::prelude::*;
 
 use crate::errors;
@@ -21,6 +21,12 @@ pub fn adopt_orphans() -> PyResult<()> {
 #[pyfunction]
 pub fn set_small_pages() -> PyResult<()> {
     process::set_small_pages().map_err(errors::os)
+}
+
+/// The thread that calls asks the scheduler for the shortest turns.
+#[pyfunction]
+pub fn set_short_turns() -> PyResult<()> {
+    turns::set_short_turns().map_err(errors::os)
 }
 
 /// Gives whole free pages of the heap back to the system.

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from o_tui.protocol.errors import BusyError, NotFoundError, RefusedError, UsageE
 from tests.support.guardian_process import Link
 from tests.support.guardians import running, until
 from tests.support.patience import PATIENCE_S
+from tests.support.turns import SHORT_NS, turn_ns
 
 
 @pytest.fixture
@@ -46,6 +48,13 @@ async def test_it_answers_from_memory_and_says_that_it_is_offline(guardian: Guar
     assert answer.ok, answer.error
     assert "blue flower pot" in answer.answer
     assert "offline" in (first.answer + answer.answer).lower()
+
+
+async def test_its_loop_comes_first_when_it_wakes_and_nobody_else_does(guardian: Guardian) -> None:
+    main, nursery = guardian.fleet.main, guardian.fleet.nursery
+    assert main is not None and nursery is not None
+    assert turn_ns(os.getpid(), threading.get_native_id()) == SHORT_NS
+    assert min(turn_ns(pid, pid) for pid in (main.pid, nursery.watch.pid)) > SHORT_NS
 
 
 async def test_killed_main_is_replaced_and_remembers(guardian: Guardian) -> None:

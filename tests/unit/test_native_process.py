@@ -7,11 +7,13 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from o_tui import _native
 from tests.support.patience import PATIENCE_S
+from tests.support.turns import SHORT_NS, turn_ns
 
 NOBODY = 0x7FFFFFF0
 
@@ -146,6 +148,7 @@ def test_what_another_user_may_ask() -> None:
 def test_what_comes_after_the_holes_are_filled_lies_elsewhere() -> None:
     program = """
 import sys
+import threading
 from o_tui import _native
 def made(count):
     makes = (lambda _: object(), (1 << 40).__add__, lambda _: bytes(100), lambda _: bytes(5_000))
@@ -161,3 +164,21 @@ print(len(places.intersection(map(id, new))))
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_S, check=True
     )
     assert int(done.stdout) == 0
+
+
+def test_short_turns_are_for_the_thread_that_asks() -> None:
+    ordinary_ns = turn_ns(os.getpid(), threading.get_native_id())
+    found: list[int] = []
+
+    def ask() -> None:
+        _native.set_short_turns()
+        other = threading.Thread(target=lambda: found.append(turn_ns(os.getpid(), threading.get_native_id())))
+        other.start()
+        other.join()
+        found.append(turn_ns(os.getpid(), threading.get_native_id()))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    asking.join()
+    assert found == [ordinary_ns, SHORT_NS]
+    assert turn_ns(os.getpid(), threading.get_native_id()) == ordinary_ns

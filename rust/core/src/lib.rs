@@ -8,5 +8,6 @@ pub mod process;
 pub mod sandbox;
 pub mod shared;
 pub mod text;
+pub mod turns;
 pub mod vectors;
 pub mod violations;

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import sqlite3
 import struct
+import uuid
 from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,7 +18,8 @@ from o_tui import _native
 from o_tui.agent import reducers
 from o_tui.agent.memory import MemorySearch
 from o_tui.agent.state import Meta, State
-from o_tui.protocol import operations
+from o_tui.protocol import checkpoint, operations
+from o_tui.protocol.checkpoint import Header
 from o_tui.protocol.errors import CorruptError
 from tests.support.agents import block, entries
 
@@ -153,6 +159,26 @@ def test_an_index_that_fits_is_not_made_anew() -> None:
         words.add(number, "something else")
     again = State.from_sections({**state.sections(), "words": words.to_bytes(state.seq)})
     assert len(MemorySearch(again).lexical("else", 99)) == 40
+
+
+def test_some_memories_with_many_words_make_a_small_delta(tmp_path: Path) -> None:
+    chooser = random.Random(5)
+
+    def many(count: int) -> list[operations.Operation]:
+        words = ("".join(chooser.choices("aeioubdfgklmnprst", k=5)) for _ in range(50 * count))
+        return [block(f"{chooser.getrandbits(64):x}", " ".join(islice(words, 50))) for _ in range(count)]
+
+    def written(name: str, base: Path | None = None) -> Header:
+        empty = Header(uuid.uuid4(), 1, state.seq, 0, 0, bytes(32), state.digest)
+        with (tmp_path / name).open("wb") as file, contextlib.ExitStack() as stack:
+            return checkpoint.write(file, state.sections(), empty, base and stack.enter_context(base.open("rb")))
+
+    state = State.empty()
+    reducers.apply_all(state, entries(many(3_000)))
+    full = written("full")
+    reducers.apply_all(state, entries(many(5), 3_001))
+    delta = written("delta", tmp_path / "full")
+    assert delta.is_delta and delta.compressed_bytes < full.compressed_bytes / 8
 
 
 FORMAT_1 = """

@@ -174,14 +174,21 @@ impl MemoryIndex {
             .compact(|slot| moved.get(slot as usize).copied().flatten())
     }
 
-    /// All of it, without what was removed: header of 64 bytes (`O_MEMORY`, version, `stamp`, blocks), blocks, terms,
-    /// lists.
+    /// All of it, without what was removed: header of 64 bytes (`O_MEMORY`, version, `stamp`, how many blocks, how many
+    /// segments), blocks, terms and lists of each segment. As long as nothing is removed, it begins as it did before.
     pub fn to_bytes(&self, stamp: u64) -> Vec<u8> {
-        let postings = self.compacted();
+        let compacted;
+        let postings = if self.blocks.removed == 0 {
+            &self.postings
+        } else {
+            compacted = self.compacted();
+            &compacted
+        };
         let blocks = self.len() * SAVED_BYTES;
         let mut out = Vec::with_capacity(HEADER_BYTES + blocks + postings.memory_bytes() + 64);
         out.extend_from_slice(MAGIC);
-        for number in [VERSION, stamp, self.len() as u64] {
+        let segments = postings.saved_segments() as u64;
+        for number in [VERSION, stamp, self.len() as u64, segments] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.resize(HEADER_BYTES, 0);
@@ -208,7 +215,10 @@ impl MemoryIndex {
             .and_then(|bytes| body.split_at_checked(bytes))
             .ok_or(MemoryError::Format("not as long as its header says"))?;
         let blocks = Blocks::read(blocks).ok_or(MemoryError::Format("blocks out of order"))?;
-        let postings = Postings::read(lists).ok_or(MemoryError::Format("damaged terms"))?;
+        // who did not write how many wrote one
+        let segments = u64_at(header, 32).max(u64::from(!lists.is_empty()));
+        let postings =
+            Postings::read(lists, segments).ok_or(MemoryError::Format("damaged terms"))?;
         let index = MemoryIndex {
             blocks,
             postings,

@@ -186,13 +186,12 @@ impl Segment {
         out.extend_from_slice(&self.lists);
     }
 
-    fn read(saved: &[u8]) -> Option<Self> {
+    /// The segment that begins there, and what lies behind it.
+    fn read(saved: &[u8]) -> Option<(Self, &[u8])> {
         let (header, body) = saved.split_at_checked(HEADER_BYTES)?;
         let terms = usize::try_from(u64_at(header, 0)).ok()?;
-        let (table, lists) = body.split_at_checked(terms.checked_mul(TERM_BYTES)?)?;
-        if lists.len() as u64 != u64_at(header, 8) {
-            return None;
-        }
+        let (table, body) = body.split_at_checked(terms.checked_mul(TERM_BYTES)?)?;
+        let (lists, behind) = body.split_at_checked(usize::try_from(u64_at(header, 8)).ok()?)?;
         let terms: Vec<Term> = table
             .chunks_exact(TERM_BYTES)
             .map(|row| {
@@ -205,11 +204,28 @@ impl Segment {
             })
             .collect();
         let postings = terms.iter().map(|term| term.count as usize).sum();
-        Some(Segment {
+        let segment = Segment {
             terms,
             lists: lists.to_vec(),
             postings,
-        })
+        };
+        Some((segment, behind))
+    }
+
+    /// Its postings as a tail has them: in order of slots.
+    fn unsorted(&self) -> Vec<Posting> {
+        let mut postings = Vec::with_capacity(TAIL);
+        for term in &self.terms {
+            self.each(term, |slot, counts| {
+                postings.push(Posting {
+                    term: term.hash,
+                    slot,
+                    counts,
+                });
+            });
+        }
+        postings.sort_by_key(|posting| posting.slot);
+        postings
     }
 }
 
@@ -276,20 +292,36 @@ impl Postings {
         }
     }
 
-    /// Saves what `compact` made.
+    /// How many segments are saved: the tail is one of them.
+    pub fn saved_segments(&self) -> usize {
+        self.segments.len() + usize::from(!self.tail.is_empty())
+    }
+
+    /// Saves segments as they are, so that what was saved before is there again, byte by byte; the tail comes last.
     pub fn write(&self, out: &mut Vec<u8>) {
         for segment in &self.segments {
             segment.write(out);
         }
+        if !self.tail.is_empty() {
+            sorted(&self.tail).write(out);
+        }
     }
 
-    /// Reads what `write` wrote.
-    pub fn read(saved: &[u8]) -> Option<Self> {
-        let segments = vec![Segment::read(saved)?];
-        Some(Postings {
-            segments,
-            tail: Vec::new(),
-        })
+    /// Reads what `write` wrote: so many segments, and nothing behind them.
+    pub fn read(mut saved: &[u8], segments: u64) -> Option<Self> {
+        let mut postings = Postings::default();
+        for _ in 0..segments {
+            let (segment, behind) = Segment::read(saved)?;
+            postings.segments.push(segment);
+            saved = behind;
+        }
+        if !saved.is_empty() {
+            return None;
+        }
+        if let Some(last) = postings.segments.pop_if(|last| last.postings < TAIL) {
+            postings.tail = last.unsorted();
+        }
+        Some(postings)
     }
 
     pub fn memory_bytes(&self) -> usize {
@@ -390,7 +422,7 @@ mod tests {
         let half = postings.compact(|slot| (slot % 2 == 0).then_some(slot / 2));
         let mut saved = Vec::new();
         half.write(&mut saved);
-        let again = Postings::read(&saved).unwrap();
+        let again = Postings::read(&saved, 1).unwrap();
         let kept: Vec<(u32, Counts)> = expected
             .iter()
             .filter(|(slot, _)| slot % 2 == 0)
@@ -398,8 +430,42 @@ mod tests {
             .collect();
         assert!(all(&again, 1) == kept);
         for cut in [0, 7, saved.len() - 1] {
-            assert!(Postings::read(&saved[..cut]).is_none());
+            assert!(Postings::read(&saved[..cut], 1).is_none());
         }
+    }
+
+    fn saved(postings: &Postings) -> (Vec<u8>, u64) {
+        let mut bytes = Vec::new();
+        postings.write(&mut bytes);
+        (bytes, postings.saved_segments() as u64)
+    }
+
+    fn grow(postings: &mut Postings, slots: std::ops::Range<u32>) {
+        for slot in slots {
+            let terms = (0..20).map(|n| (u64::from(slot * 31 + n * n) % 4099, Counts::ONCE));
+            postings.add(slot, terms);
+        }
+    }
+
+    #[test]
+    fn what_was_saved_is_saved_again_as_it_was() {
+        let mut postings = Postings::default();
+        grow(&mut postings, 0..4_000);
+        let (before, segments) = saved(&postings);
+        let mut again = Postings::read(&before, segments).unwrap();
+        assert_eq!(saved(&again), (before.clone(), segments));
+        grow(&mut postings, 4_000..4_003);
+        grow(&mut again, 4_000..4_003);
+        let (after, _) = saved(&postings);
+        assert_eq!(after, saved(&again).0);
+        let same = before.iter().zip(&after).take_while(|(a, b)| a == b);
+        let tail = HEADER_BYTES + postings.tail.len() * (TERM_BYTES + 6);
+        assert!(same.count() >= before.len() - tail);
+        for term in [0, 1, 17, 4_098] {
+            assert_eq!(all(&again, term), all(&postings, term));
+        }
+        assert!(Postings::read(&before, segments - 1).is_none());
+        assert!(Postings::read(&before, segments + 1).is_none());
     }
 
     #[test]

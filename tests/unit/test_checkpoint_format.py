@@ -6,6 +6,8 @@ import hashlib
 import os
 import random
 import struct
+import subprocess
+import sys
 import tempfile
 import uuid
 from pathlib import Path
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 
 from o_tui.protocol import checkpoint
 from o_tui.protocol.errors import CorruptError
+from tests.support.patience import PATIENCE_S
 
 HEADER = checkpoint.Header(
     checkpoint_id=uuid.UUID(int=0x0123456789ABCDEF0123456789ABCDEF),
@@ -297,6 +300,49 @@ def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
         header = checkpoint.Header(**(vars_of(HEADER) | fields | {"uncompressed_bytes": 2 << 30}))
         with pytest.raises(CorruptError, match="says"):
             checkpoint.read(opened(header.pack() + data))
+
+
+HUGE_FRAME = """
+import hashlib, msgspec, resource, struct, sys, tempfile, uuid
+from o_tui.protocol import checkpoint
+from o_tui.protocol.errors import CorruptError
+from tests.support.patience import PATIENCE_S
+each = int(sys.argv[1]) << 20
+zeros = {"size": each, "sha256": hashlib.sha256(bytes(each)).digest()}
+index = msgspec.msgpack.encode([{"name": f"s{number}"} | zeros for number in range(4)])
+head = struct.pack("<I", len(index)) + index
+repeats = [128 << 10 << 3 | 1 << 1] * (4 * each >> 17)
+repeats[-1] |= 1
+data = struct.pack("<IBQ", 0xFD2FB528, 0xE0, len(head) + 4 * each) + (len(head) << 3).to_bytes(3, "little") + head
+data += b"".join(repeat.to_bytes(3, "little") + b"\\0" for repeat in repeats)
+sizes = {"compressed_bytes": len(data), "uncompressed_bytes": len(head) + 4 * each}
+sizes["data_sha256"] = hashlib.sha256(data).digest()
+header = checkpoint.Header(uuid.uuid4(), 1, 1, **sizes, chain_digest=bytes(32))
+with tempfile.TemporaryFile() as file:
+    file.write(header.pack() + data)
+    file.flush()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        checkpoint.inspect(file)
+    except CorruptError as error:
+        print(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+"""
+
+
+def test_a_file_that_is_small_and_says_much_takes_little_memory() -> None:
+    """One frame of zeros: each thread that reads a section of it would hold all of it."""
+
+    def taken(each_mb: int) -> tuple[str, int]:
+        command = [sys.executable, "-c", HUGE_FRAME, str(each_mb)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+        *said, mebibytes = done.stdout.splitlines()
+        return " ".join(said), int(mebibytes)
+
+    text, mebibytes = taken(256)
+    assert "says it is larger than 128 MiB" in text and mebibytes < 32
+    text, mebibytes = taken(24)
+    assert not text and mebibytes < 140
 
 
 def test_other_formats_and_versions_are_named() -> None:

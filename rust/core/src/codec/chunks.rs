@@ -72,6 +72,7 @@ pub fn fingerprint(sections: &[&[u8]]) -> Result<Fingerprint, CodecError> {
     let cuts = Mutex::new(vec![Vec::new(); stretches]);
     parallel::run(
         jobs,
+        parallel::threads(),
         || (),
         |(), job| {
             match job {

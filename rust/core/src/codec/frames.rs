@@ -7,6 +7,8 @@ use super::CodecError;
 
 /// Largest body that is read.
 pub const BODY_LIMIT_BYTES: u64 = 2 << 30;
+/// Largest frame that is read. Ours hold a piece each; once a whole state was one.
+const FRAME_LIMIT_BYTES: u64 = 128 << 20;
 const MAGIC: u32 = 0xFD2F_B528;
 const SKIPPABLE: u32 = 0x184D_2A50;
 const BLOCK_BYTES: usize = 128 << 10;
@@ -40,7 +42,7 @@ pub struct Layout {
 /// Walks from frame to frame and from block to block, reading heads only.
 ///
 /// Refused: what does not end exactly with the region; a frame that does not say its size, says more than its blocks
-/// can hold, or needs a dictionary; contents of more than [`BODY_LIMIT_BYTES`].
+/// can hold, needs a dictionary, or is larger than 128 MiB; contents of more than [`BODY_LIMIT_BYTES`].
 pub fn walk(file: &File, at: u64, size: u64) -> Result<Layout, CodecError> {
     let end = at
         .checked_add(size)
@@ -60,6 +62,11 @@ pub fn walk(file: &File, at: u64, size: u64) -> Result<Layout, CodecError> {
             return Err(CodecError::corrupt("the data is not of zstd frames"));
         }
         let content = frame(&mut heads)?;
+        if content > FRAME_LIMIT_BYTES {
+            return Err(CodecError::corrupt(
+                "a frame says it is larger than 128 MiB",
+            ));
+        }
         let body_at = layout.body_bytes;
         layout.body_bytes += content;
         if layout.body_bytes > BODY_LIMIT_BYTES || layout.frames.len() == FRAMES_LIMIT {

@@ -50,6 +50,7 @@ pub fn pack(
     let pieces = source.pieces(0);
     let helpers = match pieces.len() {
         0 | 1 => 0,
+        _ if source.coarse() => 0,
         many => parallel::threads().min(many),
     };
     thread::scope(|scope| {

@@ -16,15 +16,21 @@ pub fn threads() -> usize {
         .min(MOST_THREADS)
 }
 
-/// Does all jobs, taken in order; each thread has a tool of its own. Stops at the first error and returns it.
+/// Does all jobs, taken in order, on so many threads; each has a tool of its own. Stops at the first error and returns
+/// it.
 ///
 /// Where a thread cannot be started, the others do its work.
-pub fn run<J, T, W>(jobs: Vec<J>, tool: impl Fn() -> T + Sync, work: W) -> Result<(), CodecError>
+pub fn run<J, T, W>(
+    jobs: Vec<J>,
+    threads: usize,
+    tool: impl Fn() -> T + Sync,
+    work: W,
+) -> Result<(), CodecError>
 where
     J: Send,
     W: Fn(&mut T, J) -> Result<(), CodecError> + Sync,
 {
-    let helpers = threads().min(jobs.len()).saturating_sub(1);
+    let helpers = threads.min(jobs.len()).saturating_sub(1);
     let queue = Mutex::new(jobs.into_iter());
     let failure: Mutex<Option<CodecError>> = Mutex::new(None);
     let worker = || {

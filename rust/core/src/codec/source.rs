@@ -10,6 +10,9 @@ use zstd::bulk::Decompressor;
 use super::frames::{Frame, Layout, walk};
 use super::{CodecError, PIECE_BYTES, zeroed};
 
+/// A frame above that is not unpacked by several threads at once, each of which would hold it.
+const COARSE_BYTES: u64 = 4 * PIECE_BYTES as u64;
+
 /// Bytes that can be read in any order, from several threads.
 pub trait Source: Sync {
     /// All of them.
@@ -17,6 +20,11 @@ pub trait Source: Sync {
 
     /// Ranges from `at` on that are read side by side.
     fn pieces(&self, at: u64) -> Vec<Range<u64>>;
+
+    /// Whoever reads a part of it may hold much more than a piece in memory meanwhile.
+    fn coarse(&self) -> bool {
+        false
+    }
 
     /// Fills `out` with what begins at `at`; the range must lie within.
     fn fill(&self, cursor: &mut Cursor, at: u64, out: &mut [u8]) -> Result<(), CodecError>;
@@ -214,6 +222,11 @@ impl Source for PackedBody {
             .collect()
     }
 
+    fn coarse(&self) -> bool {
+        let coarse = |frame: &Frame| frame.content > COARSE_BYTES;
+        self.layout.frames.iter().any(coarse)
+    }
+
     fn fill(&self, cursor: &mut Cursor, at: u64, out: &mut [u8]) -> Result<(), CodecError> {
         let frames = &self.layout.frames;
         let mut number = frames.partition_point(|frame| frame.body_at + frame.content <= at);
@@ -302,6 +315,10 @@ impl Patched {
 impl Source for Patched {
     fn size(&self) -> u64 {
         self.size
+    }
+
+    fn coarse(&self) -> bool {
+        self.base.coarse()
     }
 
     fn pieces(&self, at: u64) -> Vec<Range<u64>> {

@@ -107,7 +107,11 @@ fn sizes_agree(source: &dyn Source, at: u64, sections: &[Section]) -> Result<(),
 }
 
 fn run(source: &dyn Source, jobs: Vec<Job<'_>>) -> Result<(), CodecError> {
-    parallel::run(jobs, Cursor::default, |cursor, job| match job {
+    let threads = match source.coarse() {
+        true => 1,
+        false => parallel::threads(),
+    };
+    parallel::run(jobs, threads, Cursor::default, |cursor, job| match job {
         Job::Fill(at, place) => source.fill(cursor, at, place),
         Job::Digest(file) => match file_sha256(file.file, file.at, file.size)? == file.sha256 {
             true => Ok(()),

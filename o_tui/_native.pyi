@@ -29,6 +29,7 @@ __all__ = [
     "fingerprint",
     "give_back_memory",
     "hidden",
+    "keep_originals",
     "pack",
     "probe",
     "process_cpu_ns",
@@ -38,6 +39,7 @@ __all__ = [
     "set_parent_death_signal",
     "set_short_turns",
     "set_small_pages",
+    "share_again",
     "train_dictionary",
 ]
 
@@ -462,6 +464,16 @@ def fill_holes() -> None:
     For a process that forks: a child that uses such a piece copies the page of it, what comes later lies together.
     It takes up to a megabyte, and some milliseconds. Raises OSError.
     """
+
+def keep_originals() -> None:
+    """Keeps what this process' memory says now for the forks to come: see `share_again`.
+
+    For a process with one thread, when all is loaded that forks share; again if it has had others since. Its heap
+    becomes a private mapping of a file in memory, in small pages; mappings of more than 16 MB stay. Raises OSError.
+    """
+
+def share_again() -> None:
+    """In a fork with one thread: gives back its own copies of pages that say what they said at `keep_originals`."""
 
 def process_rss_pss(pid: int) -> tuple[int, int, int]:
     """`(rss, pss, private)` of a process in bytes, from smaps_rollup: resident, proportional, of nobody else.

@@ -68,6 +68,7 @@ class Kernel:
         self.embeds = True
         self.requests = 0
         self._rested = (0, state.seq)
+        self._shares = False
         self.errors = 0
         self.send = send
         self._stop = stop
@@ -103,7 +104,11 @@ class Kernel:
         done = self.requests, self.state.seq
         if not self.tasks and done != self._rested:
             self._rested = done
+            self._shares = False
             self.state.rest()  # who waits shares its pages with the nursery
+        elif not self.tasks and not self._shares and self.role == "shadow":
+            self._shares = True
+            _native.share_again()  # milliseconds, and as many pages to copy again: not while it is being measured
         if self._ends_at is not None and (not self.tasks or time.monotonic() >= self._ends_at):
             self._stop(0)
         elif self.role == "main" and not self.tasks and self.genome is not None:

@@ -78,11 +78,12 @@ class Nursery:
         self._poll.register(stream, select.POLLIN)
         self._status: int | None = None
         self._rested = -1
+        self._ahead = self._steps()
+        self._prepared = False
 
     def run(self) -> int:
         """Serves until a socket ends (0), `shutdown` (0), or an entry cannot be applied (70)."""
         beat_at = 0.0
-        ahead = self._ahead()
         try:
             while self._status is None:
                 now = time.monotonic()
@@ -95,7 +96,7 @@ class Nursery:
                 if not asked:  # a quiet beat: nobody waits for these milliseconds
                     self._rest()
                     if self._children:
-                        self._prepare(ahead)
+                        self._prepare()
         except (BrokenPipeError, ConnectionResetError):
             self._status = 0
         finally:
@@ -108,14 +109,14 @@ class Nursery:
             self._rested = self._state.seq
             self._state.rest()
 
-    def _prepare(self, ahead: Iterator[object]) -> None:
+    def _prepare(self) -> None:
         # what cannot be done here is done in the fork, which says what is wrong with it
         with contextlib.suppress(Exception):
-            for _step in ahead:
+            for _step in self._ahead:
                 if self._poll.poll(0):
                     break
 
-    def _ahead(self) -> Iterator[object]:
+    def _steps(self) -> Iterator[object]:
         """What forks are to find done, in pieces of some milliseconds (docs/adr/nursery-is-a-replica.md)."""
         yield from prepared.steps(_GENOME)
         files = prepared.files()
@@ -126,13 +127,21 @@ class Nursery:
             if not self._rehearse(files):
                 break
             yield None
+        self._rehearse(files, {path: source + "\n" for path, source in files.items()})
         genome_loader.preload(files)
         _native.fill_holes()
+        self._keep()
 
-    def _rehearse(self, files: Mapping[str, str]) -> bool:
+    def _keep(self) -> None:
+        gc.freeze()
+        _native.keep_originals()
+        self._prepared = True
+
+    def _rehearse(self, files: Mapping[str, str], changed: Mapping[str, str] | None = None) -> bool:
+        """A shadow's life with the genome that O ships, or with `changed`, all of which is compiled and looked at."""
         genome_loader.preload(files)
         try:
-            return self._state is not None and rehearsal.rehearse(self._state, files)
+            return self._state is not None and rehearsal.rehearse(self._state, changed or files)
         finally:
             gc.collect()  # before a fork keeps for good what is left
 
@@ -217,6 +226,8 @@ class Nursery:
         self._state = state
         gc.collect()
         state.rest()
+        if self._prepared:  # forks are not to compare with what lay there before
+            self._keep()
         self._answer(messages.Ready(pid=os.getpid(), seq=state.seq, digest=state.digest))
 
     def _fork(self, message: messages.Fork | messages.Snapshot, descriptors: list[int]) -> None:

@@ -10,6 +10,7 @@ mod gil;
 mod holes;
 mod lent;
 mod memory;
+mod originals;
 mod process;
 mod sandbox;
 mod shared;
@@ -42,6 +43,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(process::set_parent_death_signal, module)?)?;
     module.add_function(wrap_pyfunction!(process::adopt_orphans, module)?)?;
     module.add_function(wrap_pyfunction!(holes::fill_holes, module)?)?;
+    module.add_function(wrap_pyfunction!(originals::keep_originals, module)?)?;
+    module.add_function(wrap_pyfunction!(originals::share_again, module)?)?;
     module.add_function(wrap_pyfunction!(process::give_back_memory, module)?)?;
     module.add_function(wrap_pyfunction!(process::set_small_pages, module)?)?;
     module.add_function(wrap_pyfunction!(process::set_short_turns, module)?)?;

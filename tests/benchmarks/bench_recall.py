@@ -32,6 +32,8 @@ WORDS, QUERY_WORDS, BLOCK_WORDS, THREAD_BLOCKS = 30_000, 6, 14, 20
 QUERIES = 200
 PEER = "tantivy==0.25.1"
 STATE_BYTES = 41_000_000
+CANDIDATES = ("recall", "tools/calculator")
+"""The gene that most are about, and the dearest: the largest of those that nearly all others import."""
 
 _PEER_PROGRAM = """
 import json, statistics, sys, time, tantivy
@@ -179,7 +181,7 @@ def of_a_fork() -> list[Figure]:
         written, share = json.loads(subprocess.run(program, check=True, capture_output=True, timeout=120).stdout)
         asked = queries(list(texts(1_000)))[:100]
         confined = shadows.shadows(file, asked)
-        candidate = shadows.shadows(file, asked, "recall.py")
+        candidates = {gene: shadows.shadows(file, asked, f"{gene}.py") for gene in CANDIDATES}
     found = [
         Figure("a fork of 41 MB of state, 100 recalls: pages that it wrote", written / 1e6, "MB", 3),
         Figure("… its PSS, with 99 others", share / 1e6, "MB", 3),
@@ -189,8 +191,10 @@ def of_a_fork() -> list[Figure]:
             Figure("… a shadow of the nursery with its genome: pages of its own", confined[0] / 1e6, "MB"),
             Figure("… its PSS, with 99 others", confined[1] / 1e6, "MB", 3),
         ]
-    if candidate is not None:
-        found.append(Figure("… the same of candidates for the gene recall", candidate[1] / 1e6, "MB"))
+    for gene, candidate in candidates.items():
+        if candidate is not None:
+            limit = 3 if gene == "recall" else None
+            found.append(Figure(f"… the same of candidates for the gene {gene}", candidate[1] / 1e6, "MB", limit))
     return found
 
 

@@ -15,7 +15,7 @@ from tests.support.nursery_driver import NurseryProcess, Peer, genome_files
 PROCESSES = 100
 QUIET_BEATS = 4
 """Heartbeats without an order, in the second of which it rehearses."""
-REST_S = 2.5
+REST_S = 3.5
 """Heartbeats go by in which a shadow gives back what it does not need."""
 
 

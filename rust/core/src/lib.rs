@@ -4,6 +4,7 @@ pub mod codec;
 pub mod frame;
 pub mod holes;
 pub mod memory;
+pub mod originals;
 pub mod process;
 pub mod sandbox;
 pub mod shared;

@@ -150,7 +150,7 @@ fn give_back_heap() {
 #[cfg(target_env = "gnu")]
 const END_BYTES: usize = 256;
 
-fn page_bytes() -> usize {
+pub(crate) fn page_bytes() -> usize {
     // SAFETY: sysconf takes one number.
     usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }

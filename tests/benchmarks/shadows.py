@@ -13,23 +13,18 @@ from tests.support.agents import SEED
 from tests.support.nursery_driver import NurseryProcess, Peer, genome_files
 
 PROCESSES = 100
-QUIET_BEATS = 4
-"""Heartbeats without an order, in the second of which it rehearses."""
 REST_S = 3.5
-"""Heartbeats go by in which a shadow gives back what it does not need."""
+"""Heartbeats go by: in the first a shadow gives back what it does not need, in the second what is as it was before."""
 
 
 def shadows(file: Path, asked: list[str], changed: str = "") -> tuple[float, float] | None:
     """Bytes of its own, and PSS, of a confined instance with its genome; None: only root may look into one.
 
-    The genome is the shipped one, but for the file `changed`. The nursery has rehearsed, as it has two seconds after a
-    guardian's start.
+    The genome is the shipped one, but for the file `changed`.
     """
     nursery = NurseryProcess()
     nursery.restore(file)
     main, _forked, _pidfd = nursery.fork("main", "main")
-    for _ in range(QUIET_BEATS):
-        nursery.stream.expect(messages.Heartbeat)
     files, peers = genome_files(SEED), list[tuple[Peer, int]]()
     if changed:
         files[changed] += "\n# a candidate\n"

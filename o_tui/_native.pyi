@@ -676,7 +676,7 @@ class Dictionary:
     """A dictionary from `train_dictionary`, made ready once for many blocks."""
 
     def __new__(cls, data: bytes) -> Dictionary:
-        """Of these bytes."""
+        """Of these bytes; raises ValueError where they cannot be used."""
 
     def compress(self, data: bytes) -> bytes:
         """One block as a zstd frame that says its size."""

@@ -301,9 +301,10 @@ pub struct Dictionary {
 #[pymethods]
 impl Dictionary {
     #[new]
-    fn new(py: Python<'_>, data: &[u8]) -> Self {
+    fn new(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
         let dictionary = py.detach(|| codec::Dictionary::new(data));
-        Dictionary { dictionary }
+        let dictionary = dictionary.map_err(errors::codec)?;
+        Ok(Dictionary { dictionary })
     }
 
     /// One block as a zstd frame.

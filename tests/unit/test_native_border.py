@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import struct
@@ -188,3 +189,54 @@ def test_two_threads_that_want_different_codes_both_find(large: VectorIndex) -> 
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(search, ["bfloat16", "float16"])) == [100, 100]
+
+
+HUGE = [0, 1, 1 << 32, 1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, 1 << 64, -1]
+SAMPLES = [b"{'role': 'user', 'content': 'hello %d'}" % number * 20 for number in range(200)]
+
+
+def test_no_number_is_too_large_for_an_error_of_python(tmp_path: Path) -> None:
+    file = (tmp_path / "body").open("w+b")
+    size, _, _ = _native.pack(file.fileno(), 0, [b"hello" * 1_000], b"tail")
+    body, index, words = _native.Body(file.fileno(), 0, size), VectorIndex(4), MemoryIndex()
+    index.add(1, ROW)
+    words.add(1, "one word")
+    dictionary = _native.Dictionary(_native.train_dictionary(SAMPLES, 2_000))
+    packed = dictionary.compress(SAMPLES[0])
+    calls: list[Callable[[int], object]] = [
+        lambda number: _native.train_dictionary(SAMPLES, number),
+        lambda number: dictionary.decompress(packed, number),
+        lambda number: _native.Body(file.fileno(), number, size),
+        lambda number: _native.Body(file.fileno(), 0, number),
+        lambda number: _native.file_sha256(file.fileno(), number, 1),
+        lambda number: _native.delta([b"x"], b"", b"", number),
+        lambda number: body.read(number, 1),
+        lambda number: body.read(1, number),
+        lambda number: body.patched(number, struct.pack("<QQ", 0, 1), b""),
+        lambda number: body.patched(0, struct.pack("<QQ", number, number), b""),
+        lambda number: body.unpack(number, [("all", number, bytes(32))]),
+        lambda number: body.check(number, [("all", number, bytes(32))] * 2),
+        lambda number: VectorIndex(number),
+        lambda number: index.search(ROW, number),
+        lambda number: index.search(ROW, 1, [number]),
+        lambda number: index.search(ROW, 1, threads=number),
+        lambda number: index.search_arrays(ROW, number),
+        lambda number: VectorIndex(4).reserve(number),
+        lambda number: words.find("word", number),
+        lambda number: words.search("word", number, vectors=index, vector=ROW.tobytes(), meaning=1.0),
+        lambda number: MemoryIndex().add(number, "text"),
+        lambda number: _native.embed("text", number),
+        lambda number: _native.safe_text("text", number),
+        lambda number: _native.check_frame(b"\x91\x01", number, number),
+    ]
+    for call in calls:
+        for number in HUGE:
+            with contextlib.suppress(ValueError, OverflowError, MemoryError, OSError, struct.error):
+                call(number)
+
+
+def test_a_damaged_dictionary_is_refused() -> None:
+    learned = _native.train_dictionary(SAMPLES, 2_000)
+    _native.Dictionary(learned)
+    with pytest.raises(ValueError, match="dictionary"):
+        _native.Dictionary(learned[:20])

@@ -1,8 +1,8 @@
 //! Small blocks with a dictionary: what a few hundred bytes have in common with others of their kind.
 
-use zstd::bulk::{Compressor, Decompressor};
-use zstd::dict::{DecoderDictionary, EncoderDictionary, from_continuous};
-use zstd::zstd_safe::get_frame_content_size;
+use zstd::dict::from_continuous;
+use zstd::zstd_safe::{CCtx, CDict, DCtx, DDict};
+use zstd::zstd_safe::{compress_bound, get_error_name, get_frame_content_size};
 
 use super::CodecError;
 
@@ -13,28 +13,38 @@ const LEVEL: i32 = 3;
 /// Refused: too few samples to learn from (libzstd wants some tens of them, and many times the dictionary's size).
 pub fn train(samples: &[&[u8]], size: usize) -> Result<Vec<u8>, CodecError> {
     let sizes: Vec<usize> = samples.iter().map(|sample| sample.len()).collect();
-    from_continuous(&samples.concat(), &sizes, size)
+    let samples = samples.concat();
+    // It is made of parts of them, and as much as is asked for would be allocated.
+    from_continuous(&samples, &sizes, size.min(samples.len()))
         .map_err(|error| CodecError::corrupt(format!("no dictionary can be made: {error}")))
 }
 
 /// A dictionary, made ready once for many blocks.
 pub struct Dictionary {
-    packing: EncoderDictionary<'static>,
-    unpacking: DecoderDictionary<'static>,
+    packing: CDict<'static>,
+    unpacking: DDict<'static>,
 }
 
 impl Dictionary {
-    /// Of what [`train`] gave.
-    pub fn new(dictionary: &[u8]) -> Self {
-        Dictionary {
-            packing: EncoderDictionary::copy(dictionary, LEVEL),
-            unpacking: DecoderDictionary::copy(dictionary),
-        }
+    /// Of what [`train`] gave; refused where it is damaged so much that it cannot be used.
+    pub fn new(dictionary: &[u8]) -> Result<Self, CodecError> {
+        CDict::try_create(dictionary, LEVEL)
+            .zip(DDict::try_create(dictionary))
+            .map(|(packing, unpacking)| Dictionary { packing, unpacking })
+            .ok_or_else(|| CodecError::corrupt("a dictionary that cannot be used"))
     }
 
     /// One zstd frame that says its size.
     pub fn compress(&self, data: &[u8]) -> Result<Vec<u8>, CodecError> {
-        Ok(Compressor::with_prepared_dictionary(&self.packing)?.compress(data)?)
+        let mut packed = with_room(compress_bound(data.len()))?;
+        CCtx::try_create()
+            .ok_or(CodecError::OutOfMemory)?
+            .compress_using_cdict(&mut packed, data, &self.packing)
+            .map_err(|code| {
+                let name = get_error_name(code);
+                CodecError::corrupt(format!("a block cannot be packed: {name}"))
+            })?;
+        Ok(packed)
     }
 
     /// What [`Dictionary::compress`] was given, at most `limit` bytes of it.
@@ -49,8 +59,22 @@ impl Dictionary {
         if size > packed.len().saturating_mul(32 << 10) {
             return refused("a block says more than it can hold");
         }
-        Decompressor::with_prepared_dictionary(&self.unpacking)?
-            .decompress(packed, size)
-            .map_err(|error| CodecError::corrupt(format!("a block cannot be unpacked: {error}")))
+        let mut data = with_room(size)?;
+        DCtx::try_create()
+            .ok_or(CodecError::OutOfMemory)?
+            .decompress_using_ddict(&mut data, packed, &self.unpacking)
+            .map_err(|code| {
+                let name = get_error_name(code);
+                CodecError::corrupt(format!("a block cannot be unpacked: {name}"))
+            })?;
+        Ok(data)
     }
+}
+
+fn with_room(size: usize) -> Result<Vec<u8>, CodecError> {
+    let mut buffer = Vec::new();
+    buffer
+        .try_reserve_exact(size)
+        .map_err(|_| CodecError::OutOfMemory)?;
+    Ok(buffer)
 }

@@ -219,14 +219,15 @@ fn a_dictionary_helps_small_blocks_and_refuses_others() {
     let samples: Vec<Vec<u8>> = (0..2_000).map(block).collect();
     let views: Vec<&[u8]> = samples.iter().map(Vec::as_slice).collect();
     let learned = train(&views, 4_096).unwrap();
-    let dictionary = Dictionary::new(&learned);
+    let dictionary = Dictionary::new(&learned).unwrap();
     let data = block(123_456);
     let packed = dictionary.compress(&data).unwrap();
     assert!(2 * packed.len() < zstd::bulk::compress(&data, 3).unwrap().len());
     assert_eq!(dictionary.decompress(&packed, 1_000).unwrap(), data);
     let others: Vec<&[u8]> = views.iter().skip(1_000).copied().collect();
     let other = train(&others, 2_048).unwrap();
-    assert!(Dictionary::new(&other).decompress(&packed, 1_000).is_err());
+    let other = Dictionary::new(&other).unwrap();
+    assert!(other.decompress(&packed, 1_000).is_err());
     assert!(dictionary.decompress(&packed, 10).is_err());
     assert!(dictionary.decompress(b"no frame", 1_000).is_err());
     assert!(train(&views[..1], 4_096).is_err());

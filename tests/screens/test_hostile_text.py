@@ -266,6 +266,21 @@ async def test_copying_sends_one_sequence_of_the_views_own(folder: Path, guardia
         assert_harmless(view.output, "copy")
 
 
+async def test_what_is_too_large_to_copy_is_a_file_that_acts_nowhere(folder: Path, guardian: ScriptedGuardian) -> None:
+    guardian.snapshot["requests"] = [lengthened(row, "text", "answer") for row in guardian.snapshot["requests"][:1]]
+    async with PtyView(folder) as view:
+        await view.sees("[/red]")
+        view.type("\x1b[Z")
+        await view.rests()
+        view.type("y")
+        await view.sees("copied.txt")
+        await view.rests()
+        assert_harmless(view.output, "copy")
+    (file,) = folder.rglob("copied.txt")
+    assert len(file.read_text()) > 10_000
+    assert_harmless(file.read_bytes(), "the file")
+
+
 async def test_first_start_and_error_card(folder: Path, guardian: ScriptedGuardian) -> None:
     guardian.snapshot["config"] = {"brain": {"onboarded": False}}
     broken = (

@@ -45,11 +45,60 @@ def test_without_seccomp_it_is_not_called_confined(user: int | None) -> None:
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_without_namespaces_the_base_holds(user: int | None) -> None:
-    read, connect, probe = run([READ, SOCKET, PROBE], user, hidden=["unshare"])
+@pytest.mark.parametrize("hidden", ["unshare", "mount", "open_tree", "mount_setattr", "move_mount", "pivot_root"])
+def test_without_namespaces_or_rights_in_them_the_base_holds(user: int | None, hidden: str) -> None:
+    """AppArmor lets a user make a namespace, and do nothing in it."""
+    read, connect, probe = run([READ, SOCKET, PROBE], user, hidden=[hidden])
     assert [read.tier, read.succeeded, connect.succeeded] == ["B", False, False]
     assert '"tier": "B"' in probe.out
     assert '"name": "namespaces", "on": false, "why": "' in probe.out
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_rules_that_cannot_be_put_on_are_none(user: int | None) -> None:
+    (read,) = run([READ], user, hidden=["landlock_restrict_self"])
+    assert [read.tier, read.succeeded] == ["C", False]
+    (read,) = run([READ], user, hidden=["capset"])
+    assert not read.succeeded and "could not give up its rights" in read.out, "it must end"
+    tool, agent = run([Program(READ.source, profile="tool"), READ], user, hidden=["close_range"])
+    assert [tool.succeeded, agent.succeeded, tool.tier == agent.tier] == [False, False, True]
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize(
+    ("lies", "found"),
+    [("seccomp!", "a socket"), ("landlock_restrict_self!", "a list of /"), ("capset!", "a capability")],
+)
+def test_a_layer_that_only_seems_to_be_on_is_found_out(user: int | None, lies: str, found: str) -> None:
+    (read,) = run([READ], user, hidden=[lies])
+    if lies == "capset!" and (read.tier == "B" or not (os.geteuid() or user)):
+        pytest.skip("who becomes another user, or has no namespace, has no capability left")
+    assert not read.tier and f"its self-test failed: {found}" in read.out, read
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+def test_root_that_cannot_become_somebody_else_is_not_called_confined() -> None:
+    (read,) = run([READ], hidden=["setresuid"])
+    assert (read.tier, read.succeeded) == ("X", False)
+
+
+def test_without_proc_it_is_said(tmp_path: Path) -> None:
+    command = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        'mount -t tmpfs o /proc && exec "$@"',
+        "sh",
+    ]
+    done = subprocess.run(
+        [*command, sys.executable, "-m", "o_tui", "sandbox", "probe"], capture_output=True, text=True, cwd=REPOSITORY
+    )
+    if done.stderr.startswith(("unshare:", "mount:")):
+        pytest.skip(done.stderr)
+    assert done.returncode == 69 and "/proc is not mounted" in done.stderr, done
 
 
 @pytest.mark.parametrize("user", USERS)

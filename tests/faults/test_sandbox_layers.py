@@ -84,6 +84,39 @@ def test_its_socket_does_not_survive_an_exec() -> None:
         assert ours.recv(10) == b"0"
 
 
+def test_a_socket_is_all_that_an_instance_keeps() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        code = "os.write(3, bytes(os.fstat(n).st_rdev == os.stat('/dev/null').st_rdev for n in range(3)))"
+        command = [sys.executable, "-c", CONFINED, json.dumps([["limits"], {"socket": theirs.fileno()}, code])]
+        subprocess.run(command, timeout=PATIENCE_S, pass_fds=(theirs.fileno(),), check=True)
+        assert ours.recv(10) == b"\1\1\1"
+
+
+def test_another_parent_than_expected_is_none() -> None:
+    command = [sys.executable, "-c", CONFINED, json.dumps([[], {"parent": 1 << 30}, "print('ran')"])]
+    done = subprocess.run(command, capture_output=True, timeout=PATIENCE_S)
+    assert done.returncode and not done.stdout and b"could not end with its parent" in done.stderr
+
+
+def test_a_file_that_may_be_written_may_not_be_run(tmp_path: Path) -> None:
+    tmp_path.chmod(0o711)
+    slot = tmp_path / "slot"
+    slot.write_bytes(Path("/bin/true").read_bytes())
+    slot.chmod(0o777)
+    code = f"""
+import subprocess
+found = []
+for program in ("/bin/true", {str(slot)!r}):
+    try: found.append(subprocess.run([program]).returncode)
+    except OSError as error: found.append(type(error).__name__)
+print(json.dumps(found))
+"""
+    kept = {"profile": "tool", "files": [str(slot), "/dev/null"], "write": ["/usr", "/lib", "/lib64", "/bin"]}
+    assert inside(code, **kept) == [0, 0]
+    assert inside(code, "landlock", **kept) == [0, "PermissionError"]
+
+
 @needs_namespaces
 def test_what_is_mounted_in_a_world_of_its_own(folder: Path) -> None:
     folder.chmod(0o777)

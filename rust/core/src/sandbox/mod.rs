@@ -255,15 +255,8 @@ pub fn confine(settings: &Settings) -> std::result::Result<Confined, Refused> {
     let wanted = |layer| settings.layers.contains(&layer);
     let mut states = become_somebody(settings)?;
     let restricted = wanted(Layer::Landlock).then(|| files::restrict(settings));
-    // a test of the filter alone may look at files; in earnest nobody may whom Landlock does not hold
-    let looking = restricted.as_ref().is_none_or(Result::is_ok);
-    let whole = matches!(&restricted, Some(Ok(lacking)) if lacking.is_empty());
-    let beside = policy::Beside {
-        files: looking,
-        network: whole && settings.proxy_port != 0,
-        signals: whole,
-        world: states.iter().any(|s| s.on && s.layer == Layer::Namespaces),
-    };
+    let world = states.iter().any(|s| s.on && s.layer == Layer::Namespaces);
+    let beside = beside(settings, restricted.as_ref(), world);
     states.extend(restricted.map(|how| State::of(Layer::Landlock, how)));
     if wanted(Layer::Seccomp) {
         let how = filter(settings, beside);
@@ -285,6 +278,18 @@ pub fn confine(settings: &Settings) -> std::result::Result<Confined, Refused> {
     trap::tell(true);
     let tier = Tier::of(&on);
     Ok(Confined { tier, states })
+}
+
+/// What Landlock (None: it is not put on) and a world of its own hold.
+fn beside(settings: &Settings, landlock: Option<&Result<String>>, world: bool) -> policy::Beside {
+    let whole = matches!(landlock, Some(Ok(lacking)) if lacking.is_empty());
+    policy::Beside {
+        // a test of the filter alone may look at files; in earnest nobody may whom Landlock does not hold
+        files: landlock.is_none_or(Result::is_ok),
+        network: whole && settings.proxy_port != 0,
+        signals: whole,
+        world,
+    }
 }
 
 /// Everything but Landlock and the filter, which rule out that anything is changed afterwards.
@@ -341,3 +346,6 @@ fn filter(settings: &Settings, beside: policy::Beside) -> Result<String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,10 +31,11 @@ pub fn probe() -> Result<Confined> {
     })
 }
 
-fn settings(layers: &[Layer]) -> Settings {
+pub(super) fn settings(layers: &[Layer]) -> Settings {
     Settings {
         profile: Profile::Agent,
-        read: Vec::new(),
+        // something, so that to put it there is tried too
+        read: vec!["/usr/lib".into()],
         write: Vec::new(),
         room_bytes: 0,
         apart: false,
@@ -117,10 +118,13 @@ fn judge(layer: Layer, said: &[u8], required: &[Witness], optional: &[Witness]) 
 fn report(settings: &Settings, attacks: &[Witness], target: &Target) -> Result<Vec<u8>> {
     let (from, to) = pipe()?;
     let settings = Settings {
-        socket: Some(to.as_raw_fd()),
+        socket: Some(REPORT),
         ..settings.clone()
     };
     let child = fork(|| {
+        // from the start, so that it tells also of what fails before descriptors are closed
+        // SAFETY: dup2 takes numbers; what has that number is this process' own business.
+        unsafe { libc::dup2(to.as_raw_fd(), REPORT) };
         let said = match confine(&settings) {
             Err(refused) => [&[OFF][..], refused.to_string().as_bytes()].concat(),
             Ok(confined) => match confined.states.iter().find(|state| !state.on) {

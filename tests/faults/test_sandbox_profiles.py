@@ -80,9 +80,10 @@ def test_programs_work_in_one_folder_and_reach_nothing_else(profile: str, user: 
 @pytest.mark.parametrize("user", USERS)
 def test_where_a_tool_has_no_root_of_its_own_the_filter_keeps_the_operators_files(user: int | None) -> None:
     """Its user's, whose guardian started it: Landlock has no say about modes, owners, times and attributes."""
-    sources = [WORKS["run a program"], *UNMEDIATED.values()]
-    works, *found = run([Program(source, BASE, profile="tool") for source in sources], user)
-    assert "SUCCEEDED" in works.out, works
+    links = SHELL.format(command="cp /bin/true made && chmod 700 made && ./made && rm made")
+    sources = [WORKS["run a program"], links, *UNMEDIATED.values()]
+    works, linked, *found = run([Program(source, BASE, profile="tool") for source in sources], user)
+    assert "SUCCEEDED" in works.out and "SUCCEEDED" in linked.out, (works, linked)
     for name, seen in zip(UNMEDIATED, found, strict=True):
         assert not seen.succeeded and seen.tier == "B", (name, seen)
 

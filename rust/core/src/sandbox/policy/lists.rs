@@ -258,11 +258,7 @@ pub(super) const REFUSED: &[&str] = &[
 
 /// What Landlock does not mediate, of every file of the user: who has no root of its own may not do it to any.
 pub(super) const MARKING: &[&str] = &[
-    "chmod",
     "chown",
-    "fchmod",
-    "fchmodat",
-    "fchmodat2",
     "fchown",
     "fchownat",
     "file_setattr",
@@ -279,6 +275,14 @@ pub(super) const MARKING: &[&str] = &[
     "setxattrat",
     "utime",
     "utimes",
+];
+
+/// And its mode, with the argument that is one: it may be made the user's own and a program, as a linker does, no more.
+pub(super) const CHANGING_MODES: &[(&str, u8)] = &[
+    ("chmod", 1),
+    ("fchmod", 1),
+    ("fchmodat", 2),
+    ("fchmodat2", 2),
 ];
 
 /// Signals to threads, or with a value, where Landlock does not say to whom.

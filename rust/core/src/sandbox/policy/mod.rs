@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Profile;
 use super::bpf::{Action, Filter, Question, Rule};
 use super::calls::{self, Arch};
-use lists::{ABSENT, KILLED, LOOKING, MARKING, PLAIN, REFUSED, SIGNALLING, UNTOLD};
+use lists::{ABSENT, CHANGING_MODES, KILLED, LOOKING, MARKING, PLAIN, REFUSED, SIGNALLING, UNTOLD};
 
 mod lists;
 
@@ -71,6 +71,9 @@ pub fn filter(profile: Profile, arch: Arch, pid: u32, concurrent: bool, beside: 
             );
             if !beside.world {
                 put(MARKING, Rule::Always(Action::Errno(EPERM)));
+                for (name, mode) in CHANGING_MODES {
+                    put(&[name], allowed_with(*mode, INT, libc::S_IRWXU));
+                }
                 put(&["utimensat"], of_what_is_open());
             }
             if !beside.signals {

@@ -353,6 +353,18 @@ fn what_no_other_layer_holds_a_tool_is_refused_here() {
                 }
             }
         }
+        for name in ["chmod", "fchmod", "fchmodat", "fchmodat2"] {
+            for (mode, wanted) in [(0o700, libc::SECCOMP_RET_ALLOW), (0, refused)] {
+                let found = on(bare, name, [mode; 6]).unwrap_or(wanted);
+                assert_eq!(found, wanted, "{arch:?} {name} {mode:o}");
+            }
+            for mode in [0o600, 0o701, 0o1700, 0o4700, 0o777] {
+                let found = on(bare, name, [0o700, mode, mode, 0o700, 0, 0]);
+                assert_eq!(found.unwrap_or(refused), refused, "{name} {mode:o}");
+            }
+            let found = on(world, name, [0; 6]).unwrap_or(libc::SECCOMP_RET_ALLOW);
+            assert_eq!(found, libc::SECCOMP_RET_ALLOW, "{name}");
+        }
         let (itself, another) = ([0; 6], [PID.into(); 6]);
         for (name, held) in [("kill", scoped), ("utimensat", world)] {
             assert_eq!(on(bare, name, itself), Some(libc::SECCOMP_RET_ALLOW));

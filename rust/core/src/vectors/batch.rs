@@ -71,6 +71,22 @@ impl<'a> Asked<'a> {
         score - (score.abs() * DOWN + f32::MIN_POSITIVE)
     }
 
+    /// Scores some rows in float32, and fetches those of `next` meanwhile.
+    fn score<const ROWS: usize>(
+        &mut self,
+        matrix: &Matrix<'_>,
+        places: [u32; ROWS],
+        next: [u32; ROWS],
+    ) {
+        let rows = |places: [u32; ROWS]| places.map(|place| matrix.row(place as usize));
+        let scores = matrix.kernel.dots(rows(places), rows(next), self.query);
+        for (score, place) in scores.into_iter().zip(places) {
+            if score >= self.best.worst() {
+                self.best.offer(score, matrix.ids[place as usize]);
+            }
+        }
+    }
+
     /// Half of a stretch may be among the best: it is scanned after all, and so are the next ones.
     fn scan(&mut self, field: Field<'_>, rows: Range<usize>) {
         self.rest = self.next_rest;
@@ -79,13 +95,16 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Where a party works: kept for the next search, because to fill it with zeros each time takes as long as to compare.
+/// Where a party works: kept for the next search, because to fill it with zeros, or to be given so much memory, each time
+/// takes as long as to compare.
 struct Room {
     scores: Vec<Scores>,
     over: [f32; STRETCH],
     under: [f32; STRETCH],
-    /// Some of the candidates, and the others.
-    split: [Candidates; 2],
+    /// Some of a query's candidates.
+    some: Candidates,
+    /// Those of a party, to be filled anew.
+    spare: Vec<Candidates>,
 }
 
 thread_local! {
@@ -98,8 +117,17 @@ impl Room {
             scores: vec![Scores([[0.0; BLOCK]; PARTY]); STRETCH / BLOCK],
             over: [0.0; STRETCH],
             under: [0.0; STRETCH],
-            split: Default::default(),
+            some: Candidates::default(),
+            spare: Vec::new(),
         })
+    }
+
+    /// No candidates for each of so many queries.
+    fn candidates(&mut self, queries: usize) -> Vec<Candidates> {
+        let mut candidates = std::mem::take(&mut self.spare);
+        candidates.resize_with(queries, Candidates::default);
+        candidates.iter_mut().for_each(|some| some.truncate(0));
+        candidates
     }
 
     /// Notes by how much the codes of these rows may be wrong.
@@ -131,7 +159,7 @@ struct Party<'a> {
 }
 
 impl<'a> Party<'a> {
-    fn new(queries: &[&'a [f32]], k: usize, kernel: Kernel) -> Self {
+    fn new(queries: &[&'a [f32]], k: usize, kernel: Kernel, room: &mut Room) -> Self {
         let tiles = Tiles::of(queries, kernel);
         let lengths = queries.iter().zip(tiles.lengths);
         let lanes = (LANES * k).div_ceil(BLOCK).next_power_of_two();
@@ -139,7 +167,7 @@ impl<'a> Party<'a> {
             asked: lengths
                 .map(|(query, length)| Asked::new(query, length, k))
                 .collect(),
-            candidates: vec![Candidates::default(); queries.len()],
+            candidates: room.candidates(queries.len()),
             tiles,
             lanes: vec![Scores([[LOWEST; BLOCK]; PARTY]); lanes.min(STRETCH / BLOCK)],
         }
@@ -183,7 +211,13 @@ impl<'a> Party<'a> {
             for (values, lanes) in values.chunks_exact_mut(BLOCK).zip(&self.lanes) {
                 values.copy_from_slice(&lanes.0[query]);
             }
-            asked.floor = asked.floor.max(asked.reached()).max(kernel.kth(values, k));
+            let floor = asked.floor.max(asked.reached());
+            let above = values.iter().filter(|value| **value > floor).count();
+            asked.floor = if above < k {
+                floor
+            } else {
+                kernel.kth(values, k)
+            };
         }
     }
 
@@ -213,8 +247,8 @@ impl<'a> Party<'a> {
                 candidates.truncate(before);
                 asked.scan(field, rows.clone());
             } else if before >= asked.full {
-                kernel.split(candidates, asked.floor, &mut room.split);
-                std::mem::swap(candidates, &mut room.split[0]);
+                kernel.keep(candidates, asked.floor, &mut room.some);
+                std::mem::swap(candidates, &mut room.some);
                 asked.full = 2 * candidates.len() + MANY * field.k;
             }
         }
@@ -224,33 +258,44 @@ impl<'a> Party<'a> {
     /// than the worst of these.
     fn finish(mut self, matrix: &Matrix<'_>, k: usize, room: &mut Room) -> Vec<Top> {
         let mut pairs = Vec::new();
-        for (query, candidates) in self.candidates.iter_mut().enumerate() {
+        let mut scored = [f32::INFINITY; PARTY];
+        for (query, candidates) in self.candidates.iter().enumerate() {
             let promising = matrix.kernel.about_kth(candidates.most(), k);
-            let floor = promising.max(self.asked[query].floor);
-            matrix.kernel.split(candidates, floor, &mut room.split);
-            pairs.extend(room.split[0].rows().iter().map(|row| (query, *row)));
-            std::mem::swap(candidates, &mut room.split[1]);
+            scored[query] = promising.max(self.asked[query].floor);
+            matrix
+                .kernel
+                .keep(candidates, scored[query], &mut room.some);
+            pairs.extend(room.some.rows().iter().map(|row| (query, *row)));
         }
         self.score(matrix, &pairs);
         pairs.clear();
         for (query, candidates) in self.candidates.iter().enumerate() {
             let floor = self.asked[query].floor.max(self.asked[query].reached());
-            matrix.kernel.split(candidates, floor, &mut room.split);
-            pairs.extend(room.split[0].rows().iter().map(|row| (query, *row)));
+            matrix.kernel.keep(candidates, floor, &mut room.some);
+            let some = room.some.most().iter().zip(room.some.rows());
+            let left = some.filter(|(most, _)| **most < scored[query]);
+            pairs.extend(left.map(|(_, row)| (query, *row)));
         }
         self.score(matrix, &pairs);
+        room.spare = self.candidates;
         self.asked.into_iter().map(|asked| asked.best).collect()
     }
 
-    /// Scores rows for queries by their numbers; the rows that are next are fetched meanwhile.
+    /// Scores rows for queries by their numbers, two of a query's side by side; the rows that are next are fetched meanwhile.
     fn score(&mut self, matrix: &Matrix<'_>, pairs: &[(usize, u32)]) {
-        const AHEAD: usize = 2;
-        let row = |pair: usize| matrix.row(pairs[pair.min(pairs.len() - 1)].1 as usize);
-        for (at, (query, place)) in pairs.iter().enumerate() {
-            let asked = &mut self.asked[*query];
-            let [score] = (matrix.kernel).dots([row(at)], [row(at + AHEAD)], asked.query);
-            if score >= asked.best.worst() {
-                asked.best.offer(score, matrix.ids[*place as usize]);
+        let place = |pair: usize| pairs[pair.min(pairs.len() - 1)].1;
+        let mut at = 0;
+        for of_query in pairs.chunk_by(|one, next| one.0 == next.0) {
+            let asked = &mut self.asked[of_query[0].0];
+            for some in of_query.chunks(2) {
+                let next = at + some.len();
+                match *some {
+                    [(_, one), (_, two)] => {
+                        asked.score(matrix, [one, two], [place(next), place(next + 1)]);
+                    }
+                    _ => asked.score(matrix, [place(at)], [place(next)]),
+                }
+                at = next;
             }
         }
     }
@@ -274,11 +319,11 @@ pub(super) fn search(
         k,
         far,
     };
+    let mut room = ROOM.take().unwrap_or_else(Room::new);
     let mut parties: Vec<Party<'_>> = queries
         .chunks(PARTY)
-        .map(|some| Party::new(some, k, matrix.kernel))
+        .map(|some| Party::new(some, k, matrix.kernel, &mut room))
         .collect();
-    let mut room = ROOM.take().unwrap_or_else(Room::new);
     for start in rows.clone().step_by(STRETCH) {
         let stretch = start..(start + STRETCH).min(rows.end);
         for party in &mut parties {

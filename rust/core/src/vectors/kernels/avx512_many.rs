@@ -1,13 +1,13 @@
 //! What is done for many queries at once beside multiplying, with AVX-512. See many.rs.
 
 use std::arch::x86_64::{
-    __m512, __m512i, _CMP_GE_OQ, _CMP_LT_OQ, _mm_storeu_si128, _mm512_abs_ps, _mm512_add_epi32,
-    _mm512_add_ps, _mm512_cmp_ps_mask, _mm512_cmpge_epi32_mask, _mm512_cvtepi32_epi8,
-    _mm512_cvtepi32_ps, _mm512_cvtps_epi32, _mm512_fmadd_ps, _mm512_fnmadd_ps,
-    _mm512_mask_add_epi32, _mm512_mask_max_ps, _mm512_maskz_compress_epi32,
-    _mm512_maskz_compress_ps, _mm512_maskz_loadu_epi32, _mm512_max_ps, _mm512_mul_ps,
-    _mm512_reduce_add_epi32, _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_set1_epi32,
-    _mm512_set1_ps, _mm512_setr_epi32, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_srai_epi32,
+    __m512, __m512i, _CMP_GE_OQ, _mm_storeu_si128, _mm512_abs_ps, _mm512_add_epi32, _mm512_add_ps,
+    _mm512_cmp_ps_mask, _mm512_cmpge_epi32_mask, _mm512_cvtepi32_epi8, _mm512_cvtepi32_ps,
+    _mm512_cvtps_epi32, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_mask_add_epi32,
+    _mm512_mask_max_ps, _mm512_maskz_compress_epi32, _mm512_maskz_compress_ps,
+    _mm512_maskz_loadu_epi32, _mm512_max_ps, _mm512_mul_ps, _mm512_reduce_add_epi32,
+    _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_setr_epi32, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_srai_epi32,
     _mm512_storeu_ps, _mm512_storeu_si512,
 };
 
@@ -141,16 +141,15 @@ pub(super) fn collect(
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,popcnt")]
-pub(super) fn split(candidates: &Candidates, floor: f32, out: &mut [Candidates; 2]) {
+pub(super) fn keep(candidates: &Candidates, floor: f32, out: &mut Candidates) {
     let all = candidates.most().chunks(BLOCK);
     for (some, rows) in all.zip(candidates.rows().chunks(BLOCK)) {
         let there = ((1u32 << some.len()) - 1) as u16;
         let most = load_tail(some, 0);
         // SAFETY: the mask has a bit for no row that is not there; what it leaves out is not read.
         let rows = unsafe { _mm512_maskz_loadu_epi32(there, rows.as_ptr().cast()) };
-        let beaten = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(most, _mm512_set1_ps(floor));
-        append(&mut out[0], there & !beaten, most, rows);
-        append(&mut out[1], there & beaten, most, rows);
+        let reaching = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(most, _mm512_set1_ps(floor));
+        append(out, there & reaching, most, rows);
     }
 }
 

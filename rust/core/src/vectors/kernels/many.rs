@@ -77,10 +77,12 @@ pub(super) fn collect(
     }
 }
 
-/// What [`super::Kernel::split`] does.
-pub(super) fn split(candidates: &Candidates, floor: f32, out: &mut [Candidates; 2]) {
+/// What [`super::Kernel::keep`] does.
+pub(super) fn keep(candidates: &Candidates, floor: f32, out: &mut Candidates) {
     for (most, row) in candidates.most().iter().zip(candidates.rows()) {
-        out[usize::from(*most < floor)].push(*most, *row);
+        if *most >= floor {
+            out.push(*most, *row);
+        }
     }
 }
 

@@ -365,16 +365,14 @@ impl Kernel {
         }
     }
 
-    /// Those candidates that can score `floor` or more, and the others.
-    pub fn split(self, candidates: &Candidates, floor: f32, out: &mut [Candidates; 2]) {
-        for out in out.iter_mut() {
-            out.truncate(0);
-        }
+    /// Those candidates that can score `floor` or more: in the place of what is in `out`.
+    pub fn keep(self, candidates: &Candidates, floor: f32, out: &mut Candidates) {
+        out.truncate(0);
         match self {
             // SAFETY: `detect` gives this kernel only where the processor has its instructions.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 | Kernel::Amx => unsafe { avx512_many::split(candidates, floor, out) },
-            _ => many::split(candidates, floor, out),
+            Kernel::Avx512 | Kernel::Amx => unsafe { avx512_many::keep(candidates, floor, out) },
+            _ => many::keep(candidates, floor, out),
         }
     }
 

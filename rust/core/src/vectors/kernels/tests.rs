@@ -211,7 +211,7 @@ fn many_queries_keep_the_same_rows_as_candidates() {
             let again = right.iter().map(|(most, row)| (*most, row + 1000));
             let right: Vec<_> = right.iter().copied().chain(again).collect();
             assert_eq!(pairs(found), right, "{kernel:?} {query}");
-            check_split(kernel, found, floors[query] + 0.3);
+            check_keep(kernel, found, floors[query] + 0.3);
         }
         assert_eq!((found[0].len(), found[1].len()), (2 * (9 * BLOCK - 1), 0));
         assert!(found[2].rows().contains(&(1000 + 16 + 5)));
@@ -223,14 +223,14 @@ fn pairs(candidates: &Candidates) -> Vec<(f32, u32)> {
     candidates.most().iter().copied().zip(rows).collect()
 }
 
-fn check_split(kernel: Kernel, candidates: &Candidates, floor: f32) {
-    let mut halves = <[Candidates; 2]>::default();
-    // What was in them is gone.
-    kernel.split(candidates, f32::MIN, &mut halves);
-    kernel.split(candidates, floor, &mut halves);
-    let all = pairs(candidates).into_iter();
-    let (high, low): (Vec<_>, Vec<_>) = all.partition(|(most, _)| *most >= floor);
-    assert_eq!(halves.map(|half| pairs(&half)), [high, low], "{kernel:?}");
+fn check_keep(kernel: Kernel, candidates: &Candidates, floor: f32) {
+    let mut kept = Candidates::default();
+    // What was in it is gone.
+    kernel.keep(candidates, f32::MIN, &mut kept);
+    kernel.keep(candidates, floor, &mut kept);
+    let right = pairs(candidates).into_iter();
+    let right: Vec<_> = right.filter(|(most, _)| *most >= floor).collect();
+    assert_eq!(pairs(&kept), right, "{kernel:?}");
 }
 
 #[test]

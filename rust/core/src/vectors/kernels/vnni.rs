@@ -67,14 +67,18 @@ fn multiply<const QUERIES: usize, const BLOCKS: usize>(
     for (sums, starts) in sums.iter_mut().zip(starts.chunks(BLOCK).skip(first)) {
         *sums = [_mm512_set1_epi32(starts[0]); BLOCKS];
     }
-    // As often as there are blocks, one of those behind these is fetched.
-    let turn = first / QUERIES;
-    let fetched = (compared.far && turn < BLOCKS).then_some((BLOCKS + turn) * size);
+    // The blocks behind these are fetched, evenly: half a block for each eight queries of a whole party, else a block.
+    let turns = compared.queries.min(PARTY).div_ceil(QUERIES);
+    let apart = if turns < 2 * BLOCKS { LINE } else { LINE / 2 };
+    let fetched = first / QUERIES * (size * apart / LINE);
+    let mut fetched = (compared.far && fetched < BLOCKS * size)
+        .then_some(blocks.as_ptr().wrapping_add(BLOCKS * size + fetched));
     let mut words = codes.as_ptr().wrapping_add(first * WIDTH).cast::<i32>();
     for place in (0..size).step_by(LINE) {
         let line = blocks.as_ptr().wrapping_add(place);
-        if let Some(fetched) = fetched {
-            fetch::<_MM_HINT_T1>(line.wrapping_add(fetched));
+        if let Some(fetched) = &mut fetched {
+            fetch::<_MM_HINT_T1>(*fetched);
+            *fetched = fetched.wrapping_add(apart);
         }
         let mut cells = [_mm512_set1_epi32(0); BLOCKS];
         for (block, cells) in cells.iter_mut().enumerate() {

@@ -156,6 +156,8 @@ struct Party<'a> {
     candidates: Vec<Candidates>,
     tiles: Tiles,
     lanes: Vec<Scores>,
+    /// The shortest row that was looked at.
+    shortest: f32,
 }
 
 impl<'a> Party<'a> {
@@ -170,6 +172,7 @@ impl<'a> Party<'a> {
             candidates: room.candidates(queries.len()),
             tiles,
             lanes: vec![Scores([[LOWEST; BLOCK]; PARTY]); lanes.min(STRETCH / BLOCK)],
+            shortest: f32::INFINITY,
         }
     }
 
@@ -190,6 +193,8 @@ impl<'a> Party<'a> {
         }
         let kernel = field.matrix.kernel;
         room.note(field, &self.tiles, &rows);
+        let lengths = &field.codes.lengths[rows.clone()];
+        self.shortest = lengths.iter().copied().fold(self.shortest, f32::min);
         let both = Compared {
             tiles: &self.tiles,
             queries: self.asked.len(),
@@ -206,19 +211,25 @@ impl<'a> Party<'a> {
     /// Raises each query's floor to what k rows are known to reach.
     fn raise(&mut self, k: usize, kernel: Kernel) {
         let mut values = [LOWEST; STRETCH];
-        for (query, asked) in self.asked.iter_mut().enumerate() {
-            let values = &mut values[..BLOCK * self.lanes.len()];
+        let values = &mut values[..BLOCK * self.lanes.len()];
+        for query in 0..self.asked.len() {
             for (values, lanes) in values.chunks_exact_mut(BLOCK).zip(&self.lanes) {
                 values.copy_from_slice(&lanes.0[query]);
             }
-            let floor = asked.floor.max(asked.reached());
-            let above = values.iter().filter(|value| **value > floor).count();
-            asked.floor = if above < k {
-                floor
-            } else {
-                kernel.kth(values, k)
-            };
+            let kth = kernel.kth(values, k) + self.spare(query);
+            let asked = &mut self.asked[query];
+            asked.floor = asked.floor.max(asked.reached()).max(kth);
         }
+    }
+
+    /// The slack of each row that was looked at is that of the worst of the queries; so much of it this one does not need.
+    fn spare(&self, query: usize) -> f32 {
+        self.tiles.spare(query) * self.shortest
+    }
+
+    /// What a row must be able to score to be one of a query's best, by the slack of the worst of the queries.
+    fn bar(&self, query: usize) -> f32 {
+        self.asked[query].floor + self.spare(query)
     }
 
     /// Keeps the rows of a stretch that reach the floor of a query that was compared with them.
@@ -229,25 +240,25 @@ impl<'a> Party<'a> {
         room: &mut Room,
         compared: &[bool; PARTY],
     ) {
-        let mut floors = [f32::INFINITY; PARTY];
+        let mut bars = [f32::INFINITY; PARTY];
         let mut before = [0; PARTY];
-        for (query, asked) in self.asked.iter().enumerate() {
+        for query in 0..self.asked.len() {
             if compared[query] {
-                floors[query] = asked.floor;
+                bars[query] = self.bar(query);
             }
             before[query] = self.candidates[query].len();
         }
         let kernel = field.matrix.kernel;
         let scores = &room.scores[..rows.len().div_ceil(BLOCK)];
         let first = rows.start as u32;
-        kernel.collect(scores, &room.over, &floors, first, &mut self.candidates);
-        let candidates = self.candidates.iter_mut().zip(before);
-        for (asked, (candidates, before)) in self.asked.iter_mut().zip(candidates) {
+        kernel.collect(scores, &room.over, &bars, first, &mut self.candidates);
+        for (query, asked) in self.asked.iter_mut().enumerate() {
+            let (candidates, before) = (&mut self.candidates[query], before[query]);
             if 2 * (candidates.len() - before) > rows.len() {
                 candidates.truncate(before);
                 asked.scan(field, rows.clone());
             } else if before >= asked.full {
-                kernel.keep(candidates, asked.floor, &mut room.some);
+                kernel.keep(candidates, bars[query], &mut room.some);
                 std::mem::swap(candidates, &mut room.some);
                 asked.full = 2 * candidates.len() + MANY * field.k;
             }
@@ -261,7 +272,7 @@ impl<'a> Party<'a> {
         let mut scored = [f32::INFINITY; PARTY];
         for (query, candidates) in self.candidates.iter().enumerate() {
             let promising = matrix.kernel.about_kth(candidates.most(), k);
-            scored[query] = promising.max(self.asked[query].floor);
+            scored[query] = promising.max(self.bar(query));
             matrix
                 .kernel
                 .keep(candidates, scored[query], &mut room.some);
@@ -269,11 +280,13 @@ impl<'a> Party<'a> {
         }
         self.score(matrix, &pairs);
         pairs.clear();
-        for (query, candidates) in self.candidates.iter().enumerate() {
-            let floor = self.asked[query].floor.max(self.asked[query].reached());
-            matrix.kernel.keep(candidates, floor, &mut room.some);
+        for (query, scored) in scored.into_iter().enumerate().take(self.asked.len()) {
+            let asked = &mut self.asked[query];
+            asked.floor = asked.floor.max(asked.reached());
+            let bar = self.bar(query);
+            (matrix.kernel).keep(&self.candidates[query], bar, &mut room.some);
             let some = room.some.most().iter().zip(room.some.rows());
-            let left = some.filter(|(most, _)| **most < scored[query]);
+            let left = some.filter(|(most, _)| **most < scored);
             pairs.extend(left.map(|(_, row)| (query, *row)));
         }
         self.score(matrix, &pairs);

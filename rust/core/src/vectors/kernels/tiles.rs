@@ -123,8 +123,10 @@ pub(in super::super) struct Tiles {
     pub(super) factors: [f32; PARTY],
     /// The lengths that the queries have; 0 where one cannot be compared by codes.
     pub lengths: [f32; PARTY],
-    /// By how much a score may be wrong for each of a row's length, and at all.
+    /// By how much a score may be wrong for each of a row's length: the most of all queries, and of each.
     per_length: f32,
+    per_lengths: [f32; PARTY],
+    /// By how much a score may be wrong at all.
     tiny: f32,
 }
 
@@ -146,6 +148,7 @@ impl Tiles {
             factors: [0.0; PARTY],
             lengths: [0.0; PARTY],
             per_length: 0.0,
+            per_lengths: [0.0; PARTY],
             tiny: 0.0,
         };
         for (number, query) in queries.iter().enumerate() {
@@ -183,9 +186,8 @@ impl Tiles {
         let rounding = rounding / (1.0 - rounding) * (1.0 + left);
         self.factors[number] = known.scale / known.length;
         self.lengths[number] = known.length;
-        self.per_length = self
-            .per_length
-            .max((left + rounding) * (1.0 + 8.0 * ROUNDING));
+        self.per_lengths[number] = (left + rounding) * (1.0 + 8.0 * ROUNDING);
+        self.per_length = self.per_length.max(self.per_lengths[number]);
         self.tiny = self.tiny.max(TINY / known.length);
     }
 
@@ -193,6 +195,11 @@ impl Tiles {
     #[inline(always)]
     pub fn slack(&self, error: f32, length: f32) -> f32 {
         error * (1.0 + 4.0 * f32::EPSILON) + (self.per_length * length + self.tiny)
+    }
+
+    /// How much of [`Tiles::slack`] one query does not need, for each of a row's length: what the worst of all does.
+    pub fn spare(&self, query: usize) -> f32 {
+        (self.per_length - self.per_lengths[query]) * (1.0 - 8.0 * f32::EPSILON)
     }
 
     /// Bytes of a block.

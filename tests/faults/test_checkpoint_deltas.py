@@ -89,6 +89,17 @@ async def test_the_state_comes_back_from_a_delta_and_is_restored_from_one(guardi
     assert (await guardian.stores.vault.verify())["ok"]
 
 
+async def test_a_small_state_that_was_loaded_again_gets_a_full_one_and_then_deltas(guardian: Guardian) -> None:
+    """As after a death of the nursery: what was loaded has room to grow, which is over a third of a small state."""
+    await fill(guardian)
+    await remember(guardian, "the kettle")
+    await new_nursery(guardian)
+    await remember(guardian, "the gate")
+    assert (await guardian.checkpoints.take("loaded"))["kind"] == "full"
+    await remember(guardian, "the roof")
+    assert (await guardian.checkpoints.take("next"))["kind"] == "delta"
+
+
 @pytest.mark.parametrize("copies", ["one", "both"])
 async def test_a_damaged_base_costs_no_memory(guardian: Guardian, copies: str) -> None:
     base = await fill(guardian)

@@ -91,6 +91,25 @@ def test_who_waits_for_a_processor_is_not_hung() -> None:
     assert wants_to_run(process.pid)  # it has ended: that is seen elsewhere
 
 
+def test_who_beats_while_the_system_is_asked_is_not_hung(sleeper: int) -> None:
+    bench = Bench(sleeper)
+    bench.own.beat(1, False)
+    asked = []
+
+    class Late(Stub):
+        def __getattribute__(self, name: str) -> object:
+            if name == "pid":  # it gets its processor now, beats, and sleeps again
+                asked.append(bench.own.beat(1, False))
+            return object.__getattribute__(self, name)
+
+    bench.stub = Late("main-1", sleeper, bench.stub.counters)
+    while len(asked) < 2 and not bench.hangs:
+        time.sleep(0.02)
+        bench.now_ns = time.monotonic_ns()
+        bench.pulse.look()
+    assert not bench.hangs
+
+
 def test_the_guardians_own_absence_is_nobodys_silence(sleeper: int) -> None:
     bench = Bench(sleeper)
     bench.own.beat(1, False)

@@ -74,10 +74,14 @@ class Pulse:
             silence_ns = self._silence_ns(instance, now_ns)
             if silence_ns < self._limit_ns:
                 due_ns = min(due_ns, self._limit_ns - silence_ns)
-            elif instance.name not in self._told and not wants_to_run(instance.pid):
+            elif instance.name not in self._told and self._sleeps(instance, now_ns):
                 self._told.add(instance.name)
                 self._on_hang(instance.name, silence_ns / 1e9)
         return max(due_ns, _NEXT_LOOK_NS)
+
+    def _sleeps(self, instance: Beating, now_ns: int) -> bool:
+        # it may have got a processor, beaten and gone to sleep again since its beats were read
+        return not wants_to_run(instance.pid) and self._silence_ns(instance, now_ns) >= self._limit_ns
 
     def _silence_ns(self, instance: Beating, now_ns: int) -> int:
         """0 for who is at work, or has not begun."""

@@ -5,9 +5,10 @@ A request of these kinds carries JSON in its text and is answered with JSON (`do
 | kind | text | answer |
 |---|---|---|
 | `memory.add` | an *item* {"text", "source"?, "kind"?, "importance"?, "context"?, "time_ns"?, "thread"?} | {"ids"} |
-| `memory.add` | {"items": [item]} | {"ids"} |
+| `memory.add` | {"items": [item]}, each with an "id" too, where it has one | {"ids"} |
 | `memory.search` | {"text", "k"?} | [block + "score"] |
 | `memory.list` | {"kind"?, "limit"?, "before"? (time_ns)} | {"blocks": [block], "count"} |
+| `memory.known` | {"ids": [...]} | {"ids"}, those of them that are there |
 | `memory.remove` | {"ids": [...]} | {"ids": [...]} |
 | `turns.list` | {"session"?, "limit"?} | [turn] |
 | `state.digest` | {} | {"seq", "logical", "chain"} (hex) |
@@ -67,6 +68,7 @@ class _Item(msgspec.Struct):
     context: str = ""
     time_ns: int = 0
     thread: str = ""
+    id: str = ""
 
 
 class _Add(msgspec.Struct):
@@ -91,7 +93,7 @@ class _List(msgspec.Struct):
     before: int = 0
 
 
-class _Remove(msgspec.Struct):
+class _Ids(msgspec.Struct):
     ids: list[str]
 
 
@@ -114,7 +116,7 @@ class _Turns(msgspec.Struct):
 _add = msgspec.json.Decoder(_Add)
 _search = msgspec.json.Decoder(_Search)
 _list = msgspec.json.Decoder(_List)
-_remove = msgspec.json.Decoder(_Remove)
+_ids = msgspec.json.Decoder(_Ids)
 _choose = msgspec.json.Decoder(_Choose)
 _migrate = msgspec.json.Decoder(_Migrate)
 _turns = msgspec.json.Decoder(_Turns)
@@ -150,7 +152,11 @@ def _memory_add(request: Request, context: Context, genome: Genome | None, state
 
 
 def _added(item: _Item, request: Request, context: Context, genome: Genome | None, position: int) -> list[MemoryAdd]:
-    """The operations for one text: one a piece, from `position` on among those of the request."""
+    """The operations for one text: one a piece, from `position` on among those of the request.
+
+    A text that has an id has the same in each request, and its pieces are numbered for themselves.
+    """
+    base, first = (item.id, 0) if item.id else (request.id, position)
     pieces = genome.chunk(item.text) if genome else [item.text]
     thread = item.thread or thread_of(f"{request.id}.{position}", len(pieces))
     added = []
@@ -160,7 +166,7 @@ def _added(item: _Item, request: Request, context: Context, genome: Genome | Non
             importance = genome.importance(piece, item.kind) if genome else 0.5
         added.append(
             MemoryAdd(
-                id=f"{request.id}.{position + offset}",
+                id=f"{base}.{first + offset}",
                 kind=item.kind,
                 text=piece,
                 source=item.source,
@@ -186,8 +192,13 @@ def _memory_list(request: Request, context: Context, genome: Genome | None, stat
     yield _json({"blocks": [msgspec.to_builtins(block) for block in blocks], "count": view.count()})
 
 
+def _memory_known(request: Request, context: Context, genome: Genome | None, state: State) -> Steps:
+    asked = _ids.decode(request.text)
+    yield _json({"ids": [block_id for block_id in asked.ids if context.state.block(block_id) is not None]})
+
+
 def _memory_remove(request: Request, context: Context, genome: Genome | None, state: State) -> Steps:
-    asked = _remove.decode(request.text)
+    asked = _ids.decode(request.text)
     there = [block_id for block_id in asked.ids if context.state.block(block_id) is not None]
     if there:
         yield Apply(MemoryRemove(ids=there, reason="operator"))
@@ -253,6 +264,7 @@ KINDS: dict[str, Kind] = {
     "memory.add": _memory_add,
     "memory.search": _memory_search,
     "memory.list": _memory_list,
+    "memory.known": _memory_known,
     "memory.remove": _memory_remove,
     "turns.list": _turns_list,
     "state.digest": _state_digest,

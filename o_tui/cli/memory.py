@@ -99,13 +99,15 @@ def list_(context: Context) -> int:
 
 
 def import_(context: Context) -> int:
-    """Imports conversations; 1 if some of it could not be added."""
+    """Imports conversations, but for what an earlier import brought; 1 if some of it could not be added."""
     path = named(context.args.file)
     value = context.call("memory.import", path=str(path), format=context.args.format)
     if context.out.json:
         context.out.value(value)
     else:
-        context.out.line(f"{value['blocks']} blocks imported, {value['skipped']} skipped")
+        context.out.line(
+            f"{value['blocks']} blocks imported, {value['known']} known already, {value['skipped']} skipped"
+        )
         if value["reason"]:
             context.out.note(f"some could not be added: {value['reason']}")
     return 1 if value["reason"] else 0
@@ -144,11 +146,11 @@ COMMANDS = (
     ),
     Command(
         "memory import",
-        "Put the turns of recorded conversations into memory.",
+        "Put the turns of recorded conversations into memory, each once; one that was forgotten comes again.",
         import_,
         _import,
         examples=(("memory import --format locomo locomo10.json", "the LoCoMo data set"),),
         codes=(1, 3, 4, 5, 69),
-        keys=("blocks", "skipped", "reason"),
+        keys=("blocks", "known", "skipped", "reason"),
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -76,6 +77,12 @@ def read_conversations(conversations: list[dict[str, Any]]) -> tuple[list[dict[s
                     }
                 )
     return items, empty
+
+
+def identity(item: dict[str, Any]) -> str:
+    """The id of an imported text: the same one whenever it comes from the same place."""
+    said = json.dumps([item["thread"], item["source"], item["text"]])
+    return f"import-{hashlib.sha256(said.encode()).hexdigest()[:32]}"
 
 
 def parts(items: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

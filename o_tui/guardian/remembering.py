@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from o_tui.guardian import imports
 from o_tui.guardian.dispatch import Dispatch
-from o_tui.guardian.imports import parts, read_locomo, text_parts
 from o_tui.guardian.ticket import DISK
 from o_tui.protocol.errors import OError, PeerError, UsageError
 
@@ -30,7 +31,7 @@ class Remembering:
             OError: It, or the rest of it, could not be added.
         """
         ids: list[str] = []
-        for part in text_parts(text):
+        for part in imports.text_parts(text):
             try:
                 ids += (await self._ask("add", {"text": part, "source": source, "kind": kind}))["ids"]
             except OError as error:
@@ -53,6 +54,7 @@ class Remembering:
     async def import_(self, path: str, format: str = "locomo") -> dict[str, Any]:
         """Puts the turns of conversations into memory.
 
+        Those that are there from an earlier import are `known`; one that has been forgotten since comes again.
         `reason` is why turns could not be added, which are among the skipped; empty: none.
 
         Raises:
@@ -61,17 +63,28 @@ class Remembering:
         """
         if format != "locomo":
             raise UsageError(f"unknown format {format!r}", hint="known: locomo")
-        items, skipped = await asyncio.to_thread(read_locomo, Path(path))
-        blocks, reason = 0, ""
+        items, skipped = await asyncio.to_thread(imports.read_locomo, Path(path))
+        blocks, known, reason = 0, 0, ""
         # one after the other: turns are neighbours in the order in which they come
-        for part in parts(items):
+        for part in imports.parts(items):
+            fresh: Sequence[dict[str, Any]] = part
             try:
-                blocks += len((await self._ask("add", {"items": part}))["ids"])
+                fresh = await self._unknown(part)
+                known += len(part) - len(fresh)
+                blocks += len((await self._ask("add", {"items": fresh}))["ids"]) if fresh else 0
             except PeerError as error:
                 raise PeerError(f"{error} ({blocks} blocks were imported before)", hint=error.hint) from error
             except OError as error:
-                skipped, reason = skipped + len(part), str(error)
-        return {"blocks": blocks, "skipped": skipped, "reason": reason}
+                skipped, reason = skipped + len(fresh), str(error)
+        return {"blocks": blocks, "known": known, "skipped": skipped, "reason": reason}
+
+    async def _unknown(self, items: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+        """Those that are not in memory yet, each once, with an id by which they are known the next time."""
+        # asked for beforehand: a request that is delivered again must do the same again, whatever it did before
+        named = {imports.identity(item): item for item in items}
+        first = {f"{identity}.0": identity for identity in named}
+        there = (await self._ask("known", {"ids": list(first)}, journalled=False))["ids"]
+        return [named[first[each]] | {"id": first[each]} for each in first if each not in set(there)]
 
     async def _ask(self, verb: str, arguments: dict[str, Any], *, journalled: bool = True) -> Any:
         text = msgspec.json.encode(arguments).decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -55,6 +56,26 @@ async def test_its_loop_comes_first_when_it_wakes_and_nobody_else_does(guardian:
     assert main is not None and nursery is not None
     assert turn_ns(os.getpid(), threading.get_native_id()) == SHORT_NS
     assert min(turn_ns(pid, pid) for pid in (main.pid, nursery.watch.pid)) > SHORT_NS
+
+
+async def test_the_same_conversations_are_imported_once_and_what_is_new_in_them_later(workspace: Paths) -> None:
+    said = [{"speaker": "Ada", "dia_id": f"D1:{n}", "text": f"word{n}"} for n in range(3)]
+    file = workspace.data.parent / "talk.json"
+
+    def write(*turns: dict[str, str]) -> None:
+        file.write_text(json.dumps([{"sample_id": "c", "conversation": {"session_1": turns}}]))
+
+    async with running(workspace):
+        link = await Link.connect(workspace)
+        write(*said, {"speaker": "Ada", "dia_id": "D1:9", "text": ""}, said[0])
+        first = await link.call("memory.import", path=str(file))
+        assert first == {"blocks": 3, "known": 1, "skipped": 1, "reason": ""}
+        before = await link.call("memory.list")
+        assert await link.call("memory.import", path=str(file)) == {"blocks": 0, "known": 4, "skipped": 1, "reason": ""}
+        assert await link.call("memory.list") == before
+        write(*said, said[1] | {"text": "another text in the same place is another memory"})
+        assert (await link.call("memory.import", path=str(file)))["blocks"] == 1
+        await link.close()
 
 
 async def test_killed_main_is_replaced_and_remembers(guardian: Guardian) -> None:

@@ -32,6 +32,15 @@ def test_memory_is_added_searched_listed_and_removed() -> None:
     assert ask_json(made, "state.digest", {}, "q5")["seq"] == 3  # type: ignore[index]
 
 
+def test_a_text_with_an_id_is_known_by_it_and_kept_once() -> None:
+    made = Stage(genome_files(ECHO))
+    items = [{"text": "the demo", "id": "import-a"}, {"text": "the cat"}]
+    assert ask_json(made, "memory.add", {"items": items}) == {"ids": ["import-a.0", "q.1"]}
+    assert ask_json(made, "memory.known", {"ids": ["import-a.0", "import-b.0"]}, "q2") == {"ids": ["import-a.0"]}
+    assert ask_json(made, "memory.add", {"items": items[:1]}, "q3") == {"ids": ["import-a.0"]}
+    assert ask_json(made, "memory.list", {}, "q4")["count"] == 2  # type: ignore[index]
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"text": 5}', '{"items": [{}]}'])
 def test_a_malformed_request_of_its_own_kinds_is_an_error(text: str) -> None:
     made = Stage(genome_files(ECHO))

@@ -180,7 +180,7 @@ impl MemoryIndex {
         let mut kept = self.scores.try_lock();
         let scores = kept.as_deref_mut().unwrap_or(&mut own);
         let scale = self.scale(weights);
-        let mut best = Best::new(k, terms.len(), weights.coverage);
+        let mut best = Best::new(k.min(self.len()), terms.len(), weights.coverage);
         if weights.neighbour.max(0.0) == 0.0 {
             self.find_alone(&terms, &scale, &mut scores.alone, &mut best);
             return best.finish();

@@ -194,6 +194,24 @@ fn the_same_blocks_give_the_same_scores_to_the_bit() {
 }
 
 #[test]
+fn more_may_be_asked_for_than_there_are() {
+    let mut index = MemoryIndex::new();
+    for number in 0..30 {
+        let text = "word ".repeat(30 - number as usize);
+        let fields = Fields {
+            text: &text,
+            ..Fields::default()
+        };
+        index.add(number, &fields).unwrap();
+    }
+    let all = index.find("word", 30, &WEIGHTS);
+    assert_eq!(all.len(), 30);
+    for k in [31, usize::MAX / 2 + 1, usize::MAX] {
+        assert_eq!(numbers(&index.find("word", k, &WEIGHTS)), numbers(&all));
+    }
+}
+
+#[test]
 fn numbers_go_up() {
     let mut index = filled(3, "");
     let fields = Fields {

@@ -1,7 +1,7 @@
 //! Text from outside, made harmless to show.
 //!
-//! [`safe`] is what every such text passes before it reaches a terminal; [`hidden`] names what a reviewer
-//! would not see. Both read the same [`Pieces`], so that what one writes out the other names.
+//! [`safe`] is what every such text passes before it reaches a terminal; [`hidden()`] names what a reviewer
+//! would not see. Both read the same pieces, so that what one writes out the other names.
 //!
 //! | in the text | shown as |
 //! |---|---|

@@ -57,9 +57,7 @@ async def _run(descriptor: int, keys: Keys, redactor: Redactor) -> int:
 def _harden() -> None:
     """Dies with the guardian; leaves no core file, which would hold the keys."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    tell = getattr(_native, "set_parent_death_signal", None)  # not in every build of the extension
-    if tell is not None:
-        tell(int(signal.SIGKILL))
+    _native.set_parent_death_signal(signal.SIGKILL)
 
 
 def _log_without_keys(redactor: Redactor) -> None:

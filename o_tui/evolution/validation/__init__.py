@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import re
 import time
-import unicodedata
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from o_tui.evolution import lint, signatures
 from o_tui.evolution.attacks import Attack
 from o_tui.evolution.validation import changes
 from o_tui.protocol import contracts
+from o_tui.protocol.safe_text import hidden
 
 STAGES = ("size", "encoding", "compile", "contract", "imports", "danger", "changes")
 """What is read off the source alone."""
@@ -165,18 +165,6 @@ def _encoding(candidate: _Candidate) -> str:
             raise _No(number, f"says that it is {cookie[1]}; a gene is UTF-8")
     candidate.text = text
     return "UTF-8"
-
-
-def hidden(text: str) -> list[tuple[int, str]]:
-    """Characters that deceive a reader: (index, "U+202E RIGHT-TO-LEFT OVERRIDE"), by the extension's rules."""
-    try:
-        from o_tui import _native
-    except ImportError:  # a source tree whose extension is not built: the coarse rule
-        bad = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
-        kept = "\n\t"
-        found = [(at, sign) for at, sign in enumerate(text) if sign not in kept and unicodedata.category(sign) in bad]
-        return [(at, f"U+{ord(sign):04X} {unicodedata.name(sign, '')}".strip()) for at, sign in found]
-    return _native.hidden(text)
 
 
 def _compile(candidate: _Candidate) -> str:

@@ -83,8 +83,8 @@ class Remembering:
         # asked for beforehand: a request that is delivered again must do the same again, whatever it did before
         named = {imports.identity(item): item for item in items}
         first = {f"{identity}.0": identity for identity in named}
-        there = (await self._ask("known", {"ids": list(first)}, journalled=False))["ids"]
-        return [named[first[each]] | {"id": first[each]} for each in first if each not in set(there)]
+        there = set((await self._ask("known", {"ids": list(first)}, journalled=False))["ids"])
+        return [named[name] | {"id": name} for piece, name in first.items() if piece not in there]
 
     async def _ask(self, verb: str, arguments: dict[str, Any], *, journalled: bool = True) -> Any:
         text = msgspec.json.encode(arguments).decode()

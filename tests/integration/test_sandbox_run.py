@@ -54,6 +54,10 @@ def judged(run: Run, source: str, *words: str, code: int = 1) -> Any:
     return json.loads(done.stdout)
 
 
+OURS = f"987.{os.getpid()}"
+"""For how long a program of this run sleeps, by which it is known."""
+
+
 def wait_until(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not true():
@@ -258,16 +262,16 @@ def test_a_sound_build_is_refused_nothing(run: Run) -> None:
 
 @pytest.mark.skipif(not Path("/usr/bin/perl").exists(), reason="no Perl")
 def test_what_a_tool_leaves_behind_ends_with_it(run: Run) -> None:
-    source = """
+    source = f"""
 import os, subprocess, time
-for command in (["/bin/sh", "-c", "setsid sleep 987 & setsid sleep 987 & wait"],
-                ["/usr/bin/perl", "-e", "for (;;) { exit if fork() } # 987"]):
+for command in (["/bin/sh", "-c", "setsid sleep {OURS} & setsid sleep {OURS} & wait"],
+                ["/usr/bin/perl", "-e", "for (;;) {{ exit if fork() }} # {OURS}"]):
     subprocess.Popen(command, stdout=subprocess.DEVNULL)
 time.sleep(0.2)
 print(os.getcwd())
 """
     verdict = judged(run, source, "--profile", "tool", code=0)
-    assert not called(b"sleep\x00987\x00", b"# 987\x00")
+    assert not called(f"sleep\0{OURS}\0".encode(), f"# {OURS}\0".encode())
     assert not Path(verdict["stdout"].strip()).exists()
 
 
@@ -277,16 +281,16 @@ def test_who_runs_a_tool_may_be_killed_and_nothing_of_it_stays(tmp_path: Path) -
     file = tmp_path / "program.py"
     file.write_text(
         "import ctypes, subprocess\n"
-        "subprocess.Popen(['/bin/sh', '-c', 'setsid sleep 986 & wait'])\n"
+        f"subprocess.Popen(['/bin/sh', '-c', 'setsid sleep {OURS} & wait'])\n"
         "ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)\n"
-        "print('there', flush=True)\n"
-        "subprocess.run(['/bin/sleep', '986'])\n"
+        f"subprocess.run(['/bin/sleep', '{OURS}'])\n"
     )
+    sleeping = f"sleep\0{OURS}\0".encode()
     command = [*COMMAND, "run", str(file), "--profile", "tool", "--timeout", "100"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as process:
-        wait_until(lambda: len(called(b"sleep\x00986\x00")) == 2)
+        wait_until(lambda: len(called(sleeping)) == 2)
         process.kill()
-    wait_until(lambda: not called(b"sleep\x00986\x00"))
+    wait_until(lambda: not called(sleeping))
 
 
 FILLS = """

@@ -31,6 +31,7 @@ from o_tui.protocol.errors import (
     PeerError,
     RefusedError,
     UnreachableError,
+    none_left,
 )
 
 if TYPE_CHECKING:
@@ -358,7 +359,8 @@ def start_guardian(paths: Paths, wait_s: float = START_S) -> int:
         return _await_ready(ready, process, paths, wait_s)
     except OSError as error:
         where = "" if error.filename is None else f": {error.filename}"
-        raise UnreachableError(f"the guardian could not be started: {error.strerror}{where}") from error
+        text = f"the guardian could not be started: {error.strerror}{where}"
+        raise UnreachableError(text, hint=none_left(str(error))) from error
     finally:
         os.close(ready)
         if told >= 0:

@@ -193,6 +193,7 @@ def main(argv: list[str] | None = None) -> int:
         if hint := none_left(str(error)):
             text = f"the guardian could not be started: {error}"
             _tell(arguments.ready_fd, {"ok": False, "error": text, "code": PeerError.code, "hint": hint})
+            print(safe(f"o-tui: {text}\n  {hint}"), file=sys.stderr)
             return PeerError.code
         print(safe(traceback.format_exc()), file=sys.stderr)
         text = f"the guardian has a defect: {type(error).__name__}: {error}"

@@ -22,7 +22,8 @@ import json, os, resource, socket, sys
 from o_tui import _native
 from o_tui.agent import confinement
 layers, kept, code = json.loads(sys.argv[1])
-_native.confine(kept.pop("profile", "agent"), read=confinement.readable(), layers=layers, **kept)
+read = [*confinement.readable(), *kept.pop("more", [])]
+_native.confine(kept.pop("profile", "agent"), read=read, layers=layers, **kept)
 exec(code)
 """
 needs_namespaces = pytest.mark.skipif(not _native.probe()["layers"][0]["on"], reason="no namespaces")
@@ -112,9 +113,45 @@ for program in ("/bin/true", {str(slot)!r}):
     except OSError as error: found.append(type(error).__name__)
 print(json.dumps(found))
 """
-    kept = {"profile": "tool", "files": [str(slot), "/dev/null"], "write": ["/usr", "/lib", "/lib64", "/bin"]}
+    kept = {"profile": "tool", "files": [str(slot), "/dev/null"], "more": PROGRAMS}
     assert inside(code, **kept) == [0, 0]
     assert inside(code, "landlock", **kept) == [0, "PermissionError"]
+
+
+PROGRAMS = ["/usr", "/lib", "/lib64", "/bin"]
+CHANGE = """
+import subprocess
+def attempt(what):
+    try: what()
+    except OSError as error: return type(error).__name__
+    return "done"
+print(json.dumps([
+    attempt(lambda: open("old").read()),
+    attempt(lambda: open("old", "a")),
+    attempt(lambda: open("new", "w")),
+    attempt(lambda: os.truncate("old", 0)),
+    attempt(lambda: os.rename("old", "older")),
+    attempt(lambda: os.unlink("older")),
+    attempt(lambda: subprocess.run(["/bin/true"])),
+]))
+"""
+
+
+@pytest.mark.parametrize("profile", ["agent", "tool"])
+def test_what_may_be_read_may_not_be_changed_or_run_by_an_instance(tmp_path: Path, profile: str) -> None:
+    """Though it is the user's own, and only Landlock stands before it."""
+    (tmp_path / "old").write_text("x")
+    code = f"os.chdir({str(tmp_path)!r})\n{CHANGE}"
+    assert inside(code, profile=profile) == ["done"] * 7
+    for name in ("new", "old", "older"):
+        (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / "old").write_text("x")
+    refused = "PermissionError"
+    # what it was not renamed to is not there to be removed, but who may remove nothing is told no more
+    found = inside(code, "landlock", profile=profile, more=[str(tmp_path), *PROGRAMS])
+    assert found[:5] == ["done", *[refused] * 4]
+    assert found[5] in (refused, "FileNotFoundError")
+    assert found[6] == ("done" if profile == "tool" else refused)
 
 
 @needs_namespaces

@@ -22,6 +22,7 @@ from o_tui.cli.main import main
 from o_tui.client import Client, ensure_guardian
 from o_tui.guardian.lock import holder
 from o_tui.paths import shipped
+from tests.support import ordinary
 from tests.support import shell as shells
 from tests.support.patience import PATIENCE_S
 from tests.support.shell import COMMAND, Shell
@@ -190,3 +191,23 @@ def test_a_workspace_that_cannot_be_made_is_refused(alone: Shell) -> None:
     blocked.write_text("in the way")
     done = alone.run("status", "--data-dir", str(blocked / "w"), code=4)
     assert done.stderr.count("\n") == 1 and "--data-dir" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["status"], ["sandbox", "probe"]])
+def test_with_no_process_left_for_the_user_it_is_said_what_to_do(folder: Path, words: list[str]) -> None:
+    """By an ordinary user: root has no limit."""
+    folder.chmod(0o777)
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
+    limit = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))"
+    start = f"{limit}; os.execv(sys.executable, [sys.executable, '-m', 'o_tui', *sys.argv[1:]])"
+    command = [sys.executable, "-c", start, *words]
+    if os.geteuid() == 0:
+        if not Path(ordinary.SYSTEM_PYTHON).exists():
+            pytest.skip("no Python that an ordinary user can run")
+        command[0] = ordinary.SYSTEM_PYTHON
+        packages = next(path for path in sys.path if path.endswith("site-packages"))
+        environment["PYTHONPATH"] = f"{packages}:{Path(__file__).parents[2]}"
+        command = [sys.executable, "-m", ordinary.__name__, str(ordinary.USER), *command]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=PATIENCE_S)
+    assert done.returncode in (5, 69), done
+    assert "raise the limit (ulimit -u)" in done.stderr and "defect" not in done.stderr

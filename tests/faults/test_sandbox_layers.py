@@ -168,6 +168,18 @@ def test_what_is_mounted_in_a_world_of_its_own(folder: Path) -> None:
 
 
 @needs_namespaces
+def test_no_way_leads_up_to_the_old_root() -> None:
+    """Which stood over the new one for a moment."""
+    code = """
+os.chdir("/..")
+ways = ("/etc/passwd", "/../etc/passwd", "etc/passwd", "../etc/passwd")
+print(json.dumps([os.path.exists(way) for way in ways]))
+"""
+    assert inside(code) == [True] * 4
+    assert inside(code, "namespaces") == [False] * 4
+
+
+@needs_namespaces
 def test_a_system_v_object_of_the_users_is_not_there() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     key = 0x6F000000 | os.getpid() & 0xFFFFFF

@@ -164,7 +164,7 @@ def test_an_index_that_fits_is_not_made_anew() -> None:
 def test_some_memories_with_many_words_make_a_small_delta(tmp_path: Path) -> None:
     chooser = random.Random(5)
 
-    def many(count: int) -> list[operations.Operation]:
+    def many(count: int) -> list[operations.MemoryAdd]:
         words = ("".join(chooser.choices("aeioubdfgklmnprst", k=5)) for _ in range(50 * count))
         return [block(f"{chooser.getrandbits(64):x}", " ".join(islice(words, 50))) for _ in range(count)]
 
@@ -174,9 +174,11 @@ def test_some_memories_with_many_words_make_a_small_delta(tmp_path: Path) -> Non
             return checkpoint.write(file, state.sections(), empty, base and stack.enter_context(base.open("rb")))
 
     state = State.empty()
-    reducers.apply_all(state, entries(many(3_000)))
+    first = many(3_000)
+    reducers.apply_all(state, entries(first))
     full = written("full")
-    reducers.apply_all(state, entries(many(5), 3_001))
+    gone = operations.MemoryRemove(ids=[first[1_500].id])
+    reducers.apply_all(state, entries([gone, *many(5)], 3_001))
     delta = written("delta", tmp_path / "full")
     assert delta.is_delta and delta.compressed_bytes < full.compressed_bytes / 8
 

@@ -226,13 +226,30 @@ impl Blocks {
             .collect()
     }
 
-    /// Saves the blocks that are there. Links and what is around follow from the threads.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    /// Those that are there, without slots of removed ones.
+    pub fn swept(&self) -> Self {
+        let mut kept = Blocks::default();
         for slot in self.slots().filter(|slot| self.is_there(*slot)) {
+            let sizes = self.sizes(slot).unwrap_or_default();
+            let (number, thread) = (self.number(slot), self.threads.get(slot));
+            kept.add(
+                number.unwrap_or(0),
+                thread.unwrap_or(0),
+                Sizes { around: 0, ..sizes },
+            );
+        }
+        kept
+    }
+
+    /// Saves all slots, the last number of each says whether it is a removed one. Links and what is around follow from
+    /// the threads.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        for slot in self.slots() {
             let sizes = self.sizes(slot).unwrap_or_default();
             out.extend_from_slice(&self.number(slot).unwrap_or(0).to_le_bytes());
             out.extend_from_slice(&self.threads.get(slot).unwrap_or(0).to_le_bytes());
-            for size in [sizes.text, sizes.context, sizes.source, 0] {
+            let removed = u16::from(!self.is_there(slot));
+            for size in [sizes.text, sizes.context, sizes.source, removed] {
                 out.extend_from_slice(&size.to_le_bytes());
             }
         }
@@ -253,6 +270,9 @@ impl Blocks {
                 around: 0,
             };
             blocks.add(number, u64_at(row, 8), sizes);
+            if u16_at(row, 22) != 0 {
+                blocks.remove(blocks.len() as u32 - 1);
+            }
         }
         Some(blocks)
     }
@@ -321,7 +341,13 @@ mod tests {
         blocks.write(&mut saved);
         let again = Blocks::read(&saved).unwrap();
         assert_eq!(again.totals, blocks.totals);
-        assert_eq!(again.near(1), [NONE, NONE, 4, NONE]);
-        assert_eq!(again.near(3), [0, NONE, 5, NONE]);
+        for slot in [0, 1, 3, 4, 5, 6] {
+            assert_eq!(again.near(slot), blocks.near(slot));
+        }
+        assert!(!again.is_there(2) && again.removed == 1);
+        let swept = blocks.swept();
+        assert_eq!((swept.totals, swept.removed), (blocks.totals, 0));
+        assert_eq!(swept.near(1), [NONE, NONE, 4, NONE]);
+        assert_eq!(swept.near(3), [0, NONE, 5, NONE]);
     }
 }

@@ -160,40 +160,26 @@ impl MemoryIndex {
     }
 
     fn sweep(&mut self) {
-        self.postings = self.compacted();
-        let mut kept = Vec::with_capacity(self.len() * SAVED_BYTES);
-        self.blocks.write(&mut kept);
-        // Its own numbers go up, so it can be read.
-        self.blocks = Blocks::read(&kept).unwrap_or_default();
-    }
-
-    /// The postings of the blocks that are there, by the slots that they have without the removed ones.
-    fn compacted(&self) -> Postings {
         let moved = self.blocks.moved();
-        self.postings
-            .compact(|slot| moved.get(slot as usize).copied().flatten())
+        self.postings = self
+            .postings
+            .compact(|slot| moved.get(slot as usize).copied().flatten());
+        self.blocks = self.blocks.swept();
     }
 
-    /// All of it, without what was removed: header of 64 bytes (`O_MEMORY`, version, `stamp`, how many blocks, how many
-    /// segments), blocks, terms and lists of each segment. As long as nothing is removed, it begins as it did before.
+    /// All of it: header of 64 bytes (`O_MEMORY`, version, `stamp`, how many slots, how many segments), slots, terms and
+    /// lists of each segment. What was saved before is there again as it was, so that a delta of it is small.
     pub fn to_bytes(&self, stamp: u64) -> Vec<u8> {
-        let compacted;
-        let postings = if self.blocks.removed == 0 {
-            &self.postings
-        } else {
-            compacted = self.compacted();
-            &compacted
-        };
-        let blocks = self.len() * SAVED_BYTES;
-        let mut out = Vec::with_capacity(HEADER_BYTES + blocks + postings.memory_bytes() + 64);
+        let (slots, segments) = (self.blocks.len(), self.postings.saved_segments());
+        let blocks = slots * SAVED_BYTES;
+        let mut out = Vec::with_capacity(HEADER_BYTES + blocks + self.postings.memory_bytes() + 64);
         out.extend_from_slice(MAGIC);
-        let segments = postings.saved_segments() as u64;
-        for number in [VERSION, stamp, self.len() as u64, segments] {
+        for number in [VERSION, stamp, slots as u64, segments as u64] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.resize(HEADER_BYTES, 0);
         self.blocks.write(&mut out);
-        postings.write(&mut out);
+        self.postings.write(&mut out);
         out
     }
 

@@ -18,12 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from o_tui.agent import reducers
 from o_tui.agent.genome_loader import Genome
 from o_tui.agent.memory import MemorySearch, telling_words
 from o_tui.agent.state import State
 from o_tui.bench.report import Report, median, percentile
-from o_tui.guardian.imports import decoded, read_conversations
+from o_tui.guardian.imports import Conversation, decoded, read_conversations
 from o_tui.paths import shipped
 from o_tui.protocol import operations
 from o_tui.protocol.errors import UsageError
@@ -32,12 +34,20 @@ K = 10
 CATEGORIES = (1, 2, 3, 4)
 """Of the questions that count: 5 are those that the conversation does not answer."""
 LARGE_QUESTIONS = 300
-_EVIDENCE = re.compile(r"D:?(\d+):(\d+)")
+_EVIDENCE = re.compile(r"D:?(\d{1,9}):(\d{1,9})(?!\d)", re.ASCII)
 _WORD = re.compile(r"\w+")
 _BATCH = 500
 
 Ask = Callable[[str], list[str]]
 """A question to the sources of what was found, best first."""
+
+
+class Asked(msgspec.Struct):
+    """A question about a conversation, and which turns answer it."""
+
+    question: str
+    category: int
+    evidence: list[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +150,21 @@ def read(path: Path) -> list[tuple[list[dict[str, Any]], list[Question]]]:
     return found
 
 
-def read_conversations_of(conversations: list[dict[str, Any]]) -> list[tuple[list[dict[str, Any]], list[Question]]]:
+def read_conversations_of(conversations: Sequence[Conversation]) -> list[tuple[list[dict[str, Any]], list[Question]]]:
     """`read` of what is decoded already."""
-    return [(read_conversations([one])[0], list(_questions(one["qa"]))) for one in conversations]
+    return [(read_conversations([one])[0], list(_questions(one))) for one in conversations]
 
 
-def _questions(rows: Sequence[dict[str, Any]]) -> Iterator[Question]:
-    for row in rows:
-        named = (_EVIDENCE.findall(str(each)) for each in row.get("evidence") or ())
+def _questions(conversation: Conversation) -> Iterator[Question]:
+    try:
+        asked = msgspec.convert(conversation.qa or [], list[Asked])
+    except msgspec.ValidationError as error:
+        raise msgspec.ValidationError(f"{error} in qa of {conversation.sample_id}") from None
+    for one in asked:
+        named = (_EVIDENCE.findall(str(each)) for each in one.evidence or ())
         evidence = frozenset(f"D{int(session)}:{int(turn)}" for session, turn in itertools.chain(*named))
-        if evidence and row["category"] in CATEGORIES:
-            yield Question(str(row["question"]), row["category"], evidence)
+        if evidence and one.category in CATEGORIES:
+            yield Question(one.question, one.category, evidence)
 
 
 def memories(items: Sequence[dict[str, Any]], genome: Genome, first: int) -> Iterator[operations.MemoryAdd]:
@@ -192,6 +206,8 @@ def index(added: Sequence[operations.MemoryAdd]) -> sqlite3.Connection:
 def matched(rows: sqlite3.Connection, text: str) -> list[str]:
     """What FTS5 finds for any of the words."""
     query = " OR ".join(f'"{word}"' for word in dict.fromkeys(_WORD.findall(text.lower())))
+    if not query:
+        return []
     found = rows.execute("SELECT source FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?", (query, K))
     return [source for (source,) in found]
 

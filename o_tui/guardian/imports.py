@@ -5,20 +5,42 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
+
+import msgspec
 
 from o_tui.paths import open_foreign
 from o_tui.protocol.errors import UsageError
 
 _T = TypeVar("_T")
-_SESSION = re.compile(r"session_(\d+)$")
+_SESSION = re.compile(r"session_([1-9]\d{0,8})", re.ASCII)
 _TIME = "%I:%M %p on %d %B, %Y"
 FILE_LIMIT_BYTES = 256 * 1024 * 1024
 PART_ITEMS = 100
 PART_BYTES = 64 * 1024
+
+
+class Turn(msgspec.Struct):
+    """What somebody said, perhaps with a picture that a caption describes."""
+
+    speaker: str
+    dia_id: str
+    text: str | None = None
+    blip_caption: str | None = None
+
+
+class Conversation(msgspec.Struct):
+    """One of a file's.
+
+    Its sessions stand in `conversation`, by `session_<number>`, beside other things. No import fails over `qa`.
+    """
+
+    sample_id: str
+    conversation: dict[str, Any]
+    qa: Any = None
 
 
 def read_locomo(path: Path) -> tuple[list[dict[str, Any]], int]:
@@ -36,7 +58,7 @@ def read_locomo(path: Path) -> tuple[list[dict[str, Any]], int]:
     return decoded(path, read_conversations)
 
 
-def decoded(path: Path, read: Callable[[list[dict[str, Any]]], _T]) -> _T:
+def decoded(path: Path, read: Callable[[list[Conversation]], _T]) -> _T:
     """What `read` makes of a LoCoMo file's conversations; raises as `read_locomo`."""
     try:
         with open_foreign(path) as file:
@@ -44,36 +66,35 @@ def decoded(path: Path, read: Callable[[list[dict[str, Any]]], _T]) -> _T:
         if len(data) > FILE_LIMIT_BYTES:
             raise UsageError(f"{path} is larger than {FILE_LIMIT_BYTES >> 20} MiB")
         conversations = json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} cannot be read: it is not UTF-8 text (byte {error.start})") from error
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
     try:
-        return read(conversations)
-    except KeyError as error:
-        raise UsageError(f"{path} is not a LoCoMo file: something in it has no {error}") from error
-    except (TypeError, AttributeError, ValueError) as error:
+        return read(msgspec.convert(conversations, list[Conversation]))
+    except msgspec.ValidationError as error:
         raise UsageError(f"{path} is not a LoCoMo file: {error}") from error
 
 
-def read_conversations(conversations: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
-    """`read_locomo` of what was decoded already; raises TypeError, KeyError, AttributeError, ValueError."""
+def read_conversations(conversations: Sequence[Conversation]) -> tuple[list[dict[str, Any]], int]:
+    """`read_locomo` of what was decoded already; raises ValidationError."""
     items: list[dict[str, Any]] = []
     empty = 0
     for one in conversations:
-        for session, when, turns in _sessions(one["conversation"]):
-            thread = f"locomo:{one['sample_id']}:{session}"
+        for session, when, turns in _sessions(one.conversation):
             for turn in turns:
-                speaker, place, said = turn["speaker"], turn["dia_id"], _said(turn)
+                said = _said(turn)
                 if not said:
                     empty += 1
                     continue
                 items.append(
                     {
-                        "text": _whole(f"{speaker}: {said}"),
-                        "source": _whole(f"locomo:{one['sample_id']}:{place}"),
+                        "text": _whole(f"{turn.speaker}: {said}"),
+                        "source": _whole(f"locomo:{one.sample_id}:{turn.dia_id}"),
                         "kind": "episodic",
                         "context": _whole(when),
                         "time_ns": _time_ns(when),
-                        "thread": _whole(thread),
+                        "thread": _whole(f"locomo:{one.sample_id}:{session}"),
                     }
                 )
     return items, empty
@@ -86,15 +107,16 @@ def identity(item: dict[str, Any]) -> str:
 
 
 def parts(items: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """The items in parts of a moderate size, in order."""
+    """The items in parts of a moderate size, in order; one that is larger is a part of its own."""
     part: list[dict[str, Any]] = []
     size = 0
     for item in items:
-        if part and (len(part) == PART_ITEMS or size > PART_BYTES):
+        more = len(item["text"].encode("utf-8", "replace"))
+        if part and (len(part) == PART_ITEMS or size + more > PART_BYTES):
             yield part
             part, size = [], 0
         part.append(item)
-        size += len(item["text"].encode("utf-8", "replace"))
+        size += more
     if part:
         yield part
 
@@ -111,16 +133,22 @@ def text_parts(text: str) -> Iterator[str]:
     yield text[start:]
 
 
-def _sessions(conversation: dict[str, Any]) -> Iterator[tuple[int, str, list[dict[str, Any]]]]:
+def _sessions(conversation: dict[str, Any]) -> Iterator[tuple[int, str, list[Turn]]]:
     """Number, date and turns of each session, in order."""
-    for number in sorted(int(match[1]) for key in conversation if (match := _SESSION.match(key))):
-        yield number, str(conversation.get(f"session_{number}_date_time", "")), conversation[f"session_{number}"]
+    for number in sorted(int(match[1]) for key in conversation if (match := _SESSION.fullmatch(key))):
+        name = f"session_{number}"
+        try:
+            when = msgspec.convert(conversation.get(f"{name}_date_time", ""), str)
+            turns = msgspec.convert(conversation[name], list[Turn])
+        except msgspec.ValidationError as error:
+            raise msgspec.ValidationError(f"{error} in {name}") from None
+        yield number, when, turns
 
 
-def _said(turn: dict[str, Any]) -> str:
+def _said(turn: Turn) -> str:
     """What was said, and what the picture shows that came with it."""
-    caption = turn.get("blip_caption")
-    return " ".join(part for part in (str(turn.get("text") or "").strip(), f"[{caption}]" if caption else "") if part)
+    caption = turn.blip_caption
+    return " ".join(part for part in ((turn.text or "").strip(), f"[{caption}]" if caption else "") if part)
 
 
 def _whole(text: str) -> str:

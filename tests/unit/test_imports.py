@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -44,7 +46,12 @@ def test_parts_are_in_order_and_of_a_moderate_size() -> None:
     items = [{"text": "x" * (50_000 if n % 3 else 1)} for n in range(250)]
     made = list(parts(items))
     assert [item for part in made for item in part] == items
-    assert max(sum(len(item["text"]) for item in part) for part in made) <= PART_BYTES + 50_000
+    assert max(sum(len(item["text"]) for item in part) for part in made) <= PART_BYTES
+
+
+def test_a_text_that_is_too_large_takes_no_other_with_it() -> None:
+    items = [{"text": "x"}, {"text": "y" * 10 * PART_BYTES}, {"text": "z"}]
+    assert list(parts(items)) == [[item] for item in items]
 
 
 @pytest.mark.parametrize("joint", ["\n\n", "\n", " ", ""])
@@ -56,12 +63,65 @@ def test_a_long_text_is_cut_where_it_hurts_least(joint: str) -> None:
     assert list(text_parts("")) == [""] and list(text_parts("x" * PART_BYTES)) == ["x" * PART_BYTES]
 
 
+def conversation(*turns: object, **fields: object) -> list[dict[str, object]]:
+    return [{"sample_id": "c", "conversation": {"session_1": turns}, **fields}]
+
+
 @pytest.mark.parametrize(
-    "value", [[{"sample_id": "x"}], {"a": 1}, [3], [{"sample_id": "x", "conversation": {"session_1": [{}]}}]]
+    ("value", "what"),
+    [
+        ([{"sample_id": "x"}], "field `conversation`"),
+        ({"a": 1}, "got `object`"),
+        ([3], "got `int`"),
+        (None, "got `null`"),
+        (conversation({}), "field `speaker` - at `$[0]` in session_1"),
+        (conversation({"speaker": "A", "dia_id": "D1:1", "text": {"a": 1}}), "`$[0].text` in session_1"),
+        ([{"sample_id": "c", "conversation": {"session_1": None}}], "got `null` in session_1"),
+        ([{"sample_id": "c", "conversation": {"session_1": [], "session_1_date_time": 5}}], "`str`, got `int`"),
+    ],
 )
-def test_another_format_is_said_to_be_one(folder: Path, value: object) -> None:
-    with pytest.raises(UsageError, match="not a LoCoMo file"):
-        read_locomo(write(folder, value))
+def test_another_format_is_one_line_that_says_what_is_wrong_where(folder: Path, value: object, what: str) -> None:
+    for read in (read_locomo, recall.read):
+        with pytest.raises(UsageError, match="not a LoCoMo file: [^\n]*" + re.escape(what)):
+            read(write(folder, value))
+
+
+def test_questions_of_another_form_are_no_matter_to_an_import_but_to_the_benchmark(folder: Path) -> None:
+    for asked in ([{"question": None, "category": 1}], [{"question": "x", "category": [1]}], 5):
+        file = write(folder, conversation({"speaker": "Ada", "dia_id": "D1:1", "text": "x"}, qa=asked))
+        assert len(read_locomo(file)[0]) == 1
+        with pytest.raises(UsageError, match=r"not a LoCoMo file: [^\n]* in qa of c"):
+            recall.read(file)
+
+
+def test_what_is_not_text_is_said_to_be_none(folder: Path) -> None:
+    (file := folder / "conversations.json").write_bytes(b'[{"sample_id": "\xe9"}]')
+    for read in (read_locomo, recall.read):
+        with pytest.raises(UsageError, match=r"not UTF-8 text \(byte 16\)"):
+            read(file)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        [],
+        [{"question": "x", "category": 5, "evidence": ["D1:1"]}],
+        [{"question": "x", "category": 1, "evidence": None}],
+        [{"question": "x", "category": 1, "evidence": ["D" + "9" * 5_000 + ":1"]}],
+    ],
+)
+def test_a_benchmark_without_a_question_that_counts_says_so(folder: Path, asked: list[object]) -> None:
+    said = {"speaker": "Ada", "dia_id": "D1:1", "text": "x"}
+    with pytest.raises(UsageError, match="no questions with evidence"):
+        recall.read(write(folder, conversation(said, qa=asked)))
+
+
+def test_a_question_without_a_word_finds_nothing(folder: Path) -> None:
+    said = {"speaker": "Ada", "dia_id": "D1:1", "text": "x"}
+    asked = {"question": "?!", "category": 1, "evidence": ["D1:1"]}
+    file = write(folder, conversation(said, qa=[asked]))
+    report = recall.run(argparse.Namespace(file=str(file), blocks=0))
+    assert report.results["recall@5"] == report.peers["fts5"]["recall@5"] == 0
 
 
 def test_what_has_no_end_is_not_read(folder: Path) -> None:

@@ -9,11 +9,13 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from o_tui.agent.memory import MemorySearch
 from o_tui.agent.state import State
 from o_tui.bench import recall
+from o_tui.guardian.imports import Conversation
 from o_tui.protocol.errors import NotFoundError, UsageError
 from tests.support.agents import block
 from tests.support.locomo import conversation, written
@@ -28,7 +30,7 @@ def ask(state: State, query: str, k: int = 5) -> list[str]:
 
 
 def test_an_answer_is_found_by_the_question_before_it() -> None:
-    ((items, questions),) = recall.read_conversations_of(conversation())
+    ((items, questions),) = recall.read_conversations_of(msgspec.convert(conversation(), list[Conversation]))
     state = recall.remember(list(recall.memories(items, GENOME, 0)))
     by_text = {question.text: question for question in questions}
     assert len(questions) == 5  # neither the one without evidence, nor that of category 5

@@ -4,14 +4,14 @@
 //! (`namespaces`), which files it may open (`files`, Landlock), which calls it may make (`bpf`, `policy`, `trap`).
 //! `probe` says by attacks, not by feature flags, which of them hold on this machine.
 
-pub mod bpf;
+mod bpf;
 pub mod calls;
 mod files;
 mod itself;
 mod limits;
 pub mod listener;
 mod namespaces;
-pub mod policy;
+mod policy;
 pub mod probe;
 pub mod told;
 pub mod trap;

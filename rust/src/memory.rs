@@ -13,7 +13,7 @@ use crate::vectors::VectorIndex;
 /// From so many bytes of a block's text on the work may pass 50 us, and the GIL is released around it.
 const LONG_BYTES: usize = 2_048;
 /// The same for blocks times bytes of a query.
-const MUCH_WORK: usize = 20_000;
+const MUCH_WORK: usize = 6_000;
 
 /// What of a memory is searched: numbers of blocks by their words.
 #[pyclass(frozen, module = "o_tui._native")]

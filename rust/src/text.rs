@@ -10,7 +10,7 @@ use crate::gil;
 
 /// From these sizes on the work may pass 50 us, where every character has to be marked or compared.
 const LONG_BYTES: usize = 2 * 1024;
-const LONG_HIDDEN_BYTES: usize = 256;
+const LONG_HIDDEN_BYTES: usize = 240;
 
 /// What Python holds as text, in UTF-8 that may have surrogates in it.
 fn wtf8<'py>(text: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyBytes>> {

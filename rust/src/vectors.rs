@@ -15,6 +15,9 @@ use crate::lent::{Loans, VectorArray};
 
 /// From so many products, or bytes of text, on the work passes 50 us, and the GIL is released around it.
 const MUCH_WORK: usize = 500_000;
+/// What a row costs at least, in products, and one that is looked for by its id.
+const PRODUCTS_A_ROW: usize = 16;
+const PRODUCTS_AN_ID: usize = 256;
 const LONG_BYTES: usize = 512;
 
 /// The vector of a text as float32, little-endian: hashed n-grams, the same bytes on every machine.
@@ -132,8 +135,12 @@ impl VectorIndex {
         };
         let search = Search { filter, ..search };
         let index = self.prepared(py, search.first_pass)?;
-        let rows = ids.as_ref().map_or_else(|| index.len(), Vec::len);
-        let long = rows.saturating_mul(queries.len() / 4) > MUCH_WORK;
+        let (rows, least) = match &ids {
+            None => (index.len(), PRODUCTS_A_ROW),
+            Some(ids) => (ids.len(), PRODUCTS_AN_ID),
+        };
+        let products = rows.saturating_mul((queries.len() / 4).max(least));
+        let long = products > MUCH_WORK;
         gil::away_if(py, long, || index.search_batch(queries, &search)).map_err(errors::vector)
     }
 

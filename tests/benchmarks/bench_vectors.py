@@ -57,6 +57,7 @@ def of_size(found: dict[str, Any]) -> list[Figure]:
     read = found["bytes"] / min(p50["read max"], p50["read sum"])
     share = found["code_bytes"] / certified / read * 100
     slowed = found["near_duplicates"]
+    in_turn = p50["numpy, one by one"]
     figures = [
         Figure(f"{name}: every row", exact / p50[best], f"of {best}", 1.1, "max", f"{best}, ms", p50[best]),
         Figure("… p50", exact, "ms"),
@@ -71,6 +72,7 @@ def of_size(found: dict[str, Any]) -> list[Figure]:
         Figure("… batch of 32", p50["numpy batch"] / p50["ours batch"], "times numpy", 8, "min"),
         Figure("… p50", p50["ours batch"], "ms", None, "max", "numpy, ms", p50["numpy batch"]),
         Figure("… as tuples", p50["ours batch, tuples"], "ms"),
+        Figure("… numpy, one query after the other", in_turn / p50["ours batch"], "times", None, "min", "ms", in_turn),
         Figure("… mask of 1 %", p50["ours mask of 1 %"], "ms", 0.2 if rows <= 100_000 and size <= 384 else None),
         Figure("… add", found["add_us"], "us", 10 if size <= 384 else None),
     ]

@@ -153,6 +153,8 @@ fn fetch(address: *const i8, ahead: usize) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
 }
 
+/// No closures here and below: what is generic over one is compiled without AVX-512, and called.
+///
 /// Four blocks at a time with one query or two: so many sums that none waits for another, and as few loads as there can be.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(super) fn code_dots(blocks: &[u8], queries: &[&[i32]], out: &mut [[i32; STRETCH]]) {
@@ -194,16 +196,20 @@ fn tile<const BLOCKS: usize, const COUNT: usize>(
 ) {
     let groups = queries[0].len();
     let size = groups * BYTES;
-    let blocks: [&[u8]; BLOCKS] = std::array::from_fn(|block| &blocks[block * size..][..size]);
-    let queries = queries.map(|query| &query[..groups]);
+    assert!(blocks.len() >= BLOCKS * size);
+    for query in queries {
+        assert!(query.len() >= groups);
+    }
     let mut sums = [[_mm512_setzero_si512(); BLOCKS]; COUNT];
     for group in 0..groups {
-        let codes = blocks.map(|block| {
-            let codes = block.as_ptr().wrapping_add(group * BYTES);
-            fetch(codes.cast(), CODES_AHEAD);
+        let mut codes = [_mm512_setzero_si512(); BLOCKS];
+        let mut line = blocks.as_ptr().wrapping_add(group * BYTES);
+        for codes in &mut codes {
+            fetch(line.cast(), CODES_AHEAD);
             // SAFETY: every block has 64 bytes for each group.
-            unsafe { _mm512_loadu_si512(codes.cast()) }
-        });
+            *codes = unsafe { _mm512_loadu_si512(line.cast()) };
+            line = line.wrapping_add(size);
+        }
         for (query, sums) in queries.iter().zip(&mut sums) {
             // SAFETY: every query has a word for each group. (Sixteen checks here would cost a quarter of the time.)
             let word = _mm512_set1_epi32(*unsafe { query.get_unchecked(group) });

@@ -350,3 +350,6 @@ pub(super) fn search(
     ROOM.set(Some(room));
     tops
 }
+
+#[cfg(test)]
+mod tests;

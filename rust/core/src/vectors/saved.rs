@@ -269,3 +269,6 @@ fn number(bytes: &[u8]) -> u64 {
         .rev()
         .fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! What the tests share, and the searches against one another.
 
 use super::codes::{Codes, Width};
-use super::kernels::{BLOCK, Compared, Kernel, PARTY, STRETCH, Scores, Tiles};
+use super::kernels::{Kernel, STRETCH};
 use super::*;
 
 pub(super) fn bytes(numbers: &[f32]) -> Vec<u8> {
@@ -38,7 +38,7 @@ impl Dice {
     }
 }
 
-const EXACT: Search<'static> = Search {
+pub(super) const EXACT: Search<'static> = Search {
     k: 10,
     filter: Filter::All,
     first_pass: FirstPass::Exact,
@@ -46,7 +46,7 @@ const EXACT: Search<'static> = Search {
 };
 
 /// An index of one kernel with these rows under ids that are not in their order.
-fn index_of(kernel: Kernel, metric: Metric, rows: &[Vec<f32>]) -> VectorIndex {
+pub(super) fn index_of(kernel: Kernel, metric: Metric, rows: &[Vec<f32>]) -> VectorIndex {
     let mut index = VectorIndex::with_metric(rows[0].len(), metric).unwrap();
     index.kernel = kernel;
     for (place, row) in rows.iter().enumerate() {
@@ -57,7 +57,12 @@ fn index_of(kernel: Kernel, metric: Metric, rows: &[Vec<f32>]) -> VectorIndex {
 }
 
 /// That a certified search gives what a plain scan gives, bit for bit, and returns it.
-fn same(index: &VectorIndex, query: &[f32], k: usize, filter: Filter<'_>) -> Vec<(u64, f32)> {
+pub(super) fn same(
+    index: &VectorIndex,
+    query: &[f32],
+    k: usize,
+    filter: Filter<'_>,
+) -> Vec<(u64, f32)> {
     let query = bytes(query);
     let search = Search { k, filter, ..EXACT };
     let plain = index.search_with(&query, &search).unwrap();
@@ -77,10 +82,10 @@ fn same(index: &VectorIndex, query: &[f32], k: usize, filter: Filter<'_>) -> Vec
     plain
 }
 
-type Make = fn(&mut Dice, usize, usize) -> Vec<f32>;
+pub(super) type Make = fn(&mut Dice, usize, usize) -> Vec<f32>;
 
 /// Rows that are hard in some way; the number is the row's.
-const HARD: [(&str, Make); 9] = [
+pub(super) const HARD: [(&str, Make); 9] = [
     ("random", |dice, _, size| dice.vector(size)),
     ("equal", |_, _, size| vec![0.25; size]),
     ("all but equal", |dice, _, size| {
@@ -140,7 +145,7 @@ fn certified_is_exact_whatever_the_rows_are() {
 }
 
 /// What a certified search finds that looks at a sketch first, however few the rows are.
-fn sketched(
+pub(super) fn sketched(
     index: &VectorIndex,
     sketch: &Codes,
     query: &[f32],
@@ -154,7 +159,7 @@ fn sketched(
     tops.into_iter().next().unwrap().finish()
 }
 
-fn sketch_of(index: &VectorIndex) -> Codes {
+pub(super) fn sketch_of(index: &VectorIndex) -> Codes {
     let mut sketch = Codes::new(Width::Six, index.dimensions());
     sketch.reserve(index.len()).unwrap();
     for row in index.rows().chunks_exact(index.dimensions()) {
@@ -332,34 +337,6 @@ fn what_is_filtered_out_is_not_found_and_changes_nothing_else() {
 }
 
 #[test]
-fn a_batch_is_its_queries_one_by_one() {
-    let mut dice = Dice(13);
-    let mut rows: Vec<Vec<f32>> = (0..1000).map(|_| dice.vector(40)).collect();
-    rows.extend((0..500).map(|_| vec![0.5; 40]));
-    for kernel in Kernel::available() {
-        let index = index_of(kernel, Metric::Cosine, &rows);
-        for count in [0, 1, 2, 3, 7, 8, 9, 20] {
-            let mut queries: Vec<Vec<f32>> = (0..count).map(|_| dice.vector(40)).collect();
-            if let Some(last) = queries.last_mut() {
-                *last = vec![0.5; 40];
-            }
-            for first_pass in [FirstPass::Exact, FirstPass::Certified, FirstPass::Int8] {
-                let search = Search {
-                    first_pass,
-                    ..EXACT
-                };
-                let one = |query: &Vec<f32>| index.search_with(&bytes(query), &search).unwrap();
-                let found = index
-                    .search_batch(&bytes(&queries.concat()), &search)
-                    .unwrap();
-                assert_eq!(found, queries.iter().map(one).collect::<Vec<_>>());
-            }
-        }
-        assert!(index.search_batch(&[0; 7], &EXACT).is_err());
-    }
-}
-
-#[test]
 fn every_first_pass_follows_what_is_added_and_removed() {
     let passes = [
         (FirstPass::Certified, 100),
@@ -404,112 +381,6 @@ fn every_first_pass_follows_what_is_added_and_removed() {
 }
 
 #[test]
-fn a_batch_finds_what_each_of_its_queries_finds() {
-    let mut dice = Dice(17);
-    // More rows than one stretch has, so that a floor is carried on.
-    let count = STRETCH + 300;
-    for (name, make) in HARD {
-        let rows: Vec<Vec<f32>> = (0..count).map(|n| make(&mut dice, n, 12)).collect();
-        for kernel in Kernel::available() {
-            let index = index_of(kernel, Metric::Dot, &rows);
-            let queries: Vec<u8> = (0..33)
-                .flat_map(|n| bytes(&make(&mut dice, n, 12)))
-                .collect();
-            let first_pass = FirstPass::Certified;
-            let certified = Search {
-                first_pass,
-                ..EXACT
-            };
-            for some in [2, 3, 9, 33] {
-                let queries = &queries[..48 * some];
-                let right = index.search_batch(queries, &EXACT).unwrap();
-                let found = index.search_batch(queries, &certified).unwrap();
-                assert_eq!(found, right, "{name} {kernel:?} {some}");
-            }
-        }
-    }
-}
-
-#[test]
-fn scores_by_tiles_are_no_more_wrong_than_they_say() {
-    let mut dice = Dice(19);
-    let mut tightest = 0f64;
-    for (name, make) in HARD {
-        for size in [1, 3, 17, 70] {
-            let rows: Vec<Vec<f32>> = (0..48).map(|n| make(&mut dice, n, size)).collect();
-            let mut queries: Vec<Vec<f32>> = (0..8).map(|n| make(&mut dice, n, size)).collect();
-            queries[0] = rows[7].clone();
-            // Its codes leave out more than those of the others, which have slack to spare then.
-            queries[1][0] = 1e4;
-            for kernel in Kernel::available() {
-                let index = index_of(kernel, Metric::Dot, &rows);
-                let queries: Vec<&[f32]> = queries.iter().map(Vec::as_slice).collect();
-                let tiles = Tiles::of(&queries, kernel);
-                let facts = index.codes.facts(0, rows.len());
-                let compared = Compared {
-                    tiles: &tiles,
-                    queries: 8,
-                    blocks: index.codes.blocks(0, rows.len()),
-                    scales: facts.scales,
-                    under: &[0.0; 48],
-                    far: size > 16,
-                };
-                let mut lanes = [Scores([[f32::MIN; BLOCK]; PARTY])];
-                let mut found = [Scores([[0.0; BLOCK]; PARTY]); 3];
-                kernel.scores(compared, &mut lanes, &mut found);
-                for (number, query) in queries.iter().enumerate() {
-                    let length = f64::from(tiles.lengths[number]);
-                    for (row, numbers) in rows.iter().enumerate().filter(|_| length > 0.0) {
-                        let right = f64::from(kernel.dot(numbers, query)) / length;
-                        let score = f64::from(found[row / BLOCK].0[number][row % BLOCK]);
-                        let slack = tiles.slack(facts.errors[row], facts.lengths[row]);
-                        let slack = f64::from(slack - tiles.spare(number) * facts.lengths[row]);
-                        let wrong = (right - score).abs();
-                        assert!(wrong <= slack, "{name} {kernel:?} {size}: {wrong} {slack}");
-                        tightest = tightest.max(wrong / slack);
-                    }
-                }
-            }
-        }
-    }
-    // It is a bound that is met, not one that holds because it is far away.
-    assert!(tightest > 0.5, "{tightest}");
-}
-
-/// Also without tiles: the loops are then plain ones.
-#[test]
-fn a_party_by_tiles_finds_what_a_plain_scan_finds() {
-    let mut dice = Dice(18);
-    for (name, make) in HARD {
-        for (size, count, k) in [(3, 1100, 10), (17, 70, 3), (70, 90, 70)] {
-            let rows: Vec<Vec<f32>> = (0..count).map(|n| make(&mut dice, n, size)).collect();
-            let mask: Vec<u8> = (0..count).map(|_| u8::from(dice.roll(3) != 0)).collect();
-            let mut queries: Vec<Vec<f32>> = (0..34).map(|n| make(&mut dice, n, size)).collect();
-            queries[1] = rows[count / 2].clone();
-            queries[2] = vec![0.0; size];
-            queries[3].iter_mut().for_each(|number| *number *= 1e-30);
-            queries[4].iter_mut().for_each(|number| *number *= 1e15);
-            let kernels = Kernel::available().into_iter();
-            let tiled = |kernel: &Kernel| kernel.tiled(34) || *kernel == Kernel::Portable;
-            for kernel in kernels.filter(tiled) {
-                let index = index_of(kernel, Metric::Dot, &rows);
-                for mask in [None, Some(&mask[..])] {
-                    let matrix = index.matrix(mask);
-                    let queries: Vec<&[f32]> = queries.iter().map(Vec::as_slice).collect();
-                    let found = batch::search(&matrix, &index.codes, &queries, k, 0..count, k > 1);
-                    for (query, top) in queries.iter().zip(found) {
-                        let mut right = top::Top::new(k);
-                        matrix.scan(query, 0..count, &mut right);
-                        let (found, right) = (top.finish(), right.finish());
-                        assert_eq!(found, right, "{name} {kernel:?} {size} {count}");
-                    }
-                }
-            }
-        }
-    }
-}
-
-#[test]
 fn threads_find_what_one_finds() {
     let mut dice = Dice(15);
     let rows: Vec<Vec<f32>> = (0..10 * STRETCH + 5).map(|_| dice.vector(8)).collect();
@@ -548,69 +419,4 @@ fn products_keep_lengths_and_refuse_those_that_overflow() {
     let mut saved = vec![0; index.saved_bytes()];
     index.write(&mut saved);
     assert_eq!(VectorIndex::read(&saved).unwrap().metric(), Metric::Dot);
-}
-
-#[test]
-fn a_file_without_a_sketch_is_mapped_and_changed_as_well() {
-    let mut dice = Dice(25);
-    let rows: Vec<Vec<f32>> = (0..100).map(|_| dice.vector(21)).collect();
-    let path = std::env::temp_dir().join(format!("o-vectors-old-{}", std::process::id()));
-    for with in [false, true] {
-        let mut index = index_of(Kernel::detect(), Metric::Cosine, &rows);
-        index.sketch = with.then(|| sketch_of(&index));
-        index.save(&path).unwrap();
-        let mut mapped = VectorIndex::map(&path).unwrap();
-        std::fs::remove_file(&path).unwrap();
-        assert_eq!(mapped.sketch.is_some(), with);
-        mapped.add(7, &bytes(&rows[3])).unwrap();
-        assert!(mapped.remove(mapped.ids()[0]));
-        assert_eq!(same(&mapped, &rows[3], 2, Filter::All).len(), 2);
-        if let Some(sketch) = &mapped.sketch {
-            let found = sketched(&mapped, sketch, &rows[3], 2, None);
-            assert_eq!(found, same(&mapped, &rows[3], 2, Filter::All));
-        }
-    }
-}
-
-#[test]
-fn a_mapped_index_is_the_one_that_was_saved_and_may_change() {
-    let mut dice = Dice(16);
-    let rows: Vec<Vec<f32>> = (0..700).map(|_| dice.vector(21)).collect();
-    let path = std::env::temp_dir().join(format!("o-vectors-{}", std::process::id()));
-    let mut index = index_of(Kernel::detect(), Metric::Cosine, &rows);
-    index.save(&path).unwrap();
-    let mut mapped = VectorIndex::map(&path).unwrap();
-    assert!(mapped.memory_bytes() < index.memory_bytes() / 2);
-    let query = dice.vector(21);
-    let found = same(&mapped, &query, 10, Filter::All);
-    assert_eq!(found, same(&index, &query, 10, Filter::All));
-    for index in [&mut index, &mut mapped] {
-        index.add(5, &bytes(&rows[3])).unwrap();
-        assert!(index.remove(found[0].0));
-    }
-    let changed = same(&mapped, &query, 10, Filter::All);
-    assert_eq!(changed, same(&index, &query, 10, Filter::All));
-    assert_ne!(changed, found);
-    let saved = std::fs::read(&path).unwrap();
-    for length in (0..saved.len()).step_by(97) {
-        std::fs::write(&path, &saved[..length]).unwrap();
-        assert!(VectorIndex::map(&path).is_err(), "{length}");
-    }
-    std::fs::remove_file(&path).unwrap();
-    assert!(VectorIndex::map(&path).is_err());
-}
-
-#[test]
-fn saved_numbers_that_are_not_finite_are_refused() {
-    let mut index = VectorIndex::new(2).unwrap();
-    index.add(1, &bytes(&[1.0, 2.0])).unwrap();
-    let mut saved = vec![0; index.saved_bytes()];
-    index.write(&mut saved);
-    for number in [f32::NAN, f32::INFINITY] {
-        saved[72..76].copy_from_slice(&number.to_le_bytes());
-        assert!(matches!(
-            VectorIndex::read(&saved),
-            Err(VectorError::Format(_))
-        ));
-    }
 }

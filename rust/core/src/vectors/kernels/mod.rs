@@ -10,8 +10,12 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
+mod avx512_codes;
+#[cfg(target_arch = "x86_64")]
 mod avx512_many;
+mod bounds;
 mod candidates;
+mod choice;
 mod many;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -24,10 +28,11 @@ mod vnni;
 #[cfg(test)]
 mod tests;
 
-use std::sync::OnceLock;
-
 use super::half::Kind;
+#[cfg(target_arch = "x86_64")]
+use choice::amd;
 
+pub(super) use bounds::{Bound, Dots, Facts, Part, Reaching};
 pub(super) use candidates::Candidates;
 pub(super) use plain::{Quantised, WORD_LANES};
 pub(super) use tiles::{Compared, PARTY, Scores, Tiles};
@@ -44,10 +49,6 @@ pub(super) const SPAN_BYTES: usize = SPAN * BLOCK * 6 / 8;
 pub(super) const STRETCH: usize = 64 * BLOCK;
 /// Queries that are compared with a block in one go.
 pub(super) const QUERIES: usize = 8;
-/// From so many queries on it pays to compare all at once.
-#[cfg(target_arch = "x86_64")]
-const WORTH_MANY: usize = 3;
-
 /// A set of instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kernel {
@@ -67,168 +68,9 @@ pub(super) enum Kernel {
     Neon,
 }
 
-/// What turns a dot product of codes into a score, and how far the score can be from the exact one.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bound {
-    /// The query's step, and what its codes make of the rows' offset of 128.
-    pub scale: f32,
-    pub offset: i32,
-    /// What a row's error, and its length, weigh in the bound.
-    pub per_error: f32,
-    pub per_length: f32,
-}
-
-/// Dot products of a query's codes with those of a stretch.
-pub(super) type Dots = [i32; STRETCH];
-
-/// What one half of a query, its codes or those of what they leave out, adds to the scores.
-#[derive(Clone, Copy)]
-pub(super) struct Part<'a> {
-    pub dots: &'a Dots,
-    pub bound: Bound,
-}
-
-/// A word for each block of a stretch, with a bit for each row.
-pub(super) type Reaching = [u16; STRETCH / BLOCK];
-
-/// What is known of the rows of some blocks beside their codes.
-#[derive(Clone, Copy)]
-pub(super) struct Facts<'a> {
-    pub scales: &'a [f32],
-    pub errors: &'a [f32],
-    pub lengths: &'a [f32],
-}
-
-impl<'a> Facts<'a> {
-    /// Block by block.
-    #[inline(always)]
-    pub fn blocks(self) -> impl Iterator<Item = Facts<'a>> {
-        let scales = self.scales.chunks_exact(BLOCK);
-        let errors = self.errors.chunks_exact(BLOCK);
-        let lengths = self.lengths.chunks_exact(BLOCK);
-        let facts = scales.zip(errors).zip(lengths);
-        facts.map(|((scales, errors), lengths)| Facts {
-            scales,
-            errors,
-            lengths,
-        })
-    }
-}
-
-/// More than all that rounding to denormal numbers, or to zero instead of them, can take from a score.
-const TINY: f32 = 1e-33;
-
-impl Bound {
-    /// The score that codes give.
-    #[inline(always)]
-    pub fn score(&self, dot: i32, scale: f32) -> f32 {
-        (dot - self.offset) as f32 * self.scale * scale
-    }
-
-    /// The most by which the exact one differs from it.
-    #[inline(always)]
-    pub fn slack(&self, error: f32, length: f32) -> f32 {
-        self.per_error * error + (self.per_length * length + TINY)
-    }
-}
-
-// where there is one kernel, some questions have one answer
+// what fetches ahead only some of them do
 #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 impl Kernel {
-    /// The best that this processor has, and that the kernel of the operating system lets us use.
-    pub fn detect() -> Kernel {
-        static BEST: OnceLock<Kernel> = OnceLock::new();
-        *BEST.get_or_init(Kernel::look)
-    }
-
-    fn look() -> Kernel {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512vl")
-                && is_x86_feature_detected!("avx512vnni")
-                && is_x86_feature_detected!("popcnt")
-            {
-                return match amx::allowed() {
-                    true => Kernel::Amx,
-                    false => Kernel::Avx512,
-                };
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return Kernel::Avx2;
-            }
-        }
-        #[cfg(target_arch = "aarch64")]
-        if std::arch::is_aarch64_feature_detected!("neon") {
-            return Kernel::Neon;
-        }
-        Kernel::Portable
-    }
-
-    /// Those that this processor has.
-    #[cfg(test)]
-    pub fn available() -> Vec<Kernel> {
-        let mut kernels = vec![Kernel::Portable, Kernel::detect()];
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            kernels.push(Kernel::Avx2);
-        }
-        #[cfg(target_arch = "x86_64")]
-        if Kernel::detect() == Kernel::Amx {
-            kernels.push(Kernel::Avx512);
-        }
-        kernels.dedup();
-        kernels
-    }
-
-    /// Largest code of a query: AVX2 adds two products of a row's byte and a query's in 16 bits.
-    pub fn query_levels(self) -> i8 {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Kernel::Avx2 => 63,
-            _ => 127,
-        }
-    }
-
-    /// How many queries are compared together by [`Kernel::code_dots`].
-    pub fn party(self) -> usize {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Kernel::Amx | Kernel::Avx512 => 1,
-            _ => QUERIES,
-        }
-    }
-
-    /// Both halves of a query are compared at once: where that costs little, because reading the codes, or setting up, is
-    /// what takes the time.
-    pub fn whole(self) -> bool {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Kernel::Amx | Kernel::Avx512 => true,
-            _ => false,
-        }
-    }
-
-    /// So many queries are better compared by [`Kernel::scores`].
-    pub fn tiled(self, queries: usize) -> bool {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Kernel::Amx | Kernel::Avx512 => queries >= WORTH_MANY,
-            _ => false,
-        }
-    }
-
-    /// A number of one of many queries is two codes: where to multiply both costs less than to score the rows that one
-    /// leaves open.
-    fn two_codes(self) -> bool {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 => false,
-            _ => true,
-        }
-    }
-
     /// `row · query`; both of the same length.
     #[inline]
     pub fn dot(self, row: &[f32], query: &[f32]) -> f32 {
@@ -298,19 +140,12 @@ impl Kernel {
             Kernel::Avx2 => unsafe { avx2::code_dots(blocks, queries, out) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::code_dots(blocks, queries, out) },
+            Kernel::Avx512 | Kernel::Amx => unsafe {
+                avx512_codes::code_dots(blocks, queries, out)
+            },
             // SAFETY: `detect` gives this kernel only where the processor has its instructions.
             #[cfg(target_arch = "aarch64")]
             Kernel::Neon => unsafe { neon::code_dots(blocks, queries, out) },
-        }
-    }
-
-    /// Codes of six bits are looked at before those of eight: where taking them apart costs less than reading more.
-    pub fn sketched(self) -> bool {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 | Kernel::Amx => true,
-            _ => false,
         }
     }
 
@@ -320,12 +155,12 @@ impl Kernel {
             // SAFETY: `detect` gives this kernel only where the processor has its instructions.
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 if amd() => unsafe {
-                avx512::sketch_dots::<1, { 12 << 10 }>(blocks, query, out)
+                avx512_codes::sketch_dots::<1, { 12 << 10 }>(blocks, query, out)
             },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 | Kernel::Amx => unsafe {
-                avx512::sketch_dots::<4, { avx512::CODES_AHEAD }>(blocks, query, out)
+                avx512_codes::sketch_dots::<4, { avx512_codes::CODES_AHEAD }>(blocks, query, out)
             },
             _ => portable::sketch_dots(blocks, query, out),
         }
@@ -421,7 +256,7 @@ impl Kernel {
             Kernel::Avx2 => unsafe { avx2::reaching(parts, facts, floor) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::reaching(parts, facts, floor) },
+            Kernel::Avx512 | Kernel::Amx => unsafe { avx512_codes::reaching(parts, facts, floor) },
             _ => plain::reaching(parts, facts, floor),
         }
     }
@@ -439,7 +274,7 @@ impl Kernel {
             Kernel::Avx2 => unsafe { avx2::lowest(parts, facts, out) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 | Kernel::Amx => unsafe { avx512::lowest(parts, facts, out) },
+            Kernel::Avx512 | Kernel::Amx => unsafe { avx512_codes::lowest(parts, facts, out) },
             _ => plain::lowest(parts, facts, out),
         }
     }
@@ -515,12 +350,6 @@ impl Kernel {
             _ => plain::square(row),
         }
     }
-}
-
-/// A processor of AMD, which reads from memory best one stream after the other: only those have SSE4a.
-#[cfg(target_arch = "x86_64")]
-fn amd() -> bool {
-    is_x86_feature_detected!("sse4a")
 }
 
 /// The dot product of two vectors of the same length (of the shorter one's).

@@ -401,9 +401,9 @@ fn codes_of_six_bits_are_taken_apart_as_by_the_portable_loops() {
                 // The way of the processors that are not this one's maker's, too.
                 let (mut one, mut four) = ([0; STRETCH], [0; STRETCH]);
                 // SAFETY: only kernels with AVX-512 have a sketch.
-                unsafe { avx512::sketch_dots::<1, 64>(&bytes, &query, &mut one) };
+                unsafe { avx512_codes::sketch_dots::<1, 64>(&bytes, &query, &mut one) };
                 // SAFETY: as above.
-                unsafe { avx512::sketch_dots::<4, 64>(&bytes, &query, &mut four) };
+                unsafe { avx512_codes::sketch_dots::<4, 64>(&bytes, &query, &mut four) };
                 assert_eq!((one, four), (right, right), "{spans} {blocks}");
             }
         }

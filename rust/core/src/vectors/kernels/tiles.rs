@@ -7,7 +7,8 @@
 
 use super::super::LONGEST;
 use super::super::aligned::Aligned;
-use super::{BLOCK, GROUP, Kernel, TINY};
+use super::bounds::TINY;
+use super::{BLOCK, GROUP, Kernel};
 
 /// Bytes of one query in a tile: 64 dimensions.
 pub(super) const WIDTH: usize = 64;

@@ -32,6 +32,8 @@ from o_tui.programs.orders import Order, Ready, Setup
 
 MEMORY_BYTES = 4 << 30
 FILE_BYTES = 256 << 20
+ROOM_BYTES = 1 << 30
+"""What its folder holds under tier A, where that is memory: a program that it starts may write there too."""
 _SOCKET_FD = 3
 _PROGRAMS = ("/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
@@ -53,6 +55,7 @@ def become(sock: socket.socket, setup: Setup, folder: str) -> NoReturn:
             "tool",
             read=readable(setup),
             write=(folder,),
+            room_bytes=ROOM_BYTES,
             files=_DEVICES,
             socket=sock.fileno(),
             memory_bytes=MEMORY_BYTES,

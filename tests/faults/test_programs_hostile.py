@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from o_tui import _native
 from o_tui.programs.convention import Settings, score
 from o_tui.protocol.errors import UsageError
 from tests.support.patience import PATIENCE_S
@@ -112,6 +113,17 @@ def test_files_stay_as_they_are(lane: Bench, place: Path) -> None:
             answer = lane.evaluate(of(f"    {attack}\n    return 99.0\n"))
             assert answer.result.error and not answer.result.metrics
     assert (place / "evaluator.py").read_text() == EVALUATOR and database.read_text() == "rows"
+
+
+@pytest.mark.skipif(_native.probe()["tier"] != "A", reason="no namespaces")
+def test_the_disk_is_not_filled_with_small_files(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    filling = f"{EVALUATOR}    for number in range(70_000):\n        open(str(number), 'w').close()\n"
+    filling = filling.replace("    return {", "    result = {") + "    return result\n"
+    with bench(tmp_path, filling) as found:
+        answer = found.evaluate(GOOD)
+        assert "No space left on device" in answer.result.error, answer
+        assert "No space left on device" in found.evaluate(GOOD).result.error, "the next one has as much room"
 
 
 def test_an_evaluator_is_not_changed_in_memory(lane: Bench) -> None:

@@ -215,6 +215,12 @@ def test_any_buffer_of_float32_is_a_vector_and_no_other() -> None:
         index.add(7, np.zeros(8, "<f4")[::2])
 
 
+def test_an_index_is_saved_under_a_bare_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    filled(np.eye(4, dtype="<f4")).save("vectors")
+    assert len(VectorIndex.map("vectors")) == 4
+
+
 def test_a_saved_index_is_mapped_and_shared(tmp_path: Path) -> None:
     random = np.random.default_rng(6)
     index = filled(random.standard_normal((500, 24)).astype("<f4"))

@@ -145,14 +145,17 @@ impl VectorIndex {
     /// Writes everything into a file that [`VectorIndex::map`] maps: beside `path` first, then under its name.
     ///
     /// # Errors
-    /// What the file system says; then what was there is there still.
+    /// What the file system says; then what was there is there still, unless only the folder could not be written.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.new", std::process::id()));
         let beside: PathBuf = path.with_file_name(name);
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
         let result = self
             .save_to(&beside)
-            .and_then(|()| fs::rename(&beside, path));
+            .and_then(|()| fs::rename(&beside, path))
+            // the new name is durable only then
+            .and_then(|()| File::open(folder.unwrap_or(Path::new(".")))?.sync_all());
         if result.is_err() {
             // That it is not there to be removed is as good.
             let _ = fs::remove_file(&beside);

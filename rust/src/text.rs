@@ -58,9 +58,7 @@ pub fn safe_text<'py>(
 pub fn hidden(text: &Bound<'_, PyString>) -> PyResult<Vec<(usize, String)>> {
     let py = text.py();
     let found = match text.to_str() {
-        Ok(utf8) => gil::away_if(py, utf8.len() > LONG_HIDDEN_BYTES, || {
-            sorted(text::hidden(utf8))
-        }),
+        Ok(utf8) => gil::away_if(py, utf8.len() > LONG_HIDDEN_BYTES, || text::hidden(utf8)),
         Err(_) => {
             let bytes = wtf8(text)?;
             let bytes = bytes.as_bytes();
@@ -84,10 +82,6 @@ fn hidden_in_wtf8(bytes: &[u8]) -> Vec<Finding> {
         '\u{fffd}'.to_string()
     });
     found.extend(text::hidden(&replaced));
-    sorted(found)
-}
-
-fn sorted(mut found: Vec<Finding>) -> Vec<Finding> {
     found.sort();
     found
 }

@@ -68,7 +68,7 @@ class Kernel:
         self.embeds = True
         self.requests = 0
         self._rested = (0, state.seq)
-        self._shares = False
+        self._shares = True
         self.errors = 0
         self.send = send
         self._stop = stop

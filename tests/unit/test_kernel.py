@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from o_tui import _native
 from o_tui.agent.memory import View
 from o_tui.agent.tasks import STEPS_LIMIT
 from o_tui.protocol import messages, operations
@@ -425,3 +426,19 @@ def test_a_shutdown_does_not_wait_for_ever() -> None:
     made.give(messages.Shutdown(grace_s=0))
     made.kernel.beat()
     assert made.stopped == [0]
+
+
+@pytest.mark.parametrize(("role", "shares"), [("shadow", [0, 0, 0, 1, 1]), ("main", [0, 0, 0, 0, 0])])
+def test_a_shadow_shares_its_pages_again_when_it_has_waited_after_work_and_not_at_its_start(
+    monkeypatch: pytest.MonkeyPatch, role: messages.Role, shares: list[int]
+) -> None:
+    calls: list[bool] = []
+    monkeypatch.setattr(_native, "share_again", lambda: calls.append(True))
+    made = Stage(genome_files(ECHO), role=role)
+    seen = []
+    for beat in range(5):
+        if beat == 2:
+            made.ask('{"text": "anything"}', kind="memory.search")
+        made.kernel.beat()
+        seen.append(len(calls))
+    assert seen == shares

@@ -53,6 +53,7 @@ impl Originals {
             // SAFETY: two numbers, of a descriptor of ours.
             check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, SEALS) })
         })?;
+        pieces.iter().for_each(Piece::touch);
         Ok(Originals(pieces))
     }
 
@@ -98,6 +99,20 @@ impl Piece {
         mapped(unsafe { libc::mmap(place, self.bytes, read | write, there, fd, offset) })?;
         self.original = original; // not earlier: `self` may lie in the piece
         Ok(())
+    }
+
+    /// Has all of its pages in this process' table, and one page written: then a fork gets them with the table, and
+    /// does not have to ask for each of them.
+    fn touch(&self) {
+        for at in (0..self.bytes).step_by(page_bytes()) {
+            // SAFETY: the first byte of a page of the piece.
+            unsafe { address(self.start + at).cast::<u8>().read_volatile() };
+        }
+        let first = address(self.start).cast::<u8>();
+        // SAFETY: the first byte of the piece.
+        let says = unsafe { first.read_volatile() };
+        // SAFETY: the same.
+        unsafe { first.write_volatile(says) };
     }
 
     fn share_again(&self) {

@@ -193,12 +193,12 @@ def test_a_workspace_that_cannot_be_made_is_refused(alone: Shell) -> None:
     assert done.stderr.count("\n") == 1 and "--data-dir" in done.stderr
 
 
-@pytest.mark.parametrize("words", [["status"], ["sandbox", "probe"]])
-def test_with_no_process_left_for_the_user_it_is_said_what_to_do(folder: Path, words: list[str]) -> None:
+@pytest.mark.parametrize(("words", "most"), [(["status"], 1), (["status"], 3), (["sandbox", "probe"], 1)])
+def test_with_no_process_left_for_the_user_it_is_said_what_to_do(folder: Path, words: list[str], most: int) -> None:
     """By an ordinary user: root has no limit."""
     folder.chmod(0o777)
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
-    limit = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))"
+    limit = f"import os, resource, sys; resource.setrlimit(resource.RLIMIT_NPROC, ({most}, {most}))"
     start = f"{limit}; os.execv(sys.executable, [sys.executable, '-m', 'o_tui', *sys.argv[1:]])"
     command = [sys.executable, "-c", start, *words]
     if os.geteuid() == 0:

@@ -120,8 +120,9 @@ class Database:
         if on_state is not None:
             self.on_state = on_state
         loop = asyncio.get_running_loop()
-        self._writer = Writer(self._connection, self, loop, self._tell_state, self.on_fenced)
-        self._writer.start()
+        writer = Writer(self._connection, self, loop, self._tell_state, self.on_fenced)
+        writer.start()  # where no thread can be started nobody would answer what is put
+        self._writer = writer
 
     def _tell_state(self, read_only: bool, text: str) -> None:
         self.on_state(read_only, text)

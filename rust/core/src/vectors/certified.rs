@@ -235,7 +235,7 @@ impl<'a> Hunt<'a> {
         field.matrix.kernel.lowest(parts, facts, &mut lowest);
         let lowest = &mut lowest[..rows.len().next_power_of_two()];
         field.matrix.leave_out(rows, lowest);
-        let kth = kth_of(lowest, field.k);
+        let kth = field.matrix.kernel.about_kth(lowest, field.k);
         self.raised = self.raised.max(kth);
         look(self.floor())
     }
@@ -263,7 +263,7 @@ impl<'a> Hunt<'a> {
         }
         if self.candidates.len() >= self.full {
             let least = self.candidates.iter().map(|candidate| candidate.least);
-            let kth = kth_of(&mut least.collect::<Vec<_>>(), field.k);
+            let kth = (field.matrix.kernel).about_kth(&least.collect::<Vec<_>>(), field.k);
             self.raised = self.raised.max(kth);
             self.drop_beaten();
             self.full = 2 * self.candidates.len() + MANY * field.k;
@@ -332,26 +332,6 @@ fn open(words: &Reaching) -> impl Iterator<Item = usize> {
             next
         })
     })
-}
-
-/// The `k`-th best of the values, or one that is a little worse: the best of two, of four, … are compared
-/// as long as there are many more than `k`.
-fn kth_of(values: &mut [f32], k: usize) -> f32 {
-    const ENOUGH: usize = 4;
-    if k == 0 || k > values.len() {
-        return f32::NEG_INFINITY;
-    }
-    let mut values = values;
-    while values.len() / 2 >= ENOUGH * k {
-        let (low, high) = values.split_at_mut(values.len() / 2);
-        for (low, high) in low.iter_mut().zip(high) {
-            *low = if *high > *low { *high } else { *low };
-        }
-        values = low;
-    }
-    *values
-        .select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a))
-        .1
 }
 
 thread_local! {

@@ -73,10 +73,13 @@ class Looks:
 
     def look(self) -> None:
         found = below(self._root)
+        names = {}
         for pid in found.keys() - self._known:
             parent, words = found[pid]
-            forked = parent in found and found[parent][1] == words
-            name = kind(words, forked=forked)
+            names[pid] = kind(words, forked=parent in found and found[parent][1] == words)
+        # a kind that was not seen yet comes first: it may be gone before the others have been read
+        for pid, name in sorted(names.items(), key=lambda each: self.seen[each[1]]):
+            words = found[pid][1]
             if name in self._spare or self.seen[name] >= MOST:
                 self._known.add(pid)
                 continue
@@ -103,8 +106,9 @@ async def test_of_whoever_serves_and_is_tried(workspace: Paths) -> None:
             looks.look()
             await asyncio.sleep(0.005)
     assert not looks.keyed
-    needed = {"agent.nursery", "agent.nursery fork", "guardian.evolving.probing", "guardian.evolving.static_checks"}
-    assert needed <= set(looks.seen), looks.seen
+    seen = set(looks.seen)
+    assert {"agent.nursery", "agent.nursery fork", "guardian.evolving.probing"} <= seen, seen
+    assert {"guardian.evolving.static_checks", "ruff", "ty"} & seen, seen
     assert looks.seen["agent.nursery fork"] >= 3, "main, standby, and a shadow"
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -148,7 +149,6 @@ def test_what_another_user_may_ask() -> None:
 def test_what_comes_after_the_holes_are_filled_lies_elsewhere() -> None:
     program = """
 import sys
-import threading
 from o_tui import _native
 def made(count):
     makes = (lambda _: object(), (1 << 40).__add__, lambda _: bytes(100), lambda _: bytes(5_000))
@@ -167,18 +167,15 @@ print(len(places.intersection(map(id, new))))
 
 
 def test_short_turns_are_for_the_thread_that_asks() -> None:
-    ordinary_ns = turn_ns(os.getpid(), threading.get_native_id())
-    found: list[int] = []
+    def own_ns() -> int:
+        return turn_ns(os.getpid(), threading.get_native_id())
 
-    def ask() -> None:
+    def ask() -> tuple[int, int, int]:
+        before_ns = own_ns()  # this thread's: the main one may have run a guardian's loop
         _native.set_short_turns()
-        other = threading.Thread(target=lambda: found.append(turn_ns(os.getpid(), threading.get_native_id())))
-        other.start()
-        other.join()
-        found.append(turn_ns(os.getpid(), threading.get_native_id()))
+        with ThreadPoolExecutor(1) as other:
+            return before_ns, other.submit(own_ns).result(), own_ns()
 
-    asking = threading.Thread(target=ask)
-    asking.start()
-    asking.join()
-    assert found == [ordinary_ns, SHORT_NS]
-    assert turn_ns(os.getpid(), threading.get_native_id()) == ordinary_ns
+    with ThreadPoolExecutor(1) as asking:
+        before_ns, other_ns, after_ns = asking.submit(ask).result()
+    assert before_ns == other_ns > after_ns == SHORT_NS

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -71,9 +73,13 @@ def _judged(order: Order) -> Verdict:
     command = [sys.executable, "-I", "-X", "utf8", "-m", "o_tui.agent.sandbox_run"]
     limit_s = 2 * order.timeout_s + START_S
     try:
-        done = subprocess.run(
-            command, input=encode(order), capture_output=True, env=ENVIRONMENT, timeout=limit_s, check=False
-        )
+        # however this command ends, a folder of the program's does not stay
+        with tempfile.TemporaryDirectory(prefix="o-box-", ignore_cleanup_errors=True) as folder:
+            os.chmod(folder, 0o711)  # noqa: PTH101 - whoever root becomes walks through
+            environment = ENVIRONMENT | {"TMPDIR": folder}
+            done = subprocess.run(
+                command, input=encode(order), capture_output=True, env=environment, timeout=limit_s, check=False
+            )
         return verdict_of(done.stdout)
     except subprocess.TimeoutExpired as error:
         raise PeerError(f"the process that runs the program did not answer within {limit_s:g} s") from error

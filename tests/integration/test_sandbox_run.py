@@ -293,6 +293,19 @@ def test_who_runs_a_tool_may_be_killed_and_nothing_of_it_stays(tmp_path: Path) -
     wait_until(lambda: not called(sleeping))
 
 
+def test_a_tool_that_is_interrupted_leaves_no_folder(folder: Path) -> None:
+    file, place = folder / "program.py", folder / "place"
+    place.mkdir()
+    folder.chmod(0o711)
+    place.chmod(0o711)
+    file.write_text(f"import subprocess\nopen('made', 'w')\nsubprocess.run(['/bin/sleep', '{OURS}'])\n")
+    words = [*COMMAND, "run", str(file), "--profile", "tool", "--timeout", "100"]
+    with subprocess.Popen(words, env={**os.environ, "TMPDIR": str(place)}, stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: bool(called(f"sleep\0{OURS}\0".encode())))
+        process.terminate()
+    assert list(place.iterdir()) == []
+
+
 FILLS = """
 data, written = bytes(1 << 20), 0
 try:

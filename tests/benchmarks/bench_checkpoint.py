@@ -35,6 +35,7 @@ async def take(guardian: Guardian, rounds: int) -> tuple[Histogram, float, int]:
     chooser = random.Random(3)
     histogram, times, size = Histogram(), [], 0
     gc.collect()
+    gc.freeze()  # as a guardian does when it has started: else what else this process imported is collected here
     for _ in range(rounds):
         await add(guardian, chooser, EDITS)
         await settled(guardian)
